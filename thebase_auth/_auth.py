@@ -1,0 +1,133 @@
+# What TheBaseAuth is in every HTTP library.
+#
+# Here: the constructor and its options, the public token, and the decisions about one request that
+# need no HTTP library: is it ours to sign, what did its answer refuse. Not here: sending anything
+# (the adapters), and who fetches a token (_renewal).
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from typing import Any, Final, Self
+
+from ._body import Body
+from ._credentials import Credentials
+from ._errors import PlainHTTPError, TokenTimeoutError
+from ._origin import Destination, Origin
+from ._patience import Patience
+from ._renewal import Renewal
+from ._token import Token, carried_token
+
+logger: Final = logging.getLogger("thebase_auth")
+
+DEFAULT_TIMEOUT: Final = 30.0  # seconds
+
+
+class AuthCore:
+    """Base of every ``TheBaseAuth``: credentials, one shared token, and the rules for using it."""
+
+    def __init__(
+        self, domain: str, client_id: str, client_secret: str, *, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        """See the adapter modules for the arguments.
+
+        Raises:
+            ValueError: if an argument cannot be right; the text says which, what is wrong, and shows
+                no value.
+        """
+        self._credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
+        self._timeout = _seconds("timeout", timeout)
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Make what a copy of this object must make for itself, and what saves time later."""
+        self._renewal = Renewal()
+        self._url_prefix = self._credentials.origin.url + "/"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has the credentials and makes the rest for itself: no lock, no token goes along.
+        return {name: value for name, value in vars(self).items() if name != "_renewal"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._set_up()
+
+    def __repr__(self) -> str:
+        credentials = self._credentials
+        return f"{type(self).__name__}({credentials.domain!r}, client_id={credentials.client_id!r})"
+
+    @property
+    def token(self) -> Token | None:
+        """The current access token, or None before the first request and after `forget`."""
+        return self._renewal.token
+
+    def forget(self) -> None:
+        """Drop the current token, so that the next request fetches another one."""
+        self._renewal.drop()
+
+    def _destination(self, url: str) -> Destination:
+        """Say what *url* is to the domain.
+
+        Raises:
+            PlainHTTPError: if it is the domain itself over plain http.
+        """
+        destination = self._credentials.origin.destination(url)
+        if destination is Destination.PLAIN_HTTP:
+            domain = self._credentials.domain
+            raise PlainHTTPError(
+                f"a request to {domain} over http:// was not sent, because anyone on the way could read"
+                " its token; write https:// in its URL",
+                domain=domain,
+            )
+        return destination
+
+    def _refused_token(self, url: str, authorization: str | bytes | None) -> str | None:
+        """The access token that a 401 to this request refused; None if the 401 is not for us.
+
+        It is the token that the request *carried* when it was last sent: after a redirect, or a
+        renewal by another caller, that need not be the one first put on it, nor any of ours.
+        """
+        if self._credentials.origin.destination(url) is not Destination.OURS:
+            return None
+        return carried_token(authorization)
+
+    def _too_old_for(self, body: Body) -> str | None:
+        """The current token, if it must not be risked on a body whose 401 could not be replayed."""
+        token = self._renewal.token
+        if body.once_only and token is not None and token.past_its_time(time.time()):
+            return token.access_token
+        return None
+
+    def _waited_too_long(self) -> TokenTimeoutError:
+        domain = self._credentials.domain
+        return TokenTimeoutError(
+            f"another caller is still fetching an access token from {domain}, and the timeout of this"
+            " call is over; if that repeats, the token endpoint answers too slowly or not at all",
+            domain=domain,
+        )
+
+    def _patience(self, timeouts: dict[str, object]) -> Patience:
+        return Patience.of_call(timeouts, default=self._timeout, now=time.monotonic())
+
+
+def settings_from_env() -> tuple[str, str, str]:
+    """Domain, client id and client secret from the environment.
+
+    Raises:
+        ValueError: if one of the variables is missing or empty; the text names them all.
+    """
+    names = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise ValueError(f"the environment has no {', no '.join(missing)}")
+    domain, client_id, client_secret = (os.environ[name] for name in names)
+    return domain, client_id, client_secret
+
+
+def _seconds(option: str, value: object) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):  # type: ignore[arg-type]
+        raise ValueError(f"{option} must be a positive number of seconds, not {value!r}")
+    return float(value)  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+# The client's credentials, and the token request that they make.
+#
+# Here: which client ids and secrets are refused, Basic authentication (RFC 7617), and the request of
+# RFC 6749 section 4.4.2 as plain data. Not here: sending it (the adapters) and reading its answer
+# (_token).
+
+from __future__ import annotations
+
+import base64
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Final
+
+from ._hidden import Hidden
+from ._origin import Origin
+
+TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, from the vendor's page
+TOKEN_REQUEST_BODY: Final = b"grant_type=client_credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What TheBase's settings screen gives: where to ask, and as whom.
+
+    Raises:
+        ValueError: if the client id or the client secret cannot be right. The text names which, and
+            what is wrong with it, and shows neither.
+    """
+
+    origin: Origin
+    client_id: str
+    client_secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check("client id", self.client_id)
+        _check("client secret", self.client_secret)
+        if ":" in self.client_id:
+            raise ValueError(
+                "client id has a colon, which Basic authentication cannot carry (RFC 7617 section 2);"
+                " were id and secret pasted together?"
+            )
+
+    @property
+    def domain(self) -> str:
+        """The domain as error messages name it."""
+        return self.origin.netloc
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint's URL (RFC 6749 section 3.2)."""
+        return self.origin.url + TOKEN_PATH
+
+    def token_request_headers(self) -> dict[str, str]:
+        """Headers of the token request; `TOKEN_REQUEST_BODY` is its body, POST its method.
+
+        The server chooses between JSON and HTML by ``Accept``. Id and secret go into Basic as they
+        are: the vendor's page asks for plain Basic (RFC 7617), not for the form-encoding of RFC 6749
+        section 2.3.1, and the ids and secrets it issues are the same in both.
+        """
+        return {
+            "Accept": "application/json",
+            "Authorization": Hidden(f"Basic {self._user_pass()}"),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+
+    def redact(self, text: str) -> str:
+        """The text of a server, with the secret taken out in both the forms that it was sent."""
+        for secret in (self._user_pass(), self.client_secret):
+            text = text.replace(secret, "[hidden]")
+        return text
+
+    def _user_pass(self) -> str:
+        return base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode("ascii")
+
+
+def _check(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, not {type(value).__name__}")  # noqa: TRY004 - one kind of error for every wrong setting
+    if not value:
+        raise ValueError(f"{name} is empty")
+    if value != value.strip():
+        raise ValueError(f"{name} begins or ends with white space; was it copied with a line break?")
+    for character in value:
+        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"}:
+            raise ValueError(
+                f"{name} has a control or invisible character (U+{ord(character):04X}) in it;"
+                " copy it again from TheBase's settings"
+            )

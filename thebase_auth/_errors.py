@@ -1,0 +1,96 @@
+"""What can go wrong beyond the transport, and whose fault it is.
+
+.. code-block:: text
+
+    TheBaseAuthError
+    ├── TokenRequestError    the token endpoint answered, but not with a usable access token
+    ├── TokenTimeoutError    another caller fetches the token, and takes longer than we may wait
+    └── PlainHTTPError       a request to the domain over http://, stopped before it was sent
+
+A wrong domain, client id or client secret is a `ValueError`, raised by the constructor. A failure
+of the transport (no connection, TLS, a timeout of our own request) stays what the HTTP library
+raises.
+
+Each adapter module has subclasses of these three that are exceptions of its HTTP library as well.
+The attributes hold evidence as plain values: no response, no request, never a secret or a token.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+
+class TheBaseAuthError(Exception):
+    """Base of every error that this package raises while a request is under way.
+
+    Attributes:
+        domain: The domain in question: host and port, without ``https://``.
+    """
+
+    evidence_names: ClassVar[tuple[str, ...]] = ("domain",)
+
+    def __init__(self, text: str, *, domain: str) -> None:
+        super().__init__(text)
+        self.domain = domain
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The attributes of this error by name: what its constructor takes beside the text."""
+        return {name: getattr(self, name) for name in self.evidence_names}
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return partial(type(self), **self.evidence), (str(self),)
+
+
+class TokenRequestError(TheBaseAuthError):
+    """The token endpoint answered, but not with a usable access token.
+
+    Attributes:
+        domain: The domain that was asked.
+        status: The HTTP status of its answer.
+        error: The OAuth error code, such as ``invalid_client`` (RFC 6749 section 5.2), or None.
+        error_description: The OAuth error's text, or None.
+        code: The problem document's ``code``, such as ``Unauthorized``, or None.
+        message: The problem document's ``message``, or None.
+        instance: The problem document's ``instance``, the id that the vendor's support needs to
+            find this very answer in its logs, or None.
+    """
+
+    evidence_names = (
+        "domain",
+        "status",
+        "error",
+        "error_description",
+        "code",
+        "message",
+        "instance",
+    )
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        domain: str,
+        status: int,
+        error: str | None = None,
+        error_description: str | None = None,
+        code: str | None = None,
+        message: str | None = None,
+        instance: str | None = None,
+    ) -> None:
+        super().__init__(text, domain=domain)
+        self.status = status
+        self.error = error
+        self.error_description = error_description
+        self.code = code
+        self.message = message
+        self.instance = instance
+
+
+class TokenTimeoutError(TheBaseAuthError):
+    """Another caller is fetching the token, and this caller's own timeout ran out meanwhile."""
+
+
+class PlainHTTPError(TheBaseAuthError):
+    """A request to the domain over ``http://`` was stopped: it would show the token to the network."""

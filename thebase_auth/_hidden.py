@@ -1,0 +1,21 @@
+# Text that must not be shown.
+#
+# Here: the one type in which a secret or an access token travels as a header value. Not here: who
+# may see it (_origin) or what is in it (_credentials, _token). A header is printed in many ways
+# nobody plans: a dict of headers in a log line, the local variables in an error report. All of
+# them go through repr().
+
+from __future__ import annotations
+
+
+class Hidden(str):
+    """A header value that is sent as it is and shown as ``'[hidden]'`` by ``repr()``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[hidden]'"
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        # Copies and pickles are plain text: whoever reads them need not have this package.
+        return str, (str.__str__(self),)

@@ -1,0 +1,388 @@
+# TheBaseAuth for httpx and httpx2, which are alike enough for one driver. It imports neither.
+#
+# Here: the auth flow as these libraries drive it, sync and async side by side. The token request is
+# yielded to the client like any other, and so goes by the client's own transport, proxies, TLS settings,
+# limits and test doubles. Not here: binding to one library, its Auth base and its exceptions (httpx,
+# httpx2).
+#
+# What the libraries do, and what follows:
+# * They give a flow the 401 before it is read, while its connection is held. So it is read first, and
+#   only then does anyone wait for a token.
+# * An exception of the transport does not reach the flow: the flow is closed, at its yield. That is all a
+#   leader can notice of a failure or a cancellation, and its flight lands with nothing.
+# * They follow redirects below the flow. What comes back is the last answer, and `response.request` the
+#   request that it answers.
+# * They record what a flow yields in `history`, and store its cookies. The token requests are taken
+#   out of `history` again, and the secret out of the token requests as soon as they are sent.
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeAlias
+
+from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
+from ._body import FIXED, ONCE, AsyncRepeatable, Body, Repeatable, body_of, files
+from ._credentials import TOKEN_REQUEST_BODY
+from ._errors import TheBaseAuthError
+from ._origin import Destination
+from ._renewal import Flight, Lead, Wait
+from ._token import Answer, Token, parse_token_response
+from ._waiting import wait_async, wait_blocking
+
+# A request and a response of either library.
+Request: TypeAlias = Any
+Response: TypeAlias = Any
+
+_PHASES: Final = ("connect", "read", "write", "pool")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Step of a flow: read the response to its end."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class _Reread:
+    """Step of a flow: read the iterable body again; the result is its bytes, or None."""
+
+    body: Repeatable | AsyncRepeatable
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitFor:
+    """Step of a flow: wait for the flight; the result is whether it has landed in time."""
+
+    flight: Flight
+    seconds: float
+
+
+# What a flow asks of its driver: to send a request (the result is the response), or one of these.
+_Steps: TypeAlias = Generator[Any, Any, None]
+
+
+class HttpxDriver(AuthCore):
+    """The auth flow of httpx and httpx2."""
+
+    requires_request_body = False
+    requires_response_body = False
+
+    @classmethod
+    def from_env(cls, *, timeout: float = DEFAULT_TIMEOUT) -> Self:
+        """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
+
+        Args:
+            timeout: As in the constructor, in seconds.
+
+        Raises:
+            ValueError: if a variable is missing, or as in the constructor.
+        """
+        return cls(*settings_from_env(), timeout=timeout)
+
+    def _set_up(self) -> None:
+        super()._set_up()
+        origin = self._credentials.origin
+        self._host = origin.host.strip("[]").encode("ascii")
+        self._scheme = origin.scheme
+        self._port = None if origin.netloc == origin.host else origin.port
+
+    def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Sign *request*, and replay it once after a 401; for ``Client``.
+
+        Raises:
+            PlainHTTPError: if it goes to the domain over plain http.
+            TokenRequestError: if a token is needed and the token endpoint gives none.
+            TokenTimeoutError: if another caller's token request takes longer than this call may.
+        """
+        token = self._token_at_hand(request)
+        if token is None:
+            steps = _Flow(self, request, blocking=True).start()
+        else:
+            request.headers["Authorization"] = token.authorization
+            try:
+                response = yield request
+            except GeneratorExit:
+                self._unanswered(token)
+                raise
+            if response.status_code != 401:
+                return
+            steps = _Flow(self, request, blocking=True).answered(response)
+        result = None
+        try:
+            while True:
+                match steps.send(result):
+                    case _Read(response):
+                        result = response.read()
+                    case _Reread(body):
+                        result = body.reread()
+                    case _WaitFor(flight, seconds):
+                        result = wait_blocking(flight, seconds)
+                    case next_request:
+                        result = yield next_request
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
+        """Sign *request*, and replay it once after a 401; for ``AsyncClient``, in asyncio and trio.
+
+        Raises:
+            PlainHTTPError: if it goes to the domain over plain http.
+            TokenRequestError: if a token is needed and the token endpoint gives none.
+            TokenTimeoutError: if another caller's token request takes longer than this call may.
+        """
+        token = self._token_at_hand(request)
+        if token is None:
+            steps = _Flow(self, request, blocking=False).start()
+        else:
+            request.headers["Authorization"] = token.authorization
+            try:
+                response = yield request
+            except GeneratorExit:
+                self._unanswered(token)
+                raise
+            if response.status_code != 401:
+                return
+            steps = _Flow(self, request, blocking=False).answered(response)
+        result = None
+        try:
+            while True:
+                match steps.send(result):
+                    case _Read(response):
+                        result = await response.aread()
+                    case _Reread(AsyncRepeatable() as body):
+                        result = await body.reread()
+                    case _Reread(body):
+                        result = body.reread()
+                    case _WaitFor(flight, seconds):
+                        result = await wait_async(flight, seconds)
+                    case next_request:
+                        result = yield next_request
+        except StopIteration:
+            return
+        finally:
+            steps.close()
+
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+        """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do."""
+        raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
+
+    def _token_at_hand(self, request: Request) -> Token | None:
+        """The token, where it is plain that *request* is ours and can be replayed, else None."""
+        url = request.url
+        if url.raw_host != self._host or url.scheme != self._scheme or url.port != self._port:
+            return None
+        return self._renewal.token if _in_memory(request) else None
+
+    def _unanswered(self, token: Token) -> None:
+        """A call ended without an answer: cancelled, timed out, or a hook of the user's raised.
+
+        The hook may have raised *because* of a 401, which then never reaches us, so that a token which
+        is past its time as well is not tried a second time.
+        """
+        if token.past_its_time(time.time()):
+            self._renewal.drop(token.access_token)
+
+    def _as_library_error(self, error: TheBaseAuthError, request: Request) -> TheBaseAuthError:
+        """The same error as an exception of the library of *request*; the bindings know theirs."""
+        return error
+
+
+class _Flow:
+    """One API request from start to end, for either driver. Yields steps, and does no I/O."""
+
+    def __init__(self, auth: HttpxDriver, request: Request, *, blocking: bool) -> None:
+        self._auth = auth
+        self._renewal = auth._renewal
+        self._request = request
+        self._blocking = blocking
+        self._body: Body = FIXED
+        self._fetched: list[Response] = []  # answers to our token requests
+
+    def start(self) -> _Steps:
+        """From the start: is the request ours, what is its body, is there a token."""
+        auth, request = self._auth, self._request
+        try:
+            destination = auth._destination(str(request.url))
+        except TheBaseAuthError as error:
+            raise auth._as_library_error(error, request) from None
+        if destination is not Destination.OURS:
+            yield request
+            return
+        self._body = _body_to_send(request)
+        token = self._renewal.token
+        refused = auth._too_old_for(self._body)
+        if token is None or refused is not None:
+            token = yield from self._fresh_token(refused)
+        request.headers["Authorization"] = token.authorization
+        try:
+            response = yield request
+        except GeneratorExit:
+            auth._unanswered(token)
+            raise
+        yield from self.answered(response)
+
+    def answered(self, response: Response) -> _Steps:
+        """From the answer on: replay the request if it is a 401 that refused our token."""
+        self._leave_out_token_requests(response)
+        if response.status_code != 401:
+            return
+        sent = response.request
+        refused = self._auth._refused_token(str(sent.url), sent.headers.get("Authorization"))
+        if refused is None:
+            return
+        body = self._body if sent.stream is self._request.stream else _body_to_send(sent)
+        if not body.can_repeat():
+            self._renewal.drop(refused)
+            return
+        redirects = response.history
+        yield _Read(response)
+        content = None
+        if isinstance(body, (Repeatable, AsyncRepeatable)):
+            content = yield _Reread(body)
+            if content is None:
+                self._renewal.drop(refused)
+                return
+        fetched_before = len(self._fetched)
+        token = yield from self._fresh_token(refused)
+        if token.access_token == refused and len(self._fetched) == fetched_before:
+            return
+        # Had we fetched that same token ourselves, we could not stop here: the client gives its caller
+        # the answer to whatever was yielded last.
+        logger.debug("replaying %s %s after a 401", sent.method, sent.url)
+        answer = yield _again(response, content, token)
+        response.history = redirects
+        answer.history = redirects + answer.history
+        self._leave_out_token_requests(answer)
+
+    def _fresh_token(self, refused: str | None) -> Generator[Any, Any, Token]:
+        """A token other than *refused*: another caller's, or else our own."""
+        auth, blocking = self._auth, self._blocking
+        timeouts = self._request.extensions.get("timeout", {})
+        patience = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
+        try:
+            while True:
+                now = time.monotonic()
+                match self._renewal.ask(refused, now=now, lease=patience.lease, blocking=blocking):
+                    case Token() as token:
+                        return token
+                    case Lead(flight):
+                        with flight:
+                            fetch = self._fetch(patience.timeouts_left(now))
+                            return flight.land((yield from fetch))
+                    case Wait(flight):
+                        if not (yield _WaitFor(flight, patience.left(now))):
+                            raise auth._waited_too_long()
+                        landed = flight.token()
+                        if landed is not None:
+                            return landed
+        except TheBaseAuthError as error:
+            raise auth._as_library_error(error, self._request) from None
+
+    def _fetch(self, timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
+        """Send the token request, by the client that sends the API request."""
+        credentials = self._auth._credentials
+        request = type(self._request)(
+            "POST",
+            credentials.token_url,
+            headers=credentials.token_request_headers(),
+            content=TOKEN_REQUEST_BODY,
+            extensions={"timeout": timeouts},
+        )
+        now = time.time()
+        try:
+            response = yield request
+        finally:
+            request.headers.pop("Authorization", None)
+        self._fetched.append(response)
+        yield _Read(response)
+        answer = Answer(response.status_code, response.headers, response.content)
+        if response.request is not request:
+            answer = _first_redirect(response, request)
+        token = parse_token_response(answer, credentials=credentials, now=now)
+        logger.debug("fetched an access token from %s", credentials.domain)
+        return token
+
+    def _leave_out_token_requests(self, response: Response) -> None:
+        """Take the token requests out of the history, where nobody looks for them."""
+        if self._fetched:
+            response.history = [one for one in response.history if one not in self._fetched]
+
+
+def bind(error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: Request) -> TheBaseAuthError:
+    """The same error as that one of *kinds* which is a subclass of its type, with *request*."""
+    for kind in kinds:
+        if issubclass(kind, type(error)):
+            bound = kind(str(error), **error.evidence)
+            bound.request = request  # type: ignore[attr-defined]
+            return bound
+    return error
+
+
+def _body_to_send(request: Request) -> Body:
+    """The kind of the body of *request*; an iterable one is replaced by one that is watched."""
+    if _in_memory(request):
+        return FIXED
+    stream = request.stream
+    fields = getattr(stream, "fields", None)
+    if fields is not None:  # multipart: each file is read from its beginning at every sending
+        opened = [field.file for field in fields if hasattr(field, "file")]
+        return files([file for file in opened if not isinstance(file, (bytes, str))], start=0)
+    content = getattr(stream, "_stream", None)
+    if content is None:
+        return ONCE
+    body = body_of(content)
+    if isinstance(body, (Repeatable, AsyncRepeatable)) and body is not content:
+        request.stream = type(request)(request.method, request.url, content=body).stream
+    return body
+
+
+def _again(refused: Response, content: bytes | None, token: Token) -> Request:
+    """The request that was refused, with another token and the cookies that the refusal sets."""
+    old = refused.request
+    body = {"stream": old.stream} if content is None else {"content": content}
+    again = type(old)(old.method, old.url, extensions=old.extensions, **body)
+    again.headers = old.headers.copy()
+    again.headers["Authorization"] = token.authorization
+    _take_cookies(again, refused)
+    if _in_memory(old):
+        again.read()  # so that `content` can be looked at as before
+    return again
+
+
+def _in_memory(request: Request) -> bool:
+    try:
+        request.content  # noqa: B018 - raises where the body has not been read
+    except RuntimeError:
+        return False
+    return True
+
+
+def _take_cookies(again: Request, refused: Response) -> None:
+    """Put the cookies that the 401 sets into the request; the client itself adds none any more."""
+    if "Set-Cookie" not in refused.headers:
+        return
+    cookies = _pairs(again.headers.pop("Cookie", ""))
+    refused.cookies.set_cookie_header(again)
+    cookies |= _pairs(again.headers.get("Cookie", ""))
+    if cookies:
+        again.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def _pairs(cookie_header: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in cookie_header.split("; ") if pair)
+    return {name: value for name, _, value in pairs}
+
+
+def _first_redirect(response: Response, token_request: Request) -> Answer:
+    """What the token endpoint itself answered, where the client went on to follow a redirect."""
+    answers = [*response.history, response]
+    for answer in answers:
+        if "Basic " in answer.request.headers.get("Authorization", ""):
+            del answer.request.headers["Authorization"]
+    first = next(answer for answer in answers if answer.request is token_request)
+    return Answer(first.status_code, first.headers, first.content)

@@ -1,0 +1,176 @@
+# Where a token may go.
+#
+# Here: the domain as people paste it, the origin it stands for (RFC 6454: scheme, host, port), and
+# the one rule that says of a URL whether it is that origin. Not here: what is done with the
+# answer (the adapters), and anything about tokens.
+#
+# Two readers of one URL may disagree about its host: user-info, back slashes, tabs and percent
+# signs have fooled many. We therefore know one plain form of a URL and take everything else for
+# another place: a request then goes out unsigned, which harms nobody.
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Self
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_PLAIN_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class Destination(Enum):
+    """What a URL is to the origin of the domain."""
+
+    OURS = auto()
+    ELSEWHERE = auto()
+    PLAIN_HTTP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port of the domain, normalised: ``https``, ASCII lower case, a number."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of_domain(cls, domain: object) -> Self:
+        """Read the domain as the vendor's settings screen shows it and as people paste it.
+
+        Args:
+            domain: A host name, international or not, or an IP address; with or without a port,
+                ``https://`` before it and one ``/`` behind it.
+
+        Raises:
+            ValueError: if it is anything else. The text says what is wrong and does not repeat
+                the domain, since what was pasted there may be the secret.
+        """
+        if not isinstance(domain, str):
+            raise _wrong(f"must be text, not {type(domain).__name__}")
+        pasted = _without_invisible_ends(domain)
+        if not pasted:
+            raise _wrong("is empty")
+        scheme, separator, authority = pasted.rpartition("://")
+        scheme = scheme.lower() if separator else "https"
+        authority = authority.removesuffix("/")
+        if scheme not in _DEFAULT_PORTS:
+            raise _wrong("has a scheme other than https")
+        for mark, name in (
+            ("@", "user-info"), ("?", "a query"), ("#", "a fragment"), ("/", "a path"), ("\\", "a path"),
+        ):
+            if mark in authority:
+                raise _wrong(f"has {name}")
+        host, port = _host_and_port(authority)
+        if scheme == "http" and not _is_loopback(host):
+            raise _wrong("is given with http://, which is allowed for loopback hosts alone: use https")
+        return cls(scheme, host, _DEFAULT_PORTS[scheme] if port is None else port)
+
+    @classmethod
+    def of_url(cls, url: str) -> Self | None:
+        """The origin of a URL in its plain form; None for any other URL, however close it looks."""
+        found = _PLAIN_URL.match(url)
+        if found is None:
+            return None
+        scheme = found["scheme"].lower()
+        host = found["host"].lower()
+        if host.startswith("["):
+            host = _normal_ip(host) or host
+        return cls(scheme, host, int(found["port"] or _DEFAULT_PORTS[scheme]))
+
+    @property
+    def netloc(self) -> str:
+        """Host, and the port where it is not the scheme's default."""
+        return self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The origin as the beginning of a URL, without a slash at the end."""
+        return f"{self.scheme}://{self.netloc}"
+
+    def destination(self, url: str) -> Destination:
+        """Say what *url* is to this origin; only `Destination.OURS` may be sent a token."""
+        other = Origin.of_url(url)
+        if other == self:
+            return Destination.OURS
+        if (
+            other is not None
+            and (other.scheme, self.scheme) == ("http", "https")
+            and other.host == self.host
+            # Many services share a loopback host, and there the port tells them apart.
+            and (other.port == self.port or not _is_loopback(self.host))
+        ):
+            return Destination.PLAIN_HTTP
+        return Destination.ELSEWHERE
+
+
+def _wrong(what: str) -> ValueError:
+    return ValueError(
+        f"domain {what}; give it as TheBase shows it under Settings, Webhooks/API, API token,"
+        " for example 'acme.thebase.co.il'"
+    )
+
+
+def _without_invisible_ends(text: str) -> str:
+    # Copying from a right-to-left page takes its direction marks (category Cf) along.
+    def visible(character: str) -> bool:
+        return not character.isspace() and unicodedata.category(character) != "Cf"
+
+    kept = [position for position, character in enumerate(text) if visible(character)]
+    return text[kept[0] : kept[-1] + 1] if kept else ""
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    host, colon, port = authority, "", ""
+    if not authority.endswith("]"):
+        before, colon, after = authority.rpartition(":")
+        if colon:
+            host, port = before, after
+    if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
+        raise _wrong("has a port that is no number from 1 to 65535")
+    return _normal_host(host), int(port) if colon else None
+
+
+def _normal_host(host: str) -> str:
+    if host.startswith("["):
+        address = _normal_ip(host)
+        if address is None:
+            raise _wrong("is no valid IPv6 address")
+        return address
+    if not host.isascii():
+        host = _idna(host)
+    host = host.lower().removesuffix(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise _wrong("is no valid host name")
+    return host
+
+
+def _normal_ip(bracketed: str) -> str | None:
+    try:
+        return f"[{ipaddress.IPv6Address(bracketed[1:-1])}]"
+    except ValueError:
+        return None
+
+
+def _idna(host: str) -> str:
+    # requests, httpx and httpx2 all encode with this package, so that ours agrees with theirs.
+    import idna
+
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        raise _wrong("is no valid international host name") from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,163 @@
+# Who fetches the token, and who waits for whom.
+#
+# Here: the token in use, the one token request that may be under way (a flight), and the only lock
+# of this package. Nothing here does I/O, reads a clock or waits; the adapters do, and tell. "Renewal"
+# because client credentials know no refresh token (RFC 6749 section 4.4.3).
+#
+# Callers share three things: Renewal.token and Renewal._flight, both written under Renewal._lock, and
+# Flight.over, written under the same lock; the outcome of a flight is announced through its future
+# after the lock is released. The lock is never held across I/O, an await, a callback or a user's code.
+# Renewal.token may be read without it.
+#
+# The life of a flight. ask() either gives a token that is not the refused one, or makes the caller
+# the leader of a new flight, or sends it to wait for the flight under way. The leader lands it with a
+# token or an error, which all who wait share. A leader that vanishes (cancelled, timed out, its
+# connection lost: in httpx they all look alike) lands it with nothing; then each waiter asks again,
+# and whoever comes first leads. Nothing is handed to a particular waiter, so a waiter that vanishes
+# too is never missed.
+#
+# Two leaders cannot be waited for and are deposed: one whose time was up long ago (its event loop was
+# stopped, say), and one that cannot go on while the asking caller waits, because both live in one
+# thread and one of them blocks it. What a deposed leader brings home serves its own caller alone.
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from concurrent.futures import Future
+from copy import copy
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeAlias
+
+from ._errors import TokenRequestError
+from ._token import Token
+
+Outcome: TypeAlias = Token | TokenRequestError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Answer of `Renewal.ask`: send the token request, and land the flight with what it brings."""
+
+    flight: Flight
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Answer of `Renewal.ask`: another caller sends the token request; wait until it has landed."""
+
+    flight: Flight
+
+
+class Flight:
+    """One token request under way. Its leader holds it in a ``with`` block, left in any manner."""
+
+    def __init__(self, renewal: Renewal, *, lapses_at: float, blocking: bool) -> None:
+        self.landed: Future[Outcome] = Future()
+        self.over = False
+        self._renewal = renewal
+        self._lapses_at = lapses_at
+        self._blocking = blocking
+        self._thread = threading.get_ident()
+
+    def __enter__(self) -> Flight:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._renewal.land(self, error if isinstance(error, TokenRequestError) else None)
+
+    def land(self, token: Token) -> Token:
+        """End the flight with *token*, for the leader and for all who wait, and give it back."""
+        self._renewal.land(self, token)
+        return token
+
+    def token(self) -> Token | None:
+        """The token that a landed flight brought, or None if its leader vanished.
+
+        Raises:
+            TokenRequestError: the leader's failure, as an instance of the caller's own.
+        """
+        outcome = self.landed.result(timeout=0)
+        if isinstance(outcome, TokenRequestError):
+            raise copy(outcome)
+        return outcome
+
+    def cannot_be_waited_for(self, *, now: float, blocking: bool) -> bool:
+        """Whether the leader is overdue, or blocked by the asking caller (or blocking it)."""
+        same_thread = self._thread == threading.get_ident()
+        return now >= self._lapses_at or (same_thread and (blocking or self._blocking))
+
+
+class Renewal:
+    """The token that all callers of one auth object share, and the right to fetch the next one."""
+
+    def __init__(self) -> None:
+        self.token: Token | None = None
+        self._flight: Flight | None = None
+        self._lock = threading.Lock()
+        _living.add(self)
+
+    def ask(
+        self, refused: str | None, *, now: float, lease: float, blocking: bool
+    ) -> Token | Lead | Wait:
+        """Ask for a token other than the one that was refused.
+
+        Args:
+            refused: The access token that the server refused, or None to take any.
+            now: Seconds on a clock that never goes back.
+            lease: Seconds that the caller needs at most for a token request, should it lead.
+            blocking: Whether the caller blocks its thread while it fetches or waits.
+        """
+        with self._lock:
+            if self.token is not None and self.token.access_token != refused:
+                return self.token
+            under_way = self._flight
+            if under_way is not None and not under_way.cannot_be_waited_for(
+                now=now, blocking=blocking
+            ):
+                return Wait(under_way)
+            flight = self._flight = Flight(self, lapses_at=now + lease, blocking=blocking)
+        if under_way is not None:
+            self.land(under_way, None)
+        return Lead(flight)
+
+    def land(self, flight: Flight, outcome: Outcome) -> None:
+        """End *flight*; of several calls the first one counts. A deposed leader changes nothing."""
+        with self._lock:
+            if flight is self._flight:
+                self._flight = None
+                if isinstance(outcome, Token):
+                    self.token = outcome
+            late, flight.over = flight.over, True
+        if not late:
+            flight.landed.set_result(outcome)
+
+    def drop(self, refused: str | None = None) -> None:
+        """Forget the token; with *refused*, only if it still is that one."""
+        with self._lock:
+            if refused is None or (self.token is not None and self.token.access_token == refused):
+                self.token = None
+
+    def _after_fork_in_child(self) -> None:
+        # The lock may be held, and the flight led, by a thread that the child does not have.
+        self._lock = threading.Lock()
+        self._flight = None
+
+
+_living: weakref.WeakSet[Renewal] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for renewal in list(_living):
+        renewal._after_fork_in_child()  # noqa: SLF001 - the same module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -1,0 +1,188 @@
+# The access token, and the answer of the token endpoint that it is read from.
+#
+# Here: RFC 6749 sections 5.1 (a token) and 5.2 (an error), ORDS's problem document, and the texts
+# that tell a user what to do. A pure function of the answer and the time. Whatever the answer is,
+# it gives a Token or raises TokenRequestError, never anything else. Not here: asking for a token
+# (_credentials, the adapters) and deciding who asks (_renewal).
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ._credentials import Credentials
+from ._errors import TokenRequestError
+from ._hidden import Hidden
+
+# RFC 6749 appendix A.12 (VSCHAR) without the space: what can stand in a header by itself.
+_SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_LONGEST_QUOTE: Final = 300  # characters of the server's own words in one message
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An access token.
+
+    Attributes:
+        access_token: The token itself. Not shown by ``repr()`` or ``str()``.
+        expires_at: When its time is over by the server's ``expires_in``, in epoch seconds; None
+            where the server gave no usable one. The server may take it longer, or less long.
+    """
+
+    access_token: str = field(repr=False)
+    expires_at: float | None = None
+    authorization: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "access_token", Hidden(self.access_token))
+        object.__setattr__(self, "authorization", Hidden(f"Bearer {self.access_token}"))
+
+    def past_its_time(self, now: float) -> bool:
+        """Whether ``expires_at`` is known and not after *now* (epoch seconds)."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+def carried_token(authorization: str | bytes | None) -> str | None:
+    """The access token in the value of an ``Authorization`` header (RFC 6750 section 2.1), if any."""
+    if isinstance(authorization, bytes):
+        authorization = authorization.decode("latin-1")
+    scheme, _, value = (authorization or "").partition(" ")
+    return Hidden(value) if scheme.lower() == "bearer" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the token endpoint. The names of ``headers`` may be in any case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+def parse_token_response(answer: Answer, *, credentials: Credentials, now: float) -> Token:
+    """Read the answer of the token endpoint.
+
+    Args:
+        answer: The answer, redirects not followed.
+        credentials: Those that were sent: for the domain's name, and to keep the secret out of what
+            is quoted from the server.
+        now: Epoch seconds; ``expires_in`` is counted from it.
+
+    Raises:
+        TokenRequestError: if the answer is no usable token.
+    """
+    document = _json_object(answer.body)
+    if not 200 <= answer.status < 300:
+        raise _refusal(answer, document, credentials)
+    if document is None:
+        raise _unusable(f"is no JSON object but {_kind(answer)}", answer, credentials)
+    if "access_token" not in document:
+        raise _unusable("has no access_token", answer, credentials)
+    access_token = document["access_token"]
+    if not isinstance(access_token, str) or not _SAFE_TOKEN.fullmatch(access_token):
+        # RFC 6750 section 2.1. The value is not quoted: it may be most of a token.
+        raise _unusable("has an access_token that cannot be put in a header", answer, credentials)
+    token_type = document.get("token_type")
+    if token_type is not None and str(token_type).lower() != "bearer":
+        # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
+        quoted = _quote(str(token_type), credentials, access_token)
+        raise _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
+    lifetime = _seconds(document.get("expires_in"))
+    return Token(access_token, None if lifetime is None else now + lifetime)
+
+
+def _seconds(expires_in: object) -> float | None:
+    # expires_in is advice that servers get wrong in every way; a wrong one counts as none.
+    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float, str)):
+        return None
+    try:
+        seconds = float(expires_in)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _kind(answer: Answer) -> str:
+    if not answer.body:
+        return "empty"
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip() or "no media type"
+    return f"{len(answer.body)} bytes of {_printable(media_type)}"
+
+
+def _quote(text: str, credentials: Credentials, access_token: str | None = None) -> str:
+    text = credentials.redact(text)
+    if access_token is not None:
+        text = text.replace(access_token, "[hidden]")
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    # One line and no escape sequences: the text ends up in logs and terminals.
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_QUOTE]).strip()
+
+
+def _unusable(what: str, answer: Answer, credentials: Credentials) -> TokenRequestError:
+    return TokenRequestError(
+        f"the token endpoint of {credentials.domain} answered {answer.status}, but its answer {what}."
+        f" Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API,"
+        " API token?",
+        domain=credentials.domain,
+        status=answer.status,
+    )
+
+
+def _refusal(
+    answer: Answer, document: dict[str, Any] | None, credentials: Credentials
+) -> TokenRequestError:
+    fields: dict[str, str] = {}
+    for name in ("error", "error_description", "code", "message", "instance"):
+        value = (document or {}).get(name)
+        if isinstance(value, str) and value:
+            fields[name] = _quote(value, credentials)
+    said = ", ".join(f"{name}: {value}" for name, value in fields.items()) or _kind(answer)
+    return TokenRequestError(
+        f"the token endpoint of {credentials.domain} answered {answer.status} ({said})."
+        f" {_advice(answer, fields, credentials)}",
+        domain=credentials.domain,
+        status=answer.status,
+        **fields,
+    )
+
+
+def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials) -> str:
+    match answer.status:
+        case 400 | 401 | 403:
+            return (
+                f"Check that client id and client secret belong to {credentials.domain} and were not"
+                " cancelled: in TheBase, Settings, Webhooks/API, API token."
+            )
+        case status if 300 <= status < 400:
+            location = _quote(answer.headers.get("location", "no location"), credentials)
+            return (
+                f"A token endpoint that redirects (to {location}) is not followed, so that the secret"
+                " goes nowhere else. Check the domain in TheBase: Settings, Webhooks/API, API token."
+            )
+        case 429:
+            after = _printable(answer.headers.get("retry-after", ""))
+            return f"Too many requests; try again {f'after {after}' if after else 'later'}."
+        case status if status >= 500:
+            instance = fields.get("instance")
+            tell = f", naming {instance}" if instance else ""
+            return f"The server has trouble of its own; try again later, or ask its support{tell}."
+        case _:
+            return (
+                f"Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API,"
+                " API token?"
+            )

@@ -1,0 +1,76 @@
+# How a caller waits for a flight: in a thread, in asyncio, in trio.
+#
+# Here: three ways of waiting for one thread-safe future with a time limit. Not here: what the
+# flight brought, and what to do next (_renewal, the adapters).
+#
+# asyncio.wrap_future is not used: it cancels the future, and so the flight of everybody, when one
+# waiter is cancelled. A lock or event of one event loop cannot be kept on an auth object that
+# several loops share; so each waiter has an event of its own, which the future's callback sets from
+# whatever thread it runs in.
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ._renewal import Flight
+
+
+def wait_blocking(flight: Flight, seconds: float) -> bool:
+    """Wait at most *seconds* for *flight* to land; True if it has."""
+    try:
+        flight.landed.result(timeout=seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def wait_async(flight: Flight, seconds: float) -> bool:
+    """Wait at most *seconds* for *flight* to land, in asyncio or trio; True if it has."""
+    if _in_trio():
+        await _wait_trio(flight.landed, seconds)
+    else:
+        await _wait_asyncio(flight.landed, seconds)
+    return flight.landed.done()
+
+
+async def _wait_asyncio(landed: Future[Any], seconds: float) -> None:
+    import asyncio
+
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    landed.add_done_callback(_waking(lambda: loop.call_soon_threadsafe(event.set)))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+async def _wait_trio(landed: Future[Any], seconds: float) -> None:
+    import trio
+
+    token, event = trio.lowlevel.current_trio_token(), trio.Event()
+    landed.add_done_callback(_waking(lambda: token.run_sync_soon(event.set)))
+    with trio.move_on_after(max(seconds, 0)):
+        await event.wait()
+
+
+def _waking(wake: Callable[[], Any]) -> Callable[[Future[Any]], None]:
+    def callback(_: Future[Any]) -> None:
+        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
+        with contextlib.suppress(RuntimeError):
+            wake()
+
+    return callback
+
+
+def _in_trio() -> bool:
+    if "trio" not in sys.modules:
+        return False
+    import sniffio  # comes with trio
+
+    try:
+        return sniffio.current_async_library() == "trio"
+    except sniffio.AsyncLibraryNotFoundError:
+        return False

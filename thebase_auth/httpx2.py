@@ -1,0 +1,65 @@
+"""`TheBaseAuth` for httpx2, in ``Client`` and in ``AsyncClient`` (asyncio and trio).
+
+.. code-block:: python
+
+    client = httpx2.Client(auth=TheBaseAuth("acme.thebase.co.il", client_id, client_secret))
+"""
+
+# Here: what httpx2 has of its own, its Auth base and its exceptions. All else is in _httpx_driver.
+
+from __future__ import annotations
+
+try:
+    import httpx2
+except ModuleNotFoundError as error:
+    if error.name != "httpx2":
+        raise
+    raise ImportError("thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'") from error
+
+from . import _errors
+from ._auth import DEFAULT_TIMEOUT
+from ._httpx_driver import HttpxDriver, bind
+
+__all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+
+
+class TokenRequestError(_errors.TokenRequestError, httpx2.RequestError):
+    """The token endpoint answered, but not with a usable access token."""
+
+
+class TokenTimeoutError(_errors.TokenTimeoutError, httpx2.ReadTimeout):
+    """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+
+
+class PlainHTTPError(_errors.PlainHTTPError, httpx2.RequestError):
+    """A request to the domain over ``http://`` was stopped before it was sent."""
+
+
+class TheBaseAuth(HttpxDriver, httpx2.Auth):
+    """Signs the requests of httpx2 to one TheBase domain, and renews the token after a 401."""
+
+    def __init__(
+        self, domain: str, client_id: str, client_secret: str, *, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        """Check the settings; nothing is sent before the first request.
+
+        Args:
+            domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
+            client_id: The client id that belongs to it.
+            client_secret: The client secret that belongs to the client id.
+            timeout: Seconds for each phase of a token request (connect, read, write, pool) for which
+                the call has no timeout of its own.
+
+        Raises:
+            ValueError: if an argument cannot be right; the text says which and what is wrong with
+                it, and shows no secret.
+        """
+        super().__init__(domain, client_id, client_secret, timeout=timeout)
+
+    def _as_library_error(
+        self, error: _errors.TheBaseAuthError, request: object
+    ) -> _errors.TheBaseAuthError:
+        if isinstance(request, httpx2.Request):
+            kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
+            return bind(error, kinds, request)
+        return super()._as_library_error(error, request)

@@ -1,0 +1,371 @@
+"""`TheBaseAuth` for requests.
+
+.. code-block:: python
+
+    session = requests.Session()
+    session.auth = TheBaseAuth("acme.thebase.co.il", client_id, client_secret)
+"""
+
+# Here: when requests calls us and what it expects back. It calls the auth object while a request is
+# prepared, and a response hook after each sending; a redirect makes a copy of the request that shares
+# the hook and knows nothing else of us. The hook keeps nothing between two calls, so that one prepared
+# request can be sent twice, or by two threads at once.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+try:
+    import requests
+except ModuleNotFoundError as error:
+    if error.name != "requests":
+        raise
+    raise ImportError(
+        "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
+    ) from error
+
+from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar, get_cookie_header
+from requests.structures import CaseInsensitiveDict
+
+from . import _errors
+from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
+from ._body import FIXED, ONCE, Body, Repeatable, body_of
+from ._credentials import TOKEN_REQUEST_BODY
+from ._hidden import Hidden
+from ._origin import Destination
+from ._renewal import Lead, Wait
+from ._token import Answer, Token, parse_token_response
+from ._waiting import wait_blocking
+
+__all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+
+
+class TokenRequestError(_errors.TokenRequestError, requests.RequestException):
+    """The token endpoint answered, but not with a usable access token."""
+
+
+class TokenTimeoutError(_errors.TokenTimeoutError, requests.ReadTimeout):
+    """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+
+
+class PlainHTTPError(_errors.PlainHTTPError, requests.RequestException):
+    """A request to the domain over ``http://`` was stopped before it was sent."""
+
+
+_BOUND: dict[type[_errors.TheBaseAuthError], type[_errors.TheBaseAuthError]] = {
+    _errors.TokenRequestError: TokenRequestError,
+    _errors.TokenTimeoutError: TokenTimeoutError,
+    _errors.PlainHTTPError: PlainHTTPError,
+}
+
+
+class TheBaseAuth(AuthCore, AuthBase):
+    """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        session: requests.Session | None = None,
+    ) -> None:
+        """Check the settings; nothing is sent before the first request.
+
+        Args:
+            domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
+            client_id: The client id that belongs to it.
+            client_secret: The client secret that belongs to the client id.
+            timeout: Seconds for connecting, and for each wait for data, of a token request where the
+                caller's own timeout is not known: before its request is sent requests does not tell
+                it, and many callers set none.
+            session: The session whose adapters, proxies and TLS settings carry the token request.
+                Its headers, cookies, params, hooks and auth are not used, and it is not changed.
+                Without it, a token request goes by requests' defaults and the environment's proxies.
+
+        Raises:
+            ValueError: if an argument cannot be right; the text says which and what is wrong with
+                it, and shows no secret.
+        """
+        self._session = session
+        super().__init__(domain, client_id, client_secret, timeout=timeout)
+
+    @classmethod
+    def from_env(
+        cls, *, timeout: float = DEFAULT_TIMEOUT, session: requests.Session | None = None
+    ) -> Self:
+        """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
+
+        Args:
+            timeout: As in the constructor, in seconds.
+            session: As in the constructor.
+
+        Raises:
+            ValueError: if a variable is missing, or as in the constructor.
+        """
+        return cls(*settings_from_env(), timeout=timeout, session=session)
+
+    def _set_up(self) -> None:
+        super()._set_up()
+        self._hook = _ResponseHook(self, FIXED)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Sign *request* if it goes to the domain; requests calls this while it prepares a request.
+
+        Raises:
+            PlainHTTPError: if it goes to the domain over plain http.
+            TokenRequestError: if a token is needed and the token endpoint gives none.
+            TokenTimeoutError: if another caller's token request takes longer than ``timeout``.
+        """
+        url = request.url
+        if not isinstance(url, str):
+            raise TypeError(
+                "thebase_auth.requests.TheBaseAuth signs the requests of requests alone; for httpx and"
+                " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2"
+            )
+        # What follows the slash cannot change the host, so that this needs no parsing.
+        if not url.startswith(self._url_prefix) and not self._is_ours(request, url):
+            return request
+        hook, refused = self._hook, None
+        if not isinstance(request.body, (bytes, str, type(None))):
+            body = body_of(request.body)
+            if isinstance(body, Repeatable):
+                request.body = body
+            hook, refused = _ResponseHook(self, body), self._too_old_for(body)
+        token = self._renewal.token
+        if token is None or refused is not None:
+            token = self._fresh_token(refused, None, request)
+        request.headers["Authorization"] = token.authorization
+        request.hooks["response"].append(hook)
+        return request
+
+    def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
+        with _as_requests_errors(request):
+            return self._destination(url) is Destination.OURS
+
+    def _fresh_token(
+        self, refused: str | None, timeout: Any, request: requests.PreparedRequest
+    ) -> Token:
+        """A token other than *refused*: another caller's, or else our own."""
+        patience = self._patience(_timeouts(timeout))
+        with _as_requests_errors(request):
+            while True:
+                now = time.monotonic()
+                match self._renewal.ask(refused, now=now, lease=patience.lease, blocking=True):
+                    case Token() as token:
+                        return token
+                    case Lead(flight):
+                        with flight:
+                            return flight.land(self._fetch(patience.timeouts_left(now)))
+                    case Wait(flight):
+                        if not wait_blocking(flight, patience.left(now)):
+                            raise self._waited_too_long()
+                        token = flight.token()
+                        if token is not None:
+                            return token
+
+    def _fetch(self, timeouts: dict[str, float]) -> Token:
+        """Send the token request, past everything in the session but its adapters and their settings."""
+        credentials = self._credentials
+        request = requests.Request(
+            "POST",
+            credentials.token_url,
+            headers=credentials.token_request_headers(),
+            data=TOKEN_REQUEST_BODY,
+        ).prepare()
+        now = time.time()
+        try:
+            with ExitStack() as stack:
+                session = self._session
+                if session is None:
+                    session = stack.enter_context(requests.Session())
+                settings = session.merge_environment_settings(request.url, {}, False, None, None)
+                response = session.get_adapter(credentials.token_url).send(
+                    request, timeout=(timeouts["connect"], timeouts["read"]), **settings
+                )
+                stack.callback(response.close)
+                answer = Answer(response.status_code, response.headers, response.content)
+        except requests.RequestException as error:
+            error.add_note(
+                f"This was the token request to {credentials.token_url}. It takes its TLS, proxy and"
+                " adapter settings from the option session=, not from the session of the call."
+            )
+            raise
+        finally:
+            del request.headers["Authorization"]
+        token = parse_token_response(answer, credentials=credentials, now=now)
+        logger.debug("fetched an access token from %s", credentials.domain)
+        return token
+
+
+class _ResponseHook:
+    """Our response hook: sees each answer to a signed request, and to the redirects of it."""
+
+    def __init__(self, auth: TheBaseAuth, body: Body) -> None:
+        self._auth = auth
+        self._body = body
+
+    def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
+        # A response is pickled with its request and that with its hooks; our secret stays here.
+        return _no_hook, ()
+
+    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+        status = response.status_code
+        if status != 401 and not 300 <= status < 400:
+            return response
+        request = response.request
+        refused = self._auth._refused_token(request.url or "", request.headers.get("Authorization"))
+        if refused is None:
+            return response
+        replay = self._replay(response, refused, **kwargs) if status == 401 else response
+        if replay.is_redirect:
+            self._prepare_redirect(response, replay)
+        return replay
+
+    def _replay(
+        self, response: requests.Response, refused: str, **kwargs: Any
+    ) -> requests.Response:
+        """Send the request of this 401 once more with another token, or give the 401 back."""
+        request = response.request
+        if isinstance(request.headers, _SuccessorHeaders) and request.headers.replay_is_spent:
+            return response
+        body = self._body_now(request)
+        if not body.can_repeat():
+            self._auth._renewal.drop(refused)
+            return response
+        _drain(response)
+        content: Any = request.body
+        if isinstance(body, Repeatable):
+            content = body.reread()
+            if content is None:
+                self._auth._renewal.drop(refused)
+                return response
+        token = self._auth._fresh_token(refused, kwargs.get("timeout"), request)
+        if token.access_token == refused:
+            return response
+        replay = request.copy()
+        replay.body = content
+        replay.headers["Authorization"] = token.authorization
+        _take_cookies(replay, response)
+        logger.debug("replaying %s %s after a 401", request.method, request.url)
+        started = time.perf_counter()
+        answer: requests.Response = response.connection.send(replay, **kwargs)
+        answer.elapsed = timedelta(seconds=time.perf_counter() - started)
+        answer.history.append(response)
+        return answer
+
+    def _body_now(self, request: requests.PreparedRequest) -> Body:
+        # After a redirect the request may have lost its body; a user's hook may have changed it.
+        if isinstance(request.body, (bytes, str, type(None))):
+            return FIXED
+        return ONCE if self._body is FIXED else self._body
+
+    def _prepare_redirect(self, response: requests.Response, redirect: requests.Response) -> None:
+        """Let the next request be made as a copy of the one that was redirected, token included.
+
+        requests copies the request that it sent itself, which is not our replay, and then lets
+        ``.netrc`` overwrite the token. The 401 in the history keeps the request that it answered.
+        """
+        request, sent = response.request, redirect.request
+        replayed = redirect is not response
+        if replayed:
+            response.request = request.copy()
+            request.body = sent.body
+            request._cookies = sent._cookies  # type: ignore[attr-defined]
+        spent = isinstance(sent.headers, _SuccessorHeaders) and sent.headers.replay_is_spent
+        request.headers = _SuccessorHeaders(sent.headers, spent_for_copies=replayed or spent)
+
+
+class _SuccessorHeaders(CaseInsensitiveDict[Any]):
+    """Headers of a redirected request, and of the requests that requests makes out of it.
+
+    A Basic value from ``.netrc`` does not take the place of our token, as long as that is there:
+    requests deletes it before it goes to another host. The copies know that the replay is spent.
+    """
+
+    def __init__(
+        self, headers: Any = None, *, replay_is_spent: bool = False, spent_for_copies: bool = False
+    ) -> None:
+        self.replay_is_spent = replay_is_spent
+        self.spent_for_copies = spent_for_copies
+        super().__init__(headers)
+
+    def copy(self) -> _SuccessorHeaders:
+        spent = self.spent_for_copies
+        return _SuccessorHeaders(self.items(), replay_is_spent=spent, spent_for_copies=spent)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key.lower() == "authorization" and isinstance(self.get(key), Hidden):
+            if not isinstance(value, Hidden):
+                return
+        super().__setitem__(key, value)
+
+
+def _no_hook() -> Callable[..., None]:
+    """What stands for our hook in the pickle of a response."""
+    return _ignore
+
+
+def _ignore(response: requests.Response, **kwargs: Any) -> None:
+    """Do nothing."""
+
+
+class _as_requests_errors:  # noqa: N801 - reads as a statement
+    """Raise our errors as those of this module, with the request that needed the token."""
+
+    def __init__(self, request: requests.PreparedRequest) -> None:
+        self._request = request
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _errors.TheBaseAuthError) and type(error) in _BOUND:
+            bound = _BOUND[type(error)](str(error), **error.evidence)
+            bound.request = self._request  # type: ignore[attr-defined]
+            raise bound from None
+
+
+def _timeouts(timeout: Any) -> dict[str, object]:
+    """The connect and read timeouts in any form that requests takes them."""
+    if isinstance(timeout, tuple):
+        connect, read = timeout
+    elif hasattr(timeout, "connect_timeout"):  # urllib3's Timeout
+        total = timeout.total
+        connect = timeout.connect_timeout if total is None else total
+        read = timeout.read_timeout if total is None else total
+    else:
+        connect = read = timeout
+    return {"connect": connect, "read": read}
+
+
+def _drain(response: requests.Response) -> None:
+    """Read the 401 to its end and give its connection back; the history keeps its content."""
+    try:
+        response.content  # noqa: B018 - reading it is what it does
+    except (requests.RequestException, RuntimeError):
+        pass  # its status is all we need; close() throws the connection away
+    response.close()
+
+
+def _take_cookies(replay: requests.PreparedRequest, refused: requests.Response) -> None:
+    """Add the cookies that the 401 sets, unless the caller wrote the Cookie header by hand."""
+    jar = replay._cookies  # type: ignore[attr-defined]
+    if jar is None or replay.headers.get("Cookie") != _cookie_header(replay, jar):
+        return
+    extract_cookies_to_jar(jar, refused.request, refused.raw)
+    replay.headers.pop("Cookie", None)
+    replay.prepare_cookies(jar)
+
+
+def _cookie_header(request: requests.PreparedRequest, jar: Any) -> str | None:
+    bare = request.copy()
+    bare.headers.pop("Cookie", None)
+    return get_cookie_header(jar, bare)
