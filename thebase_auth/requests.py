@@ -233,20 +233,21 @@ class _ResponseHook:
         self, response: requests.Response, refused: str, **kwargs: Any
     ) -> requests.Response:
         """Send the request of this 401 once more with another token, or give the 401 back."""
-        request = response.request
+        request, renewal = response.request, self._auth._renewal
         if isinstance(request.headers, _SuccessorHeaders) and request.headers.replay_is_spent:
             return response
         body = self._body_now(request)
         if not body.can_repeat():
-            self._auth._renewal.drop(refused)
+            renewal.drop(refused)
             return response
         _drain(response)
         content: Any = request.body
         if isinstance(body, Repeatable):
             content = body.reread()
             if content is None:
-                self._auth._renewal.drop(refused)
+                renewal.drop(refused)
                 return response
+        token_before = renewal.token
         token = self._auth._fresh_token(refused, kwargs.get("timeout"), request)
         if token.access_token == refused:
             return response
@@ -259,6 +260,10 @@ class _ResponseHook:
         answer: requests.Response = response.connection.send(replay, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history.append(response)
+        if answer.status_code == 401 and token is token_before:
+            # It was not fetched for us, and this prepared request, which may be sent again with
+            # the token of its preparation, would never have it renewed.
+            renewal.drop(token.access_token)
         return answer
 
     def _body_now(self, request: requests.PreparedRequest) -> Body:

@@ -1,0 +1,260 @@
+"""Who is compared, each set up for one server as its own documentation tells, ready to fetch its token.
+
+Each function here makes a session or client that signs its requests, and the auth object that does
+it. All of them send by the adapter or transport that they are given, their token requests too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.auth import AuthBase
+
+#: By the clock an expired token is renewed so many seconds early by most.
+_EARLY = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A TheBase: its base URL, and the credentials that it takes."""
+
+    url: str
+    client_id: str = "LvTJmqtlvEKyuqvz1brRMg.."
+    client_secret: str = "kZ3mY0o7TqWc1uXv9sBf2Q.."
+
+    @property
+    def token_url(self) -> str:
+        return f"{self.url}/oauth/token"
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        return self.client_id, self.client_secret
+
+
+Signer: TypeAlias = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+RequestsPeer: TypeAlias = Callable[[Server, BaseAdapter], tuple[requests.Session, Signer]]
+
+#: Makes a client of this library (sync or async by the last argument) that sends by this transport.
+HttpxPeer: TypeAlias = Callable[[ModuleType, Server, Any, bool], tuple[Any, Any]]
+
+
+def session_by(adapter: BaseAdapter, auth: Any = None) -> requests.Session:
+    """A requests session that sends everything by *adapter*."""
+    session = requests.Session()
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers["Accept"] = "application/json"
+    session.auth = auth
+    return session
+
+
+def client_by(library: ModuleType, transport: Any, asynchronous: bool, auth: Any = None) -> Any:
+    """A client of httpx or httpx2 that sends everything by *transport*, and waits long for it."""
+    client = library.AsyncClient if asynchronous else library.Client
+    return client(
+        transport=transport,
+        auth=auth,
+        headers={"Accept": "application/json"},
+        timeout=library.Timeout(60, pool=None),
+    )
+
+
+# requests
+
+
+class _ConstantHeader(AuthBase):
+    """What is cheapest: a header that never changes."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = "Bearer cqDktPrPY5g8o2yVRk8ZeQ.."
+        return request
+
+
+def constant_header(
+    server: Server, adapter: BaseAdapter
+) -> tuple[requests.Session, Signer]:
+    auth = _ConstantHeader()
+    return session_by(adapter, auth), auth
+
+
+def thebase_auth(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    from thebase_auth.requests import TheBaseAuth
+
+    auth = TheBaseAuth(server.url, *server.credentials, session=session_by(adapter))
+    return session_by(adapter, auth), auth
+
+
+def hand_written(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    token, expires_at = "", 0.0
+    lending = session_by(adapter)
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        nonlocal token, expires_at
+        if time.time() > expires_at - _EARLY:
+            answer = lending.post(
+                server.token_url,
+                data={"grant_type": "client_credentials"},
+                auth=server.credentials,
+                timeout=60,
+            ).json()
+            token, expires_at = answer["access_token"], time.time() + answer["expires_in"]
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    return session_by(adapter, sign), sign
+
+
+def requests_auth(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    from requests_auth import OAuth2ClientCredentials
+
+    auth = OAuth2ClientCredentials(
+        server.token_url, *server.credentials, session=session_by(adapter)
+    )
+    return session_by(adapter, auth), auth
+
+
+def requests_oauth2client(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    from requests_oauth2client import ClientSecretBasic, OAuth2Client, OAuth2ClientCredentialsAuth
+
+    auth = OAuth2ClientCredentialsAuth(
+        OAuth2Client(
+            server.token_url,
+            auth=ClientSecretBasic(*server.credentials),
+            session=session_by(adapter),
+            testing=True,  # or else it takes no http://
+        )
+    )
+    return session_by(adapter, auth), auth
+
+
+def requests_oauthlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    """It renews no client credentials by itself: a token is given to it."""
+    from requests_oauthlib import OAuth2
+
+    auth = OAuth2(token={"access_token": "cqDktPrPY5g8o2yVRk8ZeQ..", "token_type": "Bearer"})
+    return session_by(adapter, auth), auth
+
+
+def authlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    from authlib.integrations.requests_client import OAuth2Session
+
+    session = OAuth2Session(*server.credentials, **_authlib_options(server))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers["Accept"] = "application/json"
+    return session, session.token_auth
+
+
+def _authlib_options(server: Server) -> dict[str, Any]:
+    return {
+        "token_endpoint": server.token_url,
+        "grant_type": "client_credentials",
+        "token": {"access_token": "expired", "token_type": "bearer", "expires_at": 1},
+    }
+
+
+REQUESTS_PEERS: dict[str, RequestsPeer] = {
+    "thebase_auth": thebase_auth,
+    "hand-written function": hand_written,
+    "requests_auth": requests_auth,
+    "requests-oauth2client": requests_oauth2client,
+    "Authlib OAuth2Session": authlib,
+}
+
+
+# httpx and httpx2
+
+
+def one_header(
+    library: ModuleType, server: Server, transport: Any, asynchronous: bool
+) -> tuple[Any, Any]:
+    class OneHeader(library.Auth):  # type: ignore[name-defined,misc]
+        def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+            request.headers["Authorization"] = "Bearer cqDktPrPY5g8o2yVRk8ZeQ.."
+            yield request
+
+    auth = OneHeader()
+    return client_by(library, transport, asynchronous, auth), auth
+
+
+def thebase_auth_httpx(
+    library: ModuleType, server: Server, transport: Any, asynchronous: bool
+) -> tuple[Any, Any]:
+    ours = import_module(f"thebase_auth.{library.__name__}")
+    auth = ours.TheBaseAuth(server.url, *server.credentials)
+    return client_by(library, transport, asynchronous, auth), auth
+
+
+def hand_written_httpx(
+    library: ModuleType, server: Server, transport: Any, asynchronous: bool
+) -> tuple[Any, Any]:
+    basic = library.BasicAuth(*server.credentials)
+
+    class HandWritten(library.Auth):  # type: ignore[name-defined,misc]
+        requires_response_body = True
+        token, expires_at = "", 0.0
+
+        def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+            if time.time() > self.expires_at - _EARLY:
+                ask = library.Request(
+                    "POST", server.token_url, data={"grant_type": "client_credentials"}
+                )
+                response = yield next(basic.auth_flow(ask))
+                answer = response.json()
+                self.token = answer["access_token"]
+                self.expires_at = time.time() + answer["expires_in"]
+            request.headers["Authorization"] = f"Bearer {self.token}"
+            yield request
+
+    auth = HandWritten()
+    return client_by(library, transport, asynchronous, auth), auth
+
+
+def httpx_auth(
+    library: ModuleType, server: Server, transport: Any, asynchronous: bool
+) -> tuple[Any, Any]:
+    """It fetches by a blocking client, also from within an AsyncClient."""
+    from httpx_auth import OAuth2ClientCredentials
+
+    blocking = transport if isinstance(transport, library.BaseTransport) else None
+    auth = OAuth2ClientCredentials(
+        server.token_url, *server.credentials, client=client_by(library, blocking, False)
+    )
+    return client_by(library, transport, asynchronous, auth), auth
+
+
+def authlib_httpx2(
+    library: ModuleType, server: Server, transport: Any, asynchronous: bool
+) -> tuple[Any, Any]:
+    from authlib.integrations import httpx_client
+
+    kind = httpx_client.AsyncOAuth2Client if asynchronous else httpx_client.OAuth2Client
+    client = kind(
+        *server.credentials,
+        **_authlib_options(server),
+        transport=transport,
+        headers={"Accept": "application/json"},
+        timeout=library.Timeout(60, pool=None),
+    )
+    return client, client.token_auth
+
+
+HTTPX_PEERS: dict[str, dict[str, HttpxPeer]] = {
+    "httpx": {
+        "thebase_auth": thebase_auth_httpx,
+        "hand-written Auth": hand_written_httpx,
+        "httpx_auth": httpx_auth,
+    },
+    "httpx2": {
+        "thebase_auth": thebase_auth_httpx,
+        "hand-written Auth": hand_written_httpx,
+        "Authlib OAuth2Client": authlib_httpx2,
+    },
+}

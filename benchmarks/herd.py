@@ -1,0 +1,1 @@
+def run(*, quick=False): pass

@@ -1,0 +1,73 @@
+"""Fixtures that many test files share."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.clients import CLIENTS, Client
+from thebase_auth.testing import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No proxy, no .netrc and no settings of the machine that runs the tests."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """Run each async test on asyncio and on trio."""
+    return request.param
+
+
+@pytest.fixture
+def thebase() -> Iterator[Sandbox]:
+    """A TheBase on loopback."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(params=CLIENTS, ids=str)
+def client(request: pytest.FixtureRequest) -> Client:
+    """Each HTTP library in each of its forms: requests, httpx and httpx2, sync and async."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A certificate for localhost, and the authority that signed it."""
+
+    authority: str
+    certificate: str
+    key: str
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What a client needs to trust the certificate."""
+        return ssl.create_default_context(cafile=self.authority)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A private certificate authority, as a company has one."""
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+    server = authority.issue_cert("localhost", "127.0.0.1")
+    paths = {name: str(folder / name) for name in ("authority", "certificate", "key")}
+    authority.cert_pem.write_to_path(paths["authority"])
+    server.cert_chain_pems[0].write_to_path(paths["certificate"])
+    server.private_key_pem.write_to_path(paths["key"])
+    return Certificates(**paths)
