@@ -59,8 +59,9 @@ class Requests(Client):
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
     ) -> Reply:
-        if "content" in options:
-            options["data"] = options.pop("content")
+        content = options.pop("content", None)
+        if content is not None:
+            options["data"] = content
         options.setdefault("timeout", 10)
         with requests.Session() as session:
             session.auth = auth

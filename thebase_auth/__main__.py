@@ -1,6 +1,5 @@
-# `python -m thebase_auth`. Here: nothing but the call of main (_cli), which is also the entry point.
-import sys
-
+# `python -m thebase_auth` does what the command `thebase-auth` does.
+# Here: two lines, and no more; arguments and exit codes are in _cli.
 from ._cli import main
 
-sys.exit(main())
+raise SystemExit(main())

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _OK: Final = 0
 _FAILED: Final = 1
-_NOT_STARTED: Final = 2  # argparse's own code for wrong arguments
+_NO_OUTCOME: Final = 2  # argparse's own code for wrong arguments
 
 _EXIT_CODES: Final = """\
 exit codes:
   0  all went as printed
   1  something went otherwise; the output says what
-  2  nothing was started: wrong arguments, or a library is missing
+  2  nobody can say: wrong arguments, a missing library, an error of the operating system
 """
 
 _DEMO: Final = """\
@@ -74,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse's parser, with one line on stderr for an error."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_NOT_STARTED, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(_NO_OUTCOME, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def _demo(sandbox: Sandbox | None) -> int:
@@ -84,8 +84,13 @@ def _demo(sandbox: Sandbox | None) -> int:
         missing = str(error.name).partition(".")[0]
         if missing not in _DEMO_LIBRARIES:
             raise
-        print(
-            f"thebase-auth demo: needs {missing}: pip install 'thebase-auth[demo]'", file=sys.stderr
-        )
-        return _NOT_STARTED
-    return _OK if run(sys.stdout, sandbox) else _FAILED
+        return _no_outcome(f"demo: needs {missing}: pip install 'thebase-auth[demo]'")
+    try:
+        return _OK if run(sys.stdout, sandbox) else _FAILED
+    except OSError as error:
+        return _no_outcome(f"demo: {error}")
+
+
+def _no_outcome(message: str) -> int:
+    print(f"thebase-auth {message}", file=sys.stderr)
+    return _NO_OUTCOME

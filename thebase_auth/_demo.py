@@ -1,11 +1,12 @@
-# `thebase-auth demo`: the plugin at work in requests, httpx and httpx.AsyncClient, and a check on it.
+# `thebase-auth demo`: the plugin at work in requests, httpx and AsyncClient, and a check on it.
 #
-# Here: the run against a sandbox, and the account of it. A line of the account is a statement: what
-# should have happened beside what did, and the latter is taken from the sandbox's record of what it
-# received, or from an answer, never from the plugin. Not here: the sandbox (testing), exit codes (_cli).
+# Here: the run against a sandbox, and the account of it. Each line of the account is a statement,
+# what should have happened beside what did; and what did is taken from the sandbox's record of what
+# it received, or from an answer, never from the plugin. Not here: the sandbox (testing), exit codes
+# (_cli).
 #
-# One TheBaseAuth serves all clients, one client at a time, so that a token request in the record
-# belongs to the client in whose part of the run it stands.
+# One TheBaseAuth serves all clients, and these work in turn, so that a token request in the record
+# belongs to the client whose turn it was.
 
 from __future__ import annotations
 
@@ -26,8 +27,11 @@ import requests
 from . import TheBaseAuth
 from .testing import ReceivedRequest, Sandbox
 
-# To each call, and to each wait of the demo's own: far more than a loopback server takes.
+# For each call: far more than a loopback server takes.
 _TIMEOUT: Final = 10.0  # seconds
+
+# For many callers to get a first answer, while no token request is answered.
+_HOLD: Final = 5.0  # seconds
 
 # Between two looks at the sandbox's record, while calls are under way.
 _LOOK_AGAIN: Final = 0.005  # seconds
@@ -102,19 +106,20 @@ class Answer(Protocol):
         """The parsed body."""
 
 
+Call: TypeAlias = futures.Future[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A client of either library, sync or async, with the three calls that the demo makes.
+    """A client of either library, sync or async. A call is started in a thread or task of its own.
 
     Attributes:
-        get: Gets a URL and waits for the answer.
-        post: Posts JSON to a URL and waits for the answer.
-        start: Starts to get a URL, in a thread or task of its own.
+        get: Starts to get a URL.
+        post: Starts to post JSON to a URL.
     """
 
-    get: Callable[[str], Answer]
-    post: Callable[[str, dict[str, str]], Answer]
-    start: Callable[[str], futures.Future[Any]]
+    get: Callable[[str], Call]
+    post: Callable[[str, dict[str, str]], Call]
 
 
 OpenClient: TypeAlias = Callable[[], AbstractContextManager[Client]]
@@ -164,6 +169,9 @@ def run(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100) -> b
             except (requests.RequestException, httpx.HTTPError) as error:
                 got = f"{type(error).__name__}: {error}"
                 account.tell(teller, [Statement("stopped", "an answer", got)])
+        requested = f"{1 + len(parts)} token requests"
+        arrived = _plural(thebase.token_requests, "token request")
+        account.tell("sandbox", [Statement("in all", requested, arrived)])
     if account.wrong:
         account.write(f"{account.wrong} of {account.told} lines are not as they should be")
     else:
@@ -174,24 +182,25 @@ def run(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100) -> b
 def _one_works_on(client: Client, thebase: Sandbox) -> Iterator[Statement]:
     """Create a lead and list the users; then lose the token, and create another lead."""
     before = thebase.received
-    lead = client.post(thebase.domain + _LEADS, _LEAD)
+    lead = client.post(thebase.domain + _LEADS, _LEAD).result()
     yield token_statement(before, thebase.received)
     yield lead_statement(lead)
-    yield users_statement(client.get(thebase.domain + _USERS))
+    yield users_statement(client.get(thebase.domain + _USERS).result())
     before = thebase.received
     thebase.revoke_tokens()
-    lead = client.post(thebase.domain + _LEADS, _LEAD)
+    lead = client.post(thebase.domain + _LEADS, _LEAD).result()
     yield from renewal_statements(before, thebase.received, f"POST {_LEADS}")
     yield lead_statement(lead)
 
 
 def _many_meet_one_expiry(client: Client, thebase: Sandbox, *, callers: int) -> Iterator[Statement]:
     """Let all callers lose the token at once, and none get another before each has its 401."""
+    client.get(thebase.domain + _USERS).result()  # there must be a token to lose
     before = thebase.received
     thebase.revoke_tokens()
     with thebase.hold_token_requests():
-        calls = [client.start(thebase.domain + _USERS) for _ in range(callers)]
-        deadline = time.monotonic() + _TIMEOUT
+        calls = [client.get(thebase.domain + _USERS) for _ in range(callers)]
+        deadline = time.monotonic() + _HOLD
         while (
             len(thebase.received) < len(before) + callers
             and time.monotonic() < deadline
@@ -201,28 +210,24 @@ def _many_meet_one_expiry(client: Client, thebase: Sandbox, *, callers: int) -> 
     futures.wait(calls, timeout=_TIMEOUT)
     call = f"GET {_USERS}"
     yield from renewal_statements(before, thebase.received, call, callers=callers)
-    yield Statement("answered", f"{callers} x 200", _tally(_outcome(call) for call in calls))
+    yield Statement("answered", f"{callers} x 200", _tally(outcome(one) for one in calls))
 
 
 def token_statement(
     before: Sequence[ReceivedRequest], received: Sequence[ReceivedRequest]
 ) -> Statement:
-    """Where the token of a client's first call comes from: it is fetched only if there was none.
+    """Whose token the first call of a client carries: it fetches one only if there is none.
 
     Args:
-        before: What the sandbox had received before the client's first call.
-        received: What it has received after that, *before* included.
+        before: What the sandbox had received before that call.
+        received: What it has received after the call, *before* included.
     """
-    if before:
-        fetched, origin = 0, "the token already in use"
-    else:
-        fetched, origin = 1, "a first token"
     news = received[len(before) :]
-    carried = news[-1].headers.get("authorization") if news else None
+    shared = _tokens(before[-1:]) == _tokens(news[-1:]) != set()
     return Statement(
         "token",
-        f"{_token_requests(fetched, fetched + _count(before))}: {origin}",
-        f"{_token_requests(_count(news), _count(received))}: {_compared(carried, before)}",
+        f"shared: {_counted(0, before)}" if before else f"fetched: {_counted(1, before)}",
+        f"{'shared' if shared else 'fetched'}: {_counted(_token_requests(news), before)}",
     )
 
 
@@ -233,5 +238,134 @@ def renewal_statements(
     *,
     callers: int = 1,
 ) -> Iterator[Statement]:
-    """What got a 401, who renewed and what was replayed.
+    """What got a 401, how often the token was renewed, and what was replayed.
+
+    Args:
+        before: What the sandbox had received before it revoked the token.
+        received: What it has received after the calls that followed, *before* included.
+        call: Method and path of these calls.
+        callers: How many of them there were.
     """
+    news = received[len(before) :]
+    renewed = next((place for place, one in enumerate(news) if one.path == _TOKEN), len(news))
+    refused = [one for one in news[:renewed] if one.status == 401]
+    again = [one for one in news[renewed:] if one.path != _TOKEN]
+    refused_again = [one for one in again if one.status == 401]
+
+    calls = f"{callers} x {call}"
+    later = f", for {_calls(refused_again)} after it" if refused_again else ""
+    expected = f"401 for {calls} before the renewal"
+    yield Statement("revoked", expected, f"401 for {_calls(refused)} before the renewal{later}")
+
+    yield Statement("renewed", _counted(1, before), _counted(_token_requests(news), before))
+
+    same_bodies = Counter(one.body for one in again) == Counter(one.body for one in refused)
+    other_token = len(_tokens(again)) == 1 and _tokens(again).isdisjoint(_tokens(refused))
+    yield Statement(
+        "replayed",
+        f"{calls}, {_size(refused)} as before, another token",
+        f"{_calls(again)}, {_size(again)} {'as' if same_bodies else 'unlike'} before,"
+        f" {'another' if other_token else 'the wrong'} token",
+    )
+
+
+def lead_statement(answer: Answer) -> Statement:
+    """What creating a lead brought."""
+    expected, status = "201, an id", answer.status_code
+    if status != 201:
+        return Statement("lead", expected, str(status))
+    lead = answer.json()
+    known = str(lead.get("id")).isdecimal()
+    detail = f" {lead.get('id')}, {lead.get('message')}"
+    return Statement("lead", expected, f"{status}, {'an id' if known else 'no id'}", detail)
+
+
+def users_statement(answer: Answer) -> Statement:
+    """What listing the users brought."""
+    expected, status = "200, 1 user", answer.status_code
+    if status != 200:
+        return Statement("users", expected, str(status))
+    users = answer.json()["items"]
+    detail = "".join(f", {user['name']}" for user in users)
+    return Statement("users", expected, f"{status}, {_plural(len(users), 'user')}", detail)
+
+
+def outcome(call: Call) -> str:
+    """The status of a call's answer, or what came in its place."""
+    if not call.done():
+        return "no answer"
+    error = call.exception()
+    return str(call.result().status_code) if error is None else type(error).__name__
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _counted(new: int, before: Sequence[ReceivedRequest]) -> str:
+    """So many new token requests, and how many that makes with those before."""
+    return f"{_plural(new, 'token request')}, {_token_requests(before) + new} so far"
+
+
+def _token_requests(received: Sequence[ReceivedRequest]) -> int:
+    return sum(one.path == _TOKEN for one in received)
+
+
+def _tokens(received: Iterable[ReceivedRequest]) -> set[str]:
+    return {one.headers.get("authorization", "") for one in received}
+
+
+def _calls(received: Iterable[ReceivedRequest]) -> str:
+    return _tally(f"{one.method} {one.path}" for one in received)
+
+
+def _size(received: Iterable[ReceivedRequest]) -> str:
+    size = sum(len(one.body) for one in received)
+    return f"{size} bytes" if size else "no body"
+
+
+def _tally(names: Iterable[str]) -> str:
+    return ", ".join(f"{count} x {name}" for name, count in Counter(names).items()) or "nothing"
+
+
+@contextmanager
+def _requests_client(
+    session: requests.Session, auth: TheBaseAuth, callers: int
+) -> Iterator[Client]:
+    session.auth = auth
+    session.headers.update(_JSON)
+    # Nothing of the machine's proxies or .netrc: all this happens on loopback.
+    session.trust_env = False
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=callers))
+    with session, futures.ThreadPoolExecutor(callers) as threads:
+        yield Client(
+            get=lambda url: threads.submit(session.get, url, timeout=_TIMEOUT),
+            post=lambda url, lead: threads.submit(session.post, url, json=lead, timeout=_TIMEOUT),
+        )
+
+
+@contextmanager
+def _httpx_client(auth: TheBaseAuth) -> Iterator[Client]:
+    opened = httpx.Client(auth=auth, headers=_JSON, timeout=_TIMEOUT, trust_env=False)
+    with opened as client, futures.ThreadPoolExecutor(1) as threads:
+        yield Client(
+            get=lambda url: threads.submit(client.get, url),
+            post=lambda url, lead: threads.submit(client.post, url, json=lead),
+        )
+
+
+@contextmanager
+def _async_client(auth: TheBaseAuth, callers: int) -> Iterator[Client]:
+    limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
+    opened = httpx.AsyncClient(
+        auth=auth, headers=_JSON, timeout=_TIMEOUT, limits=limits, trust_env=False
+    )
+    # The event loop runs in a thread of its own, in which the portal starts the tasks.
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(opened) as client,
+    ):
+        yield Client(
+            get=lambda url: portal.start_task_soon(client.get, url),
+            post=lambda url, lead: portal.start_task_soon(partial(client.post, url, json=lead)),
+        )

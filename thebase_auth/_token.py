@@ -89,7 +89,7 @@ def parse_token_response(answer: Answer, *, credentials: Credentials, now: float
     token_type = document.get("token_type")
     if token_type is not None and str(token_type).lower() != "bearer":
         # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
-        quoted = _quote(str(token_type), credentials, access_token)
+        quoted = _quote(str(token_type), credentials)
         raise _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
     lifetime = _seconds(document.get("expires_in"))
     return Token(access_token, None if lifetime is None else now + lifetime)
@@ -121,11 +121,8 @@ def _kind(answer: Answer) -> str:
     return f"{len(answer.body)} bytes of {_printable(media_type)}"
 
 
-def _quote(text: str, credentials: Credentials, access_token: str | None = None) -> str:
-    text = credentials.redact(text)
-    if access_token is not None:
-        text = text.replace(access_token, "[hidden]")
-    return _printable(text)
+def _quote(text: str, credentials: Credentials) -> str:
+    return _printable(credentials.redact(text))
 
 
 def _printable(text: str) -> str:

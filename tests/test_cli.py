@@ -1,0 +1,171 @@
+"""The command line: arguments, exit codes, errors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thebase_auth import __version__
+from thebase_auth._cli import main
+from thebase_auth.testing import Sandbox
+
+BLOCKED = """\
+import runpy, sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == sys.argv[0]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.argv.pop(0)
+sys.meta_path.insert(0, Block())
+runpy.run_module("thebase_auth", run_name="__main__")
+"""
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+        timeout=20,
+        check=False,
+    )
+
+
+def without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process in which *library* cannot be imported."""
+    return python("-c", BLOCKED, library, *arguments)
+
+
+def test_demo_exits_with_0_well_within_its_30_seconds() -> None:
+    ended = python("-m", "thebase_auth", "demo")
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+    assert "all 30 lines are as they should be" in ended.stdout
+    assert Sandbox().client_secret not in ended.stdout
+    assert not re.search(r"(?<![\w-])[\w-]{22}(?![\w-])", ended.stdout)  # as long as a token
+
+
+def test_demo_exits_with_1_when_a_line_is_not_as_it_should_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sandbox = Sandbox()
+    sandbox.answer_next_token_request(503, "<h1>Service Unavailable</h1>", "text/html", times=500)
+    assert main(["demo"], sandbox=sandbox) == 1
+    assert "expected " in capsys.readouterr().out
+
+
+def test_demo_exits_with_0_also_where_stdout_takes_any_character() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["demo"]) == 0
+    assert "הליד נוצר בהצלחה" in out.getvalue()
+
+
+def test_demo_needs_no_proxy_and_no_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password something")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert main(["demo"]) == 0
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx", "starlette", "uvicorn", "anyio"])
+def test_demo_names_the_extra_to_install_where_a_library_is_missing(library: str) -> None:
+    ended = without(library, "demo")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr == (
+        f"thebase-auth demo: needs {library}: pip install 'thebase-auth[demo]'\n"
+    )
+
+
+def test_demo_names_the_extra_in_this_process_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "thebase_auth._demo", raising=False)
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    assert main(["demo"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "thebase-auth demo: needs httpx: pip install 'thebase-auth[demo]'\n"
+
+
+def test_an_import_that_fails_for_another_reason_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "thebase_auth._demo", raising=False)
+    monkeypatch.setitem(sys.modules, "concurrent", None)
+    with pytest.raises(ModuleNotFoundError, match="concurrent"):
+        main(["demo"])
+
+
+def test_an_error_of_the_operating_system_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["demo"], sandbox=Sandbox(ssl_certfile="missing.pem")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("thebase-auth demo: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["demo"]])
+def test_help_tells_the_exit_codes(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--help"])
+    assert caught.value.code == 0
+    out = capsys.readouterr().out
+    assert "demo" in out
+    for code in ("  0  ", "  1  ", "  2  "):
+        assert code in out
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"thebase-auth {__version__}\n"
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx", "starlette"])
+def test_version_and_help_need_no_library(library: str) -> None:
+    assert without(library, "--version").stdout == f"thebase-auth {__version__}\n"
+    assert without(library, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["dmeo"], ["demo", "--loud"]])
+def test_wrong_arguments_are_one_line_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("thebase-auth")
+    assert captured.err.count("\n") == 1
+    assert "--help" in captured.err
+
+
+def test_the_package_runs_as_a_module(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["thebase-auth", "demo"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("thebase_auth", run_name="__main__")
+    assert caught.value.code == 0
+    assert "as they should be" in capsys.readouterr().out

@@ -1,0 +1,69 @@
+"""A hidden header value is sent as it is, and not shown."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from thebase_auth._hidden import Hidden
+
+CANARY = "Bearer canary-4f1c"
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        pytest.param(repr, id="repr"),
+        pytest.param(ascii, id="ascii"),
+        pytest.param(lambda value: f"{value!r}", id="format"),
+        pytest.param(lambda value: "%r" % (value,), id="percent"),
+        pytest.param(lambda value: str({"Authorization": value}), id="in a dict of headers"),
+        pytest.param(lambda value: str([("Authorization", value)]), id="in a list of headers"),
+    ],
+)
+def test_a_hidden_value_is_not_shown(show: Callable[[object], str]) -> None:
+    shown = show(Hidden(CANARY))
+
+    assert "canary" not in shown
+    assert "[hidden]" in shown
+
+
+def test_a_traceback_with_local_variables_does_not_show_a_hidden_value() -> None:
+    def fail(header: str) -> None:
+        raise RuntimeError(len(header))
+
+    with pytest.raises(RuntimeError) as caught:
+        fail(Hidden(CANARY))
+
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    text = "".join(report.format())
+    assert "header = '[hidden]'" in text
+    assert CANARY not in text.replace('CANARY = "Bearer canary-4f1c"', "")
+
+
+def test_a_hidden_value_is_sent_as_it_is() -> None:
+    hidden = Hidden(CANARY)
+
+    assert hidden.encode("ascii") == CANARY.encode("ascii")
+    assert hidden == CANARY
+    assert hash(hidden) == hash(CANARY)
+    assert f"{hidden}" == str(hidden) == "".join([hidden]) == CANARY
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_a_hidden_value_is_plain_text_that_needs_no_package(protocol: int) -> None:
+    pickled = pickle.dumps(Hidden(CANARY), protocol)
+
+    assert b"thebase" not in pickled
+    assert type(pickle.loads(pickled)) is str
+    assert pickle.loads(pickled) == CANARY
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
+def test_a_copy_of_a_hidden_value_is_plain_text(copied: Callable[[str], str]) -> None:
+    assert type(copied(Hidden(CANARY))) is str
+    assert copied(Hidden(CANARY)) == CANARY
