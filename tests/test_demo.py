@@ -59,7 +59,7 @@ def test_the_account_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
         "renewed   1 token request, 4 so far\n",
         "100 threads  revoked   401 for 100 x GET /v2/users before the renewal\n",
         "100 tasks    revoked   401 for 100 x GET /v2/users before the renewal\n",
-        "replayed  100 x GET /v2/users, no body as before, another token\n",
+        "replayed  100 x GET /v2/users, no body, another token\n",
         "answered  100 x 200\n",
         "sandbox      in all    6 token requests\n",
     ):
@@ -69,7 +69,7 @@ def test_the_account_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
 
     sizes = {len(one.body) for one in thebase.calls("/v2/leads/create") if one.status == 401}
     for size in sizes:
-        assert f"replayed  1 x POST /v2/leads/create, {size} bytes as before" in out
+        assert f"replayed  1 x POST /v2/leads/create, the same {size} bytes" in out
 
     assert thebase.token_requests == 6
     assert len(secrets_of(thebase)) == 1 + 6 + 1  # the secret, the tokens, the Basic credentials
@@ -148,12 +148,33 @@ def test_an_error_ends_one_part_of_the_run_and_not_the_others() -> None:
         assert secret not in out
 
 
+class LosesTheSecret(Sandbox):
+    """A sandbox that gives out one token, and none to renew it."""
+
+    def revoke_tokens(self) -> None:
+        """Refuse the tokens, and the secret too."""
+        super().revoke_tokens()
+        self.client_secret = "another"
+
+
+def test_what_led_to_an_error_is_told_before_it() -> None:
+    held, out = run(LosesTheSecret())
+    assert not held
+    assert (
+        "             revoked   401 for 1 x POST /v2/leads/create before the renewal\n"
+        "             renewed   1 token request, 2 so far\n"
+        "             replayed  expected 1 x POST /v2/leads/create, the same 115 bytes,"
+        " another token, got nothing, no body, not another token\n"
+        "requests     stopped   expected an answer, got TokenRequestError: "
+    ) in out
+
+
 def test_the_statements_of_a_renewal_hold_when_it_went_well() -> None:
     statements = renewal(REFUSED, TOKEN, REPLAYED)
     assert [str(one) for one in statements] == [
         "revoked   401 for 1 x POST /v2/leads/create before the renewal",
         "renewed   1 token request, 2 so far",
-        "replayed  1 x POST /v2/leads/create, 11 bytes as before, another token",
+        "replayed  1 x POST /v2/leads/create, the same 11 bytes, another token",
     ]
     assert all(one.holds for one in statements)
 
@@ -176,7 +197,7 @@ def test_many_callers_may_come_in_any_order() -> None:
         ([], "revoked", "401 for nothing before the renewal"),
         ([REFUSED], "renewed", "0 token requests, 1 so far"),
         ([REFUSED, TOKEN, TOKEN, REPLAYED], "renewed", "2 token requests, 3 so far"),
-        ([REFUSED, TOKEN], "replayed", "nothing, no body unlike before, the wrong token"),
+        ([REFUSED, TOKEN], "replayed", "nothing, no body, not another token"),
         (
             [TOKEN, REFUSED, REPLAYED],
             "revoked",
@@ -190,27 +211,27 @@ def test_many_callers_may_come_in_any_order() -> None:
         (
             [REFUSED, TOKEN, replace(REPLAYED, body=b"")],
             "replayed",
-            "1 x POST /v2/leads/create, no body unlike before, another token",
+            "1 x POST /v2/leads/create, no body, another token",
         ),
         (
             [REFUSED, TOKEN, replace(REPLAYED, body=b'{"name": 2}')],
             "replayed",
-            "1 x POST /v2/leads/create, 11 bytes unlike before, another token",
+            "1 x POST /v2/leads/create, 11 other bytes, another token",
         ),
         (
             [REFUSED, TOKEN, replace(REPLAYED, headers=REFUSED.headers)],
             "replayed",
-            "1 x POST /v2/leads/create, 11 bytes as before, the wrong token",
+            "1 x POST /v2/leads/create, the same 11 bytes, not another token",
         ),
         (
             [REFUSED, TOKEN, REPLAYED, REPLAYED],
             "replayed",
-            "2 x POST /v2/leads/create, 22 bytes unlike before, another token",
+            "2 x POST /v2/leads/create, 22 other bytes, another token",
         ),
         (
             [REFUSED, TOKEN, replace(REPLAYED, path="/v2/users")],
             "replayed",
-            "1 x POST /v2/users, 11 bytes as before, another token",
+            "1 x POST /v2/users, the same 11 bytes, another token",
         ),
     ],
 )
@@ -225,7 +246,7 @@ def test_a_renewal_that_went_otherwise_is_told_as_it_went(
 def test_callers_who_replay_with_different_tokens_are_noticed() -> None:
     newest = replace(REPLAYED, headers={"authorization": "Bearer newest"})
     *_, replayed = renewal(REFUSED, REFUSED, TOKEN, REPLAYED, newest, callers=2)
-    assert replayed.got.endswith("the wrong token")
+    assert replayed.got.endswith("not another token")
     assert not replayed.holds
 
 

@@ -26,7 +26,7 @@ from thebase_auth._token import Answer, Token, carried_token, parse_token_respon
 
 NOW = 1_700_000_000.0
 DOMAIN = "acme.thebase.co.il"
-SECRET = "canary-4f1c-K9_x.."
+SECRET = "canary..4f1c-K9_x"
 CREDENTIALS = Credentials(Origin("https", DOMAIN, 443), "LvTJmqtlvEKyuqvz1brRMg..", SECRET)
 BASIC = base64.b64encode(f"{CREDENTIALS.client_id}:{SECRET}".encode()).decode()
 GOOD: dict[str, Any] = {

@@ -108,8 +108,21 @@ class AuthCore:
             domain=domain,
         )
 
-    def _patience(self, timeouts: dict[str, object]) -> Patience:
-        return Patience.of_call(timeouts, default=self._timeout, now=time.monotonic())
+    def _patience(self, timeouts: dict[str, object]) -> tuple[Patience, float]:
+        """The bounds of a call that begins now, and when that is."""
+        now = time.monotonic()
+        return Patience.of_call(timeouts, default=self._timeout, now=now), now
+
+    def _still_patient(self, patience: Patience) -> float:
+        """The time by now, for a caller that waited for a leader in vain and has time left.
+
+        Raises:
+            TokenTimeoutError: if it has none left.
+        """
+        now = time.monotonic()
+        if patience.left(now) <= 0:
+            raise self._waited_too_long()
+        return now
 
 
 def settings_from_env() -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ import anyio
 import anyio.from_thread
 import httpx
 import requests
+from requests.adapters import HTTPAdapter
 
 from . import TheBaseAuth
 from .testing import ReceivedRequest, Sandbox
@@ -96,11 +97,13 @@ class Account:
 
 
 class Answer(Protocol):
-    """What the responses of requests and of httpx have in common."""
+    """What the responses of requests and of httpx have in common.
 
-    @property
-    def status_code(self) -> int:
-        """The status of the answer."""
+    Attributes:
+        status_code: The status of the answer.
+    """
+
+    status_code: int
 
     def json(self) -> Any:
         """The parsed body."""
@@ -188,9 +191,10 @@ def _one_works_on(client: Client, thebase: Sandbox) -> Iterator[Statement]:
     yield users_statement(client.get(thebase.domain + _USERS).result())
     before = thebase.received
     thebase.revoke_tokens()
-    lead = client.post(thebase.domain + _LEADS, _LEAD).result()
+    call = client.post(thebase.domain + _LEADS, _LEAD)
+    futures.wait([call])  # an error is told after what led to it
     yield from renewal_statements(before, thebase.received, f"POST {_LEADS}")
-    yield lead_statement(lead)
+    yield lead_statement(call.result())
 
 
 def _many_meet_one_expiry(client: Client, thebase: Sandbox, *, callers: int) -> Iterator[Statement]:
@@ -259,13 +263,12 @@ def renewal_statements(
 
     yield Statement("renewed", _counted(1, before), _counted(_token_requests(news), before))
 
-    same_bodies = Counter(one.body for one in again) == Counter(one.body for one in refused)
     other_token = len(_tokens(again)) == 1 and _tokens(again).isdisjoint(_tokens(refused))
+    token = "another token" if other_token else "not another token"
     yield Statement(
         "replayed",
-        f"{calls}, {_size(refused)} as before, another token",
-        f"{_calls(again)}, {_size(again)} {'as' if same_bodies else 'unlike'} before,"
-        f" {'another' if other_token else 'the wrong'} token",
+        f"{calls}, {_bodies(refused, refused)}, another token",
+        f"{_calls(again)}, {_bodies(again, refused)}, {token}",
     )
 
 
@@ -319,9 +322,13 @@ def _calls(received: Iterable[ReceivedRequest]) -> str:
     return _tally(f"{one.method} {one.path}" for one in received)
 
 
-def _size(received: Iterable[ReceivedRequest]) -> str:
+def _bodies(received: Sequence[ReceivedRequest], others: Sequence[ReceivedRequest]) -> str:
+    """How long the bodies received are together, and whether they are those of the others."""
     size = sum(len(one.body) for one in received)
-    return f"{size} bytes" if size else "no body"
+    if not size:
+        return "no body"
+    same = Counter(one.body for one in received) == Counter(one.body for one in others)
+    return f"the same {size} bytes" if same else f"{size} other bytes"
 
 
 def _tally(names: Iterable[str]) -> str:
@@ -336,7 +343,7 @@ def _requests_client(
     session.headers.update(_JSON)
     # Nothing of the machine's proxies or .netrc: all this happens on loopback.
     session.trust_env = False
-    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=callers))
+    session.mount("http://", HTTPAdapter(pool_maxsize=callers))
     with session, futures.ThreadPoolExecutor(callers) as threads:
         yield Client(
             get=lambda url: threads.submit(session.get, url, timeout=_TIMEOUT),

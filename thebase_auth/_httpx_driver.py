@@ -263,10 +263,9 @@ class _Flow:
         """A token other than *refused*: another caller's, or else our own."""
         auth, blocking = self._auth, self._blocking
         timeouts = self._request.extensions.get("timeout", {})
-        patience = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
+        patience, now = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
         try:
             while True:
-                now = time.monotonic()
                 match self._renewal.ask(refused, now=now, lease=patience.lease, blocking=blocking):
                     case Token() as token:
                         return token
@@ -280,6 +279,7 @@ class _Flow:
                         landed = flight.token()
                         if landed is not None:
                             return landed
+                        now = auth._still_patient(patience)
         except TheBaseAuthError as error:
             raise auth._as_library_error(error, self._request) from None
 

@@ -154,10 +154,9 @@ class TheBaseAuth(AuthCore, AuthBase):
         self, refused: str | None, timeout: Any, request: requests.PreparedRequest
     ) -> Token:
         """A token other than *refused*: another caller's, or else our own."""
-        patience = self._patience(_timeouts(timeout))
+        patience, now = self._patience(_timeouts(timeout))
         with _as_requests_errors(request):
             while True:
-                now = time.monotonic()
                 match self._renewal.ask(refused, now=now, lease=patience.lease, blocking=True):
                     case Token() as token:
                         return token
@@ -167,9 +166,10 @@ class TheBaseAuth(AuthCore, AuthBase):
                     case Wait(flight):
                         if not wait_blocking(flight, patience.left(now)):
                             raise self._waited_too_long()
-                        token = flight.token()
-                        if token is not None:
-                            return token
+                        landed = flight.token()
+                        if landed is not None:
+                            return landed
+                        now = self._still_patient(patience)
 
     def _fetch(self, timeouts: dict[str, float]) -> Token:
         """Send the token request, past everything in the session but its adapters and their settings."""

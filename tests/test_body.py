@@ -1,0 +1,716 @@
+"""A body is sent again byte for byte, or not at all: never empty, truncated or half-read."""
+
+from __future__ import annotations
+
+import array
+import gc
+import io
+import os
+import warnings
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import anyio
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thebase_auth._body import (
+    FIXED,
+    LONGEST_REREAD,
+    ONCE,
+    AsyncRepeatable,
+    Body,
+    Files,
+    Fixed,
+    Once,
+    Repeatable,
+    body_of,
+    files,
+)
+
+CONTENT = b"0123456789"
+
+
+def repeatable(content: Any) -> Repeatable:
+    body = body_of(content)
+    assert isinstance(body, Repeatable)
+    return body
+
+
+def async_repeatable(content: Any) -> AsyncRepeatable:
+    body = body_of(content)
+    assert isinstance(body, AsyncRepeatable)
+    return body
+
+
+async def send(body: AsyncRepeatable) -> list[Any]:
+    return [chunk async for chunk in body]
+
+
+class Chunks:
+    """An iterable that begins anew each time, and counts how often it was begun."""
+
+    def __init__(self, *contents: Iterable[Any]) -> None:
+        self.contents = contents
+        self.begun = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.begun += 1
+        yield from self.contents[min(self.begun, len(self.contents)) - 1]
+
+
+class AsyncIteratorOf:
+    """No async generator, so that it may be left before its end."""
+
+    def __init__(self, chunks: Iterator[Any]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> AsyncIteratorOf:
+        return self
+
+    async def __anext__(self) -> Any:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
+
+
+class AsyncChunks:
+    """The same for async."""
+
+    def __init__(self, *contents: Iterable[Any]) -> None:
+        self.chunks = Chunks(*contents)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return AsyncIteratorOf(iter(self.chunks))
+
+
+# In memory
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param(b"", id="empty bytes"),
+        pytest.param(b"abc", id="bytes"),
+        pytest.param("שלום", id="text"),
+        pytest.param(bytearray(b"abc"), id="bytearray"),
+        pytest.param(memoryview(b"abc"), id="memoryview"),
+        pytest.param(array.array("B", b"abc"), id="array"),
+    ],
+)
+def test_a_body_in_memory_can_be_sent_again(content: Any) -> None:
+    body = body_of(content)
+
+    assert isinstance(body, Fixed)
+    assert not body.once_only
+    assert body.can_repeat()
+    assert body.can_repeat()
+
+
+# Once
+
+
+def a_generator() -> Iterator[bytes]:
+    yield CONTENT
+
+
+async def an_async_generator() -> AsyncIterator[bytes]:
+    yield CONTENT
+
+
+class OnlyAsyncReadable:
+    async def aread(self) -> bytes:
+        return CONTENT
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield CONTENT
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(a_generator, id="generator"),
+        pytest.param(lambda: (chunk for chunk in [CONTENT]), id="generator expression"),
+        pytest.param(an_async_generator, id="async generator"),
+        pytest.param(lambda: AsyncIteratorOf(a_generator()), id="async iterator"),
+        pytest.param(OnlyAsyncReadable, id="async stream"),
+        pytest.param(lambda: iter([CONTENT]), id="list iterator"),
+        pytest.param(lambda: map(bytes, [CONTENT]), id="map"),
+        pytest.param(lambda: zip([CONTENT]), id="zip"),
+        pytest.param(lambda: filter(None, [CONTENT]), id="filter"),
+        pytest.param(lambda: reversed([CONTENT]), id="reversed"),
+        pytest.param(object, id="unknown kind"),
+        pytest.param(lambda: 17, id="number"),
+    ],
+)
+def test_a_body_that_is_gone_when_it_was_sent_is_sent_once(make: Callable[[], Any]) -> None:
+    content = make()
+    body = body_of(content)
+
+    assert isinstance(body, Once)
+    assert body.once_only
+    assert not body.can_repeat()
+
+
+def test_telling_the_kind_of_a_body_reads_nothing_of_it() -> None:
+    contents: list[Any] = [a_generator(), iter([CONTENT]), map(bytes, [CONTENT]), io.BytesIO(CONTENT)]
+    for content in contents:
+        body_of(content)
+
+    assert [b"".join(content) for content in contents] == [CONTENT] * 4
+
+
+# Files
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "content"
+    path.write_bytes(CONTENT)
+    return path
+
+
+OPEN: dict[str, Callable[[Path], IO[Any]]] = {
+    "buffered": lambda path: path.open("rb"),
+    "unbuffered": lambda path: path.open("rb", buffering=0),
+    "to read and write": lambda path: path.open("r+b"),
+    "text": lambda path: path.open("r", encoding="utf-8"),
+    "BytesIO": lambda _: io.BytesIO(CONTENT),
+    "StringIO": lambda _: io.StringIO(CONTENT.decode()),
+}
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4, 10])
+@pytest.mark.parametrize("how", OPEN)
+def test_a_file_goes_back_to_where_it_began(how: str, offset: int, path: Path) -> None:
+    with OPEN[how](path) as file:
+        file.seek(offset)
+        body = body_of(file)
+        first = file.read()
+
+        assert isinstance(body, Files)
+        assert not body.once_only
+        assert body.can_repeat()
+        assert file.read() == first
+        assert len(first) == 10 - offset
+
+
+@pytest.mark.parametrize("how", OPEN)
+def test_a_file_that_was_read_in_part_goes_back_to_where_it_began(how: str, path: Path) -> None:
+    with OPEN[how](path) as file:
+        file.read(2)
+        body = body_of(file)
+        file.read(3)
+
+        assert body.can_repeat()
+        assert file.tell() == 2
+
+
+def test_a_text_file_of_many_byte_characters_goes_back_to_where_it_began(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("שלום עולם\n" * 1000, encoding="utf-8")
+    with path.open(encoding="utf-8") as file:
+        file.read(7)
+        body = body_of(file)
+        rest = file.read()
+
+        assert body.can_repeat()
+        assert file.read() == rest
+
+
+def test_a_text_file_that_is_being_iterated_is_sent_once(path: Path) -> None:
+    # Its tell() is disabled by next().
+    with path.open("r", encoding="utf-8") as file:
+        next(file)
+        assert isinstance(body_of(file), Once)
+
+
+def test_a_closed_file_is_sent_once(path: Path) -> None:
+    with path.open("rb") as file:
+        pass
+
+    assert isinstance(body_of(file), Once)
+
+
+@pytest.mark.parametrize("how", OPEN)
+def test_a_file_that_was_closed_after_the_sending_is_not_sent_again(how: str, path: Path) -> None:
+    with OPEN[how](path) as file:
+        body = body_of(file)
+
+    assert not body.can_repeat()
+
+
+def test_a_pipe_is_sent_once() -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as reader, open(writing, "wb"):
+        assert isinstance(body_of(reader), Once)
+
+
+class Stream:
+    """A file of a user's own making, with a fault."""
+
+    def __init__(self, *, tell: Any = 0, seekable: Any = True, seek: Any = None) -> None:
+        self._tell, self._seekable, self._seek = tell, seekable, seek
+
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+    def tell(self) -> Any:
+        return self._result(self._tell)
+
+    def seekable(self) -> Any:
+        return self._result(self._seekable)
+
+    def seek(self, position: int) -> Any:
+        return self._result(self._seek)
+
+    def _result(self, value: Any) -> Any:
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+
+class StreamWithoutSeekable:
+    def __init__(self) -> None:
+        self._file = io.BytesIO(CONTENT)
+        self.read, self.tell, self.seek = self._file.read, self._file.tell, self._file.seek
+
+
+class StreamThatOnlyReads:
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+
+class IterableStreamThatOnlyReads(StreamThatOnlyReads):
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([CONTENT])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(Stream(tell=OSError("illegal seek")), id="tell raises"),
+        pytest.param(Stream(tell=ZeroDivisionError()), id="tell raises anything"),
+        pytest.param(Stream(tell=None), id="tell knows nothing"),
+        pytest.param(Stream(tell="0"), id="tell gives text"),
+        pytest.param(Stream(seekable=False), id="not seekable"),
+        pytest.param(Stream(seekable=ValueError("closed")), id="seekable raises"),
+        pytest.param(StreamThatOnlyReads(), id="no tell"),
+        pytest.param(IterableStreamThatOnlyReads(), id="no tell, but iterable"),
+    ],
+)
+def test_a_stream_that_cannot_say_where_it_is_is_sent_once(content: Any) -> None:
+    assert isinstance(body_of(content), Once)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(Stream(seek=OSError("illegal seek")), id="seek raises"),
+        pytest.param(Stream(seek=ZeroDivisionError()), id="seek raises anything"),
+    ],
+)
+def test_a_stream_that_cannot_go_back_is_not_sent_again(content: Any) -> None:
+    body = body_of(content)
+
+    assert isinstance(body, Files)
+    assert not body.can_repeat()
+
+
+def test_a_stream_whose_seek_lies_is_not_sent_again() -> None:
+    content = Stream(tell=3, seek=3)
+    body = body_of(content)
+    content._tell = 10
+
+    assert not body.can_repeat()
+
+
+def test_a_stream_need_not_say_that_it_can_seek() -> None:
+    content = StreamWithoutSeekable()
+    body = body_of(content)
+    content.read()
+
+    assert body.can_repeat()
+    assert content.read() == CONTENT
+
+
+def test_several_files_go_back_each_to_its_own_place(path: Path) -> None:
+    with path.open("rb") as one, io.BytesIO(CONTENT) as other:
+        one.seek(3)
+        body = files([one, other])
+        one.read()
+        other.read()
+
+        assert body.can_repeat()
+        assert (one.tell(), other.tell()) == (3, 0)
+
+
+def test_several_files_go_back_to_the_start_that_their_sender_reads_from(path: Path) -> None:
+    with path.open("rb") as one, io.BytesIO(CONTENT) as other:
+        one.seek(3)
+        body = files([one, other], start=0)
+        one.read()
+        other.read()
+
+        assert body.can_repeat()
+        assert (one.tell(), other.tell()) == (0, 0)
+
+
+def test_one_file_that_cannot_go_back_is_enough_to_send_once() -> None:
+    contents: list[Any] = [io.BytesIO(CONTENT), Stream(seekable=False), io.BytesIO(CONTENT)]
+
+    assert isinstance(files(contents), Once)
+    assert isinstance(files(contents, start=0), Once)
+
+
+def test_one_file_that_did_not_go_back_is_enough_to_send_nothing_again() -> None:
+    contents: list[Any] = [io.BytesIO(CONTENT), Stream(seek=OSError()), io.BytesIO(CONTENT)]
+
+    assert not files(contents).can_repeat()
+
+
+def test_no_files_at_all_can_be_sent_again() -> None:
+    assert files([]).can_repeat()
+
+
+# Iterables
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param([b"abc", b"", b"def"], id="list"),
+        pytest.param((b"abc", b"def"), id="tuple"),
+        pytest.param(deque([b"abc", b"def"]), id="deque"),
+        pytest.param({b"abc": 1, b"def": 2}, id="dict"),
+        pytest.param(["abc", "def"], id="text"),
+        pytest.param(["abc", b"def"], id="text and bytes"),
+        pytest.param([bytearray(b"abc"), memoryview(b"def")], id="buffers"),
+        pytest.param(Chunks([b"abc", b"def"]), id="class"),
+    ],
+)
+def test_an_iterable_that_begins_anew_is_read_again(content: Any) -> None:
+    body = repeatable(content)
+
+    assert not body.once_only
+    assert list(body) == [chunk for chunk in content]  # noqa: C416 - sent as they are
+    assert body.can_repeat()
+    assert body.reread() == b"abcdef"
+    assert body.reread() == b"abcdef"
+
+
+def test_text_is_read_again_as_utf_8() -> None:
+    body = repeatable(["שלום", "💫"])
+    list(body)
+
+    assert body.reread() == "שלום💫".encode()
+
+
+def test_an_iterable_is_not_read_before_it_is_sent() -> None:
+    content = Chunks([b"abc"])
+    body = repeatable(content)
+
+    assert content.begun == 0
+    assert next(iter(body)) == b"abc"
+    assert content.begun == 1
+
+
+def test_an_empty_iterable_is_sent_again_as_empty() -> None:
+    body = repeatable([])
+
+    assert list(body) == []
+    assert body.can_repeat()
+    assert body.reread() == b""
+
+
+def test_a_body_that_was_not_sent_cannot_be_sent_again() -> None:
+    assert not repeatable([b"abc"]).can_repeat()
+
+
+def test_a_body_of_which_a_part_was_sent_cannot_be_sent_again() -> None:
+    body = repeatable([b"abc", b"def"])
+    sending = iter(body)
+    assert next(sending) == b"abc"
+
+    assert not body.can_repeat()
+
+    assert next(sending) == b"def"
+    assert not body.can_repeat()
+
+
+def test_a_second_sending_that_ends_early_counts() -> None:
+    body = repeatable([b"abc", b"def"])
+    assert list(body) == [b"abc", b"def"]
+    next(iter(body))
+
+    assert not body.can_repeat()
+
+
+def test_a_body_that_raised_while_it_was_sent_cannot_be_sent_again() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"abc"
+        raise ZeroDivisionError
+
+    body = repeatable(Chunks(chunks()))
+    with pytest.raises(ZeroDivisionError):
+        list(body)
+
+    assert not body.can_repeat()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param([b"abc", b"def"], [], id="empty"),
+        pytest.param([b"abc", b"def"], [b"abc"], id="truncated"),
+        pytest.param([b"abc", b"def"], [b"def"], id="from the middle"),
+        pytest.param([b"abc", b"def"], [b"abc", b"deg"], id="other bytes"),
+        pytest.param([b"abc", b"def"], [b"abc", b"def", b"\n"], id="longer"),
+        pytest.param([b"abc", b"def"], [b"def", b"abc"], id="other order"),
+        pytest.param([], [b"abc"], id="empty at first"),
+    ],
+)
+def test_an_iterable_that_gives_other_bytes_is_not_sent_again(
+    first: list[bytes], second: list[bytes]
+) -> None:
+    body = repeatable(Chunks(first, second))
+    list(body)
+
+    assert body.reread() is None
+
+
+def test_other_chunks_of_the_same_bytes_are_the_same_body() -> None:
+    body = repeatable(Chunks([b"abc", b"def"], [b"a", b"bcdef"]))
+    list(body)
+
+    assert body.reread() == b"abcdef"
+
+
+class AroundAnIterator:
+    """Looks fresh, and is not: it hands out the same iterator each time."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._iterator = iter(chunks)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._iterator
+
+
+def test_a_wrapper_around_an_exhausted_iterator_is_not_sent_again() -> None:
+    body = repeatable(AroundAnIterator([b"abc", b"def"]))
+
+    assert list(body) == [b"abc", b"def"]
+    assert body.can_repeat()
+    assert body.reread() is None
+
+
+class Consumed:
+    """Raises when it is read a second time, as the libraries' own streams do."""
+
+    def __init__(self, at: int) -> None:
+        self._at, self._begun = at, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._begun += 1
+        for position, chunk in enumerate([b"abc", b"def"]):
+            if self._begun > 1 and position == self._at:
+                raise RuntimeError("the stream has been consumed")
+            yield chunk
+
+
+class AsyncConsumed:
+    """The same for async."""
+
+    def __init__(self, at: int) -> None:
+        self._content = Consumed(at)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return AsyncIteratorOf(iter(self._content))
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["at once", "in the middle"])
+def test_an_iterable_that_raises_the_second_time_is_not_sent_again(at: int) -> None:
+    body = repeatable(Consumed(at))
+    list(body)
+
+    assert body.reread() is None
+
+
+MIB = bytes(2**20)
+MIBS = LONGEST_REREAD // len(MIB)
+
+
+def test_the_longest_body_that_is_held_in_memory_is_sent_again() -> None:
+    body = repeatable([MIB] * MIBS)
+    deque(body, maxlen=0)
+
+    again = body.reread()
+
+    assert again is not None
+    assert len(again) == LONGEST_REREAD
+
+
+def test_a_longer_body_is_not_sent_again_and_not_read_to_its_end() -> None:
+    def chunks(count: int) -> Iterator[bytes]:
+        for _ in range(count):
+            read.append(len(MIB))
+            yield MIB
+
+    read: list[int] = []
+    body = repeatable(Chunks(chunks(MIBS + 1), chunks(100 * MIBS)))
+    deque(body, maxlen=0)
+    read.clear()
+
+    assert body.reread() is None
+    assert sum(read) == LONGEST_REREAD + len(MIB)
+
+
+def test_a_watched_body_is_not_watched_twice() -> None:
+    body = repeatable([b"abc"])
+    async_body = async_repeatable(AsyncChunks([b"abc"]))
+
+    assert body_of(body) is body
+    assert body_of(async_body) is async_body
+
+
+@given(st.lists(st.binary(max_size=5) | st.text(max_size=5)), st.integers(0, 6), st.data())
+def test_what_is_sent_again_is_what_was_sent_or_nothing(
+    first: list[bytes | str], sent: int, data: st.DataObject
+) -> None:
+    second = data.draw(st.just(first) | st.permutations(first) | st.just(first[:sent]))
+    body = repeatable(Chunks(first, second))
+    was_sent = [chunk for chunk, _ in zip(body, range(sent), strict=False)]
+
+    if body.can_repeat():
+        assert was_sent == first
+        again = body.reread()
+        assert again in (None, joined(first))
+        assert (again is not None) == (joined(second) == joined(first))
+    else:
+        assert len(first) >= sent
+
+
+def joined(chunks: Iterable[bytes | str]) -> bytes:
+    return b"".join(chunk.encode() if isinstance(chunk, str) else chunk for chunk in chunks)
+
+
+# Async iterables, in asyncio and in trio
+
+
+@pytest.mark.anyio
+async def test_an_async_iterable_that_begins_anew_is_read_again() -> None:
+    content = AsyncChunks([b"abc", "שלום", bytearray(b"def")])
+    body = async_repeatable(content)
+
+    assert not body.once_only
+    assert content.chunks.begun == 0
+    assert not body.can_repeat()
+    assert await send(body) == [b"abc", "שלום", bytearray(b"def")]
+    assert body.can_repeat()
+    assert await body.reread() == "abcשלוםdef".encode()
+    assert await body.reread() == "abcשלוםdef".encode()
+
+
+@pytest.mark.anyio
+async def test_an_async_body_of_which_a_part_was_sent_cannot_be_sent_again() -> None:
+    body = async_repeatable(AsyncChunks([b"abc", b"def"]))
+    sending = aiter(body)
+
+    assert await anext(sending) == b"abc"
+    assert not body.can_repeat()
+    assert await anext(sending) == b"def"
+    assert not body.can_repeat()
+    await sending.aclose()  # type: ignore[attr-defined]
+    assert not body.can_repeat()
+
+
+@pytest.mark.anyio
+async def test_a_second_async_sending_that_ends_early_counts() -> None:
+    body = async_repeatable(AsyncChunks([b"abc", b"def"]))
+    await send(body)
+    sending = aiter(body)
+    await anext(sending)
+
+    assert not body.can_repeat()
+    await sending.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "second", [[], [b"abc"], [b"def"], [b"abc", b"deg"], [b"abc", b"def", b"\n"]], ids=repr
+)
+async def test_an_async_iterable_that_gives_other_bytes_is_not_sent_again(
+    second: list[bytes],
+) -> None:
+    body = async_repeatable(AsyncChunks([b"abc", b"def"], second))
+    await send(body)
+
+    assert await body.reread() is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("at", [0, 1], ids=["at once", "in the middle"])
+async def test_an_async_iterable_that_raises_the_second_time_is_not_sent_again(at: int) -> None:
+    body = async_repeatable(AsyncConsumed(at))
+    await send(body)
+
+    assert await body.reread() is None
+
+
+@pytest.mark.anyio
+async def test_a_wrapper_around_an_exhausted_async_iterator_is_not_sent_again() -> None:
+    class AroundAnAsyncIterator:
+        chunks = an_async_generator()
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self.chunks
+
+    body = async_repeatable(AroundAnAsyncIterator())
+
+    assert await send(body) == [CONTENT]
+    assert body.can_repeat()
+    assert await body.reread() is None
+
+
+@pytest.mark.anyio
+async def test_an_async_body_that_is_longer_than_the_limit_is_not_sent_again() -> None:
+    chunks = [MIB] * MIBS
+    body = async_repeatable(AsyncChunks(chunks, chunks, [*chunks, b"x"]))
+    async for _ in body:
+        pass
+
+    again = await body.reread()
+    assert again is not None
+    assert len(again) == LONGEST_REREAD
+    assert await body.reread() is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("module", [anyio, trio], ids=["anyio", "trio"])
+async def test_an_async_file_is_not_sent_again_empty_and_warns_of_nothing(
+    module: Any, path: Path, anyio_backend: str
+) -> None:
+    if module is trio and anyio_backend != "trio":
+        pytest.skip("trio's files need trio")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        async with await module.open_file(path, "rb") as file:
+            body = body_of(file)
+            if isinstance(body, AsyncRepeatable):
+                assert b"".join(await send(body)) == CONTENT
+                assert await body.reread() is None
+            else:
+                assert not body.can_repeat()
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught] == []
+
+
+def test_the_two_bodies_without_a_state_are_one_object_each() -> None:
+    assert body_of(b"abc") is FIXED
+    assert body_of(a_generator()) is ONCE

@@ -1,0 +1,704 @@
+"""However many callers ask, one of them fetches the token, and none of the others is stranded."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import pickle
+import select
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from thebase_auth._errors import TokenRequestError
+from thebase_auth._renewal import Flight, Lead, Renewal, Wait
+from thebase_auth._token import Token
+
+Result = TypeVar("Result")
+
+TOKEN, OTHER = Token("abc"), Token("def")
+LEASE = 60.0  # seconds
+LONG = 30.0  # seconds; longer than anything here takes
+
+
+def an_error() -> TokenRequestError:
+    return TokenRequestError("no", domain="acme.thebase.co.il", status=401, error="invalid_client")
+
+
+def ask(
+    renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
+) -> Token | Lead | Wait:
+    return renewal.ask(refused, now=now, lease=LEASE, blocking=blocking)
+
+
+def lead(
+    renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
+) -> Flight:
+    answer = ask(renewal, refused, now=now, blocking=blocking)
+    assert isinstance(answer, Lead)
+    return answer.flight
+
+
+def wait(
+    renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
+) -> Flight:
+    answer = ask(renewal, refused, now=now, blocking=blocking)
+    assert isinstance(answer, Wait)
+    return answer.flight
+
+
+def in_another_thread(function: Callable[[], Result]) -> Result:
+    """What *function* gives in a thread that has not been used before; stuck ones are left behind."""
+    result: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result.result(LONG / 3)
+
+
+@pytest.fixture
+def renewal() -> Renewal:
+    return Renewal()
+
+
+@pytest.fixture
+def renewed(renewal: Renewal) -> Renewal:
+    lead(renewal).land(TOKEN)
+    return renewal
+
+
+# Who leads and who waits
+
+
+def test_the_first_to_ask_leads_and_the_others_wait_for_its_flight(renewal: Renewal) -> None:
+    flight = lead(renewal)
+
+    assert wait(renewal) is flight
+    assert wait(renewal) is flight
+    assert not flight.landed.done()
+
+
+def test_a_token_is_given_to_whoever_asks(renewed: Renewal) -> None:
+    assert renewed.token is TOKEN
+    assert ask(renewed) is TOKEN
+    assert ask(renewed, "refused") is TOKEN
+
+
+def test_a_refused_token_is_not_given(renewed: Renewal) -> None:
+    flight = lead(renewed, "abc")
+
+    assert wait(renewed, "abc") is flight
+
+
+def test_a_token_that_was_not_refused_is_given_while_another_is_fetched(renewed: Renewal) -> None:
+    lead(renewed, "abc")
+
+    assert ask(renewed, "older") is TOKEN
+    assert ask(renewed, None) is TOKEN
+
+
+def test_the_token_stays_in_use_until_another_one_lands(renewed: Renewal) -> None:
+    flight = lead(renewed, "abc")
+    assert renewed.token is TOKEN
+
+    assert flight.land(OTHER) is OTHER
+    assert renewed.token is OTHER
+    assert ask(renewed, "abc") is OTHER
+
+
+def test_a_server_that_gives_the_refused_token_again_is_asked_again(renewed: Renewal) -> None:
+    lead(renewed, "abc").land(Token("abc"))
+
+    lead(renewed, "abc")
+
+
+# How a flight ends
+
+
+def test_a_landed_token_is_that_of_all_who_wait(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    waiting = wait(renewal)
+    flight.land(TOKEN)
+
+    assert flight.token() is waiting.token() is renewal.token is TOKEN
+    assert ask(renewal) is TOKEN
+
+
+def test_a_failure_is_shared_by_all_who_wait_and_by_nobody_after_them(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    waiting = wait(renewal)
+    with pytest.raises(TokenRequestError), flight:
+        raise an_error()
+
+    with pytest.raises(TokenRequestError):
+        waiting.token()
+    assert renewal.token is None
+    assert lead(renewal) is not flight
+
+
+def test_everyone_has_an_instance_of_the_failure_of_their_own(renewal: Renewal) -> None:
+    flight, error = lead(renewal), an_error()
+    with pytest.raises(TokenRequestError) as leaders, flight:
+        raise error
+    assert leaders.value is error
+
+    seen: list[TokenRequestError] = [error]
+    for _ in range(3):
+        with pytest.raises(TokenRequestError) as caught:
+            flight.token()
+        seen.append(caught.value)
+
+    assert len({id(one) for one in seen}) == 4
+    assert len({id(one.__traceback__) for one in seen}) == 4
+    for one in seen:
+        assert str(one) == "no"
+        assert one.evidence == error.evidence
+
+
+def test_a_failure_leaves_the_token_that_was_in_use(renewed: Renewal) -> None:
+    with pytest.raises(TokenRequestError), lead(renewed, "abc"):
+        raise an_error()
+
+    assert renewed.token is TOKEN
+    assert ask(renewed) is TOKEN
+
+
+@pytest.mark.parametrize(
+    "vanishing",
+    [ConnectionError, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, SystemExit, ValueError],
+)
+def test_a_leader_that_vanishes_is_succeeded_by_the_first_waiter_that_asks(
+    renewal: Renewal, vanishing: type[BaseException]
+) -> None:
+    flight = lead(renewal)
+    waiting = [wait(renewal), wait(renewal)]
+    with pytest.raises(vanishing), flight:
+        raise vanishing
+
+    assert [one.token() for one in waiting] == [None, None]
+    successor = lead(renewal)
+    assert successor is not flight
+    assert wait(renewal) is successor
+
+
+def test_a_leader_that_leaves_without_a_word_has_vanished(renewal: Renewal) -> None:
+    with lead(renewal) as flight:
+        pass
+
+    assert flight.token() is None
+    lead(renewal)
+
+
+def test_an_abandoned_flow_ends_its_flight(renewal: Renewal) -> None:
+    def flow() -> Iterator[None]:
+        with lead(renewal):
+            yield
+
+    suspended = flow()
+    next(suspended)
+    waiting = wait(renewal)
+    del suspended
+    gc.collect()
+
+    assert waiting.token() is None
+    lead(renewal)
+
+
+def test_leaving_the_block_after_a_landing_changes_nothing(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    with pytest.raises(TokenRequestError), flight:
+        flight.land(TOKEN)
+        raise an_error()
+
+    assert flight.token() is TOKEN
+    assert renewal.token is TOKEN
+
+
+def test_of_several_landings_the_first_counts(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    flight.land(TOKEN)
+
+    assert flight.land(OTHER) is OTHER
+    assert flight.token() is TOKEN
+    assert renewal.token is TOKEN
+
+
+def test_a_landing_does_not_end_the_flight_of_a_successor(renewal: Renewal) -> None:
+    first = lead(renewal)
+    with first:
+        pass
+    second = lead(renewal)
+    first.land(TOKEN)
+
+    assert wait(renewal) is second
+    assert renewal.token is None
+
+
+def test_the_outcome_is_announced_when_all_can_see_it_and_no_lock_is_held(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    seen: list[object] = []
+
+    def look(_: object) -> None:
+        # From another thread: a lock that its own thread may take again would not be noticed.
+        seen.append(in_another_thread(lambda: ask(renewal)))
+        seen.append(in_another_thread(lambda: renewal.land(flight, None)))
+
+    flight.landed.add_done_callback(look)
+    flight.land(TOKEN)
+
+    assert seen == [TOKEN, None]
+
+
+# Leaders that cannot be waited for
+
+
+@pytest.mark.parametrize(
+    ("leader_blocks", "asker_blocks", "waits"),
+    [(False, False, True), (False, True, False), (True, False, False), (True, True, False)],
+    ids=["two tasks", "a call that blocks the loop", "a task beside a blocked call", "two calls"],
+)
+def test_within_one_thread_only_a_task_waits_for_a_task(
+    renewal: Renewal, leader_blocks: bool, asker_blocks: bool, waits: bool
+) -> None:
+    flight = lead(renewal, blocking=leader_blocks)
+    answer = ask(renewal, blocking=asker_blocks)
+
+    assert answer == (Wait(flight) if waits else Lead(answer.flight))  # type: ignore[union-attr]
+    assert (renewal.token, flight.landed.done()) == (None, not waits)
+
+
+@pytest.mark.parametrize("leader_blocks", [False, True])
+@pytest.mark.parametrize("asker_blocks", [False, True])
+def test_between_threads_everyone_waits(
+    renewal: Renewal, leader_blocks: bool, asker_blocks: bool
+) -> None:
+    flight = in_another_thread(lambda: lead(renewal, blocking=leader_blocks))
+
+    assert wait(renewal, blocking=asker_blocks) is flight
+
+
+def test_a_leader_is_overdue_when_its_lease_is_over(renewal: Renewal) -> None:
+    flight = lead(renewal, now=100)
+
+    assert wait(renewal, now=100 + LEASE - 0.001) is flight
+    assert lead(renewal, now=100 + LEASE) is not flight
+
+
+def test_the_lease_is_the_leaders_and_not_the_askers(renewal: Renewal) -> None:
+    flight = renewal.ask(None, now=0, lease=5, blocking=False)
+    assert isinstance(flight, Lead)
+
+    assert isinstance(renewal.ask(None, now=5, lease=1000, blocking=False), Lead)
+
+
+def depose(renewal: Renewal) -> tuple[Flight, Flight]:
+    old = lead(renewal)
+    return old, lead(renewal, now=LEASE)
+
+
+def test_those_who_wait_for_a_deposed_leader_are_told_to_ask_again(renewal: Renewal) -> None:
+    old, new = depose(renewal)
+
+    assert old.token() is None
+    assert wait(renewal, now=LEASE) is new
+
+
+def test_the_late_landing_of_a_deposed_leader_serves_its_own_caller_alone(renewal: Renewal) -> None:
+    old, new = depose(renewal)
+
+    assert old.land(TOKEN) is TOKEN
+    assert renewal.token is None
+    assert old.token() is None
+    assert wait(renewal, now=LEASE) is new
+    new.land(OTHER)
+    assert renewal.token is OTHER
+
+
+def test_the_late_landing_of_a_deposed_leader_does_not_replace_a_newer_token(
+    renewal: Renewal,
+) -> None:
+    old, new = depose(renewal)
+    new.land(OTHER)
+    old.land(TOKEN)
+
+    assert renewal.token is OTHER
+
+
+def test_the_failure_of_a_deposed_leader_is_its_own(renewal: Renewal) -> None:
+    old, new = depose(renewal)
+    with pytest.raises(TokenRequestError), old:
+        raise an_error()
+
+    assert old.token() is None
+    assert wait(renewal, now=LEASE) is new
+
+
+# Dropping
+
+
+def test_a_dropped_token_is_given_to_nobody(renewed: Renewal) -> None:
+    renewed.drop()
+
+    assert renewed.token is None
+    lead(renewed)
+
+
+def test_a_refused_token_is_dropped_if_it_still_is_the_one(renewed: Renewal) -> None:
+    renewed.drop("older")
+    assert renewed.token is TOKEN
+
+    renewed.drop("abc")
+    assert renewed.token is None
+
+
+@pytest.mark.parametrize("refused", [None, "abc", ""])
+def test_where_there_is_no_token_none_is_dropped(renewal: Renewal, refused: str | None) -> None:
+    renewal.drop(refused)
+
+    assert renewal.token is None
+
+
+def test_an_empty_refused_token_is_not_taken_for_none(renewed: Renewal) -> None:
+    renewed.drop("")
+
+    assert renewed.token is TOKEN
+
+
+def test_dropping_does_not_end_a_flight(renewed: Renewal) -> None:
+    flight = lead(renewed, "abc")
+    renewed.drop()
+
+    assert wait(renewed) is flight
+    flight.land(OTHER)
+    assert renewed.token is OTHER
+
+
+# Threads
+
+
+def test_a_thousand_threads_that_ask_at_once_have_one_leader_and_its_token(
+    renewal: Renewal,
+) -> None:
+    count = 1000
+    about_to_ask, asked = threading.Barrier(count), threading.Barrier(count)
+
+    def call() -> tuple[bool, Token | None]:
+        about_to_ask.wait(LONG)
+        answer = ask(renewal, blocking=True)
+        asked.wait(LONG)
+        assert not isinstance(answer, Token)
+        flight = answer.flight
+        if isinstance(answer, Lead):
+            return True, flight.land(TOKEN)
+        flight.landed.result(LONG)
+        return False, flight.token()
+
+    with ThreadPoolExecutor(count) as pool:
+        results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
+
+    assert sorted(results, key=lambda result: result[0]) == [(False, TOKEN)] * 999 + [(True, TOKEN)]
+
+
+def test_threads_whose_leaders_vanish_all_get_the_token_of_the_first_that_stays(
+    renewal: Renewal,
+) -> None:
+    count, vanishing = 50, 20
+    about_to_ask = threading.Barrier(count)
+    leaders: list[Flight] = []
+
+    def call() -> Token:
+        about_to_ask.wait(LONG)
+        while True:
+            match ask(renewal, blocking=True):
+                case Lead(flight):
+                    with flight:
+                        leaders.append(flight)
+                        if len(leaders) > vanishing:
+                            return flight.land(TOKEN)
+                case Wait(flight):
+                    flight.landed.result(LONG)
+                    token = flight.token()
+                    if token is not None:
+                        return token
+                case token:
+                    return token
+
+    with ThreadPoolExecutor(count) as pool:
+        results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
+
+    assert results == [TOKEN] * count
+    assert len(leaders) == vanishing + 1
+
+
+def test_the_token_is_read_without_the_lock(renewed: Renewal) -> None:
+    with renewed._lock:
+        assert in_another_thread(lambda: renewed.token) is TOKEN
+
+
+class ClockThatCollects(float):
+    """A time that makes the garbage collector run while it is compared, so inside of ask()."""
+
+    def __ge__(self, other: float) -> bool:
+        gc.collect()
+        return super().__ge__(other)
+
+
+@pytest.mark.parametrize("now", [1.0, LEASE], ids=["waits", "deposes"])
+def test_an_abandoned_flow_that_is_collected_while_another_caller_asks_stops_nobody(
+    renewal: Renewal, now: float
+) -> None:
+    # The collector may run at any allocation, also of a caller that holds the lock, and then closes
+    # suspended flows that nobody refers to any more: those of a loop that ended with tasks pending.
+    def flow() -> Iterator[None]:
+        with lead(renewal):
+            yield
+
+    def abandon() -> None:
+        suspended = flow()
+        next(suspended)
+        ring: list[object] = [suspended]
+        ring.append(ring)
+
+    gc.disable()
+    try:
+        abandon()
+        answer = in_another_thread(lambda: ask(renewal, now=ClockThatCollects(now)))
+    finally:
+        gc.enable()
+
+    if isinstance(answer, Wait):
+        assert answer.flight.token() is None
+        answer = ask(renewal, now=now)
+    assert isinstance(answer, Lead)
+
+
+def test_a_renewal_that_nobody_uses_is_freed() -> None:
+    renewal = Renewal()
+    lead(renewal)
+    freed = weakref.ref(renewal)
+    del renewal
+    gc.collect()
+
+    assert freed() is None
+
+
+# Forks
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+# Python 3.12 and later warn of what these tests are about.
+fork_with_threads = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
+def in_a_child(function: Callable[[], Any]) -> Any:
+    """What *function* gives in a forked child; one that hangs is ended, and the test fails."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            try:
+                answer = pickle.dumps(function())
+            except BaseException as error:
+                answer = pickle.dumps(f"{type(error).__name__}: {error}")
+            os.write(writing, answer)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        answered, _, _ = select.select([pipe], [], [], LONG / 3)
+        if not answered:
+            os.kill(child, signal.SIGKILL)
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    assert answered, "the child hangs"
+    return pickle.loads(answer)
+
+
+@needs_fork
+@fork_with_threads
+def test_a_child_that_was_forked_while_a_thread_held_the_lock_can_lead(renewal: Renewal) -> None:
+    held, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with renewal._lock:
+            held.set()
+            forked.wait(LONG)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert held.wait(LONG)
+        try:
+            kinds = in_a_child(lambda: [type(ask(renewal)).__name__ for _ in range(2)])
+        finally:
+            forked.set()
+        holding.result(LONG)
+
+    assert kinds == ["Lead", "Wait"]
+
+
+@needs_fork
+@fork_with_threads
+def test_a_child_does_not_wait_for_a_flight_of_its_parent(renewal: Renewal) -> None:
+    flight = in_another_thread(lambda: lead(renewal, blocking=True))
+
+    def child() -> tuple[str, Any, Any]:
+        own = lead(renewal, blocking=True)
+        flight.land(OTHER)  # of the parent: it must not count here
+        before = renewal.token
+        own.land(TOKEN)
+        return (type(own).__name__, before, renewal.token and renewal.token.access_token)
+
+    assert in_a_child(child) == ("Flight", None, "abc")
+    assert not flight.landed.done()
+    assert wait(renewal, blocking=True) is flight
+    flight.land(TOKEN)
+    assert renewal.token is TOKEN
+
+
+@needs_fork
+@fork_with_threads
+def test_a_child_goes_on_with_the_token_of_its_parent(renewed: Renewal) -> None:
+    assert in_a_child(lambda: renewed.token and str(renewed.token.access_token)) == "abc"
+    assert in_a_child(lambda: type(ask(renewed)).__name__) == "Token"
+    assert in_a_child(lambda: type(ask(renewed, "abc")).__name__) == "Lead"
+
+
+@needs_fork
+@fork_with_threads
+def test_a_child_of_a_child_can_lead_too(renewal: Renewal) -> None:
+    lead(renewal)
+
+    def child() -> Any:
+        lead(renewal)
+        return in_a_child(lambda: type(ask(renewal)).__name__)
+
+    assert in_a_child(child) == "Lead"
+
+
+# Any order of everything
+
+
+class RenewalMachine(RuleBasedStateMachine):
+    """Several callers of one thread: some are tasks, some block it.
+
+    Every flight that was handed out has landed or is the one under way, whose leader still lives:
+    so nobody is stranded. Only the one under way can change the token.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.renewal = Renewal()
+        self.now = 0.0
+        self.made = 0
+        self.token: Token | None = None
+        self.under_way: tuple[Flight, float, bool] | None = None  # lapses at, blocking
+        self.outcomes: dict[Flight, Token | str | None] = {}
+
+    leaders = Bundle("leaders")
+    callers = st.sampled_from(["any", "current", "previous", "foreign"])
+
+    def refused(self, which: str) -> str | None:
+        current = f"token-{self.made}" if self.token is None else self.token.access_token
+        return {"any": None, "current": current, "previous": f"token-{self.made - 1}"}.get(which, "x")
+
+    @rule(target=leaders, which=callers, lease=st.integers(1, 20), blocking=st.booleans())
+    def ask(self, which: str, lease: int, blocking: bool) -> Any:
+        refused = self.refused(which)
+        answer = self.renewal.ask(refused, now=self.now, lease=lease, blocking=blocking)
+        if isinstance(answer, Token):
+            assert answer.access_token != refused
+            assert answer is self.token
+            return None
+        assert self.token is None or self.token.access_token == refused
+        before = self.under_way
+        can_wait = before is not None and self.now < before[1] and not (blocking or before[2])
+        if isinstance(answer, Wait):
+            assert can_wait
+            assert before is not None
+            assert answer.flight is before[0]
+            return None
+        assert not can_wait
+        assert answer.flight not in self.outcomes
+        assert before is None or answer.flight is not before[0]
+        if before is not None:
+            self.outcomes[before[0]] = None
+        self.under_way = (answer.flight, self.now + lease, blocking)
+        return answer.flight
+
+    def expect(self, flight: Flight, outcome: Token | str | None) -> None:
+        if self.under_way is not None and self.under_way[0] is flight:
+            self.under_way = None
+            self.outcomes[flight] = outcome
+            if isinstance(outcome, Token):
+                self.token = outcome
+
+    @rule(flight=leaders)
+    def land(self, flight: Flight | None) -> None:
+        if flight is not None:
+            self.made += 1
+            token = Token(f"token-{self.made}")
+            self.expect(flight, token)
+            assert flight.land(token) is token
+
+    @rule(flight=leaders)
+    def fail(self, flight: Flight | None) -> None:
+        if flight is not None:
+            self.expect(flight, "failed")
+            with pytest.raises(TokenRequestError), flight:
+                raise an_error()
+
+    @rule(flight=consumes(leaders), how=st.sampled_from([None, GeneratorExit, OSError]))
+    def vanish(self, flight: Flight | None, how: type[BaseException] | None) -> None:
+        if flight is not None:
+            self.expect(flight, None)
+            try:
+                with flight:
+                    if how is not None:
+                        raise how
+            except (GeneratorExit, OSError):
+                pass
+
+    @rule(which=callers)
+    def drop(self, which: str) -> None:
+        refused = self.refused(which)
+        self.renewal.drop(refused)
+        if refused is None or (self.token is not None and self.token.access_token == refused):
+            self.token = None
+
+    @rule(seconds=st.integers(1, 10))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @invariant()
+    def the_token_is_that_of_the_last_flight_that_counted(self) -> None:
+        assert self.renewal.token is self.token
+
+    @invariant()
+    def the_flight_under_way_has_not_landed_and_every_other_has(self) -> None:
+        assert self.renewal._flight is (self.under_way and self.under_way[0])
+        if self.under_way is not None:
+            assert not self.under_way[0].landed.done()
+        for flight, outcome in self.outcomes.items():
+            assert flight.landed.done()
+            if outcome == "failed":
+                with pytest.raises(TokenRequestError):
+                    flight.token()
+            else:
+                assert flight.token() is outcome
+
+
+TestRenewalMachine = RenewalMachine.TestCase
+TestRenewalMachine.settings = settings(stateful_step_count=30)
