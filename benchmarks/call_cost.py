@@ -36,6 +36,15 @@ _ANSWER = json.dumps(
     {"access_token": "cqDktPrPY5g8o2yVRk8ZeQ..", "token_type": "bearer", "expires_in": 3600}
 ).encode()
 
+# What a session tells its adapter and its hooks.
+_SEND_OPTIONS: dict[str, Any] = {
+    "timeout": None,
+    "verify": True,
+    "cert": None,
+    "stream": False,
+    "proxies": {},
+}
+
 _REQUESTS_TARGET = 3.0
 _HTTPX_TARGET = 1.0
 
@@ -125,7 +134,7 @@ def _hooks(peer: _peers.RequestsPeer) -> Batch:
         started = perf_counter()
         for request in prepared:
             sign(request)
-            dispatch_hook("response", request.hooks, response)
+            dispatch_hook("response", request.hooks, response, **_SEND_OPTIONS)
         return perf_counter() - started
 
     return batch

@@ -115,7 +115,8 @@ class HttpxDriver(AuthCore):
             while True:
                 match steps.send(result):
                     case _Read(response):
-                        result = response.read()
+                        result = None  # the body stays where nobody prints it
+                        response.read()
                     case _Reread(body):
                         result = body.reread()
                     case _WaitFor(flight, seconds):
@@ -153,7 +154,8 @@ class HttpxDriver(AuthCore):
             while True:
                 match steps.send(result):
                     case _Read(response):
-                        result = await response.aread()
+                        result = None  # the body stays where nobody prints it
+                        await response.aread()
                     case _Reread(AsyncRepeatable() as body):
                         result = await body.reread()
                     case _Reread(body):
@@ -308,9 +310,10 @@ class _Flow:
         return token
 
     def _leave_out_token_requests(self, response: Response) -> None:
-        """Take the token requests out of the history, where nobody looks for them."""
+        """Take the token requests out of each history, where nobody looks for them."""
         if self._fetched:
-            response.history = [one for one in response.history if one not in self._fetched]
+            for answer in (*response.history, response):
+                answer.history = [one for one in answer.history if one not in self._fetched]
 
 
 def bind(error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: Request) -> TheBaseAuthError:

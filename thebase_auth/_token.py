@@ -75,22 +75,29 @@ def parse_token_response(answer: Answer, *, credentials: Credentials, now: float
     Raises:
         TokenRequestError: if the answer is no usable token.
     """
+    outcome = _read(answer, credentials, now)
+    if isinstance(outcome, TokenRequestError):
+        raise outcome  # from here, where no variable holds what the server wrote
+    return outcome
+
+
+def _read(answer: Answer, credentials: Credentials, now: float) -> Token | TokenRequestError:
     document = _json_object(answer.body)
     if not 200 <= answer.status < 300:
-        raise _refusal(answer, document, credentials)
+        return _refusal(answer, document, credentials)
     if document is None:
-        raise _unusable(f"is no JSON object but {_kind(answer)}", answer, credentials)
+        return _unusable(f"is no JSON object but {_kind(answer)}", answer, credentials)
     if "access_token" not in document:
-        raise _unusable("has no access_token", answer, credentials)
+        return _unusable("has no access_token", answer, credentials)
     access_token = document["access_token"]
     if not isinstance(access_token, str) or not _SAFE_TOKEN.fullmatch(access_token):
         # RFC 6750 section 2.1. The value is not quoted: it may be most of a token.
-        raise _unusable("has an access_token that cannot be put in a header", answer, credentials)
+        return _unusable("has an access_token that cannot be put in a header", answer, credentials)
     token_type = document.get("token_type")
     if token_type is not None and str(token_type).lower() != "bearer":
         # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
         quoted = _quote(str(token_type), credentials)
-        raise _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
+        return _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
     lifetime = _seconds(document.get("expires_in"))
     return Token(access_token, None if lifetime is None else now + lifetime)
 
