@@ -20,6 +20,9 @@ from requests.auth import AuthBase
 #: By the clock an expired token is renewed so many seconds early by most.
 _EARLY = 30
 
+_CONSTANT = "cqDktPrPY5g8o2yVRk8ZeQ.."
+_CONSTANT_HEADER = f"Bearer {_CONSTANT}"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -73,13 +76,11 @@ class _ConstantHeader(AuthBase):
     """What is cheapest: a header that never changes."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = "Bearer cqDktPrPY5g8o2yVRk8ZeQ.."
+        request.headers["Authorization"] = _CONSTANT_HEADER
         return request
 
 
-def constant_header(
-    server: Server, adapter: BaseAdapter
-) -> tuple[requests.Session, Signer]:
+def constant_header(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
     auth = _ConstantHeader()
     return session_by(adapter, auth), auth
 
@@ -112,44 +113,40 @@ def hand_written(server: Server, adapter: BaseAdapter) -> tuple[requests.Session
 
 
 def requests_auth(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
-    from requests_auth import OAuth2ClientCredentials
-
-    auth = OAuth2ClientCredentials(
-        server.token_url, *server.credentials, session=session_by(adapter)
-    )
+    theirs = import_module("requests_auth")
+    lending = session_by(adapter)
+    auth = theirs.OAuth2ClientCredentials(server.token_url, *server.credentials, session=lending)
     return session_by(adapter, auth), auth
 
 
 def requests_oauth2client(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
-    from requests_oauth2client import ClientSecretBasic, OAuth2Client, OAuth2ClientCredentialsAuth
-
-    auth = OAuth2ClientCredentialsAuth(
-        OAuth2Client(
-            server.token_url,
-            auth=ClientSecretBasic(*server.credentials),
-            session=session_by(adapter),
-            testing=True,  # or else it takes no http://
-        )
+    theirs = import_module("requests_oauth2client")
+    client = theirs.OAuth2Client(
+        server.token_url,
+        auth=theirs.ClientSecretBasic(*server.credentials),
+        session=session_by(adapter),
+        testing=True,  # or else it takes no http://
     )
+    auth = theirs.OAuth2ClientCredentialsAuth(client)
     return session_by(adapter, auth), auth
 
 
 def requests_oauthlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
     """It renews no client credentials by itself: a token is given to it."""
-    from requests_oauthlib import OAuth2
-
-    auth = OAuth2(token={"access_token": "cqDktPrPY5g8o2yVRk8ZeQ..", "token_type": "Bearer"})
+    theirs = import_module("requests_oauthlib")
+    auth = theirs.OAuth2(token={"access_token": _CONSTANT, "token_type": "Bearer"})
     return session_by(adapter, auth), auth
 
 
 def authlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
-    from authlib.integrations.requests_client import OAuth2Session
-
-    session = OAuth2Session(*server.credentials, **_authlib_options(server))
+    theirs = import_module("authlib.integrations.requests_client")
+    session: requests.Session = theirs.OAuth2Session(
+        *server.credentials, **_authlib_options(server)
+    )
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.headers["Accept"] = "application/json"
-    return session, session.token_auth
+    return session, session.token_auth  # type: ignore[attr-defined]
 
 
 def _authlib_options(server: Server) -> dict[str, Any]:
@@ -177,7 +174,7 @@ def one_header(
 ) -> tuple[Any, Any]:
     class OneHeader(library.Auth):  # type: ignore[name-defined,misc]
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-            request.headers["Authorization"] = "Bearer cqDktPrPY5g8o2yVRk8ZeQ.."
+            request.headers["Authorization"] = _CONSTANT_HEADER
             yield request
 
     auth = OneHeader()
@@ -221,21 +218,19 @@ def httpx_auth(
     library: ModuleType, server: Server, transport: Any, asynchronous: bool
 ) -> tuple[Any, Any]:
     """It fetches by a blocking client, also from within an AsyncClient."""
-    from httpx_auth import OAuth2ClientCredentials
-
-    blocking = transport if isinstance(transport, library.BaseTransport) else None
-    auth = OAuth2ClientCredentials(
-        server.token_url, *server.credentials, client=client_by(library, blocking, False)
+    theirs = import_module("httpx_auth")
+    lending = client_by(
+        library, transport if isinstance(transport, library.BaseTransport) else None, False
     )
+    auth = theirs.OAuth2ClientCredentials(server.token_url, *server.credentials, client=lending)
     return client_by(library, transport, asynchronous, auth), auth
 
 
 def authlib_httpx2(
     library: ModuleType, server: Server, transport: Any, asynchronous: bool
 ) -> tuple[Any, Any]:
-    from authlib.integrations import httpx_client
-
-    kind = httpx_client.AsyncOAuth2Client if asynchronous else httpx_client.OAuth2Client
+    theirs = import_module("authlib.integrations.httpx_client")
+    kind = theirs.AsyncOAuth2Client if asynchronous else theirs.OAuth2Client
     client = kind(
         *server.credentials,
         **_authlib_options(server),

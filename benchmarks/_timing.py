@@ -31,7 +31,7 @@ def contest(title: str, contestants: Iterable[Contestant], *, rounds: int, calls
     everyone = list(contestants)
     seconds = _take_turns([one for one in everyone if one.batch], rounds=rounds, calls=calls)
     base = seconds[everyone[0].name]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in everyone:
         if one.batch is None:
             rows.append((one.name, "not installed", "", "", ""))

@@ -134,7 +134,9 @@ def _hooks(peer: _peers.RequestsPeer) -> Batch:
         started = perf_counter()
         for request in prepared:
             sign(request)
-            dispatch_hook("response", request.hooks, response, **_SEND_OPTIONS)
+            dispatch_hook(  # type: ignore[no-untyped-call]
+                "response", request.hooks, response, **_SEND_OPTIONS
+            )
         return perf_counter() - started
 
     return batch
@@ -211,9 +213,7 @@ def _pumping(library: ModuleType, peer: _peers.HttpxPeer) -> Batch:
     return batch
 
 
-def _pumping_async(
-    runner: asyncio.Runner, library: ModuleType, peer: _peers.HttpxPeer
-) -> Batch:
+def _pumping_async(runner: asyncio.Runner, library: ModuleType, peer: _peers.HttpxPeer) -> Batch:
     client, auth = peer(library, _SERVER, _null_transport(library), True)
     response = runner.run(client.get(_URL))
 
@@ -247,9 +247,7 @@ def _calling(library: ModuleType, peer: _peers.HttpxPeer) -> Batch:
     return batch
 
 
-def _calling_async(
-    runner: asyncio.Runner, library: ModuleType, peer: _peers.HttpxPeer
-) -> Batch:
+def _calling_async(runner: asyncio.Runner, library: ModuleType, peer: _peers.HttpxPeer) -> Batch:
     client, _ = peer(library, _SERVER, _null_transport(library), True)
     runner.run(client.get(_URL))
 

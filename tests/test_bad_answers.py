@@ -34,7 +34,7 @@ BAD: dict[str, tuple[Answer, str]] = {
     "a list": ((200, JSON_TYPE, b"[]"), "no JSON object"),
     "no token": ((200, JSON_TYPE, b'{"token_type": "bearer"}'), "no access_token"),
     "token_type mac": (
-        (200, JSON_TYPE, b'{"access_token": "a", "token_type": "mac"}'),
+        (200, JSON_TYPE, b'{"access_token": "token-of-mac", "token_type": "mac"}'),
         "token_type 'mac'",
     ),
     "400 invalid_client": (

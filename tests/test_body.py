@@ -23,7 +23,6 @@ from thebase_auth._body import (
     LONGEST_REREAD,
     ONCE,
     AsyncRepeatable,
-    Body,
     Files,
     Fixed,
     Once,
@@ -158,7 +157,12 @@ def test_a_body_that_is_gone_when_it_was_sent_is_sent_once(make: Callable[[], An
 
 
 def test_telling_the_kind_of_a_body_reads_nothing_of_it() -> None:
-    contents: list[Any] = [a_generator(), iter([CONTENT]), map(bytes, [CONTENT]), io.BytesIO(CONTENT)]
+    contents: list[Any] = [
+        a_generator(),
+        iter([CONTENT]),
+        map(bytes, [CONTENT]),
+        io.BytesIO(CONTENT),
+    ]
     for content in contents:
         body_of(content)
 

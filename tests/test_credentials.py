@@ -1,4 +1,4 @@
-"""Credentials refuse the usual copying slips, make the token request, and do not show the secret."""
+"""Credentials refuse the usual copying slips, make the token request and hide the secret."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ def test_a_secret_may_have_a_colon() -> None:
     ("client_id", "client_secret", "header"),
     [
         # RFC 7617 section 2
-        pytest.param("Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", id="section 2"),
+        pytest.param(
+            "Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", id="section 2"
+        ),
         # RFC 7617 section 2.1: test, and 123 with a pound sign, in UTF-8
         pytest.param("test", "123\u00a3", "Basic dGVzdDoxMjPCow==", id="section 2.1"),
         # RFC 6749 section 2.3.1 shows this pair

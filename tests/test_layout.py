@@ -1,4 +1,4 @@
-"""The package is laid out as it says: which module may import which, and what each one says of itself."""
+"""The package is laid out as it says: who imports whom, and what each module says of itself."""
 
 from __future__ import annotations
 
@@ -147,7 +147,8 @@ def run(code: str) -> Any:
     ],
 )
 def test_an_import_loads_no_library_but_its_own(statement: str, absent: set[str]) -> None:
-    loaded = set(run(f"{statement}\nprint(json.dumps(list(sys.modules)))"))
+    code = "before = set(sys.modules)\n{}\nprint(json.dumps([*set(sys.modules) - before]))"
+    loaded = set(run(code.format(statement)))
 
     assert "thebase_auth" in loaded
     assert not loaded & absent
@@ -201,12 +202,15 @@ def without(missing: set[str], code: str) -> Any:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_missing_library_is_an_import_error_that_names_the_extra(library: str) -> None:
-    text, kind = without({library}, f"""
+    text, kind = without(
+        {library},
+        f"""
 try:
     import thebase_auth.{library}
 except ImportError as error:
     print(json.dumps([str(error), type(error).__name__]))
-""")
+""",
+    )
 
     assert kind == "ImportError"
     assert f"needs {library}" in text
@@ -218,12 +222,15 @@ except ImportError as error:
     [("requests", "urllib3"), ("httpx", "idna"), ("httpx2", "idna")],
 )
 def test_a_library_that_is_broken_is_not_reported_as_missing(library: str, needs: str) -> None:
-    text, name = without({needs}, f"""
+    text, name = without(
+        {needs},
+        f"""
 try:
     import thebase_auth.{library}
 except ImportError as error:
     print(json.dumps([str(error), error.name]))
-""")
+""",
+    )
 
     assert name == needs
     assert "thebase-auth[" not in text
@@ -231,23 +238,29 @@ except ImportError as error:
 
 @pytest.mark.parametrize("missing", LIBRARIES)
 def test_the_class_for_all_libraries_is_made_of_those_that_are_installed(missing: str) -> None:
-    bases = without({missing}, """
+    bases = without(
+        {missing},
+        """
 from thebase_auth import TheBaseAuth
 TheBaseAuth("acme.thebase.co.il", "id", "secret")
 print(json.dumps([base.__module__ for base in TheBaseAuth.__bases__]))
-""")
+""",
+    )
 
     assert bases == [f"thebase_auth.{library}" for library in LIBRARIES if library != missing]
 
 
 def test_the_class_for_all_libraries_names_the_extras_where_none_is_installed() -> None:
-    text = without(set(LIBRARIES), """
+    text = without(
+        set(LIBRARIES),
+        """
 import thebase_auth
 try:
     thebase_auth.TheBaseAuth
 except ImportError as error:
     print(json.dumps(str(error)))
-""")
+""",
+    )
 
     for library in LIBRARIES:
         assert f"'thebase-auth[{library}]'" in text
@@ -284,16 +297,22 @@ def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
 
 
 def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() -> None:
-    classes = [importlib.import_module(f"thebase_auth.{library}").TheBaseAuth for library in LIBRARIES]
+    classes = [
+        importlib.import_module(f"thebase_auth.{library}").TheBaseAuth for library in LIBRARIES
+    ]
     for kind in [*classes, thebase_auth.TheBaseAuth]:
         parameters = list(inspect.signature(kind).parameters.values())
-        positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        positional = [
+            p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        ]
         assert positional == ["domain", "client_id", "client_secret"]
         for option in parameters[3:]:
             assert option.kind is inspect.Parameter.KEYWORD_ONLY
             assert option.default is not inspect.Parameter.empty
         from_env = inspect.signature(kind.from_env).parameters.values()
-        assert [(p.name, p.default) for p in from_env] == [(p.name, p.default) for p in parameters[3:]]
+        assert [(p.name, p.default) for p in from_env] == [
+            (p.name, p.default) for p in parameters[3:]
+        ]
 
 
 def public_callables() -> Iterator[Any]:
@@ -314,10 +333,11 @@ def public_callables() -> Iterator[Any]:
             docstring = inspect.getdoc(function) or ""
             if name == "__init__":  # may leave it to its class
                 docstring += f"\n{inspect.getdoc(kind)}"
+            if (kind, name) == (AuthCore, "__init__"):
+                continue  # refers to those of the adapters
             if name in {"__init__", "__call__"} or not name.startswith("_"):
-                if (kind, name) != (AuthCore, "__init__"):  # which refers to those of the adapters
-                    where = f"{kind.__module__}.{kind.__qualname__}.{name}"
-                    yield pytest.param(function, docstring, id=where)
+                where = f"{kind.__module__}.{kind.__qualname__}.{name}"
+                yield pytest.param(function, docstring, id=where)
 
 
 CALLABLES = list(public_callables())
@@ -383,9 +403,14 @@ COOPERATIVE = {"__init__", "__module__", "__doc__", "__static_attributes__", "__
                "from_env", "_set_up"}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "driver", [thebase_auth.httpx.TheBaseAuth, thebase_auth.httpx2.TheBaseAuth], ids=["httpx", "httpx2"]
+DRIVERS = pytest.mark.parametrize(
+    "driver",
+    [thebase_auth.httpx.TheBaseAuth, thebase_auth.httpx2.TheBaseAuth],
+    ids=["httpx", "httpx2"],
 )
+
+
+@DRIVERS
 def test_the_adapters_that_make_one_class_together_share_no_name_by_chance(driver: type) -> None:
     requests_names = own_names(thebase_auth.requests.TheBaseAuth, AuthCore)
     driver_names = own_names(driver, AuthCore)
@@ -395,11 +420,11 @@ def test_the_adapters_that_make_one_class_together_share_no_name_by_chance(drive
     assert requests_names & driver_names <= COOPERATIVE
 
 
-@pytest.mark.parametrize(
-    "driver", [thebase_auth.httpx.TheBaseAuth, thebase_auth.httpx2.TheBaseAuth], ids=["httpx", "httpx2"]
-)
+@DRIVERS
 def test_an_adapter_takes_no_name_that_its_librarys_base_class_uses(driver: type) -> None:
-    library = next(base for base in driver.__mro__ if base.__module__.partition(".")[0] in LIBRARIES)
+    library = next(
+        base for base in driver.__mro__ if base.__module__.partition(".")[0] in LIBRARIES
+    )
     public = {"auth_flow", "sync_auth_flow", "async_auth_flow", "requires_request_body",
               "requires_response_body"}  # fmt: skip
 

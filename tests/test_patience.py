@@ -57,7 +57,9 @@ def test_a_token_request_lasts_at_most_all_its_phases_together() -> None:
     assert patience(connect=1, read=2, write=3, pool=4).lease == 10.0
 
 
-@pytest.mark.parametrize(("now", "left"), [(NOW, 5.0), (NOW + 2, 3.0), (NOW + 5, 0.0), (1010, -5.0)])
+@pytest.mark.parametrize(
+    ("now", "left"), [(NOW, 5.0), (NOW + 2, 3.0), (NOW + 5, 0.0), (1010, -5.0)]
+)
 def test_the_time_left_counts_down_to_the_deadline(now: float, left: float) -> None:
     assert patience(connect=3, read=5).left(now) == left
 
@@ -71,7 +73,12 @@ def test_a_token_request_at_once_has_the_timeouts_of_the_call() -> None:
 def test_a_token_request_after_a_wait_has_the_time_that_is_left() -> None:
     bounded = patience(connect=3, read=5, write=60, pool=1)
 
-    assert bounded.timeouts_left(NOW + 3) == {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": 1.0}
+    assert bounded.timeouts_left(NOW + 3) == {
+        "connect": 2.0,
+        "read": 2.0,
+        "write": 2.0,
+        "pool": 1.0,
+    }
 
 
 SECONDS = st.none() | st.floats(0, 1e6) | st.integers(0, 1000)

@@ -57,7 +57,7 @@ def wait(
 
 
 def in_another_thread(function: Callable[[], Result]) -> Result:
-    """What *function* gives in a thread that has not been used before; stuck ones are left behind."""
+    """What *function* gives in a thread of its own; one that is stuck is left behind."""
     result: Future[Result] = Future()
 
     def run() -> None:
@@ -179,7 +179,14 @@ def test_a_failure_leaves_the_token_that_was_in_use(renewed: Renewal) -> None:
 
 @pytest.mark.parametrize(
     "vanishing",
-    [ConnectionError, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, SystemExit, ValueError],
+    [
+        ConnectionError,
+        KeyboardInterrupt,
+        GeneratorExit,
+        asyncio.CancelledError,
+        SystemExit,
+        ValueError,
+    ],
 )
 def test_a_leader_that_vanishes_is_succeeded_by_the_first_waiter_that_asks(
     renewal: Renewal, vanishing: type[BaseException]
@@ -220,8 +227,8 @@ def test_an_abandoned_flow_ends_its_flight(renewal: Renewal) -> None:
 
 def test_leaving_the_block_after_a_landing_changes_nothing(renewal: Renewal) -> None:
     flight = lead(renewal)
+    flight.land(TOKEN)
     with pytest.raises(TokenRequestError), flight:
-        flight.land(TOKEN)
         raise an_error()
 
     assert flight.token() is TOKEN
@@ -613,7 +620,9 @@ class RenewalMachine(RuleBasedStateMachine):
 
     def refused(self, which: str) -> str | None:
         current = f"token-{self.made}" if self.token is None else self.token.access_token
-        return {"any": None, "current": current, "previous": f"token-{self.made - 1}"}.get(which, "x")
+        return {"any": None, "current": current, "previous": f"token-{self.made - 1}"}.get(
+            which, "x"
+        )
 
     @rule(target=leaders, which=callers, lease=st.integers(1, 20), blocking=st.booleans())
     def ask(self, which: str, lease: int, blocking: bool) -> Any:

@@ -1,4 +1,4 @@
-"""An answer of the token endpoint is a token that can be sent, or one error that says what to do."""
+"""An answer of the token endpoint is a usable token, or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -324,7 +324,9 @@ def test_a_page_of_html_is_described_and_not_quoted(status: int) -> None:
     assert said == (None,) * 5
 
 
-@pytest.mark.parametrize("media_type", ["application/json", "application/problem+json", "text/html"])
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/problem+json", "text/html"]
+)
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"error": {"code": 7}}', b"<p>"])
 @pytest.mark.parametrize(
     ("status", "advice"),

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -86,10 +87,13 @@ class Repeatable(_Watched[Iterable[Any]]):
     def reread(self) -> bytes | None:
         """Read the iterable again: its bytes if they are those that were sent, otherwise None."""
         again = bytearray()
-        for chunk in self._chunks:
-            again += _as_bytes(chunk)
-            if len(again) > LONGEST_REREAD:
-                return None
+        try:
+            for chunk in self._chunks:
+                again += _as_bytes(chunk)
+                if len(again) > LONGEST_REREAD:
+                    return None
+        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
+            return None
         return self._checked(again)
 
 
@@ -107,10 +111,13 @@ class AsyncRepeatable(_Watched[AsyncIterable[Any]]):
     async def reread(self) -> bytes | None:
         """Read the iterable again: its bytes if they are those that were sent, otherwise None."""
         again = bytearray()
-        async for chunk in self._chunks:
-            again += _as_bytes(chunk)
-            if len(again) > LONGEST_REREAD:
-                return None
+        try:
+            async for chunk in self._chunks:
+                again += _as_bytes(chunk)
+                if len(again) > LONGEST_REREAD:
+                    return None
+        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
+            return None
         return self._checked(again)
 
 
@@ -125,18 +132,19 @@ def body_of(content: Any) -> Body:
 
     A `Repeatable` or `AsyncRepeatable` has to be put in the place of *content* by the caller.
     """
-    if content is None or isinstance(content, (bytes, str, bytearray)):
+    if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
         return FIXED
     if isinstance(content, (Repeatable, AsyncRepeatable)):
         return content
-    if hasattr(content, "__next__") or hasattr(content, "__anext__") or hasattr(content, "aread"):
-        # An open file has __next__ too, and can go back nevertheless.
-        return files([content]) if hasattr(content, "read") else ONCE
+    if hasattr(content, "__anext__") or hasattr(content, "aread"):
+        return ONCE
     if hasattr(content, "__aiter__"):
         return AsyncRepeatable(content)
     if hasattr(content, "read"):
         return files([content])
-    return Repeatable(content) if hasattr(content, "__iter__") else ONCE
+    if hasattr(content, "__iter__") and not hasattr(content, "__next__"):
+        return Repeatable(content)
+    return ONCE
 
 
 def files(contents: list[Any], *, start: int | None = None) -> Files | Once:

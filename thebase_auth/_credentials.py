@@ -81,7 +81,7 @@ def _check(name: str, value: object) -> None:
     if value != value.strip():
         raise ValueError(f"{name} begins or ends with white space; was it copied with a line break?")
     for character in value:
-        if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"}:
+        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
             raise ValueError(
                 f"{name} has a control or invisible character (U+{ord(character):04X}) in it;"
                 " copy it again from TheBase's settings"

@@ -170,7 +170,11 @@ class HttpxDriver(AuthCore):
             steps.close()
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do."""
+        """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do.
+
+        Raises:
+            TypeError: always; signing may wait and read, which is done otherwise in async code.
+        """
         raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
 
     def _token_at_hand(self, request: Request) -> Token | None:

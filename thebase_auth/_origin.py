@@ -153,8 +153,11 @@ def _normal_host(host: str) -> str:
 
 
 def _normal_ip(bracketed: str) -> str | None:
+    inside = bracketed.removeprefix("[").removesuffix("]")
+    if bracketed != f"[{inside}]" or "%" in inside:  # a zone is of one machine, not of a URL
+        return None
     try:
-        return f"[{ipaddress.IPv6Address(bracketed[1:-1])}]"
+        return f"[{ipaddress.IPv6Address(inside)}]"
     except ValueError:
         return None
 

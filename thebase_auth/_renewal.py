@@ -7,7 +7,8 @@
 # Callers share three things: Renewal.token and Renewal._flight, both written under Renewal._lock, and
 # Flight.over, written under the same lock; the outcome of a flight is announced through its future
 # after the lock is released. The lock is never held across I/O, an await, a callback or a user's code.
-# Renewal.token may be read without it.
+# Renewal.token may be read without it. It is reentrant because a flow that is garbage collected ends its
+# flight, and that can happen anywhere, also in a thread that holds the lock.
 #
 # The life of a flight. ask() either gives a token that is not the refused one, or makes the caller
 # the leader of a new flight, or sends it to wait for the flight under way. The leader lands it with a
@@ -101,7 +102,7 @@ class Renewal:
     def __init__(self) -> None:
         self.token: Token | None = None
         self._flight: Flight | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         _living.add(self)
 
     def ask(
@@ -147,7 +148,7 @@ class Renewal:
 
     def _after_fork_in_child(self) -> None:
         # The lock may be held, and the flight led, by a thread that the child does not have.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flight = None
 
 

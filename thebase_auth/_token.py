@@ -41,6 +41,9 @@ class Token:
         object.__setattr__(self, "access_token", Hidden(self.access_token))
         object.__setattr__(self, "authorization", Hidden(f"Bearer {self.access_token}"))
 
+    def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
+        return Token, (str(self.access_token), self.expires_at)
+
     def past_its_time(self, now: float) -> bool:
         """Whether ``expires_at`` is known and not after *now* (epoch seconds)."""
         return self.expires_at is not None and self.expires_at <= now
@@ -86,7 +89,7 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
     if not 200 <= answer.status < 300:
         return _refusal(answer, document, credentials)
     if document is None:
-        return _unusable(f"is no JSON object but {_kind(answer)}", answer, credentials)
+        return _unusable(f"is no JSON object but {_kind(answer, credentials)}", answer, credentials)
     if "access_token" not in document:
         return _unusable("has no access_token", answer, credentials)
     access_token = document["access_token"]
@@ -96,7 +99,7 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
     token_type = document.get("token_type")
     if token_type is not None and str(token_type).lower() != "bearer":
         # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
-        quoted = _quote(str(token_type), credentials)
+        quoted = _quote(str(token_type).replace(access_token, "[hidden]"), credentials)
         return _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
     lifetime = _seconds(document.get("expires_in"))
     return Token(access_token, None if lifetime is None else now + lifetime)
@@ -121,20 +124,17 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _kind(answer: Answer) -> str:
+def _kind(answer: Answer, credentials: Credentials) -> str:
     if not answer.body:
         return "empty"
-    media_type = answer.headers.get("content-type", "").partition(";")[0].strip() or "no media type"
-    return f"{len(answer.body)} bytes of {_printable(media_type)}"
+    media_type = _quote(answer.headers.get("content-type", "").partition(";")[0], credentials)
+    return f"{len(answer.body)} bytes of {media_type or 'no media type'}"
 
 
 def _quote(text: str, credentials: Credentials) -> str:
-    return _printable(credentials.redact(text))
-
-
-def _printable(text: str) -> str:
     # One line and no escape sequences: the text ends up in logs and terminals.
-    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST_QUOTE]).strip()
+    printable = "".join(c if c.isprintable() else " " for c in credentials.redact(text))
+    return printable[:_LONGEST_QUOTE].strip()
 
 
 def _unusable(what: str, answer: Answer, credentials: Credentials) -> TokenRequestError:
@@ -153,9 +153,11 @@ def _refusal(
     fields: dict[str, str] = {}
     for name in ("error", "error_description", "code", "message", "instance"):
         value = (document or {}).get(name)
-        if isinstance(value, str) and value:
-            fields[name] = _quote(value, credentials)
-    said = ", ".join(f"{name}: {value}" for name, value in fields.items()) or _kind(answer)
+        quoted = _quote(value, credentials) if isinstance(value, str) else ""
+        if quoted:
+            fields[name] = quoted
+    said = ", ".join(f"{name}: {value}" for name, value in fields.items())
+    said = said or _kind(answer, credentials)
     return TokenRequestError(
         f"the token endpoint of {credentials.domain} answered {answer.status} ({said})."
         f" {_advice(answer, fields, credentials)}",
@@ -179,7 +181,7 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
                 " goes nowhere else. Check the domain in TheBase: Settings, Webhooks/API, API token."
             )
         case 429:
-            after = _printable(answer.headers.get("retry-after", ""))
+            after = _quote(answer.headers.get("retry-after", ""), credentials)
             return f"Too many requests; try again {f'after {after}' if after else 'later'}."
         case status if status >= 500:
             instance = fields.get("instance")
