@@ -163,7 +163,10 @@ def test_a_flow_can_be_driven_by_hand(library: Any) -> None:
     request = library.Request("GET", URL)
     flow = auth.sync_auth_flow(request)
     token_request = next(flow)
-    assert (token_request.method, str(token_request.url)) == ("POST", f"https://{DOMAIN}/oauth/token")
+    assert (token_request.method, str(token_request.url)) == (
+        "POST",
+        f"https://{DOMAIN}/oauth/token",
+    )
     assert token_request.extensions["timeout"]["read"] == 30.0
     answer = library.Response(200, json=TOKEN, request=token_request)
     assert flow.send(answer) is request
@@ -258,9 +261,10 @@ def test_a_401_for_something_else_than_our_token_is_the_callers(library: Any) ->
 
     api = Api()
     hooks = {"request": [sign_otherwise]}
-    with api_server(api) as (server, _), library.Client(
-        auth=auth_of(library, server.url), event_hooks=hooks
-    ) as client:
+    with (
+        api_server(api) as (server, _),
+        library.Client(auth=auth_of(library, server.url), event_hooks=hooks) as client,
+    ):
         assert client.get(server.url + "/a").status_code == 401
     assert api.token_requests == 1
 
@@ -276,6 +280,6 @@ def handler(request):
 auth = TheBaseAuth("{DOMAIN}", "id", "secret")
 with httpx.Client(auth=auth, transport=httpx.MockTransport(handler)) as client:
     response = client.get("{URL}")
-assert response.request.headers["Authorization"] == "Bearer {TOKEN['access_token']}"
+assert response.request.headers["Authorization"] == "Bearer {TOKEN["access_token"]}"
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)

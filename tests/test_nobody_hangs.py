@@ -51,9 +51,10 @@ def test_promise_11_a_small_pool_of_a_sync_client_full_of_401s_gets_everyone_thr
     api = Api()
     api.refusal = (401, HTML_TYPE, HTML)
     limits = library.Limits(max_connections=size)
-    with api_server(api) as (server, _), library.Client(
-        auth=auth_for(server.url), limits=limits, timeout=20
-    ) as client:
+    with (
+        api_server(api) as (server, _),
+        library.Client(auth=auth_for(server.url), limits=limits, timeout=20) as client,
+    ):
         client.get(server.url + "/warm-up")
         api.revoke()
         results = in_threads(CALLERS, lambda: client.get(server.url + "/a").status_code)

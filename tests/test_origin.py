@@ -183,6 +183,7 @@ def test_a_domain_that_cannot_be_right_is_refused_and_not_repeated(
     assert complaint in str(caught.value).partition(";")[0]
     assert "Settings, Webhooks/API" in str(caught.value)
     assert CANARY not in repr(caught.value)
+    assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
@@ -201,7 +202,8 @@ def test_any_text_is_a_domain_or_a_value_error_that_does_not_repeat_it(text: str
 
 PIECES = st.sampled_from([
     "acme", "CO", "il", "ישראל", "straße", "a", "0", "-", "_", ".", "。", ":", ":443", ":0443", "[",
-    "]", "[::1]", "[2001:db8::1", "[fe80::1%", "http://", "https://", "127.0.0.1", "/", " ", "\u200f",
+    "]", "[::1]", "[2001:db8::1", "[fe80::1%", "http://", "https://", "127.0.0.1", "/", " ",
+    "\u200f",
 ])  # fmt: skip
 
 
@@ -331,6 +333,7 @@ def test_a_url_of_the_domain_is_ours(url: str) -> None:
         pytest.param("https://acme.thebase.co.ıl/", id="dotless i"),
         pytest.param("https://acme.thebase.co.İl/", id="dotted I"),
         pytest.param("https://acme.thebaſe.co.il/", id="long s"),
+        pytest.param("httpſ://acme.thebase.co.il/", id="long s in the scheme"),
         pytest.param("https：//acme.thebase.co.il/", id="fullwidth colon"),
         pytest.param("https://acme.thebase.co.il／v2", id="fullwidth slash"),
         pytest.param("https://acme.thebase.co.il？@evil.com", id="fullwidth question mark"),
@@ -359,6 +362,7 @@ def test_any_other_spelling_is_elsewhere(url: str) -> None:
         (HEBREW, "https://xn--4dbrk0ce.co.il/v2", OURS),
         (HEBREW, "https://XN--4dbrk0ce.co.il/v2", OURS),
         (HEBREW, "https://ישראל.co.il/v2", ELSEWHERE),
+        (HEBREW, "https://xn--4dbr\N{KELVIN SIGN}0ce.co.il/v2", ELSEWHERE),
         (IPV6, "https://[2001:db8::1]/", OURS),
         (IPV6, "https://[2001:DB8:0:0:0:0:0:1]:443/", OURS),
         (IPV6, "https://[2001:db8::0.0.0.1]/", OURS),

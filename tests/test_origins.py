@@ -158,11 +158,14 @@ def test_promise_9_a_redirected_renewal_leaves_no_secret_behind(follow: bool) ->
             return httpx.Response(307, headers={"Location": "/oauth/token/"})
         return httpx.Response(200, json={"access_token": "stolen", "token_type": "bearer"})
 
-    with httpx.Client(
-        auth=auth_for("acme.thebase.co.il"),
-        transport=httpx.MockTransport(handler),
-        follow_redirects=follow,
-    ) as client, pytest.raises(TokenRequestError):
+    with (
+        httpx.Client(
+            auth=auth_for("acme.thebase.co.il"),
+            transport=httpx.MockTransport(handler),
+            follow_redirects=follow,
+        ) as client,
+        pytest.raises(TokenRequestError),
+    ):
         client.get("https://acme.thebase.co.il/v2/users")
     assert len(seen) == (2 if follow else 1)
     assert not [request for request in seen if "Authorization" in request.headers]

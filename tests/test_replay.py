@@ -86,7 +86,9 @@ def piped() -> Any:
     return os.fdopen(read, "rb")
 
 
-def post_with_first_token_refused(client: Client, **options: Any) -> tuple[int, list[Received], Any]:
+def post_with_first_token_refused(
+    client: Client, **options: Any
+) -> tuple[int, list[Received], Any]:
     """Post to an API that refuses the token the call begins with; what it received for it."""
     with api_server() as (server, api):
         auth = auth_for(server.url)
@@ -384,9 +386,9 @@ def test_promise_6_a_body_goes_along_with_a_307_after_the_replay(client: Client)
         body = AsyncChunks() if client.is_async else Chunks()
         reply = client.post(auth, server.url + "/from", body, follow_redirects=True)
     assert reply.status == 200
-    assert [one.body for one in server.received if one.method == "POST" and "/oauth" not in one.path] == [
-        CONTENT
-    ] * 3
+    assert [
+        one.body for one in server.received if one.method == "POST" and "/oauth" not in one.path
+    ] == [CONTENT] * 3
 
 
 def test_promise_3_a_call_is_replayed_once_also_when_its_redirect_is_refused(
@@ -450,9 +452,10 @@ def test_promise_6_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is
     api = Api()
     api.token_answer["expires_in"] = 1e-9
     hooks = {"response": [raise_for_status]}
-    with api_server(api) as (server, _), library.Client(
-        auth=auth_for(server.url), event_hooks=hooks
-    ) as client:
+    with (
+        api_server(api) as (server, _),
+        library.Client(auth=auth_for(server.url), event_hooks=hooks) as client,
+    ):
         client.get(server.url + "/warm-up")
         api.revoke()
         with pytest.raises(library.HTTPStatusError):

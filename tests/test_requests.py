@@ -41,7 +41,9 @@ def test_it_works_with_responses_as_users_write_it() -> None:
     session = requests.Session()
     session.auth = auth_of_requests(DOMAIN)
     assert session.get(URL).json()["items"][0]["name"] == "משה"
-    carried = [call.request.headers["Authorization"] for call in responses.calls if call.request.url == URL]
+    carried = [
+        call.request.headers["Authorization"] for call in responses.calls if call.request.url == URL
+    ]
     assert carried == ["Bearer HsXI8gp1B5F2d5EDnGy3Tw", "Bearer another"]
 
 
@@ -156,7 +158,9 @@ def test_the_settings_of_the_call_go_with_the_replay() -> None:
         session.get(server.url + "/a")
         api.revoke()
         del sent[:]
-        session.get(server.url + "/a", timeout=7, verify=False, stream=True, cert="/dev/null").close()
+        session.get(
+            server.url + "/a", timeout=7, verify=False, stream=True, cert="/dev/null"
+        ).close()
     assert len(sent) == 2
     assert sent[0] == sent[1]
     assert (sent[1]["timeout"], sent[1]["verify"], sent[1]["stream"]) == (7, False, True)
@@ -221,8 +225,9 @@ def test_a_pickled_session_signs_again() -> None:
 
 
 def test_it_says_so_when_another_library_calls_it() -> None:
-    with httpx.Client(auth=auth_of_requests(DOMAIN)) as client, pytest.raises(
-        TypeError, match="thebase_auth.TheBaseAuth"
+    with (
+        httpx.Client(auth=auth_of_requests(DOMAIN)) as client,
+        pytest.raises(TypeError, match="thebase_auth.TheBaseAuth"),
     ):
         client.get(URL)
 

@@ -62,16 +62,25 @@ def test_promise_7_the_secret_is_not_reachable_from_a_response(client: Client) -
                 values = [str(value) for value in answer.request.headers.values()]
                 assert [value for value in values if "Basic" in value] == []
                 assert "/oauth" not in str(answer.request.url)
-                assert shows(repr(answer) + repr(answer.request) + repr(answer.request.headers)) == []
+                assert (
+                    shows(repr(answer) + repr(answer.request) + repr(answer.request.headers)) == []
+                )
             kept = pickle.dumps(reply.response)
             assert [secret for secret in SECRETS if secret.encode() in kept] == []
             assert pickle.loads(kept).status_code == reply.status
 
 
 def no_token(request: Received) -> Answer:
-    return 401, {"Content-Type": "application/json"}, json.dumps(
-        {"error": "invalid_client", "error_description": f"{CLIENT_SECRET} and {SECRETS[1]} are wrong"}
-    ).encode()
+    return (
+        401,
+        {"Content-Type": "application/json"},
+        json.dumps(
+            {
+                "error": "invalid_client",
+                "error_description": f"{CLIENT_SECRET} and {SECRETS[1]} are wrong",
+            }
+        ).encode(),
+    )
 
 
 def no_token_after_the_first(api: Api) -> Any:
@@ -97,9 +106,7 @@ def test_promise_7_an_error_shows_neither_even_where_the_server_says_the_secret(
 
 
 @pytest.mark.parametrize("behaviour", ["closes", "is silent"])
-def test_promise_7_a_failure_of_the_transport_shows_neither(
-    client: Client, behaviour: str
-) -> None:
+def test_promise_7_a_failure_of_the_transport_shows_neither(client: Client, behaviour: str) -> None:
     with broken_server(behaviour) as (url, _), pytest.raises(client.error) as caught:
         client.get(auth_for(url, timeout=0.2), url + "/a", timeout=0.2)
     assert_shows_nothing(caught.value)

@@ -99,7 +99,9 @@ async def test_promise_10_ten_thousand_tasks_make_one_token_request(
     assert world.token_requests == 1
 
 
-def test_promise_10_threads_tasks_and_several_loops_on_one_instance_make_one_token_request() -> None:
+def test_promise_10_threads_tasks_and_several_loops_on_one_instance_make_one_token_request() -> (
+    None
+):
     each = 25
     world = World()
     auth = auth_for(DOMAIN, session=world.session())
@@ -131,8 +133,11 @@ def test_promise_10_threads_tasks_and_several_loops_on_one_instance_make_one_tok
     jobs: list[Callable[[], Any]] = [
         *[call_requests] * each,
         *[partial(call_httpx, library) for library in LIBRARIES for _ in range(each)],
-        *[partial(anyio.run, call_many, library, backend=backend)  # type: ignore[list-item]
-          for library in LIBRARIES for backend in ("asyncio", "asyncio", "trio")],
+        *[
+            partial(anyio.run, call_many, library, backend=backend)  # type: ignore[list-item]
+            for library in LIBRARIES
+            for backend in ("asyncio", "asyncio", "trio")
+        ],
     ]
     world.callers = each * 3 + each * 6
     threads = [threading.Thread(target=job) for job in jobs]
@@ -184,9 +189,7 @@ def test_promise_12_those_who_waited_share_the_failure_of_one_token_request(libr
 
     auth._renewal.ask = ask  # counts those who have asked; changes nothing
     world.token_status = 401
-    with library.Client(
-        auth=auth, transport=library.MockTransport(handler), timeout=60
-    ) as client:
+    with library.Client(auth=auth, transport=library.MockTransport(handler), timeout=60) as client:
         results = in_threads(count, lambda: client.get(URL))
         assert [type(one) for one in results] == [type(results[0])] * count
         assert isinstance(results[0], TokenRequestError)
@@ -210,9 +213,7 @@ def test_promise_12_the_failure_comes_to_each_as_an_exception_of_its_own_library
     with ThreadPoolExecutor(3) as pool, thebase.hold_token_requests():
         leader = pool.submit(requests.get, url, auth=auth, timeout=60)
         thebase.wait_for_token_requests(1)
-        others = [
-            pool.submit(library.get, url, auth=auth, timeout=60) for library in LIBRARIES
-        ]
+        others = [pool.submit(library.get, url, auth=auth, timeout=60) for library in LIBRARIES]
         wait_until_waiting(auth, 2)
     assert isinstance(leader.exception(), requests.RequestException)
     assert isinstance(others[0].exception(), httpx.HTTPError)

@@ -120,8 +120,8 @@ def test_the_token_type_is_bearer_in_any_case_or_left_out(token_type: str | None
 
 @pytest.mark.parametrize(
     "token_type",
-    ["mac", "DPoP", "N_A", "", " bearer", "bearer ", "bearers", "ｂｅａｒｅｒ", 1, True, False, 0, [],
-     ["bearer"], {"bearer": 1}, 1.5],
+    ["mac", "DPoP", "N_A", "", " bearer", "bearer ", "bearers", "ｂｅａｒｅｒ", 1, True, False, 0,
+     [], ["bearer"], {"bearer": 1}, 1.5],
     ids=repr,
 )  # fmt: skip
 def test_a_token_of_another_type_is_refused(token_type: object) -> None:

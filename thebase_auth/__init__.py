@@ -1,5 +1,42 @@
-"""Authentication for the API of TheBase, in requests, httpx and httpx2."""
+"""Authentication for the API of TheBase, the Israeli CRM, in requests, httpx and httpx2.
+
+.. code-block:: python
+
+    from thebase_auth import TheBaseAuth
+
+    session.auth = TheBaseAuth(domain, client_id, client_secret)  # requests
+    httpx.AsyncClient(auth=TheBaseAuth(domain, client_id, client_secret))
+
+`TheBaseAuth` here plugs into whichever of the three libraries are installed, and imports them when
+it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebase_auth.httpx2` have a
+class of the same name for one library each, and import that one alone.
+"""
+
+# A map of the package. Each part knows those above it, and nothing below.
+#
+# The core: does no I/O, reads no clock, knows no HTTP library.
+#   _hidden        text that is sent, but not shown
+#   _errors        what can be raised, and what each error tells
+#   _origin        the domain, and which URLs are it: where a token may go
+#   _credentials   id and secret; the token request as plain data
+#   _token         the token, and the answer of the token endpoint
+#   _patience      how long one caller may wait
+#   _renewal       who fetches, who waits; the shared state and its only lock
+#   _body          which bodies can be sent a second time, and how
+# Common to the adapters:
+#   _waiting       waiting for another caller's fetch, in threads, asyncio and trio
+#   _auth          what TheBaseAuth is in every library
+# The adapters:
+#   requests       a callable and a response hook
+#   _httpx_driver  an auth flow, sync and async, for httpx and httpx2
+#   httpx httpx2   what the two do not share: base class and exceptions
+#   _combined      one class out of those that can be imported
+# Beside the plugin:
+#   testing        a TheBase on loopback
+#   _demo _cli     the command `thebase-auth`
+
 from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any
 
 from ._errors import PlainHTTPError, TheBaseAuthError, TokenRequestError, TokenTimeoutError
@@ -10,11 +47,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["PlainHTTPError", "TheBaseAuth", "TheBaseAuthError", "Token", "TokenRequestError", "TokenTimeoutError"]
+__all__ = [
+    "PlainHTTPError",
+    "TheBaseAuth",
+    "TheBaseAuthError",
+    "Token",
+    "TokenRequestError",
+    "TokenTimeoutError",
+]
+
 
 def __getattr__(name: str) -> Any:
-    if name == "TheBaseAuth":
-        from ._combined import TheBaseAuth
-        globals()[name] = TheBaseAuth
-        return TheBaseAuth
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name != "TheBaseAuth":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._combined import TheBaseAuth
+
+    globals()[name] = TheBaseAuth
+    return TheBaseAuth

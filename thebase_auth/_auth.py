@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import time
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from ._body import Body
 from ._credentials import Credentials
@@ -139,8 +139,8 @@ def settings_from_env() -> tuple[str, str, str]:
     return domain, client_id, client_secret
 
 
-def _seconds(option: str, value: object) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):  # type: ignore[arg-type]
-        raise ValueError(f"{option} must be a positive number of seconds, not {value!r}")
-    return float(value)  # type: ignore[arg-type]
+def _seconds(option: str, value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and math.isfinite(value) and value > 0:
+        return float(value)
+    raise ValueError(f"{option} must be a positive number of seconds, not {value!r}")

@@ -4,10 +4,10 @@
 # the bytes of its first sending a second time. Not here: when that is needed, and where a library
 # keeps the body in its request (the adapters).
 #
-# The rule: byte for byte the body first sent, or nothing. A body that merely looks fresh is the trap:
-# a file that was read to its end and an exhausted iterator are silently empty the second time. So a
-# file goes back to where it began and must say that it is there; an iterable is read again and must
-# have the digest of what was sent; all else is sent once.
+# The rule: byte for byte the body first sent, or nothing. A body that merely looks fresh is the
+# trap: a file that was read to its end and an exhausted iterator are silently empty the second
+# time. So a file goes back to where it began and must say that it is there; an iterable is read
+# again and must have the digest of what was sent; all else is sent once.
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Watched(Generic[_Chunks]):
     once_only = False
 
     def __init__(self, chunks: _Chunks) -> None:
-        self._chunks = chunks
+        self._chunks: _Chunks = chunks
         self._sent: bytes | None = None
 
     def can_repeat(self) -> bool:

@@ -1,8 +1,8 @@
 # TheBaseAuth for all the HTTP libraries that are installed.
 #
-# Here: one class out of those of the adapter modules. Not here: anything that a library needs of its own
-# (the adapter modules). Importing this imports every installed library, which is why the package does
-# so only when somebody asks for `thebase_auth.TheBaseAuth`.
+# Here: one class out of those of the adapter modules. Not here: anything that a library needs of
+# its own (the adapter modules). Importing this imports every installed library, which is why the
+# package does so only when somebody asks for `thebase_auth.TheBaseAuth`.
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # The client's credentials, and the token request that they make.
 #
-# Here: which client ids and secrets are refused, Basic authentication (RFC 7617), and the request of
-# RFC 6749 section 4.4.2 as plain data. Not here: sending it (the adapters) and reading its answer
-# (_token).
+# Here: which client ids and secrets are refused, Basic authentication (RFC 7617), and the request
+# of RFC 6749 section 4.4.2 as plain data. Not here: sending it (the adapters) and reading its
+# answer (_token).
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def _check(name: str, value: object) -> None:
     if not value:
         raise ValueError(f"{name} is empty")
     if value != value.strip():
-        raise ValueError(f"{name} begins or ends with white space; was it copied with a line break?")
+        raise ValueError(
+            f"{name} begins or ends with white space; was it copied with a line break?"
+        )
     for character in value:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
             raise ValueError(

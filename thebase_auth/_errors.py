@@ -57,7 +57,7 @@ class TokenRequestError(TheBaseAuthError):
             find this very answer in its logs, or None.
     """
 
-    evidence_names = (
+    evidence_names: ClassVar[tuple[str, ...]] = (
         "domain",
         "status",
         "error",

@@ -1,17 +1,17 @@
 # TheBaseAuth for httpx and httpx2, which are alike enough for one driver. It imports neither.
 #
 # Here: the auth flow as these libraries drive it, sync and async side by side. The token request is
-# yielded to the client like any other, and so goes by the client's own transport, proxies, TLS settings,
-# limits and test doubles. Not here: binding to one library, its Auth base and its exceptions (httpx,
-# httpx2).
+# yielded to the client like any other, and so goes by the client's own transport, proxies, TLS
+# settings, limits and test doubles. Not here: binding to one library, its Auth base and its
+# exceptions (httpx, httpx2).
 #
 # What the libraries do, and what follows:
-# * They give a flow the 401 before it is read, while its connection is held. So it is read first, and
-#   only then does anyone wait for a token.
-# * An exception of the transport does not reach the flow: the flow is closed, at its yield. That is all a
-#   leader can notice of a failure or a cancellation, and its flight lands with nothing.
-# * They follow redirects below the flow. What comes back is the last answer, and `response.request` the
-#   request that it answers.
+# * They give a flow the 401 before it is read, while its connection is held. So it is read first,
+#   and only then does anyone wait for a token.
+# * An exception of the transport does not reach the flow: the flow is closed, at its yield. That is
+#   all a leader can notice of a failure or a cancellation, and its flight lands with nothing.
+# * They follow redirects below the flow. What comes back is the last answer, and `response.request`
+#   the request that it answers.
 # * They record what a flow yields in `history`, and store its cookies. The token requests are taken
 #   out of `history` again, and the secret out of the token requests as soon as they are sent.
 
@@ -110,7 +110,7 @@ class HttpxDriver(AuthCore):
             if response.status_code != 401:
                 return
             steps = _Flow(self, request, blocking=True).answered(response)
-        result = None
+        result: Any = None
         try:
             while True:
                 match steps.send(result):
@@ -149,7 +149,7 @@ class HttpxDriver(AuthCore):
             if response.status_code != 401:
                 return
             steps = _Flow(self, request, blocking=False).answered(response)
-        result = None
+        result: Any = None
         try:
             while True:
                 match steps.send(result):
@@ -169,7 +169,7 @@ class HttpxDriver(AuthCore):
         finally:
             steps.close()
 
-    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:
+    def auth_flow(self, request: Request) -> Generator[Request, Response, None]:  # noqa: ARG002
         """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do.
 
         Raises:
@@ -193,7 +193,11 @@ class HttpxDriver(AuthCore):
         if token.past_its_time(time.time()):
             self._renewal.drop(token.access_token)
 
-    def _as_library_error(self, error: TheBaseAuthError, request: Request) -> TheBaseAuthError:
+    def _as_library_error(
+        self,
+        error: TheBaseAuthError,
+        request: Request,  # noqa: ARG002 - the bindings tell by it
+    ) -> TheBaseAuthError:
         """The same error as an exception of the library of *request*; the bindings know theirs."""
         return error
 
@@ -257,8 +261,8 @@ class _Flow:
         token = yield from self._fresh_token(refused)
         if token.access_token == refused and len(self._fetched) == fetched_before:
             return
-        # Had we fetched that same token ourselves, we could not stop here: the client gives its caller
-        # the answer to whatever was yielded last.
+        # Had we fetched that same token ourselves, we could not stop here: the client gives its
+        # caller the answer to whatever was yielded last.
         logger.debug("replaying %s %s after a 401", sent.method, sent.url)
         answer = yield _again(response, content, token)
         response.history = redirects
@@ -320,7 +324,9 @@ class _Flow:
                 answer.history = [one for one in answer.history if one not in self._fetched]
 
 
-def bind(error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: Request) -> TheBaseAuthError:
+def bind(
+    error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: Request
+) -> TheBaseAuthError:
     """The same error as that one of *kinds* which is a subclass of its type, with *request*."""
     for kind in kinds:
         if issubclass(kind, type(error)):

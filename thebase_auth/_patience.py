@@ -1,7 +1,7 @@
 # How long one caller may spend on a token.
 #
-# Here: the caller's own timeouts turned into the bounds of its token request and of its wait for another
-# caller's. Not here: reading them from a library's request (the adapters), or a clock.
+# Here: the caller's own timeouts turned into the bounds of its token request and of its wait for
+# another caller's. Not here: reading them from a library's request (the adapters), or a clock.
 
 from __future__ import annotations
 

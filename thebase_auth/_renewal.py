@@ -1,25 +1,26 @@
 # Who fetches the token, and who waits for whom.
 #
 # Here: the token in use, the one token request that may be under way (a flight), and the only lock
-# of this package. Nothing here does I/O, reads a clock or waits; the adapters do, and tell. "Renewal"
-# because client credentials know no refresh token (RFC 6749 section 4.4.3).
+# of this package. Nothing here does I/O, reads a clock or waits; the adapters do, and tell.
+# "Renewal" because client credentials know no refresh token (RFC 6749 section 4.4.3).
 #
-# Callers share three things: Renewal.token and Renewal._flight, both written under Renewal._lock, and
-# Flight.over, written under the same lock; the outcome of a flight is announced through its future
-# after the lock is released. The lock is never held across I/O, an await, a callback or a user's code.
-# Renewal.token may be read without it. It is reentrant because a flow that is garbage collected ends its
-# flight, and that can happen anywhere, also in a thread that holds the lock.
+# Callers share three things: Renewal.token and Renewal._flight, both written under Renewal._lock,
+# and Flight.over, written under the same lock; the outcome of a flight is announced through its
+# future after the lock is released. The lock is never held across I/O, an await, a callback or a
+# user's code. Renewal.token may be read without it. It is reentrant because a flow that is garbage
+# collected ends its flight, and that can happen anywhere, also in a thread that holds the lock.
 #
 # The life of a flight. ask() either gives a token that is not the refused one, or makes the caller
-# the leader of a new flight, or sends it to wait for the flight under way. The leader lands it with a
-# token or an error, which all who wait share. A leader that vanishes (cancelled, timed out, its
+# the leader of a new flight, or sends it to wait for the flight under way. The leader lands it with
+# a token or an error, which all who wait share. A leader that vanishes (cancelled, timed out, its
 # connection lost: in httpx they all look alike) lands it with nothing; then each waiter asks again,
 # and whoever comes first leads. Nothing is handed to a particular waiter, so a waiter that vanishes
 # too is never missed.
 #
-# Two leaders cannot be waited for and are deposed: one whose time was up long ago (its event loop was
-# stopped, say), and one that cannot go on while the asking caller waits, because both live in one
-# thread and one of them blocks it. What a deposed leader brings home serves its own caller alone.
+# Two leaders cannot be waited for and are deposed: one whose time was up long ago (its event loop
+# was stopped, say), and one that cannot go on while the asking caller waits, because both live in
+# one thread and one of them blocks it. What a deposed leader brings home serves its own caller
+# alone.
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from concurrent.futures import Future
 from copy import copy
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from ._errors import TokenRequestError
 from ._token import Token
@@ -63,7 +64,7 @@ class Flight:
         self._blocking = blocking
         self._thread = threading.get_ident()
 
-    def __enter__(self) -> Flight:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -157,7 +158,7 @@ _living: weakref.WeakSet[Renewal] = weakref.WeakSet()
 
 def _renew_locks() -> None:
     for renewal in list(_living):
-        renewal._after_fork_in_child()  # noqa: SLF001 - the same module
+        renewal._after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):

@@ -58,7 +58,8 @@ async def _wait_trio(landed: Future[Any], seconds: float) -> None:
 
 def _waking(wake: Callable[[], Any]) -> Callable[[Future[Any]], None]:
     def callback(_: Future[Any]) -> None:
-        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
+        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with
+        # it.
         with contextlib.suppress(RuntimeError):
             wake()
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 try:
     import httpx
-except ModuleNotFoundError as error:
-    if error.name != "httpx":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "httpx":
         raise
-    raise ImportError("thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'") from error
+    raise ImportError(
+        "thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'"
+    ) from _missing
 
 from . import _errors
 from ._auth import DEFAULT_TIMEOUT

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 try:
     import httpx2
-except ModuleNotFoundError as error:
-    if error.name != "httpx2":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "httpx2":
         raise
-    raise ImportError("thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'") from error
+    raise ImportError(
+        "thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'"
+    ) from _missing
 
 from . import _errors
 from ._auth import DEFAULT_TIMEOUT

@@ -7,26 +7,26 @@
 """
 
 # Here: when requests calls us and what it expects back. It calls the auth object while a request is
-# prepared, and a response hook after each sending; a redirect makes a copy of the request that shares
-# the hook and knows nothing else of us. The hook keeps nothing between two calls, so that one prepared
-# request can be sent twice, or by two threads at once.
+# prepared, and a response hook after each sending; a redirect makes a copy of the request that
+# shares the hook and knows nothing else of us. The hook keeps nothing between two calls, so that
+# one prepared request can be sent twice, or by two threads at once.
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Self, cast
 
 try:
     import requests
-except ModuleNotFoundError as error:
-    if error.name != "requests":
+except ModuleNotFoundError as _missing:
+    if _missing.name != "requests":
         raise
     raise ImportError(
         "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
-    ) from error
+    ) from _missing
 
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
@@ -65,8 +65,7 @@ _BOUND: dict[type[_errors.TheBaseAuthError], type[_errors.TheBaseAuthError]] = {
 
 
 class TheBaseAuth(AuthCore, AuthBase):
-    """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401.
-    """
+    """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401."""
 
     def __init__(
         self,
@@ -137,7 +136,7 @@ class TheBaseAuth(AuthCore, AuthBase):
         if not isinstance(request.body, (bytes, str, type(None))):
             body = body_of(request.body)
             if isinstance(body, Repeatable):
-                request.body = body
+                request.body = cast("Any", body)  # an iterable in the place of another
             hook, refused = _ResponseHook(self, body), self._too_old_for(body)
         token = self._renewal.token
         if token is None or refused is not None:
@@ -186,7 +185,9 @@ class TheBaseAuth(AuthCore, AuthBase):
                 session = self._session
                 if session is None:
                     session = stack.enter_context(requests.Session())
-                settings = session.merge_environment_settings(request.url, {}, False, None, None)
+                settings: Any = session.merge_environment_settings(
+                    credentials.token_url, proxies={}, stream=False, verify=None, cert=None
+                )
                 response = session.get_adapter(credentials.token_url).send(
                     request, timeout=(timeouts["connect"], timeouts["read"]), **settings
                 )
@@ -307,9 +308,9 @@ class _SuccessorHeaders(CaseInsensitiveDict[Any]):
         return _SuccessorHeaders(self.items(), replay_is_spent=spent, spent_for_copies=spent)
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key.lower() == "authorization" and isinstance(self.get(key), Hidden):
-            if not isinstance(value, Hidden):
-                return
+        is_ours = isinstance(self.get(key), Hidden)
+        if key.lower() == "authorization" and is_ours and not isinstance(value, Hidden):
+            return
         super().__setitem__(key, value)
 
 
@@ -353,10 +354,9 @@ def _timeouts(timeout: Any) -> dict[str, object]:
 
 def _drain(response: requests.Response) -> None:
     """Read the 401 to its end and give its connection back; the history keeps its content."""
-    try:
+    # If it cannot be read, its status is all we need, and close() throws the connection away.
+    with suppress(requests.RequestException, RuntimeError):
         response.content  # noqa: B018 - reading it is what it does
-    except (requests.RequestException, RuntimeError):
-        pass  # its status is all we need; close() throws the connection away
     response.close()
 
 
@@ -365,7 +365,7 @@ def _take_cookies(replay: requests.PreparedRequest, refused: requests.Response) 
     jar = replay._cookies  # type: ignore[attr-defined]
     if jar is None or replay.headers.get("Cookie") != _cookie_header(replay, jar):
         return
-    extract_cookies_to_jar(jar, refused.request, refused.raw)
+    extract_cookies_to_jar(jar, refused.request, refused.raw)  # type: ignore[no-untyped-call]
     replay.headers.pop("Cookie", None)
     replay.prepare_cookies(jar)
 
@@ -373,4 +373,5 @@ def _take_cookies(replay: requests.PreparedRequest, refused: requests.Response) 
 def _cookie_header(request: requests.PreparedRequest, jar: Any) -> str | None:
     bare = request.copy()
     bare.headers.pop("Cookie", None)
-    return get_cookie_header(jar, bare)
+    header: str | None = get_cookie_header(jar, bare)  # type: ignore[no-untyped-call]
+    return header

@@ -36,13 +36,13 @@ try:
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Mount, Route, Router
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-except ImportError as error:
-    if str(error.name).partition(".")[0] not in {"starlette", "uvicorn"}:
+except ImportError as _missing:
+    if str(_missing.name).partition(".")[0] not in {"starlette", "uvicorn"}:
         raise
     raise ImportError(
         "thebase_auth.testing needs Starlette and uvicorn: pip install 'thebase-auth[testing]'",
-        name=error.name,
-    ) from error
+        name=_missing.name,
+    ) from _missing
 
 __all__ = ["ReceivedRequest", "Sandbox", "serve"]
 
@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
         await self.on_tick(0)
         await asyncio.wrap_future(self.told_to_stop)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         # Not uvicorn's own, which waits for answers under way, over TLS for each peer's close, and
         # a tenth of a second in any case. Handlers still running are cancelled by `asyncio.run`.
         for server in self.servers:
@@ -147,8 +147,8 @@ def serve(
     )
     config.load()
     server = _Server(config)
-    # The protocol is named because asyncio switches Nagle's algorithm off only where it is; left on,
-    # it makes an answer in two writes wait 40 ms for the client's acknowledgement.
+    # The protocol is named because asyncio switches Nagle's algorithm off only where it is; left
+    # on, it makes an answer in two writes wait 40 ms for the client's acknowledgement.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(_BACKLOG)
@@ -242,7 +242,7 @@ class Sandbox:
             redirect_slashes=False,
             middleware=[Middleware(_TokenCheck, is_live=self._is_live)],
         )
-        self.app = Starlette(
+        self.app: Starlette = Starlette(
             routes=[
                 Route("/oauth/token", self._answer_token_request, methods=["POST"]),
                 Mount("/v2", app=calls),

@@ -1,0 +1,85 @@
+"""The README is true: its Python runs, its tests exist, its tables agree with the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import thebase_auth
+import thebase_auth.requests
+from thebase_auth.testing import Sandbox
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_each_python_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox() as thebase:
+        for name, value in (
+            ("DOMAIN", thebase.domain),
+            ("CLIENT_ID", thebase.client_id),
+            ("CLIENT_SECRET", thebase.client_secret),
+        ):
+            monkeypatch.setenv(f"THEBASE_{name}", value)
+        # The sandbox takes the place of the customer's TheBase, in the text as in the world.
+        here = block.replace("https://acme.thebase.co.il", thebase.domain)
+        here = here.replace('"acme.thebase.co.il"', repr(thebase.domain))
+        names: dict[str, Any] = {
+            "client_id": thebase.client_id,
+            "client_secret": thebase.client_secret,
+        }
+        exec(compile(here, "README.md", "exec"), names)
+        if isinstance(names.get("session"), thebase_auth.requests.requests.Session):
+            names["session"].close()
+        answered = {request.status for request in thebase.received}
+    assert answered <= {200, 201, 401}
+
+
+def test_there_are_blocks_for_each_library() -> None:
+    for name in ("requests.Session()", "httpx.Client(", "httpx.AsyncClient(", "from_env()"):
+        assert any(name in block for block in BLOCKS)
+
+
+def test_each_test_that_the_readme_names_exists() -> None:
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", README)
+    assert len(named) >= 15
+    for path, test in named:
+        assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_every_promise_has_a_test_named_for_it() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    for promise in (*range(1, 14), 16):
+        assert f"def test_promise_{promise}_" in tests
+
+
+def test_the_table_of_options_has_each_option_and_its_default() -> None:
+    parameters = inspect.signature(thebase_auth.requests.TheBaseAuth).parameters.values()
+    options = [one for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", README, re.MULTILINE)
+    assert rows == [(one.name, repr(one.default)) for one in options]
+
+
+def test_the_table_of_errors_has_each_error() -> None:
+    for name in thebase_auth.requests.__all__:
+        if name.endswith("Error"):
+            assert f"| `{name}` |" in README
+
+
+def test_the_commands_for_a_fresh_machine_are_those_that_are_tried() -> None:
+    assert ".venv/bin/thebase-auth demo" in README
+    assert ".venv/bin/pip install -e '.[dev]' && .venv/bin/pytest" in README
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert ".venv/bin/pytest" in ci
+    assert "README.md" in ci  # it takes the command from here
+
+
+def test_the_changelog_has_a_section_for_the_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "## [Unreleased]" in changelog or f"## [{thebase_auth.__version__}]" in changelog

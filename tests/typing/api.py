@@ -1,0 +1,43 @@
+"""The public interface as user code has it. Type checkers read this file; nothing runs it."""
+
+from __future__ import annotations
+
+import httpx
+import httpx2
+import requests
+
+import thebase_auth.httpx
+import thebase_auth.httpx2
+import thebase_auth.requests
+from thebase_auth import TheBaseAuth, TheBaseAuthError, Token, TokenRequestError
+from thebase_auth.testing import Sandbox
+
+auth: TheBaseAuth = TheBaseAuth("acme.thebase.co.il", "id", "secret", timeout=5)
+session = requests.Session()
+session.auth = auth
+requests.get("https://acme.thebase.co.il", auth=auth, timeout=5)
+httpx.Client(auth=auth)
+httpx.AsyncClient(auth=auth)
+httpx2.Client(auth=auth)
+httpx2.AsyncClient(auth=auth)
+
+requests.get("https://acme.thebase.co.il", auth=thebase_auth.requests.TheBaseAuth("a", "b", "c"))
+httpx.Client(auth=thebase_auth.httpx.TheBaseAuth.from_env(timeout=3.5))
+httpx2.Client(auth=thebase_auth.httpx2.TheBaseAuth("a", "b", "c"))
+TheBaseAuth("a", "b", "c", session=session)
+
+token: Token | None = auth.token
+text: str = token.access_token if token else ""
+until: float | None = token.expires_at if token else None
+auth.forget()
+
+try:
+    session.get("https://acme.thebase.co.il")
+except TokenRequestError as error:
+    evidence: tuple[str, int, str | None] = (error.domain, error.status, error.instance)
+except TheBaseAuthError as error:
+    domain: str = error.domain
+
+with Sandbox() as thebase:
+    thebase.revoke_tokens()
+    count: int = thebase.token_requests
