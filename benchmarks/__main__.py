@@ -4,7 +4,7 @@ call-cost    what one signed call with a good token costs, network taken out
 herd         token requests, and time, when many callers meet one expiry, over loopback
 import-time  what importing thebase_auth adds to importing the HTTP library
 
-Without a name all of them run, in about two and a half minutes; with --quick in half a minute, and less
+Without a name all of them run, in about three minutes; with --quick in half a minute, and less
 exactly. Every number is taken beside its rivals in the same run, since only ratios mean something on a
 machine that does other things too. A missed target is printed and is no failure: the exit status is 0.
 

@@ -180,15 +180,25 @@ def test_the_shared_flow_of_the_base_class_is_refused(library: Any) -> None:
         auth_of(library, DOMAIN).auth_flow(library.Request("GET", URL))
 
 
-def test_an_error_for_a_request_of_neither_library_is_our_own() -> None:
+def test_an_error_for_a_request_of_neither_library_is_our_own(library: Any) -> None:
     from thebase_auth import PlainHTTPError
 
     class OtherRequest:
         url = httpx.URL(f"http://{DOMAIN}/")
 
     with pytest.raises(PlainHTTPError) as caught:
-        next(auth_of(httpx, DOMAIN).sync_auth_flow(OtherRequest()))
+        next(auth_of(library, DOMAIN).sync_auth_flow(OtherRequest()))
     assert type(caught.value) is PlainHTTPError
+
+
+def test_the_settings_can_come_from_the_environment(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("DOMAIN", DOMAIN), ("CLIENT_ID", "id"), ("CLIENT_SECRET", "secret")):
+        monkeypatch.setenv(f"THEBASE_{name}", value)
+    auth = type(auth_of(library, DOMAIN)).from_env(timeout=3)
+    assert repr(auth) == f"TheBaseAuth('{DOMAIN}', client_id='id')"
+    assert auth._timeout == 3
 
 
 def test_it_does_not_sign_for_requests(library: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.clients import CLIENT_SECRET, AsyncHttpx, Client, auth_for
-from tests.servers import BASIC, Answer, Api, Received, Server, api_server
+from tests.servers import BASIC, Answer, Received, Server, api_server
 from thebase_auth import PlainHTTPError, TokenRequestError
 
 

@@ -441,8 +441,9 @@ def test_promise_6_response_hooks_see_the_last_answer_once() -> None:
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("body", ["in memory", "iterable"])
 def test_promise_6_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is_past_its_time(
-    library: Any,
+    library: Any, body: str
 ) -> None:
     """The documentation of httpx shows this hook. It keeps the 401 from every auth flow."""
 
@@ -458,9 +459,31 @@ def test_promise_6_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is
     ):
         client.get(server.url + "/warm-up")
         api.revoke()
+        content = b"abc" if body == "in memory" else Chunks()
         with pytest.raises(library.HTTPStatusError):
-            client.get(server.url + "/a")
+            client.post(server.url + "/a", content=content)
+        assert client.post(server.url + "/a", content=content).status_code == 200
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("body", ["in memory", "iterable"])
+def test_promise_2_a_call_without_an_answer_says_nothing_of_a_token_in_its_time(
+    library: Any, body: str
+) -> None:
+    def give_up(response: Any) -> None:
+        if response.request.url.path == "/given-up":
+            raise KeyboardInterrupt
+
+    content = b"abc" if body == "in memory" else Chunks()
+    with (
+        api_server() as (server, api),
+        library.Client(auth=auth_for(server.url), event_hooks={"response": [give_up]}) as client,
+    ):
+        client.get(server.url + "/warm-up")
+        with pytest.raises(KeyboardInterrupt):
+            client.post(server.url + "/given-up", content=content)
         assert client.get(server.url + "/a").status_code == 200
+    assert api.token_requests == 1
 
 
 @pytest.mark.anyio

@@ -209,7 +209,7 @@ async def give_up(flight: Flight) -> None:
 
 
 def in_asyncio(function: Callable[[Flight], Coroutine[Any, Any, None]], flight: Flight) -> None:
-    asyncio.run(function(flight))
+    asyncio.run(function(flight), debug=True)  # refuses what may not be done from another thread
 
 
 def in_trio(function: Callable[[Flight], Awaitable[None]], flight: Flight) -> None:
@@ -236,23 +236,28 @@ def test_a_loop_that_has_ended_does_not_disturb_the_landing(
 
 def test_one_landing_wakes_threads_and_the_tasks_of_several_loops() -> None:
     flight = a_flight()
-    about_to_wait = threading.Barrier(7)
+    all_wait = threading.Barrier(7)
 
-    async def wait(flight: Flight) -> None:
-        about_to_wait.wait(LONG)
+    async def wait_in_asyncio(flight: Flight) -> None:
+        # Runs when this task is suspended, so when it waits.
+        asyncio.get_running_loop().call_soon(all_wait.wait, LONG)
+        assert await wait_async(flight, LONG) is True
+
+    async def wait_in_trio(flight: Flight) -> None:
+        trio.lowlevel.current_trio_token().run_sync_soon(all_wait.wait, LONG)
         assert await wait_async(flight, LONG) is True
 
     def wait_in_thread() -> None:
-        about_to_wait.wait(LONG)
+        all_wait.wait(LONG)
         assert wait_blocking(flight, LONG) is True
 
     with ThreadPoolExecutor(6) as pool:
         waiting = [
-            *(pool.submit(in_asyncio, wait, flight) for _ in range(2)),
-            *(pool.submit(in_trio, wait, flight) for _ in range(2)),
+            *(pool.submit(in_asyncio, wait_in_asyncio, flight) for _ in range(2)),
+            *(pool.submit(in_trio, wait_in_trio, flight) for _ in range(2)),
             *(pool.submit(wait_in_thread) for _ in range(2)),
         ]
-        about_to_wait.wait(LONG)
+        all_wait.wait(LONG)
         flight.land(TOKEN)
         for one in waiting:
             one.result(LONG / 3)  # before their own time is over

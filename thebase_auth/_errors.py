@@ -94,3 +94,16 @@ class TokenTimeoutError(TheBaseAuthError):
 
 class PlainHTTPError(TheBaseAuthError):
     """A request to the domain over ``http://`` was stopped: it would show the token to the network."""
+
+
+def bind(
+    error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: object
+) -> TheBaseAuthError:
+    """The same error as that one of *kinds* which is a subclass of its type, with *request*.
+
+    The exceptions of the HTTP libraries tell by their ``request`` which call they are about.
+    """
+    kind = next(kind for kind in kinds if issubclass(kind, type(error)))
+    bound = kind(str(error), **error.evidence)
+    bound.request = request  # type: ignore[attr-defined]
+    return bound

@@ -27,7 +27,7 @@ from ._body import FIXED, ONCE, AsyncRepeatable, Body, Repeatable, body_of, file
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
-from ._renewal import Flight, Lead, Wait
+from ._renewal import Flight, Lead
 from ._token import Answer, Token, parse_token_response
 from ._waiting import wait_async, wait_blocking
 
@@ -49,7 +49,7 @@ class _Read:
 class _Reread:
     """Step of a flow: read the iterable body again; the result is its bytes, or None."""
 
-    body: Repeatable | AsyncRepeatable
+    body: Any  # Repeatable or AsyncRepeatable, whichever the client takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,8 @@ class HttpxDriver(AuthCore):
                     case _Read(response):
                         result = None  # the body stays where nobody prints it
                         await response.aread()
-                    case _Reread(AsyncRepeatable() as body):
-                        result = await body.reread()
                     case _Reread(body):
-                        result = body.reread()
+                        result = await body.reread()
                     case _WaitFor(flight, seconds):
                         result = await wait_async(flight, seconds)
                     case next_request:
@@ -276,20 +274,19 @@ class _Flow:
         patience, now = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
         try:
             while True:
-                match self._renewal.ask(refused, now=now, lease=patience.lease, blocking=blocking):
-                    case Token() as token:
-                        return token
-                    case Lead(flight):
-                        with flight:
-                            fetch = self._fetch(patience.timeouts_left(now))
-                            return flight.land((yield from fetch))
-                    case Wait(flight):
-                        if not (yield _WaitFor(flight, patience.left(now))):
-                            raise auth._waited_too_long()
-                        landed = flight.token()
-                        if landed is not None:
-                            return landed
-                        now = auth._still_patient(patience)
+                step = self._renewal.ask(refused, now=now, lease=patience.lease, blocking=blocking)
+                if isinstance(step, Token):
+                    return step
+                if isinstance(step, Lead):
+                    with step.flight as flight:
+                        fetch = self._fetch(patience.timeouts_left(now))
+                        return flight.land((yield from fetch))
+                if not (yield _WaitFor(step.flight, patience.left(now))):
+                    raise auth._waited_too_long()
+                landed = step.flight.token()
+                if landed is not None:
+                    return landed
+                now = auth._still_patient(patience)
         except TheBaseAuthError as error:
             raise auth._as_library_error(error, self._request) from None
 
@@ -322,18 +319,6 @@ class _Flow:
         if self._fetched:
             for answer in (*response.history, response):
                 answer.history = [one for one in answer.history if one not in self._fetched]
-
-
-def bind(
-    error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: Request
-) -> TheBaseAuthError:
-    """The same error as that one of *kinds* which is a subclass of its type, with *request*."""
-    for kind in kinds:
-        if issubclass(kind, type(error)):
-            bound = kind(str(error), **error.evidence)
-            bound.request = request  # type: ignore[attr-defined]
-            return bound
-    return error
 
 
 def _body_to_send(request: Request) -> Body:

@@ -20,7 +20,7 @@ except ModuleNotFoundError as _missing:
 
 from . import _errors
 from ._auth import DEFAULT_TIMEOUT
-from ._httpx_driver import HttpxDriver, bind
+from ._httpx_driver import HttpxDriver
 
 __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
@@ -63,5 +63,5 @@ class TheBaseAuth(HttpxDriver, httpx.Auth):
     ) -> _errors.TheBaseAuthError:
         if isinstance(request, httpx.Request):
             kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
-            return bind(error, kinds, request)
+            return _errors.bind(error, kinds, request)
         return super()._as_library_error(error, request)

@@ -14,8 +14,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Self, cast
 
@@ -38,7 +38,7 @@ from ._body import FIXED, ONCE, Body, Repeatable, body_of
 from ._credentials import TOKEN_REQUEST_BODY
 from ._hidden import Hidden
 from ._origin import Destination
-from ._renewal import Lead, Wait
+from ._renewal import Lead
 from ._token import Answer, Token, parse_token_response
 from ._waiting import wait_blocking
 
@@ -55,13 +55,6 @@ class TokenTimeoutError(_errors.TokenTimeoutError, requests.ReadTimeout):
 
 class PlainHTTPError(_errors.PlainHTTPError, requests.RequestException):
     """A request to the domain over ``http://`` was stopped before it was sent."""
-
-
-_BOUND: dict[type[_errors.TheBaseAuthError], type[_errors.TheBaseAuthError]] = {
-    _errors.TokenRequestError: TokenRequestError,
-    _errors.TokenTimeoutError: TokenTimeoutError,
-    _errors.PlainHTTPError: PlainHTTPError,
-}
 
 
 class TheBaseAuth(AuthCore, AuthBase):
@@ -156,19 +149,18 @@ class TheBaseAuth(AuthCore, AuthBase):
         patience, now = self._patience(_timeouts(timeout))
         with _as_requests_errors(request):
             while True:
-                match self._renewal.ask(refused, now=now, lease=patience.lease, blocking=True):
-                    case Token() as token:
-                        return token
-                    case Lead(flight):
-                        with flight:
-                            return flight.land(self._fetch(patience.timeouts_left(now)))
-                    case Wait(flight):
-                        if not wait_blocking(flight, patience.left(now)):
-                            raise self._waited_too_long()
-                        landed = flight.token()
-                        if landed is not None:
-                            return landed
-                        now = self._still_patient(patience)
+                step = self._renewal.ask(refused, now=now, lease=patience.lease, blocking=True)
+                if isinstance(step, Token):
+                    return step
+                if isinstance(step, Lead):
+                    with step.flight as flight:
+                        return flight.land(self._fetch(patience.timeouts_left(now)))
+                if not wait_blocking(step.flight, patience.left(now)):
+                    raise self._waited_too_long()
+                landed = step.flight.token()
+                if landed is not None:
+                    return landed
+                now = self._still_patient(patience)
 
     def _fetch(self, timeouts: dict[str, float]) -> Token:
         """Send the token request, past everything in the session but its adapters and their settings."""
@@ -323,20 +315,14 @@ def _ignore(response: requests.Response, **kwargs: Any) -> None:
     """Do nothing."""
 
 
-class _as_requests_errors:  # noqa: N801 - reads as a statement
+@contextmanager
+def _as_requests_errors(request: requests.PreparedRequest) -> Iterator[None]:
     """Raise our errors as those of this module, with the request that needed the token."""
-
-    def __init__(self, request: requests.PreparedRequest) -> None:
-        self._request = request
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, _errors.TheBaseAuthError) and type(error) in _BOUND:
-            bound = _BOUND[type(error)](str(error), **error.evidence)
-            bound.request = self._request  # type: ignore[attr-defined]
-            raise bound from None
+    try:
+        yield
+    except _errors.TheBaseAuthError as error:
+        kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
+        raise _errors.bind(error, kinds, request) from None
 
 
 def _timeouts(timeout: Any) -> dict[str, object]:
