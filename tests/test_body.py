@@ -15,7 +15,7 @@ from typing import IO, Any
 import anyio
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thebase_auth._body import (
@@ -30,6 +30,9 @@ from thebase_auth._body import (
     body_of,
     files,
 )
+
+# A busy machine is no fault of what is tested.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CONTENT = b"0123456789"
 
@@ -582,6 +585,7 @@ def test_a_watched_body_is_not_watched_twice() -> None:
     assert body_of(async_body) is async_body
 
 
+@unhurried
 @given(st.lists(st.binary(max_size=5) | st.text(max_size=5)), st.integers(0, 6), st.data())
 def test_what_is_sent_again_is_what_was_sent_or_nothing(
     first: list[bytes | str], sent: int, data: st.DataObject

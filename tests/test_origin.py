@@ -9,10 +9,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import urllib3
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from thebase_auth._origin import Destination, Origin
+
+# A busy machine is no fault of what is tested.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CANARY = "canary4f1c"
 ACME = Origin("https", "acme.thebase.co.il", 443)
@@ -187,6 +190,7 @@ def test_a_domain_that_cannot_be_right_is_refused_and_not_repeated(
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
+@unhurried
 @given(st.text(max_size=40), st.integers(0, 40))
 def test_any_text_is_a_domain_or_a_value_error_that_does_not_repeat_it(text: str, at: int) -> None:
     pasted = text[:at] + CANARY + text[at:]
@@ -207,6 +211,7 @@ PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
+@unhurried
 @given(st.lists(PIECES, max_size=6).map("".join))
 @example("[fe80::1%eth0]")
 @example("[::1]:443")
@@ -465,6 +470,7 @@ def by_urllib3(url: str) -> Reading:
     return normal(parsed.scheme or "", parsed.host, parsed.port)
 
 
+@unhurried
 @given(st.one_of(URLS, st.text(max_size=60)), st.sampled_from(ORIGINS))
 @example("https://acme.thebase.co.il:0443/@evil.com", ACME)
 @example("https://acme.thebase.co.il:?@evil.com", ACME)
@@ -489,6 +495,7 @@ def test_what_we_take_for_ours_every_reader_of_urls_takes_for_ours(
         assert reading == ours, read.__name__
 
 
+@unhurried
 @given(URLS, st.sampled_from(ORIGINS))
 def test_no_url_is_too_odd_to_be_classified(url: str, origin: Origin) -> None:
     assert origin.destination(url) in Destination

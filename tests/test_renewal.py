@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -711,4 +711,8 @@ class RenewalMachine(RuleBasedStateMachine):
 
 
 TestRenewalMachine = RenewalMachine.TestCase
-TestRenewalMachine.settings = settings(stateful_step_count=30)
+TestRenewalMachine.settings = settings(
+    stateful_step_count=30,
+    deadline=None,  # a busy machine is no fault of what is tested
+    suppress_health_check=[HealthCheck.too_slow],
+)

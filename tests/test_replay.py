@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -540,3 +541,154 @@ def test_one_httpx_request_can_be_sent_again_and_is_renewed_each_time(library: A
             assert response.status_code == 200
             assert [one.status_code for one in response.history] == [401]
     assert {one.body for one in server.to("/a")} == {CONTENT}
+
+
+@pytest.mark.parametrize("kind", ["rewritten", "cut short", "rewritten on disk"])
+@pytest.mark.parametrize("how", ["content", "files"])
+def test_promise_5_a_file_that_has_changed_meanwhile_is_not_replayed(
+    client: Client, kind: str, how: str, tmp_path: Path
+) -> None:
+    if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
+        pytest.skip("is not sent as a file")
+    file: Any = io.BytesIO(CONTENT) if kind == "rewritten" else opened(tmp_path)
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+
+        def change_it(request: Received) -> Answer:
+            if request.path == "/upload":
+                if kind == "cut short":
+                    (tmp_path / "body").write_bytes(CONTENT[:100])
+                elif kind == "rewritten on disk":
+                    (tmp_path / "body").write_bytes(CONTENT.swapcase().replace(b"1", b"2"))
+                else:
+                    file.getbuffer()[:5] = b"other"
+            return api(request)
+
+        server.handler = change_it
+        options = {"content": file} if how == "content" else {"files": {"file": file}}
+        reply = client.post(auth, server.url + "/upload", **options)
+        assert (reply.status, reply.body) == (401, b"refused")
+        assert client.get(auth, server.url + "/after").status == 200
+    file.close()
+    assert len(server.to("/upload")) == 1
+
+
+def test_promise_5_bytes_that_can_be_changed_are_replayed_as_they_are(client: Client) -> None:
+    if client.name != "requests":
+        pytest.skip("httpx takes a bytearray for an iterable of numbers")
+    status, received, _ = post_with_first_token_refused(client, content=bytearray(CONTENT))
+    assert status == 200
+    assert [one.body for one in received] == [CONTENT, CONTENT]
+
+
+class BothWays(Chunks, AsyncChunks):
+    """Can be iterated in sync and in async code."""
+
+
+def test_promise_5_what_can_be_iterated_both_ways_is_sent_as_without_us(client: Client) -> None:
+    if client.is_async:
+        pytest.skip("AsyncClient takes it for a sync iterable, and refuses it")
+    status, received, _ = post_with_first_token_refused(client, content=BothWays())
+    assert status == 200
+    assert [one.body for one in received] == [CONTENT, CONTENT]
+
+
+class TellsButDoesNotSeek:
+    """Counts what was read, and cannot go back."""
+
+    def __init__(self) -> None:
+        self.inner = io.BytesIO(b"once")
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.inner)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.inner.read(size)
+
+    def tell(self) -> int:
+        return self.inner.tell()
+
+
+def test_promise_2_a_file_that_cannot_seek_is_sent_with_a_new_token_past_its_time(
+    client: Client,
+) -> None:
+    if client.is_async:
+        pytest.skip("AsyncClient takes no sync file as content")
+    api = Api()
+    api.token_answer["expires_in"] = 1e-9
+    with api_server(api) as (server, _):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+        assert client.post(auth, server.url + "/upload", TellsButDoesNotSeek()).status == 200
+    assert [one.body for one in server.to("/upload")] == [b"once"]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("attribute", ["_stream", "fields"])
+def test_promise_6_a_stream_of_the_users_own_is_sent_as_it_is(library: Any, attribute: str) -> None:
+    class Upper(library.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __init__(self, chunks: list[bytes]) -> None:
+            setattr(self, attribute, chunks)
+
+        def __iter__(self) -> Iterator[bytes]:
+            for chunk in getattr(self, attribute):
+                yield chunk.upper()
+
+    with api_server() as (server, _), library.Client(auth=auth_for(server.url)) as client:
+        host = server.url.removeprefix("http://")
+        headers = {"Host": host, "Transfer-Encoding": "chunked"}
+        request = library.Request(
+            "POST", server.url + "/a", headers=headers, stream=Upper([b"abc", b"def"])
+        )
+        assert client.send(request).status_code == 200
+    assert [one.body for one in server.to("/a")] == [b"ABCDEF"]
+
+
+def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(client: Client) -> None:
+    if client.name.endswith("trio"):
+        pytest.skip("httpx itself leaves a stream to trio's garbage collector here, which warns")
+    api = Api()
+    api.refusal = (401, {"Content-Encoding": "gzip"}, b"this is not gzip")
+    with api_server(api) as (server, _):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/a")
+        api.revoke()
+        with suppress(client.error):
+            client.get(auth, server.url + "/a")
+        assert client.get(auth, server.url + "/a").status == 200
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_promise_3_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
+    library: Any,
+) -> None:
+    hooks = {"response": [lambda response: response.raise_for_status()]}
+    with (
+        api_server() as (server, api),
+        library.Client(auth=auth_for(server.url), event_hooks=hooks) as client,
+    ):
+        client.get(server.url + "/warm-up")
+        api.revoke()
+        with pytest.raises(library.HTTPStatusError):
+            client.get(server.url + "/a")
+        assert client.get(server.url + "/a").status_code == 200
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_promise_6_a_cookie_header_written_by_hand_keeps_what_the_401_does_not_change(
+    library: Any,
+) -> None:
+    api = Api()
+    api.refusal = (401, {"Set-Cookie": "n=2; Path=/"}, b"")
+    with api_server(api) as (server, _), library.Client(auth=auth_for(server.url)) as client:
+        client.get(server.url + "/warm-up")
+        api.revoke()
+        client.cookies.clear()
+        client.get(server.url + "/c", headers={"Cookie": "a=1; a=2; flag; n=1"})
+    assert [one.headers["cookie"] for one in server.to("/c")] == [
+        "a=1; a=2; flag; n=1",
+        "a=1; a=2; flag; n=2",
+    ]

@@ -16,7 +16,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
-from tests.servers import Answer, Api, Received, api_server
+from tests.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth.requests import TheBaseAuth
 
 DOMAIN = "acme.thebase.co.il"
@@ -164,6 +164,77 @@ def test_the_settings_of_the_call_go_with_the_replay() -> None:
     assert len(sent) == 2
     assert sent[0] == sent[1]
     assert (sent[1]["timeout"], sent[1]["verify"], sent[1]["stream"]) == (7, False, True)
+
+
+@responses.activate
+def test_the_token_request_can_be_looked_at_in_responses() -> None:
+    responses.post(
+        f"https://{DOMAIN}/oauth/token", json={"access_token": "abc", "token_type": "bearer"}
+    )
+    responses.get(URL, json={})
+    requests.get(URL, auth=auth_of_requests(DOMAIN), timeout=5)
+    assert responses.calls[0].request.headers["Authorization"] == BASIC
+    assert responses.calls[0].request.body == b"grant_type=client_credentials"
+
+
+def test_a_request_that_is_signed_twice_is_replayed_once() -> None:
+    api = Api()
+    api.answers["/a"] = (401, {}, b"no right")
+    with api_server(api) as (server, _), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        prepared = session.prepare_request(requests.Request("GET", server.url + "/a"))
+        prepared.prepare_auth(session.auth)
+        assert session.send(prepared).status_code == 401
+    assert len(server.to("/a")) == 2
+    assert api.token_requests == 2
+
+
+def test_a_header_that_the_user_wrote_after_ours_is_the_users() -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        prepared = session.prepare_request(requests.Request("GET", server.url + "/a"))
+        prepared.headers["Authorization"] = "Bearer of-the-user"
+        assert session.send(prepared).status_code == 401
+    assert [one.authorization for one in server.to("/a")] == ["Bearer of-the-user"]
+    assert api.token_requests == 1
+
+
+def test_an_adapter_that_names_no_connection_gets_the_401_through() -> None:
+    class Bare(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            response = super().send(*args, **kwargs)
+            del response.connection  # type: ignore[attr-defined]
+            return response
+
+    with api_server() as (server, api), requests.Session() as session:
+        session.mount("http://", Bare())
+        session.auth = auth_of_requests(server.url)
+        session.get(server.url + "/a")
+        api.revoke()
+        assert session.get(server.url + "/a").status_code == 401
+        assert session.get(server.url + "/a").status_code == 200
+
+
+def test_the_next_request_of_a_replayed_redirect_can_be_sent_again_and_again() -> None:
+    api = Api()
+    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    with api_server(api) as (server, _), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        session.get(server.url + "/a")
+        api.revoke()
+        following = session.get(server.url + "/from", allow_redirects=False).next
+        assert following is not None
+        api.revoke()
+        statuses = [session.send(following).status_code for _ in range(3)]
+        assert statuses[1:] == [200, 200]
+        following.headers["Authorization"] = "Basic of-the-user"
+        assert session.send(following).status_code == 401
+    assert server.received[-1].authorization == "Basic of-the-user"
+
+
+def test_a_session_that_is_none_is_refused() -> None:
+    with pytest.raises(TypeError, match="session must be a requests.Session, not type"):
+        auth_of_requests(DOMAIN, session=requests.Session)
 
 
 def test_a_redirect_that_is_not_followed_can_be_followed_by_hand() -> None:

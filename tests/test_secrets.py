@@ -15,6 +15,7 @@ import pytest
 from tests.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
 from tests.servers import Answer, Api, Received, api_server
 from tests.test_bad_answers import broken_server
+from tests.world import LIBRARIES
 from thebase_auth import TheBaseAuthError, Token
 
 SECRETS = [CLIENT_SECRET, base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()]
@@ -165,3 +166,38 @@ def test_promise_7_a_wrong_setting_is_not_repeated(wrong: dict[str, str]) -> Non
         TheBaseAuth(**(settings | wrong))
     assert shows(str(caught.value)) == []
     assert next(iter(wrong)).replace("_", " ") in str(caught.value)
+    if "client_secret" in wrong:
+        frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours = [frame for frame in frames.stack if "thebase_auth/" in frame.filename]
+        assert ours
+        assert shows(" ".join(str(frame.locals) for frame in ours)) == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_7_a_response_hook_finds_no_secret_in_the_request(library: Any) -> None:
+    seen = []
+
+    def note(response: Any) -> None:
+        seen.append((response.request.url.path, response.request.headers.get("Authorization")))
+
+    with (
+        api_server() as (server, _),
+        library.Client(auth=auth_for(server.url), event_hooks={"response": [note]}) as client,
+    ):
+        client.get(server.url + "/a")
+    assert seen == [("/oauth/token", None), ("/a", "Bearer token-1")]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_promise_7_a_response_hook_finds_no_secret_in_async_clients(library: Any) -> None:
+    seen = []
+
+    async def note(response: Any) -> None:
+        seen.append((response.request.url.path, response.request.headers.get("Authorization")))
+
+    with api_server() as (server, _):
+        hooks = {"response": [note]}
+        async with library.AsyncClient(auth=auth_for(server.url), event_hooks=hooks) as client:
+            await client.get(server.url + "/a")
+    assert seen == [("/oauth/token", None), ("/a", "Bearer token-1")]

@@ -57,6 +57,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name != "TheBaseAuth":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from ._body import Body
 from ._credentials import Credentials
 from ._errors import PlainHTTPError, TokenTimeoutError
+from ._hidden import hidden
 from ._origin import Destination, Origin
 from ._patience import Patience
 from ._renewal import Renewal
@@ -31,12 +32,20 @@ class AuthCore:
     def __init__(
         self, domain: str, client_id: str, client_secret: str, *, timeout: float = DEFAULT_TIMEOUT
     ) -> None:
-        """See the adapter modules for the arguments.
+        """Check the settings; nothing is sent before the first request.
+
+        Args:
+            domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
+            client_id: The client id that belongs to it.
+            client_secret: The client secret that belongs to the client id.
+            timeout: Seconds for each phase of a token request (connect, read, write, pool) for which
+                the call has no timeout of its own.
 
         Raises:
-            ValueError: if an argument cannot be right; the text says which, what is wrong, and shows
-                no value.
+            ValueError: if an argument cannot be right; the text says which and what is wrong with
+                it, and shows no secret.
         """
+        client_secret = hidden(client_secret)  # from the variables of a traceback, too
         self._credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
         self._timeout = _seconds("timeout", timeout)
         self._set_up()
@@ -55,6 +64,8 @@ class AuthCore:
         self._set_up()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_credentials"):  # refused settings, looked at in a traceback
+            return f"<{type(self).__name__}>"
         credentials = self._credentials
         return f"{type(self).__name__}({credentials.domain!r}, client_id={credentials.client_id!r})"
 
@@ -143,4 +154,5 @@ def _seconds(option: str, value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and math.isfinite(value) and value > 0:
         return float(value)
-    raise ValueError(f"{option} must be a positive number of seconds, not {value!r}")
+    given = repr(value) if is_number else f"of type {type(value).__name__}"
+    raise ValueError(f"{option} must be a positive number of seconds; it is {given}")

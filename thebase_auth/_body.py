@@ -6,20 +6,20 @@
 #
 # The rule: byte for byte the body first sent, or nothing. A body that merely looks fresh is the
 # trap: a file that was read to its end and an exhausted iterator are silently empty the second
-# time. So a file goes back to where it began and must say that it is there; an iterable is read
-# again and must have the digest of what was sent; all else is sent once.
+# time, and a file may have changed meanwhile. So what is not in memory is watched while it is sent,
+# and read again before a replay: it must have the digest of what was sent. All else is sent once.
 
 from __future__ import annotations
 
 import hashlib
+import io
 from array import array
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
-#: The longest iterable body that is held in memory for a replay, in bytes. Longer ones are sent once.
+#: The longest iterable that is held in memory for a replay, in bytes. A longer one is sent once.
 LONGEST_REREAD: Final = 64 * 2**20
-
-_Chunks = TypeVar("_Chunks", Iterable[Any], AsyncIterable[Any])
+_BLOCK: Final = 65_536
 
 
 class Fixed:
@@ -42,38 +42,89 @@ class Once:
         return False
 
 
-class Files:
-    """A body that is read from files, each of which can go back to where it began."""
+class File:
+    """A file that can go back to where it began. Stands in the request in the file's place.
+
+    Passes on what is asked of it, and takes the digest of what is read.
+    """
 
     once_only = False
 
-    def __init__(self, starts: list[tuple[Any, int]]) -> None:
-        self._starts = starts
+    def __init__(self, file: Any, start: int) -> None:
+        self._file = file
+        self._start = start
+        self._sent = hashlib.sha256()
+        self._length = 0  # of what was sent, in what the file's read() counts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._file)
+
+    def read(self, size: int = -1, /) -> Any:
+        """Read as the file itself does."""
+        chunk = self._file.read(size)
+        self._sent.update(_as_bytes(chunk))
+        self._length += len(chunk)
+        return chunk
+
+    def seek(self, *args: Any) -> Any:
+        """Go where the file itself goes; what is sent begins there."""
+        self._sent = hashlib.sha256()
+        self._length = 0
+        return self._file.seek(*args)
 
     def can_repeat(self) -> bool:
-        """Put every file back to where it began, and say whether each is there."""
-        return all(_goes_to(file, start) for file, start in self._starts)
+        """Put the file back to where it began, if what was sent is still there."""
+        try:
+            return self._has_what_was_sent()
+        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
+            return False
+
+    def _has_what_was_sent(self) -> bool:
+        self._file.seek(self._start)
+        again, left = hashlib.sha256(), self._length
+        while left > 0 and (chunk := self._file.read(min(left, _BLOCK))):
+            again.update(_as_bytes(chunk))
+            left -= len(chunk)
+        if again.digest() != self._sent.digest():
+            return False
+        self.seek(self._start)
+        return bool(self._file.tell() == self._start)
 
 
-class _Watched(Generic[_Chunks]):
-    """An iterable body, watched as it is sent. Stands in the request in the iterable's place."""
+class Files:
+    """A body that is made of several files and of parts in memory."""
 
     once_only = False
 
-    def __init__(self, chunks: _Chunks) -> None:
-        self._chunks: _Chunks = chunks
+    def __init__(self, files: list[File]) -> None:
+        self._files = files
+
+    def can_repeat(self) -> bool:
+        """Put every file back to where it began, if what was sent is still there."""
+        return all(file.can_repeat() for file in self._files)
+
+
+class _Watched:
+    """An iterable body. Stands in the request in the iterable's place, and passes its chunks on."""
+
+    once_only = False
+
+    def __init__(self, chunks: Any) -> None:
+        self._chunks = chunks
         self._sent: bytes | None = None
 
     def can_repeat(self) -> bool:
         """Whether the body was sent to its end: of half a body nobody knows the other half."""
         return self._sent is not None
 
-    def _checked(self, again: bytearray) -> bytes | None:
-        same = hashlib.sha256(again).digest() == self._sent
-        return bytes(again) if same else None
+    def _if_same(self, again: bytearray) -> bytes | None:
+        return bytes(again) if hashlib.sha256(again).digest() == self._sent else None
 
 
-class Repeatable(_Watched[Iterable[Any]]):
+class Repeatable(_Watched, Iterable[Any]):
     """A body that is an iterable and no iterator."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -94,10 +145,10 @@ class Repeatable(_Watched[Iterable[Any]]):
                     return None
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
             return None
-        return self._checked(again)
+        return self._if_same(again)
 
 
-class AsyncRepeatable(_Watched[AsyncIterable[Any]]):
+class AsyncRepeatable(_Watched, AsyncIterable[Any]):
     """A body that is an async iterable and no async iterator."""
 
     async def __aiter__(self) -> AsyncIterator[Any]:
@@ -118,61 +169,55 @@ class AsyncRepeatable(_Watched[AsyncIterable[Any]]):
                     return None
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
             return None
-        return self._checked(again)
+        return self._if_same(again)
 
 
-Body: TypeAlias = Fixed | Once | Files | Repeatable | AsyncRepeatable
+Body: TypeAlias = Fixed | Once | File | Files | Repeatable | AsyncRepeatable
+StandIn: TypeAlias = File | Repeatable | AsyncRepeatable
 
 FIXED: Final = Fixed()
 ONCE: Final = Once()
 
 
-def body_of(content: Any) -> Body:
-    """Say what kind of body *content* is, before it is sent.
-
-    A `Repeatable` or `AsyncRepeatable` has to be put in the place of *content* by the caller.
-    """
+def sent_body(content: Any) -> Body:
+    """The kind of a body that has been sent: known by what stands in its place, or else once."""
     if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
         return FIXED
-    if isinstance(content, (Repeatable, AsyncRepeatable)):
-        return content
-    if hasattr(content, "__anext__") or hasattr(content, "aread"):
-        return ONCE
-    if hasattr(content, "__aiter__"):
-        return AsyncRepeatable(content)
-    if hasattr(content, "read"):
-        return files([content])
-    if hasattr(content, "__iter__") and not hasattr(content, "__next__"):
-        return Repeatable(content)
-    return ONCE
+    return content if isinstance(content, StandIn) else ONCE
 
 
-def files(contents: list[Any], *, start: int | None = None) -> Files | Once:
-    """The body that is read from these files, from where each is now or from *start*."""
-    starts = []
-    for file in contents:
-        here = _position(file)
-        if here is None:
-            return ONCE
-        starts.append((file, here if start is None else start))
-    return Files(starts)
+def body_to_send(content: Any) -> Body:
+    """The kind of a body that has yet to be sent.
+
+    The caller puts a `StandIn` in the place of *content*, so that it is watched.
+    """
+    known = sent_body(content)
+    if known is not ONCE:
+        return known
+    # The libraries, too, take what is both kinds of iterable for a sync one.
+    if isinstance(content, Iterable):
+        if hasattr(content, "read"):
+            return watched_file(content)
+        return ONCE if isinstance(content, Iterator) else Repeatable(content)
+    if isinstance(content, AsyncIterable):
+        read_otherwise = isinstance(content, AsyncIterator) or hasattr(content, "aread")
+        return ONCE if read_otherwise else AsyncRepeatable(content)
+    return watched_file(content) if hasattr(content, "read") else ONCE
 
 
-def _position(file: Any) -> int | None:
+def watched_file(file: Any, *, start: int | None = None) -> File | Once:
+    """A file that is sent from where it is now, or from *start*, if it can go back there."""
+    if isinstance(file, (File, io.TextIOBase)):
+        # The libraries treat text as such only where they see it; behind a stand-in they do not.
+        return file if isinstance(file, File) else ONCE
     try:
         seekable = getattr(file, "seekable", None)
-        position = file.tell() if seekable is None or seekable() else None
+        position = file.tell() if hasattr(file, "seek") and (not seekable or seekable()) else None
     except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
-        return None
-    return position if isinstance(position, int) else None
-
-
-def _goes_to(file: Any, position: int) -> bool:
-    try:
-        file.seek(position)
-        return bool(file.tell() == position)
-    except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
-        return False
+        return ONCE
+    if not isinstance(position, int):
+        return ONCE
+    return File(file, position if start is None else start)
 
 
 def _as_bytes(chunk: Any) -> Any:

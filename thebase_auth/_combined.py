@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_LIBRARIES = ("requests", "httpx", "httpx2")
+_DOC = "Signs the requests of requests, httpx and httpx2 to one TheBase domain; see each of them."
 
 if TYPE_CHECKING:
     from .httpx import TheBaseAuth as _ForHttpx
@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     class TheBaseAuth(_ForRequests, _ForHttpx, _ForHttpx2):
         """Signs the requests of requests, httpx and httpx2 to one TheBase domain."""
 else:
-    _installed: list[Any] = [
-        import_module(f"thebase_auth.{library}").TheBaseAuth
-        for library in _LIBRARIES
-        if find_spec(library) is not None
-    ]
-    if not _installed:
+
+    def _installed() -> Iterator[type]:
+        for library in ("requests", "httpx", "httpx2"):
+            try:
+                yield import_module(f"thebase_auth.{library}").TheBaseAuth
+            except ImportError as error:
+                # Ours says that the library is missing; any other is a fault that must be seen.
+                if not isinstance(error.__cause__, ModuleNotFoundError):
+                    raise
+
+    _classes = tuple(_installed())
+    if not _classes:
         raise ImportError(
             "thebase_auth.TheBaseAuth needs an HTTP library: pip install 'thebase-auth[requests]',"
             " 'thebase-auth[httpx]' or 'thebase-auth[httpx2]'"
         )
-    TheBaseAuth = type("TheBaseAuth", tuple(_installed), {})
+    TheBaseAuth = type("TheBaseAuth", _classes, {"__doc__": _DOC, "__module__": __name__})

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import base64
 import unicodedata
-from dataclasses import dataclass, field
 from typing import Final
 
-from ._hidden import Hidden
+from ._hidden import Hidden, hidden
 from ._origin import Origin
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, from the vendor's page
 TOKEN_REQUEST_BODY: Final = b"grant_type=client_credentials"
 
 
-@dataclass(frozen=True, slots=True)
 class Credentials:
     """What TheBase's settings screen gives: where to ask, and as whom.
 
@@ -27,18 +25,27 @@ class Credentials:
             what is wrong with it, and shows neither.
     """
 
-    origin: Origin
-    client_id: str
-    client_secret: str = field(repr=False)
+    __slots__ = ("client_id", "client_secret", "origin")
 
-    def __post_init__(self) -> None:
-        _check("client id", self.client_id)
-        _check("client secret", self.client_secret)
-        if ":" in self.client_id:
+    def __init__(self, origin: Origin, client_id: str, client_secret: str) -> None:
+        _check("client id", client_id)
+        _check("client secret", client_secret)
+        if ":" in client_id:
             raise ValueError(
                 "client id has a colon, which Basic authentication cannot carry (RFC 7617 section 2);"
                 " were id and secret pasted together?"
             )
+        self.origin: Final = origin
+        self.client_id: Final = client_id
+        self.client_secret: Final = hidden(client_secret)
+
+    def __repr__(self) -> str:
+        if not hasattr(self, "client_secret"):  # refused ones, looked at in a traceback
+            return "<Credentials>"
+        return f"Credentials({self.domain!r}, client_id={self.client_id!r})"
+
+    def __reduce__(self) -> tuple[type[Credentials], tuple[Origin, str, str]]:
+        return Credentials, (self.origin, self.client_id, str(self.client_secret))
 
     @property
     def domain(self) -> str:

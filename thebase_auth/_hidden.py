@@ -7,6 +7,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+_Any = TypeVar("_Any")
+
 
 class Hidden(str):
     """A header value that is sent as it is and shown as ``'[hidden]'`` by ``repr()``."""
@@ -19,3 +23,8 @@ class Hidden(str):
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         # Copies and pickles are plain text: whoever reads them need not have this package.
         return str, (str.__str__(self),)
+
+
+def hidden(value: _Any) -> _Any | Hidden:
+    """*value*, hidden if it is text; what is no text is for others to refuse."""
+    return Hidden(value) if isinstance(value, str) else value

@@ -13,17 +13,28 @@
 # * They follow redirects below the flow. What comes back is the last answer, and `response.request`
 #   the request that it answers.
 # * They record what a flow yields in `history`, and store its cookies. The token requests are taken
-#   out of `history` again, and the secret out of the token requests as soon as they are sent.
+#   out of `history` again. Their header with the secret goes where a redirect, a hook or an exception
+#   could take it along.
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Generator
-from dataclasses import dataclass
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
-from ._body import FIXED, ONCE, AsyncRepeatable, Body, Repeatable, body_of, files
+from ._body import (
+    FIXED,
+    ONCE,
+    AsyncRepeatable,
+    Body,
+    File,
+    Files,
+    Once,
+    Repeatable,
+    body_to_send,
+    watched_file,
+)
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
@@ -35,25 +46,25 @@ from ._waiting import wait_async, wait_blocking
 Request: TypeAlias = Any
 Response: TypeAlias = Any
 
+#: The types of stream whose content is in memory. Each binding adds that of its library.
+IN_MEMORY_STREAMS: Final[set[type]] = set()
+
 _PHASES: Final = ("connect", "read", "write", "pool")
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """Step of a flow: read the response to its end."""
 
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
-class _Reread:
+class _Reread(NamedTuple):
     """Step of a flow: read the iterable body again; the result is its bytes, or None."""
 
     body: Any  # Repeatable or AsyncRepeatable, whichever the client takes
 
 
-@dataclass(frozen=True, slots=True)
-class _WaitFor:
+class _WaitFor(NamedTuple):
     """Step of a flow: wait for the flight; the result is whether it has landed in time."""
 
     flight: Flight
@@ -85,9 +96,8 @@ class HttpxDriver(AuthCore):
     def _set_up(self) -> None:
         super()._set_up()
         origin = self._credentials.origin
-        self._host = origin.host.strip("[]").encode("ascii")
-        self._scheme = origin.scheme
-        self._port = None if origin.netloc == origin.host else origin.port
+        port = None if origin.netloc == origin.host else origin.port
+        self._authority = (origin.scheme, "", origin.host.strip("[]"), port)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Sign *request*, and replay it once after a 401; for ``Client``.
@@ -97,19 +107,19 @@ class HttpxDriver(AuthCore):
             TokenRequestError: if a token is needed and the token endpoint gives none.
             TokenTimeoutError: if another caller's token request takes longer than this call may.
         """
-        token = self._token_at_hand(request)
-        if token is None:
+        token = self._renewal.token
+        if token is None or not self._is_plain(request):
             steps = _Flow(self, request, blocking=True).start()
         else:
             request.headers["Authorization"] = token.authorization
             try:
                 response = yield request
-            except GeneratorExit:
-                self._unanswered(token)
+            except GeneratorExit as closed:
+                self._unanswered(token, closed)
                 raise
             if response.status_code != 401:
                 return
-            steps = _Flow(self, request, blocking=True).answered(response)
+            steps = _Flow(self, request, token, blocking=True).answered(response)
         result: Any = None
         try:
             while True:
@@ -136,19 +146,19 @@ class HttpxDriver(AuthCore):
             TokenRequestError: if a token is needed and the token endpoint gives none.
             TokenTimeoutError: if another caller's token request takes longer than this call may.
         """
-        token = self._token_at_hand(request)
-        if token is None:
+        token = self._renewal.token
+        if token is None or not self._is_plain(request):
             steps = _Flow(self, request, blocking=False).start()
         else:
             request.headers["Authorization"] = token.authorization
             try:
                 response = yield request
-            except GeneratorExit:
-                self._unanswered(token)
+            except GeneratorExit as closed:
+                self._unanswered(token, closed)
                 raise
             if response.status_code != 401:
                 return
-            steps = _Flow(self, request, blocking=False).answered(response)
+            steps = _Flow(self, request, token, blocking=False).answered(response)
         result: Any = None
         try:
             while True:
@@ -175,20 +185,25 @@ class HttpxDriver(AuthCore):
         """
         raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
 
-    def _token_at_hand(self, request: Request) -> Token | None:
-        """The token, where it is plain that *request* is ours and can be replayed, else None."""
-        url = request.url
-        if url.raw_host != self._host or url.scheme != self._scheme or url.port != self._port:
-            return None
-        return self._renewal.token if _in_memory(request) else None
+    def _is_plain(self, request: Request) -> bool:
+        """Whether it is plain that *request* is ours and its body in memory; if not, look closer."""
+        try:
+            # A private name of the libraries, for speed: it is asked at every call. Where it is missing,
+            # the longer way comes to the same.
+            authority = request.url._uri_reference[:4]
+        except (AttributeError, TypeError):
+            return False
+        return authority == self._authority and type(request.stream) in IN_MEMORY_STREAMS
 
-    def _unanswered(self, token: Token) -> None:
+    def _unanswered(self, token: Token, closed: GeneratorExit) -> None:
         """A call ended without an answer: cancelled, timed out, or a hook of the user's raised.
 
-        The hook may have raised *because* of a 401, which then never reaches us, so that a token which
-        is past its time as well is not tried a second time.
+        The hook may have raised *because* of a 401, which then never reaches us: the documentation of
+        httpx shows ``response.raise_for_status()``. In sync code the exception can be seen; else a token
+        that is past its time as well is not tried a second time.
         """
-        if token.past_its_time(time.time()):
+        answer = getattr(closed.__context__, "response", None)
+        if getattr(answer, "status_code", None) == 401 or token.past_its_time(time.time()):
             self._renewal.drop(token.access_token)
 
     def _as_library_error(
@@ -203,10 +218,13 @@ class HttpxDriver(AuthCore):
 class _Flow:
     """One API request from start to end, for either driver. Yields steps, and does no I/O."""
 
-    def __init__(self, auth: HttpxDriver, request: Request, *, blocking: bool) -> None:
+    def __init__(
+        self, auth: HttpxDriver, request: Request, token: Token | None = None, *, blocking: bool
+    ) -> None:
         self._auth = auth
         self._renewal = auth._renewal
         self._request = request
+        self._token = token  # the one that the request was signed with
         self._blocking = blocking
         self._body: Body = FIXED
         self._fetched: list[Response] = []  # answers to our token requests
@@ -226,11 +244,12 @@ class _Flow:
         refused = auth._too_old_for(self._body)
         if token is None or refused is not None:
             token = yield from self._fresh_token(refused)
+        self._token = token
         request.headers["Authorization"] = token.authorization
         try:
             response = yield request
-        except GeneratorExit:
-            auth._unanswered(token)
+        except GeneratorExit as closed:
+            auth._unanswered(token, closed)
             raise
         yield from self.answered(response)
 
@@ -240,7 +259,7 @@ class _Flow:
         if response.status_code != 401:
             return
         sent = response.request
-        refused = self._auth._refused_token(str(sent.url), sent.headers.get("Authorization"))
+        refused = self._refused_token(sent)
         if refused is None:
             return
         body = self._body if sent.stream is self._request.stream else _body_to_send(sent)
@@ -248,7 +267,11 @@ class _Flow:
             self._renewal.drop(refused)
             return
         redirects = response.history
-        yield _Read(response)
+        try:
+            yield _Read(response)
+        except GeneratorExit:
+            self._renewal.drop(refused)  # it could not be read, but it was a 401
+            raise
         content = None
         if isinstance(body, (Repeatable, AsyncRepeatable)):
             content = yield _Reread(body)
@@ -266,6 +289,15 @@ class _Flow:
         response.history = redirects
         answer.history = redirects + answer.history
         self._leave_out_token_requests(answer)
+
+    def _refused_token(self, sent: Request) -> str | None:
+        """The access token of ours that a 401 to *sent* refused, or None if it was none of ours.
+
+        A Request object may be sent by several tasks at once, and its header overwritten by another.
+        """
+        carried = self._auth._refused_token(str(sent.url), sent.headers.get("Authorization"))
+        ours = [token.access_token for token in (self._token, self._renewal.token) if token]
+        return ours[0] if carried in ours else None
 
     def _fresh_token(self, refused: str | None) -> Generator[Any, Any, Token]:
         """A token other than *refused*: another caller's, or else our own."""
@@ -300,11 +332,13 @@ class _Flow:
             content=TOKEN_REQUEST_BODY,
             extensions={"timeout": timeouts},
         )
+        request.extensions["trace"] = _dropping_the_secret(request, blocking=self._blocking)
         now = time.time()
         try:
             response = yield request
-        finally:
-            request.headers.pop("Authorization", None)
+        except GeneratorExit:
+            request.headers.pop("Authorization", None)  # the user's exception has this request
+            raise
         self._fetched.append(response)
         yield _Read(response)
         answer = Answer(response.status_code, response.headers, response.content)
@@ -321,22 +355,57 @@ class _Flow:
                 answer.history = [one for one in answer.history if one not in self._fetched]
 
 
+def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:
+    """A trace (an extension of the libraries) that takes the secret away once it has been sent.
+
+    A client told to follow redirects makes the next request out of the headers of this one, and
+    a response hook can read them. Not at a status after which a transport may send it again.
+    """
+
+    def trace(event: str, info: dict[str, Any]) -> None:
+        if event.endswith("receive_response_headers.complete"):
+            numbers = [part for part in info["return_value"] if isinstance(part, int)]
+            if numbers and numbers[0] < 500 and numbers[0] != 429:
+                request.headers.pop("Authorization", None)
+
+    async def async_trace(event: str, info: dict[str, Any]) -> None:
+        trace(event, info)
+
+    return trace if blocking else async_trace
+
+
 def _body_to_send(request: Request) -> Body:
-    """The kind of the body of *request*; an iterable one is replaced by one that is watched."""
-    if _in_memory(request):
-        return FIXED
+    """The kind of the body of *request*, which is watched from now on if it is not in memory."""
     stream = request.stream
-    fields = getattr(stream, "fields", None)
-    if fields is not None:  # multipart: each file is read from its beginning at every sending
-        opened = [field.file for field in fields if hasattr(field, "file")]
-        return files([file for file in opened if not isinstance(file, (bytes, str))], start=0)
-    content = getattr(stream, "_stream", None)
-    if content is None:
+    if type(stream) in IN_MEMORY_STREAMS:
+        return FIXED
+    # A stream of the user's own may have the same attributes, and mean something else by them.
+    kind = f"{type(stream).__module__.partition('.')[0]}.{type(stream).__name__}"
+    if kind in {"httpx.MultipartStream", "httpx2.MultipartStream"}:
+        return _watch_files(stream)
+    if kind.removeprefix("httpx.").removeprefix("httpx2.") not in {
+        "IteratorByteStream",
+        "AsyncIteratorByteStream",
+    }:
         return ONCE
-    body = body_of(content)
-    if isinstance(body, (Repeatable, AsyncRepeatable)) and body is not content:
+    content = getattr(stream, "_stream", None)
+    body = body_to_send(content)
+    if body is not content and isinstance(body, (File, Repeatable, AsyncRepeatable)):
         request.stream = type(request)(request.method, request.url, content=body).stream
     return body
+
+
+def _watch_files(multipart: Any) -> Files | Once:
+    """Watch the files of a multipart body, each of which is read from its beginning."""
+    watched = []
+    for field in multipart.fields:
+        if not isinstance(getattr(field, "file", b""), (bytes, str)):
+            file = watched_file(field.file, start=0)
+            if isinstance(file, Once):
+                return ONCE
+            field.file = file
+            watched.append(file)
+    return Files(watched)
 
 
 def _again(refused: Response, content: bytes | None, token: Token) -> Request:
@@ -364,16 +433,14 @@ def _take_cookies(again: Request, refused: Response) -> None:
     """Put the cookies that the 401 sets into the request; the client itself adds none any more."""
     if "Set-Cookie" not in refused.headers:
         return
-    cookies = _pairs(again.headers.pop("Cookie", ""))
+    old = again.headers.pop("Cookie", "")
     refused.cookies.set_cookie_header(again)
-    cookies |= _pairs(again.headers.get("Cookie", ""))
+    new = again.headers.get("Cookie", "")
+    replaced = {pair.partition("=")[0] for pair in new.split("; ")}
+    kept = [pair for pair in old.split("; ") if pair and pair.partition("=")[0] not in replaced]
+    cookies = "; ".join([*kept, new] if new else kept)
     if cookies:
-        again.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
-
-
-def _pairs(cookie_header: str) -> dict[str, str]:
-    pairs = (pair.partition("=") for pair in cookie_header.split("; ") if pair)
-    return {name: value for name, _, value in pairs}
+        again.headers["Cookie"] = cookies
 
 
 def _first_redirect(response: Response, token_request: Request) -> Answer:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Self
+from typing import NamedTuple, Self
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+# User-info in front of the host changes nothing about where a request goes; a slash, a back slash or
+# white space in it would, for one reader or another.
 _PLAIN_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|\Z)",
+    r"(?P<scheme>https?)://(?:[^/?#@\\\s]*@)?(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|\Z)",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -33,8 +35,7 @@ class Destination(Enum):
     PLAIN_HTTP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Scheme, host and port of the domain, normalised: ``https``, ASCII lower case, a number."""
 
     scheme: str

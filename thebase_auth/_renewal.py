@@ -29,9 +29,8 @@ import threading
 import weakref
 from concurrent.futures import Future
 from copy import copy
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from ._errors import TokenRequestError
 from ._token import Token
@@ -39,15 +38,13 @@ from ._token import Token
 Outcome: TypeAlias = Token | TokenRequestError | None
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(NamedTuple):
     """Answer of `Renewal.ask`: send the token request, and land the flight with what it brings."""
 
     flight: Flight
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Answer of `Renewal.ask`: another caller sends the token request; wait until it has landed."""
 
     flight: Flight

@@ -11,8 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ._credentials import Credentials
 from ._errors import TokenRequestError
@@ -23,23 +22,33 @@ _SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _LONGEST_QUOTE: Final = 300  # characters of the server's own words in one message
 
 
-@dataclass(frozen=True, slots=True)
 class Token:
     """An access token.
 
     Attributes:
-        access_token: The token itself. Not shown by ``repr()`` or ``str()``.
+        access_token: The token itself. Not shown by ``repr()``.
         expires_at: When its time is over by the server's ``expires_in``, in epoch seconds; None
             where the server gave no usable one. The server may take it longer, or less long.
+        authorization: The value of the header that carries it.
     """
 
-    access_token: str = field(repr=False)
-    expires_at: float | None = None
-    authorization: str = field(init=False, repr=False, compare=False)
+    __slots__ = ("access_token", "authorization", "expires_at")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "access_token", Hidden(self.access_token))
-        object.__setattr__(self, "authorization", Hidden(f"Bearer {self.access_token}"))
+    def __init__(self, access_token: str, expires_at: float | None = None) -> None:
+        self.access_token: Final[str] = Hidden(access_token)
+        self.expires_at: Final = expires_at
+        self.authorization: Final[str] = Hidden(f"Bearer {access_token}")
+
+    def __repr__(self) -> str:
+        return f"Token(expires_at={self.expires_at!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Token):
+            return NotImplemented
+        return (self.access_token, self.expires_at) == (other.access_token, other.expires_at)
+
+    def __hash__(self) -> int:
+        return hash((self.access_token, self.expires_at))
 
     def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
         return Token, (str(self.access_token), self.expires_at)
@@ -57,13 +66,15 @@ def carried_token(authorization: str | bytes | None) -> str | None:
     return Hidden(value) if scheme.lower() == "bearer" else None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer of the token endpoint. The names of ``headers`` may be in any case."""
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answer(status={self.status})"
 
 
 def parse_token_response(answer: Answer, *, credentials: Credentials, now: float) -> Token:
@@ -153,7 +164,7 @@ def _refusal(
     fields: dict[str, str] = {}
     for name in ("error", "error_description", "code", "message", "instance"):
         value = (document or {}).get(name)
-        quoted = _quote(value, credentials) if isinstance(value, str) else ""
+        quoted = _quote(str(value), credentials) if isinstance(value, (str, int)) else ""
         if quoted:
             fields[name] = quoted
     said = ", ".join(f"{name}: {value}" for name, value in fields.items())

@@ -19,8 +19,7 @@ except ModuleNotFoundError as _missing:
     ) from _missing
 
 from . import _errors
-from ._auth import DEFAULT_TIMEOUT
-from ._httpx_driver import HttpxDriver
+from ._httpx_driver import IN_MEMORY_STREAMS, HttpxDriver
 
 __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
@@ -40,24 +39,6 @@ class PlainHTTPError(_errors.PlainHTTPError, httpx2.RequestError):
 class TheBaseAuth(HttpxDriver, httpx2.Auth):
     """Signs the requests of httpx2 to one TheBase domain, and renews the token after a 401."""
 
-    def __init__(
-        self, domain: str, client_id: str, client_secret: str, *, timeout: float = DEFAULT_TIMEOUT
-    ) -> None:
-        """Check the settings; nothing is sent before the first request.
-
-        Args:
-            domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
-            client_id: The client id that belongs to it.
-            client_secret: The client secret that belongs to the client id.
-            timeout: Seconds for each phase of a token request (connect, read, write, pool) for which
-                the call has no timeout of its own.
-
-        Raises:
-            ValueError: if an argument cannot be right; the text says which and what is wrong with
-                it, and shows no secret.
-        """
-        super().__init__(domain, client_id, client_secret, timeout=timeout)
-
     def _as_library_error(
         self, error: _errors.TheBaseAuthError, request: object
     ) -> _errors.TheBaseAuthError:
@@ -65,3 +46,6 @@ class TheBaseAuth(HttpxDriver, httpx2.Auth):
             kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
             return _errors.bind(error, kinds, request)
         return super()._as_library_error(error, request)
+
+
+IN_MEMORY_STREAMS.add(httpx2.ByteStream)

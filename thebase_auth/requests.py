@@ -28,15 +28,16 @@ except ModuleNotFoundError as _missing:
         "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
     ) from _missing
 
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPBasicAuth
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.structures import CaseInsensitiveDict
+from requests.utils import get_netrc_auth
 
 from . import _errors
 from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
-from ._body import FIXED, ONCE, Body, Repeatable, body_of
+from ._body import File, Repeatable, body_to_send, sent_body
 from ._credentials import TOKEN_REQUEST_BODY
-from ._hidden import Hidden
+from ._hidden import Hidden, hidden
 from ._origin import Destination
 from ._renewal import Lead
 from ._token import Answer, Token, parse_token_response
@@ -85,7 +86,11 @@ class TheBaseAuth(AuthCore, AuthBase):
         Raises:
             ValueError: if an argument cannot be right; the text says which and what is wrong with
                 it, and shows no secret.
+            TypeError: if *session* is no session of requests.
         """
+        client_secret = hidden(client_secret)  # from the variables of a traceback, too
+        if session is not None and not isinstance(session, requests.Session):
+            raise TypeError(f"session must be a requests.Session, not {type(session).__name__}")
         self._session = session
         super().__init__(domain, client_id, client_secret, timeout=timeout)
 
@@ -106,7 +111,7 @@ class TheBaseAuth(AuthCore, AuthBase):
 
     def _set_up(self) -> None:
         super()._set_up()
-        self._hook = _ResponseHook(self, FIXED)
+        self._hook = _ResponseHook(self)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign *request* if it goes to the domain; requests calls this while it prepares a request.
@@ -125,17 +130,19 @@ class TheBaseAuth(AuthCore, AuthBase):
         # What follows the slash cannot change the host, so that this needs no parsing.
         if not url.startswith(self._url_prefix) and not self._is_ours(request, url):
             return request
-        hook, refused = self._hook, None
-        if not isinstance(request.body, (bytes, str, type(None))):
-            body = body_of(request.body)
-            if isinstance(body, Repeatable):
-                request.body = cast("Any", body)  # an iterable in the place of another
-            hook, refused = _ResponseHook(self, body), self._too_old_for(body)
+        refused = None
+        if request.body is not None and not isinstance(request.body, (bytes, str)):
+            body = body_to_send(request.body)
+            if isinstance(body, (File, Repeatable)):
+                request.body = cast("Any", body)
+            refused = self._too_old_for(body)
         token = self._renewal.token
         if token is None or refused is not None:
             token = self._fresh_token(refused, None, request)
         request.headers["Authorization"] = token.authorization
-        request.hooks["response"].append(hook)
+        hooks = request.hooks["response"]
+        if self._hook not in hooks:  # a request may be signed a second time
+            hooks.append(self._hook)
         return request
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
@@ -186,13 +193,12 @@ class TheBaseAuth(AuthCore, AuthBase):
                 stack.callback(response.close)
                 answer = Answer(response.status_code, response.headers, response.content)
         except requests.RequestException as error:
+            del request.headers["Authorization"]  # the user's exception has this request
             error.add_note(
                 f"This was the token request to {credentials.token_url}. It takes its TLS, proxy and"
                 " adapter settings from the option session=, not from the session of the call."
             )
             raise
-        finally:
-            del request.headers["Authorization"]
         token = parse_token_response(answer, credentials=credentials, now=now)
         logger.debug("fetched an access token from %s", credentials.domain)
         return token
@@ -201,9 +207,8 @@ class TheBaseAuth(AuthCore, AuthBase):
 class _ResponseHook:
     """Our response hook: sees each answer to a signed request, and to the redirects of it."""
 
-    def __init__(self, auth: TheBaseAuth, body: Body) -> None:
+    def __init__(self, auth: TheBaseAuth) -> None:
         self._auth = auth
-        self._body = body
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         # A response is pickled with its request and that with its hooks; our secret stays here.
@@ -211,11 +216,14 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         status = response.status_code
-        if status != 401 and not 300 <= status < 400:
+        if status < 300 or (status >= 400 and status != 401):
             return response
         request = response.request
-        refused = self._auth._refused_token(request.url or "", request.headers.get("Authorization"))
-        if refused is None:
+        authorization = request.headers.get("Authorization")
+        refused = self._auth._refused_token(request.url or "", authorization)
+        if refused is None or not isinstance(
+            authorization, Hidden
+        ):  # the latter we have not put there
             return response
         replay = self._replay(response, refused, **kwargs) if status == 401 else response
         if replay.is_redirect:
@@ -228,9 +236,11 @@ class _ResponseHook:
         """Send the request of this 401 once more with another token, or give the 401 back."""
         request, renewal = response.request, self._auth._renewal
         if isinstance(request.headers, _SuccessorHeaders) and request.headers.replay_is_spent:
+            request.headers.replay_is_spent = False  # should the user send this request once more
             return response
-        body = self._body_now(request)
-        if not body.can_repeat():
+        connection = getattr(response, "connection", None)
+        body = sent_body(request.body)
+        if connection is None or not body.can_repeat():
             renewal.drop(refused)
             return response
         _drain(response)
@@ -250,7 +260,7 @@ class _ResponseHook:
         _take_cookies(replay, response)
         logger.debug("replaying %s %s after a 401", request.method, request.url)
         started = time.perf_counter()
-        answer: requests.Response = response.connection.send(replay, **kwargs)
+        answer: requests.Response = connection.send(replay, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history.append(response)
         if answer.status_code == 401 and token is token_before:
@@ -258,12 +268,6 @@ class _ResponseHook:
             # the token of its preparation, would never have it renewed.
             renewal.drop(token.access_token)
         return answer
-
-    def _body_now(self, request: requests.PreparedRequest) -> Body:
-        # After a redirect the request may have lost its body; a user's hook may have changed it.
-        if isinstance(request.body, (bytes, str, type(None))):
-            return FIXED
-        return ONCE if self._body is FIXED else self._body
 
     def _prepare_redirect(self, response: requests.Response, redirect: requests.Response) -> None:
         """Let the next request be made as a copy of the one that was redirected, token included.
@@ -278,32 +282,54 @@ class _ResponseHook:
             request.body = sent.body
             request._cookies = sent._cookies  # type: ignore[attr-defined]
         spent = isinstance(sent.headers, _SuccessorHeaders) and sent.headers.replay_is_spent
-        request.headers = _SuccessorHeaders(sent.headers, spent_for_copies=replayed or spent)
+        request.headers = _SuccessorHeaders(
+            sent.headers, netrc=_netrc_value(request.url or ""), spent_for_copies=replayed or spent
+        )
 
 
 class _SuccessorHeaders(CaseInsensitiveDict[Any]):
     """Headers of a redirected request, and of the requests that requests makes out of it.
 
-    A Basic value from ``.netrc`` does not take the place of our token, as long as that is there:
-    requests deletes it before it goes to another host. The copies know that the replay is spent.
+    The value that ``.netrc`` has for the domain does not take the place of our token, as long as that
+    is there: requests deletes it before it goes to another host. The copies know that the replay
+    is spent.
     """
 
     def __init__(
-        self, headers: Any = None, *, replay_is_spent: bool = False, spent_for_copies: bool = False
+        self,
+        headers: Any,
+        *,
+        netrc: str | None,
+        replay_is_spent: bool = False,
+        spent_for_copies: bool = False,
     ) -> None:
         self.replay_is_spent = replay_is_spent
-        self.spent_for_copies = spent_for_copies
+        self._netrc = netrc
+        self._spent_for_copies = spent_for_copies
         super().__init__(headers)
 
     def copy(self) -> _SuccessorHeaders:
-        spent = self.spent_for_copies
-        return _SuccessorHeaders(self.items(), replay_is_spent=spent, spent_for_copies=spent)
+        spent = self._spent_for_copies
+        return _SuccessorHeaders(
+            self.items(), netrc=self._netrc, replay_is_spent=spent, spent_for_copies=spent
+        )
 
     def __setitem__(self, key: str, value: Any) -> None:
-        is_ours = isinstance(self.get(key), Hidden)
-        if key.lower() == "authorization" and is_ours and not isinstance(value, Hidden):
+        if value == self._netrc and isinstance(self.get(key), Hidden):
             return
         super().__setitem__(key, value)
+
+
+def _netrc_value(url: str) -> str | None:
+    """What requests would put into ``Authorization`` by the user's ``.netrc``, if anything."""
+    found = get_netrc_auth(url)
+    if found is None:
+        return None
+    stub = requests.PreparedRequest()
+    stub.prepare_headers(None)
+    HTTPBasicAuth(*found)(stub)
+    value: str = stub.headers["Authorization"]
+    return value
 
 
 def _no_hook() -> Callable[..., None]:
