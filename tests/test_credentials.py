@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import traceback
 from typing import Any
 
@@ -182,11 +181,6 @@ def test_one_call_may_change_its_headers_without_changing_anothers() -> None:
     made.token_request_headers().clear()
 
     assert made.token_request_headers()["Authorization"].startswith("Basic ")
-
-
-def test_credentials_do_not_change() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        credentials().client_secret = "x"  # type: ignore[misc]
 
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126)).map("canary~{}".format)

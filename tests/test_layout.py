@@ -416,7 +416,7 @@ def test_the_adapters_that_make_one_class_together_share_no_name_by_chance(drive
     driver_names = own_names(driver, AuthCore)
 
     assert "_session" in requests_names
-    assert "_host" in driver_names
+    assert "_authority" in driver_names
     assert requests_names & driver_names <= COOPERATIVE
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import codecs
 import copy
-import dataclasses
 import json
 import math
 import pickle
@@ -399,13 +398,20 @@ def test_a_server_in_trouble_gives_the_id_that_its_support_needs() -> None:
     assert "ask its support, naming tag:oracle.com,2020:ecid/w4Ub." in str(error)
 
 
-@pytest.mark.parametrize("value", ["", None, 7, True, ["canary"], {"text": "canary"}], ids=repr)
+@pytest.mark.parametrize("value", ["", None, ["canary"], {"text": "canary"}], ids=repr)
 def test_an_error_member_that_is_no_text_counts_as_absent(value: object) -> None:
     names = ("error", "error_description", "code", "message", "instance")
     error = refused(answer(dict.fromkeys(names, value), status=401))
 
     assert [getattr(error, name) for name in names] == [None] * 5
     assert "canary" not in str(error)
+
+
+def test_an_error_member_that_is_a_number_is_quoted_as_text() -> None:
+    error = refused(answer({"code": 401, "message": "no"}, status=401))
+
+    assert error.code == "401"
+    assert "code: 401, message: no" in str(error)
 
 
 @pytest.mark.parametrize("value", ["\n", " ", "\x1b", "\u200f"], ids=ascii)
@@ -511,7 +517,6 @@ COPIES = [
     pytest.param(copy.copy, id="copy"),
     pytest.param(copy.deepcopy, id="deepcopy"),
     pytest.param(lambda token: pickle.loads(pickle.dumps(token)), id="pickle"),
-    pytest.param(lambda token: dataclasses.replace(token, expires_at=1.0), id="replace"),
 ]
 
 
@@ -523,15 +528,11 @@ def test_a_token_and_its_copies_are_sent_as_they_are_and_not_shown(
 
     assert token.access_token == "canary-4f1c"
     assert token.authorization == "Bearer canary-4f1c"
-    for shown in (token, token.access_token, token.authorization, vars_of(token)):
+    for shown in (token, token.access_token, token.authorization):
         assert "canary" not in repr(shown)
     assert "canary" not in str(token)
     assert isinstance(token.access_token, Hidden)
     assert isinstance(token.authorization, Hidden)
-
-
-def vars_of(token: Token) -> dict[str, object]:
-    return {field.name: getattr(token, field.name) for field in dataclasses.fields(token)}
 
 
 def test_tokens_are_the_same_by_value() -> None:
@@ -539,11 +540,6 @@ def test_tokens_are_the_same_by_value() -> None:
     assert hash(Token("abc", 5.0)) == hash(Token("abc", 5.0))
     assert Token("abc", 5.0) != Token("abd", 5.0)
     assert Token("abc", 5.0) != Token("abc", 6.0)
-
-
-def test_a_token_does_not_change() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Token("abc").access_token = "x"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

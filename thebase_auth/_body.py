@@ -94,6 +94,11 @@ class File:
         return bool(self._file.tell() == self._start)
 
 
+@io.TextIOBase.register
+class TextFile(File):
+    """A file of text. By this type urllib3 knows that it has to encode what it reads."""
+
+
 class Files:
     """A body that is made of several files and of parts in memory."""
 
@@ -207,9 +212,8 @@ def body_to_send(content: Any) -> Body:
 
 def watched_file(file: Any, *, start: int | None = None) -> File | Once:
     """A file that is sent from where it is now, or from *start*, if it can go back there."""
-    if isinstance(file, (File, io.TextIOBase)):
-        # The libraries treat text as such only where they see it; behind a stand-in they do not.
-        return file if isinstance(file, File) else ONCE
+    if isinstance(file, File):
+        return file
     try:
         seekable = getattr(file, "seekable", None)
         position = file.tell() if hasattr(file, "seek") and (not seekable or seekable()) else None
@@ -217,7 +221,8 @@ def watched_file(file: Any, *, start: int | None = None) -> File | Once:
         return ONCE
     if not isinstance(position, int):
         return ONCE
-    return File(file, position if start is None else start)
+    stand_in = TextFile if isinstance(file, io.TextIOBase) else File
+    return stand_in(file, position if start is None else start)
 
 
 def _as_bytes(chunk: Any) -> Any:

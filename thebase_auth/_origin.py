@@ -156,8 +156,11 @@ def _normal_host(host: str) -> str:
     if not host.isascii():
         host = _idna(host)
     host = host.lower().removesuffix(".")
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+    labels = host.split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise _wrong("is no valid host name")
+    if labels[-1].isdigit() and not _is_ipv4(host):  # what ends in a number is read as an address
+        raise _wrong("is no valid IPv4 address")
     return host
 
 
@@ -169,6 +172,14 @@ def _normal_ip(bracketed: str) -> str | None:
         return f"[{ipaddress.IPv6Address(inside)}]"
     except ValueError:
         return None
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _idna(host: str) -> str:

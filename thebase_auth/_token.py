@@ -164,7 +164,8 @@ def _refusal(
     fields: dict[str, str] = {}
     for name in ("error", "error_description", "code", "message", "instance"):
         value = (document or {}).get(name)
-        quoted = _quote(str(value), credentials) if isinstance(value, (str, int)) else ""
+        plain = isinstance(value, (str, int)) and not isinstance(value, bool)
+        quoted = _quote(str(value), credentials) if plain else ""
         if quoted:
             fields[name] = quoted
     said = ", ".join(f"{name}: {value}" for name, value in fields.items())
