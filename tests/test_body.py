@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import copy
 import gc
 import io
+import mmap
 import os
 import warnings
 from collections import deque
@@ -17,18 +19,21 @@ import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from requests.utils import super_len
 
 from thebase_auth._body import (
     FIXED,
     LONGEST_REREAD,
     ONCE,
     AsyncRepeatable,
+    File,
     Files,
     Fixed,
     Once,
     Repeatable,
-    body_of,
-    files,
+    body_to_send,
+    sent_body,
+    watched_file,
 )
 
 # A busy machine is no fault of what is tested.
@@ -38,13 +43,13 @@ CONTENT = b"0123456789"
 
 
 def repeatable(content: Any) -> Repeatable:
-    body = body_of(content)
+    body = body_to_send(content)
     assert isinstance(body, Repeatable)
     return body
 
 
 def async_repeatable(content: Any) -> AsyncRepeatable:
-    body = body_of(content)
+    body = body_to_send(content)
     assert isinstance(body, AsyncRepeatable)
     return body
 
@@ -106,9 +111,10 @@ class AsyncChunks:
     ],
 )
 def test_a_body_in_memory_can_be_sent_again(content: Any) -> None:
-    body = body_of(content)
+    body = body_to_send(content)
 
     assert isinstance(body, Fixed)
+    assert sent_body(content) is body
     assert not body.once_only
     assert body.can_repeat()
     assert body.can_repeat()
@@ -152,9 +158,10 @@ class OnlyAsyncReadable:
 )
 def test_a_body_that_is_gone_when_it_was_sent_is_sent_once(make: Callable[[], Any]) -> None:
     content = make()
-    body = body_of(content)
+    body = body_to_send(content)
 
     assert isinstance(body, Once)
+    assert sent_body(content) is body
     assert body.once_only
     assert not body.can_repeat()
 
@@ -167,7 +174,7 @@ def test_telling_the_kind_of_a_body_reads_nothing_of_it() -> None:
         io.BytesIO(CONTENT),
     ]
     for content in contents:
-        body_of(content)
+        body_to_send(content)
 
     assert [b"".join(content) for content in contents] == [CONTENT] * 4
 
@@ -182,13 +189,17 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-OPEN: dict[str, Callable[[Path], IO[Any]]] = {
+def a_file(content: Any, *, start: int | None = None) -> File:
+    body = watched_file(content, start=start)
+    assert isinstance(body, File)
+    return body
+
+
+OPEN: dict[str, Callable[[Path], IO[bytes]]] = {
     "buffered": lambda path: path.open("rb"),
     "unbuffered": lambda path: path.open("rb", buffering=0),
     "to read and write": lambda path: path.open("r+b"),
-    "text": lambda path: path.open("r", encoding="utf-8"),
     "BytesIO": lambda _: io.BytesIO(CONTENT),
-    "StringIO": lambda _: io.StringIO(CONTENT.decode()),
 }
 
 
@@ -197,57 +208,181 @@ OPEN: dict[str, Callable[[Path], IO[Any]]] = {
 def test_a_file_goes_back_to_where_it_began(how: str, offset: int, path: Path) -> None:
     with OPEN[how](path) as file:
         file.seek(offset)
-        body = body_of(file)
-        first = file.read()
+        body = body_to_send(file)
 
-        assert isinstance(body, Files)
+        assert isinstance(body, File)
         assert not body.once_only
+        assert body.read() == CONTENT[offset:]
         assert body.can_repeat()
-        assert file.read() == first
-        assert len(first) == 10 - offset
+        assert body.read() == CONTENT[offset:]
+        assert body.can_repeat()
+        assert file.tell() == offset
 
 
 @pytest.mark.parametrize("how", OPEN)
-def test_a_file_that_was_read_in_part_goes_back_to_where_it_began(how: str, path: Path) -> None:
+def test_a_file_of_which_a_part_was_sent_is_sent_again_from_where_it_began(
+    how: str, path: Path
+) -> None:
     with OPEN[how](path) as file:
         file.read(2)
-        body = body_of(file)
-        file.read(3)
+        body = a_file(file)
+        assert body.read(3) == CONTENT[2:5]
 
         assert body.can_repeat()
-        assert file.tell() == 2
+        assert body.read() == CONTENT[2:]
 
 
-def test_a_text_file_of_many_byte_characters_goes_back_to_where_it_began(tmp_path: Path) -> None:
+def test_a_file_that_was_not_sent_at_all_can_still_be_sent(path: Path) -> None:
+    with path.open("rb") as file:
+        file.seek(4)
+        body = a_file(file)
+
+        assert body.can_repeat()
+        assert body.read() == CONTENT[4:]
+
+
+class ShortReads(io.BytesIO):
+    """Gives less than is asked for, as a raw file may."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(min(size, 1000) if size and size > 0 else size)
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, ShortReads])
+def test_a_file_of_many_blocks_is_sent_again(kind: type[io.BytesIO]) -> None:
+    content = os.urandom(300_000)
+    body = a_file(kind(content))
+    sent = b"".join(iter(lambda: body.read(70_000), b""))
+
+    assert sent == content
+    assert body.can_repeat()
+    assert b"".join(iter(lambda: body.read(70_000), b"")) == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(b"", id="emptied"),
+        pytest.param(CONTENT[:9], id="truncated"),
+        pytest.param(b"X" + CONTENT[1:], id="another first byte"),
+        pytest.param(CONTENT[:9] + b"X", id="another last byte"),
+    ],
+)
+def test_a_file_that_has_changed_since_it_was_sent_is_not_sent_again(
+    change: bytes, path: Path
+) -> None:
+    with path.open("rb", buffering=0) as file:
+        body = a_file(file)
+        assert body.read() == CONTENT
+        path.write_bytes(change)
+
+        assert not body.can_repeat()
+
+
+def test_a_file_is_watched_from_where_its_sender_sought(path: Path) -> None:
+    with path.open("rb") as file:
+        body = a_file(file)
+        body.read(3)
+        body.seek(0)
+
+        assert body.read() == CONTENT
+        assert body.can_repeat()
+        assert body.read() == CONTENT
+
+
+def test_a_file_that_was_sent_from_elsewhere_than_it_began_is_not_sent_again(path: Path) -> None:
+    with path.open("rb") as file:
+        body = a_file(file)
+        body.seek(5)
+        body.read()
+
+        assert not body.can_repeat()
+
+
+@pytest.mark.parametrize("how", OPEN)
+def test_a_watched_file_answers_as_the_file_itself(how: str, path: Path) -> None:
+    with OPEN[how](path) as file:
+        body: Any = a_file(file)
+
+        assert body.tell() == 0
+        assert body.seekable() is True
+        assert body.seek(2, os.SEEK_CUR) == 2
+        assert body.closed is False
+        assert getattr(body, "name", None) == getattr(file, "name", None)
+        assert [*body] == [CONTENT[2:]]
+        assert not hasattr(body, "nonsense")
+
+
+class Sized(io.BytesIO):
+    """Tells its length, as an mmap does."""
+
+    def __len__(self) -> int:
+        return len(self.getvalue())
+
+
+def test_the_length_of_a_watched_file_can_be_found_as_requests_does(path: Path) -> None:
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        for content in (file, Sized(CONTENT), io.BytesIO(CONTENT), mapped):
+            assert super_len(a_file(content)) == len(CONTENT)  # type: ignore[no-untyped-call]
+
+
+def test_a_watched_file_can_be_copied_as_its_file_can() -> None:
+    body = a_file(io.BytesIO(CONTENT))
+
+    assert copy.copy(body).read() == CONTENT
+
+
+def test_a_text_file_goes_back_to_where_it_began_and_is_still_seen_to_be_text(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "text"
-    path.write_text("שלום עולם\n" * 1000, encoding="utf-8")
-    with path.open(encoding="utf-8") as file:
-        file.read(7)
-        body = body_of(file)
-        rest = file.read()
+    path.write_text("שלום עולם\n" * 9000, encoding="utf-8")
+    for file in (path.open(encoding="utf-8"), io.StringIO("שלום עולם\n" * 9000)):
+        with file:
+            file.read(7)
+            body = a_file(file)
+            rest = "".join(iter(lambda body=body: body.read(70_000), ""))  # type: ignore[misc]
 
-        assert body.can_repeat()
-        assert file.read() == rest
+            # urllib3 encodes what it reads from these.
+            assert isinstance(body, io.TextIOBase)
+            assert len(rest) == 9000 * 10 - 7
+            assert body.can_repeat()
+            assert body.read() == rest
+
+
+def test_a_file_of_bytes_is_not_taken_for_text(path: Path) -> None:
+    with path.open("rb") as file:
+        assert not isinstance(a_file(file), io.TextIOBase)
+
+
+def test_a_text_file_that_has_changed_since_it_was_sent_is_not_sent_again(path: Path) -> None:
+    with path.open(encoding="utf-8") as file:
+        body = a_file(file)
+        body.read()
+        path.write_bytes(CONTENT[:9])
+
+        assert not body.can_repeat()
 
 
 def test_a_text_file_that_is_being_iterated_is_sent_once(path: Path) -> None:
     # Its tell() is disabled by next().
-    with path.open("r", encoding="utf-8") as file:
+    with path.open(encoding="utf-8") as file:
         next(file)
-        assert isinstance(body_of(file), Once)
+        assert isinstance(body_to_send(file), Once)
 
 
 def test_a_closed_file_is_sent_once(path: Path) -> None:
     with path.open("rb") as file:
         pass
 
-    assert isinstance(body_of(file), Once)
+    assert isinstance(body_to_send(file), Once)
 
 
 @pytest.mark.parametrize("how", OPEN)
 def test_a_file_that_was_closed_after_the_sending_is_not_sent_again(how: str, path: Path) -> None:
     with OPEN[how](path) as file:
-        body = body_of(file)
+        body = a_file(file)
+        body.read()
 
     assert not body.can_repeat()
 
@@ -255,7 +390,7 @@ def test_a_file_that_was_closed_after_the_sending_is_not_sent_again(how: str, pa
 def test_a_pipe_is_sent_once() -> None:
     reading, writing = os.pipe()
     with open(reading, "rb") as reader, open(writing, "wb"):
-        assert isinstance(body_of(reader), Once)
+        assert isinstance(body_to_send(reader), Once)
 
 
 class Stream:
@@ -264,7 +399,7 @@ class Stream:
     def __init__(self, *, tell: Any = 0, seekable: Any = True, seek: Any = None) -> None:
         self._tell, self._seekable, self._seek = tell, seekable, seek
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, _size: int = -1) -> bytes:
         return b""
 
     def tell(self) -> Any:
@@ -273,7 +408,7 @@ class Stream:
     def seekable(self) -> Any:
         return self._result(self._seekable)
 
-    def seek(self, position: int) -> Any:
+    def seek(self, _position: int) -> Any:
         return self._result(self._seek)
 
     def _result(self, value: Any) -> Any:
@@ -282,20 +417,28 @@ class Stream:
         return value
 
 
+class IterableStream(Stream):
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([CONTENT])
+
+
 class StreamWithoutSeekable:
     def __init__(self) -> None:
         self._file = io.BytesIO(CONTENT)
         self.read, self.tell, self.seek = self._file.read, self._file.tell, self._file.seek
 
 
-class StreamThatOnlyReads:
-    def read(self, size: int = -1) -> bytes:
+class StreamWithoutSeek:
+    def read(self, _size: int = -1) -> bytes:
         return b""
 
+    def tell(self) -> int:
+        return 0
 
-class IterableStreamThatOnlyReads(StreamThatOnlyReads):
-    def __iter__(self) -> Iterator[bytes]:
-        return iter([CONTENT])
+
+class StreamThatOnlyReads:
+    def read(self, _size: int = -1) -> bytes:
+        return b""
 
 
 @pytest.mark.parametrize(
@@ -307,12 +450,13 @@ class IterableStreamThatOnlyReads(StreamThatOnlyReads):
         pytest.param(Stream(tell="0"), id="tell gives text"),
         pytest.param(Stream(seekable=False), id="not seekable"),
         pytest.param(Stream(seekable=ValueError("closed")), id="seekable raises"),
+        pytest.param(StreamWithoutSeek(), id="no seek"),
         pytest.param(StreamThatOnlyReads(), id="no tell"),
-        pytest.param(IterableStreamThatOnlyReads(), id="no tell, but iterable"),
+        pytest.param(IterableStream(tell=None), id="iterable, but a stream"),
     ],
 )
 def test_a_stream_that_cannot_say_where_it_is_is_sent_once(content: Any) -> None:
-    assert isinstance(body_of(content), Once)
+    assert isinstance(body_to_send(content), Once)
 
 
 @pytest.mark.parametrize(
@@ -323,66 +467,68 @@ def test_a_stream_that_cannot_say_where_it_is_is_sent_once(content: Any) -> None
     ],
 )
 def test_a_stream_that_cannot_go_back_is_not_sent_again(content: Any) -> None:
-    body = body_of(content)
-
-    assert isinstance(body, Files)
-    assert not body.can_repeat()
+    assert not a_file(content).can_repeat()
 
 
 def test_a_stream_whose_seek_lies_is_not_sent_again() -> None:
     content = Stream(tell=3, seek=3)
-    body = body_of(content)
+    body = a_file(content)
     content._tell = 10
 
     assert not body.can_repeat()
 
 
 def test_a_stream_need_not_say_that_it_can_seek() -> None:
-    content = StreamWithoutSeekable()
-    body = body_of(content)
-    content.read()
+    body = body_to_send(StreamWithoutSeekable())
+    assert isinstance(body, File)
+    body.read()
 
     assert body.can_repeat()
-    assert content.read() == CONTENT
+    assert body.read() == CONTENT
+
+
+def test_a_stream_that_gives_text_is_sent_again() -> None:
+    class TextStream(Stream):
+        def read(self, _size: int = -1) -> Any:
+            return "שלום" if self._tell == 0 else ""
+
+    body = a_file(TextStream())
+    assert body.read() == "שלום"
+
+    assert body.can_repeat()
 
 
 def test_several_files_go_back_each_to_its_own_place(path: Path) -> None:
     with path.open("rb") as one, io.BytesIO(CONTENT) as other:
         one.seek(3)
-        body = files([one, other])
-        one.read()
-        other.read()
+        watched = [a_file(one), a_file(other, start=0)]
+        for file in watched:
+            file.read()
 
-        assert body.can_repeat()
+        assert not Files(watched).once_only
+        assert Files(watched).can_repeat()
         assert (one.tell(), other.tell()) == (3, 0)
 
 
-def test_several_files_go_back_to_the_start_that_their_sender_reads_from(path: Path) -> None:
-    with path.open("rb") as one, io.BytesIO(CONTENT) as other:
-        one.seek(3)
-        body = files([one, other], start=0)
-        one.read()
-        other.read()
+def test_a_file_goes_back_to_the_start_that_its_sender_reads_from(path: Path) -> None:
+    with path.open("rb") as file:
+        file.seek(3)
+        body = a_file(file, start=0)
+        body.seek(0)
+        body.read()
 
         assert body.can_repeat()
-        assert (one.tell(), other.tell()) == (0, 0)
-
-
-def test_one_file_that_cannot_go_back_is_enough_to_send_once() -> None:
-    contents: list[Any] = [io.BytesIO(CONTENT), Stream(seekable=False), io.BytesIO(CONTENT)]
-
-    assert isinstance(files(contents), Once)
-    assert isinstance(files(contents, start=0), Once)
+        assert body.read() == CONTENT
 
 
 def test_one_file_that_did_not_go_back_is_enough_to_send_nothing_again() -> None:
     contents: list[Any] = [io.BytesIO(CONTENT), Stream(seek=OSError()), io.BytesIO(CONTENT)]
 
-    assert not files(contents).can_repeat()
+    assert not Files([a_file(content) for content in contents]).can_repeat()
 
 
 def test_no_files_at_all_can_be_sent_again() -> None:
-    assert files([]).can_repeat()
+    assert Files([]).can_repeat()
 
 
 # Iterables
@@ -577,12 +723,27 @@ def test_a_longer_body_is_not_sent_again_and_not_read_to_its_end() -> None:
     assert sum(read) == LONGEST_REREAD + len(MIB)
 
 
-def test_a_watched_body_is_not_watched_twice() -> None:
-    body = repeatable([b"abc"])
-    async_body = async_repeatable(AsyncChunks([b"abc"]))
+@pytest.mark.parametrize(
+    "content",
+    [[b"abc"], AsyncChunks([b"abc"]), io.BytesIO(b"abc")],
+    ids=["iterable", "async iterable", "file"],
+)
+def test_a_watched_body_is_known_when_it_was_sent_and_not_watched_twice(content: Any) -> None:
+    body = body_to_send(content)
 
-    assert body_of(body) is body
-    assert body_of(async_body) is async_body
+    assert isinstance(body, (Repeatable, AsyncRepeatable, File))
+    assert sent_body(body) is body
+    assert body_to_send(body) is body
+    assert watched_file(body) is body if isinstance(body, File) else True
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[b"abc"], AsyncChunks([b"abc"]), io.BytesIO(b"abc"), a_generator()],
+    ids=["iterable", "async iterable", "file", "generator"],
+)
+def test_a_body_that_was_sent_unwatched_cannot_be_sent_again(content: Any) -> None:
+    assert sent_body(content) is ONCE
 
 
 @unhurried
@@ -708,7 +869,7 @@ async def test_an_async_file_is_not_sent_again_empty_and_warns_of_nothing(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         async with await module.open_file(path, "rb") as file:
-            body = body_of(file)
+            body = body_to_send(file)
             if isinstance(body, AsyncRepeatable):
                 assert b"".join(await send(body)) == CONTENT
                 assert await body.reread() is None
@@ -720,5 +881,5 @@ async def test_an_async_file_is_not_sent_again_empty_and_warns_of_nothing(
 
 
 def test_the_two_bodies_without_a_state_are_one_object_each() -> None:
-    assert body_of(b"abc") is FIXED
-    assert body_of(a_generator()) is ONCE
+    assert body_to_send(b"abc") is FIXED
+    assert body_to_send(a_generator()) is ONCE

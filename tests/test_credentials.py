@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
+import pickle
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -181,6 +184,31 @@ def test_one_call_may_change_its_headers_without_changing_anothers() -> None:
     made.token_request_headers().clear()
 
     assert made.token_request_headers()["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))],
+    ids=["copy", "deepcopy", "pickle"],
+)
+def test_a_copy_of_credentials_is_as_good_and_hides_as_much(
+    again: Callable[[Credentials], Credentials],
+) -> None:
+    made = again(credentials())
+
+    assert (made.origin, made.client_id, made.client_secret) == (ORIGIN, CLIENT_ID, SECRET)
+    assert made.token_request_headers() == credentials().token_request_headers()
+    assert CANARY not in repr(made) + repr(made.client_secret)
+
+
+def test_a_traceback_with_variables_of_a_refusal_does_not_show_the_secret() -> None:
+    with pytest.raises(ValueError, match="colon") as caught:
+        Credentials(ORIGIN, "id:", Hidden(SECRET))
+
+    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    report.stack = traceback.StackSummary.from_list(list(report.stack)[1:])  # ours, not the test's
+    assert len(report.stack) > 0
+    assert CANARY not in "".join(report.format())
 
 
 SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126)).map("canary~{}".format)

@@ -23,6 +23,7 @@ from thebase_auth._errors import (
     TheBaseAuthError,
     TokenRequestError,
     TokenTimeoutError,
+    bind,
 )
 
 TEXT = "the token endpoint of acme.thebase.co.il answered 401 (error: invalid_client)"
@@ -188,6 +189,24 @@ def test_a_bound_error_names_its_request_as_the_librarys_own_errors_do(
     error.request = request
 
     assert error.request is request
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_error_is_bound_to_the_kind_of_the_library_with_all_that_it_knows(
+    library: str, name: str
+) -> None:
+    module, package, _ = LIBRARIES[library]
+    kinds = tuple(getattr(module, other) for other in NAMES)
+    request = package.Request("GET", "https://acme.thebase.co.il/v2/users")
+    error = one(getattr(_errors, name))
+
+    bound: Any = bind(error, kinds, request)
+
+    assert type(bound) is getattr(module, name)
+    assert str(bound) == TEXT
+    assert bound.evidence == error.evidence
+    assert bound.request is request
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -76,7 +76,12 @@ _Steps: TypeAlias = Generator[Any, Any, None]
 
 
 class HttpxDriver(AuthCore):
-    """The auth flow of httpx and httpx2."""
+    """The auth flow of httpx and httpx2.
+
+    Both flows begin with the case of nearly every call: a token is there, the request is plainly ours,
+    its body is in memory. That is asked of a private name of the libraries, for speed, and again in
+    `_Flow.start` of public ones, which says the same where that name is missing.
+    """
 
     requires_request_body = False
     requires_response_body = False
@@ -108,7 +113,11 @@ class HttpxDriver(AuthCore):
             TokenTimeoutError: if another caller's token request takes longer than this call may.
         """
         token = self._renewal.token
-        if token is None or not self._is_plain(request):
+        try:
+            plain = request.url._uri_reference[:4] == self._authority
+        except (AttributeError, TypeError):
+            plain = False
+        if token is None or not plain or type(request.stream) not in IN_MEMORY_STREAMS:
             steps = _Flow(self, request, blocking=True).start()
         else:
             request.headers["Authorization"] = token.authorization
@@ -147,7 +156,11 @@ class HttpxDriver(AuthCore):
             TokenTimeoutError: if another caller's token request takes longer than this call may.
         """
         token = self._renewal.token
-        if token is None or not self._is_plain(request):
+        try:
+            plain = request.url._uri_reference[:4] == self._authority
+        except (AttributeError, TypeError):
+            plain = False
+        if token is None or not plain or type(request.stream) not in IN_MEMORY_STREAMS:
             steps = _Flow(self, request, blocking=False).start()
         else:
             request.headers["Authorization"] = token.authorization
@@ -184,16 +197,6 @@ class HttpxDriver(AuthCore):
             TypeError: always; signing may wait and read, which is done otherwise in async code.
         """
         raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
-
-    def _is_plain(self, request: Request) -> bool:
-        """Whether it is plain that *request* is ours and its body in memory; if not, look closer."""
-        try:
-            # A private name of the libraries, for speed: it is asked at every call. Where it is missing,
-            # the longer way comes to the same.
-            authority = request.url._uri_reference[:4]
-        except (AttributeError, TypeError):
-            return False
-        return authority == self._authority and type(request.stream) in IN_MEMORY_STREAMS
 
     def _unanswered(self, token: Token, closed: GeneratorExit) -> None:
         """A call ended without an answer: cancelled, timed out, or a hook of the user's raised.
