@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from thebase_auth._errors import TokenRequestError
-from thebase_auth._renewal import Flight, Lead, Renewal, Wait
+from thebase_auth._renewal import Flight, Lead, Renewal, Task, Wait
 from thebase_auth._token import Token
 
 Result = TypeVar("Result")
@@ -34,18 +34,31 @@ def an_error() -> TokenRequestError:
     return TokenRequestError("no", domain="acme.thebase.co.il", status=401, error="invalid_client")
 
 
+LOOP = object()
+
+
+def a_task(loop: object = LOOP) -> Task:
+    return Task(loop, object())
+
+
 def ask(
     renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
 ) -> Token | Lead | Wait:
-    return renewal.ask(refused, now=now, lease=LEASE, blocking=blocking)
+    """Ask as a task of its own, or as a caller that blocks its thread."""
+    return renewal.ask(refused, now=now, lease=LEASE, task=None if blocking else a_task())
+
+
+def led(answer: Token | Lead | Wait) -> Flight:
+    """The flight of a leader, who lives as long as the flight is referred to."""
+    assert isinstance(answer, Lead)
+    answer.flight.leader = answer  # type: ignore[attr-defined]
+    return answer.flight
 
 
 def lead(
     renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
 ) -> Flight:
-    answer = ask(renewal, refused, now=now, blocking=blocking)
-    assert isinstance(answer, Lead)
-    return answer.flight
+    return led(ask(renewal, refused, now=now, blocking=blocking))
 
 
 def wait(
@@ -134,7 +147,7 @@ def test_a_landed_token_is_that_of_all_who_wait(renewal: Renewal) -> None:
     waiting = wait(renewal)
     flight.land(TOKEN)
 
-    assert flight.token() is waiting.token() is renewal.token is TOKEN
+    assert flight.outcome() is waiting.outcome() is renewal.token is TOKEN
     assert ask(renewal) is TOKEN
 
 
@@ -145,7 +158,7 @@ def test_a_failure_is_shared_by_all_who_wait_and_by_nobody_after_them(renewal: R
         raise an_error()
 
     with pytest.raises(TokenRequestError):
-        waiting.token()
+        waiting.outcome()
     assert renewal.token is None
     assert lead(renewal) is not flight
 
@@ -159,7 +172,7 @@ def test_everyone_has_an_instance_of_the_failure_of_their_own(renewal: Renewal) 
     seen: list[TokenRequestError] = [error]
     for _ in range(3):
         with pytest.raises(TokenRequestError) as caught:
-            flight.token()
+            flight.outcome()
         seen.append(caught.value)
 
     assert len({id(one) for one in seen}) == 4
@@ -196,7 +209,7 @@ def test_a_leader_that_vanishes_is_succeeded_by_the_first_waiter_that_asks(
     with pytest.raises(vanishing), flight:
         raise vanishing
 
-    assert [one.token() for one in waiting] == [None, None]
+    assert [one.outcome() for one in waiting] == [None, None]
     successor = lead(renewal)
     assert successor is not flight
     assert wait(renewal) is successor
@@ -206,8 +219,78 @@ def test_a_leader_that_leaves_without_a_word_has_vanished(renewal: Renewal) -> N
     with lead(renewal) as flight:
         pass
 
-    assert flight.token() is None
+    assert flight.outcome() is None
     lead(renewal)
+
+
+def test_a_leader_that_never_began_has_vanished(renewal: Renewal) -> None:
+    # An interrupt may strike between the answer and the with block.
+    answer = ask(renewal)
+    waiting = wait(renewal)
+    del answer
+    gc.collect()
+
+    assert waiting.outcome() is None
+    lead(renewal)
+
+
+def test_a_leader_that_is_forgotten_after_its_landing_changes_nothing(renewal: Renewal) -> None:
+    answer = ask(renewal)
+    waiting = wait(renewal)
+    assert isinstance(answer, Lead)
+    answer.flight.land(TOKEN)
+    del answer
+    gc.collect()
+
+    assert waiting.outcome() is TOKEN
+    assert renewal.token is TOKEN
+
+
+def test_who_has_waited_goes_on_with_what_the_flight_brought(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    flight.land(TOKEN)
+
+    assert renewal.landed(flight, None) is TOKEN
+    assert renewal.landed(flight, "refused") is TOKEN
+
+
+def test_who_has_waited_goes_on_with_a_newer_token_if_there_is_one(renewal: Renewal) -> None:
+    flight = lead(renewal)
+    flight.land(TOKEN)
+    lead(renewal, "abc").land(OTHER)
+
+    assert renewal.landed(flight, None) is OTHER
+
+
+def test_who_has_waited_does_not_go_on_with_a_newer_token_that_was_refused(
+    renewal: Renewal,
+) -> None:
+    flight = lead(renewal)
+    flight.land(TOKEN)
+    lead(renewal, "abc").land(OTHER)
+
+    assert renewal.landed(flight, "def") is TOKEN
+
+
+def test_who_has_waited_goes_on_with_what_the_flight_brought_where_that_was_dropped(
+    renewal: Renewal,
+) -> None:
+    flight = lead(renewal)
+    flight.land(TOKEN)
+    renewal.drop()
+
+    assert renewal.landed(flight, None) is TOKEN
+
+
+def test_who_has_waited_in_vain_has_to_ask_again(renewal: Renewal) -> None:
+    with lead(renewal) as vanished:
+        pass
+    with pytest.raises(TokenRequestError), lead(renewal) as failed:
+        raise an_error()
+
+    assert renewal.landed(vanished, None) is None
+    with pytest.raises(TokenRequestError):
+        renewal.landed(failed, None)
 
 
 def test_an_abandoned_flow_ends_its_flight(renewal: Renewal) -> None:
@@ -221,7 +304,7 @@ def test_an_abandoned_flow_ends_its_flight(renewal: Renewal) -> None:
     del suspended
     gc.collect()
 
-    assert waiting.token() is None
+    assert waiting.outcome() is None
     lead(renewal)
 
 
@@ -231,7 +314,7 @@ def test_leaving_the_block_after_a_landing_changes_nothing(renewal: Renewal) -> 
     with pytest.raises(TokenRequestError), flight:
         raise an_error()
 
-    assert flight.token() is TOKEN
+    assert flight.outcome() is TOKEN
     assert renewal.token is TOKEN
 
 
@@ -240,7 +323,7 @@ def test_of_several_landings_the_first_counts(renewal: Renewal) -> None:
     flight.land(TOKEN)
 
     assert flight.land(OTHER) is OTHER
-    assert flight.token() is TOKEN
+    assert flight.outcome() is TOKEN
     assert renewal.token is TOKEN
 
 
@@ -273,19 +356,29 @@ def test_the_outcome_is_announced_when_all_can_see_it_and_no_lock_is_held(renewa
 # Leaders that cannot be waited for
 
 
-@pytest.mark.parametrize(
-    ("leader_blocks", "asker_blocks", "waits"),
-    [(False, False, True), (False, True, False), (True, False, False), (True, True, False)],
-    ids=["two tasks", "a call that blocks the loop", "a task beside a blocked call", "two calls"],
-)
-def test_within_one_thread_only_a_task_waits_for_a_task(
-    renewal: Renewal, leader_blocks: bool, asker_blocks: bool, waits: bool
-) -> None:
-    flight = lead(renewal, blocking=leader_blocks)
-    answer = ask(renewal, blocking=asker_blocks)
+ONE, OTHER_TASK, ELSEWHERE = a_task(), a_task(), a_task(loop=object())
 
-    assert answer == (Wait(flight) if waits else Lead(answer.flight))  # type: ignore[union-attr]
-    assert (renewal.token, flight.landed.done()) == (None, not waits)
+
+@pytest.mark.parametrize(
+    ("leader", "asker", "waits"),
+    [
+        pytest.param(ONE, OTHER_TASK, True, id="two tasks of one loop"),
+        pytest.param(ONE, ONE, False, id="a task that asks within its own token request"),
+        pytest.param(ONE, None, False, id="a call that blocks the loop of the leader"),
+        pytest.param(ONE, ELSEWHERE, False, id="a task of a loop inside of the leader's"),
+        pytest.param(None, ONE, False, id="a task of a loop inside of a blocking call"),
+        pytest.param(None, None, False, id="a call inside of a blocking call"),
+    ],
+)
+def test_within_one_thread_only_a_task_waits_for_another_task_of_its_loop(
+    renewal: Renewal, leader: Task | None, asker: Task | None, waits: bool
+) -> None:
+    flight = led(renewal.ask(None, now=0, lease=LEASE, task=leader))
+    answer = renewal.ask(None, now=0, lease=LEASE, task=asker)
+
+    assert isinstance(answer, Wait if waits else Lead)
+    assert (answer.flight is flight) == waits
+    assert flight.landed.done() == (not waits)
 
 
 @pytest.mark.parametrize("leader_blocks", [False, True])
@@ -306,10 +399,11 @@ def test_a_leader_is_overdue_when_its_lease_is_over(renewal: Renewal) -> None:
 
 
 def test_the_lease_is_the_leaders_and_not_the_askers(renewal: Renewal) -> None:
-    flight = renewal.ask(None, now=0, lease=5, blocking=False)
-    assert isinstance(flight, Lead)
+    flight = led(renewal.ask(None, now=0, lease=5, task=a_task()))
 
-    assert isinstance(renewal.ask(None, now=5, lease=1000, blocking=False), Lead)
+    assert isinstance(renewal.ask(None, now=4.9, lease=1, task=a_task()), Wait)
+    assert isinstance(renewal.ask(None, now=5, lease=1000, task=a_task()), Lead)
+    assert flight.landed.done()
 
 
 def depose(renewal: Renewal) -> tuple[Flight, Flight]:
@@ -320,7 +414,7 @@ def depose(renewal: Renewal) -> tuple[Flight, Flight]:
 def test_those_who_wait_for_a_deposed_leader_are_told_to_ask_again(renewal: Renewal) -> None:
     old, new = depose(renewal)
 
-    assert old.token() is None
+    assert old.outcome() is None
     assert wait(renewal, now=LEASE) is new
 
 
@@ -329,7 +423,7 @@ def test_the_late_landing_of_a_deposed_leader_serves_its_own_caller_alone(renewa
 
     assert old.land(TOKEN) is TOKEN
     assert renewal.token is None
-    assert old.token() is None
+    assert old.outcome() is None
     assert wait(renewal, now=LEASE) is new
     new.land(OTHER)
     assert renewal.token is OTHER
@@ -350,7 +444,7 @@ def test_the_failure_of_a_deposed_leader_is_its_own(renewal: Renewal) -> None:
     with pytest.raises(TokenRequestError), old:
         raise an_error()
 
-    assert old.token() is None
+    assert old.outcome() is None
     assert wait(renewal, now=LEASE) is new
 
 
@@ -412,7 +506,7 @@ def test_a_thousand_threads_that_ask_at_once_have_one_leader_and_its_token(
         if isinstance(answer, Lead):
             return True, flight.land(TOKEN)
         flight.landed.result(LONG)
-        return False, flight.token()
+        return False, flight.outcome()
 
     with ThreadPoolExecutor(count) as pool:
         results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
@@ -431,14 +525,14 @@ def test_threads_whose_leaders_vanish_all_get_the_token_of_the_first_that_stays(
         about_to_ask.wait(LONG)
         while True:
             match ask(renewal, blocking=True):
-                case Lead(flight):
-                    with flight:
+                case Lead() as leader:
+                    with leader.flight as flight:
                         leaders.append(flight)
                         if len(leaders) > vanishing:
                             return flight.land(TOKEN)
                 case Wait(flight):
                     flight.landed.result(LONG)
-                    token = flight.token()
+                    token = renewal.landed(flight, None)
                     if token is not None:
                         return token
                 case token:
@@ -497,6 +591,10 @@ def in_a_child(function: Callable[[], Any]) -> Any:
     return pickle.loads(answer)
 
 
+def kinds_of(*answers: object) -> list[str]:
+    return [type(answer).__name__ for answer in answers]
+
+
 @needs_fork
 @fork_with_threads
 def test_a_child_that_was_forked_while_a_thread_held_the_lock_can_lead(renewal: Renewal) -> None:
@@ -511,7 +609,7 @@ def test_a_child_that_was_forked_while_a_thread_held_the_lock_can_lead(renewal: 
         holding = pool.submit(hold)
         assert held.wait(LONG)
         try:
-            kinds = in_a_child(lambda: [type(ask(renewal)).__name__ for _ in range(2)])
+            kinds = in_a_child(lambda: kinds_of(ask(renewal), ask(renewal)))
         finally:
             forked.set()
         holding.result(LONG)
@@ -590,7 +688,7 @@ def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(
         first = ask(renewal, now=ClockThatCollects(now))
         if isinstance(first, Wait):
             first.flight.landed.result(timeout=0)
-        return [type(first).__name__, type(ask(renewal, now=now)).__name__]
+        return kinds_of(first, ask(renewal, now=now))
 
     # In a child, because a collector that hangs hangs for the whole process.
     assert in_a_child(child) in (["Lead", "Wait"], ["Wait", "Lead"])
@@ -600,7 +698,7 @@ def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(
 
 
 class RenewalMachine(RuleBasedStateMachine):
-    """Several callers of one thread: some are tasks, some block it.
+    """Several callers of one thread: some are tasks of one loop or another, some block it.
 
     Every flight that was handed out has landed or is the one under way, whose leader still lives:
     so nobody is stranded. Only the one under way can change the token.
@@ -612,7 +710,7 @@ class RenewalMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.made = 0
         self.token: Token | None = None
-        self.under_way: tuple[Flight, float, bool] | None = None  # lapses at, blocking
+        self.under_way: tuple[Flight, float, Task | None] | None = None  # lapses at, who leads
         self.outcomes: dict[Flight, Token | str | None] = {}
 
     leaders = Bundle("leaders")
@@ -624,17 +722,28 @@ class RenewalMachine(RuleBasedStateMachine):
             which, "x"
         )
 
-    @rule(target=leaders, which=callers, lease=st.integers(1, 20), blocking=st.booleans())
-    def ask(self, which: str, lease: int, blocking: bool) -> Any:
+    @rule(
+        target=leaders,
+        which=callers,
+        lease=st.integers(1, 20),
+        task=st.sampled_from([None, ONE, OTHER_TASK, a_task(), ELSEWHERE]),
+    )
+    def ask(self, which: str, lease: int, task: Task | None) -> Any:
         refused = self.refused(which)
-        answer = self.renewal.ask(refused, now=self.now, lease=lease, blocking=blocking)
+        answer = self.renewal.ask(refused, now=self.now, lease=lease, task=task)
         if isinstance(answer, Token):
             assert answer.access_token != refused
             assert answer is self.token
             return None
         assert self.token is None or self.token.access_token == refused
         before = self.under_way
-        can_wait = before is not None and self.now < before[1] and not (blocking or before[2])
+        can_wait = (
+            before is not None
+            and self.now < before[1]
+            and None not in (task, before[2])
+            and task is not before[2]
+            and ELSEWHERE not in (task, before[2])
+        )
         if isinstance(answer, Wait):
             assert can_wait
             assert before is not None
@@ -645,8 +754,8 @@ class RenewalMachine(RuleBasedStateMachine):
         assert before is None or answer.flight is not before[0]
         if before is not None:
             self.outcomes[before[0]] = None
-        self.under_way = (answer.flight, self.now + lease, blocking)
-        return answer.flight
+        self.under_way = (answer.flight, self.now + lease, task)
+        return led(answer)
 
     def expect(self, flight: Flight, outcome: Token | str | None) -> None:
         if self.under_way is not None and self.under_way[0] is flight:
@@ -705,9 +814,9 @@ class RenewalMachine(RuleBasedStateMachine):
             assert flight.landed.done()
             if outcome == "failed":
                 with pytest.raises(TokenRequestError):
-                    flight.token()
+                    flight.outcome()
             else:
-                assert flight.token() is outcome
+                assert flight.outcome() is outcome
 
 
 TestRenewalMachine = RenewalMachine.TestCase

@@ -20,7 +20,7 @@ import trio
 from thebase_auth._errors import TokenRequestError
 from thebase_auth._renewal import Flight, Lead, Renewal
 from thebase_auth._token import Token
-from thebase_auth._waiting import wait_async, wait_blocking
+from thebase_auth._waiting import running_task, wait_async, wait_blocking
 
 TOKEN = Token("abc")
 ERROR = TokenRequestError("no", domain="acme.thebase.co.il", status=401)
@@ -29,9 +29,10 @@ SHORT = 0.02  # seconds
 
 
 def a_flight() -> Flight:
-    answer = Renewal().ask(None, now=0, lease=60, blocking=False)
+    answer = Renewal().ask(None, now=0, lease=60, task=None)
     assert isinstance(answer, Lead)
-    return answer.flight
+    answer.flight.leader = answer  # type: ignore[attr-defined]
+    return answer.flight  # with its leader, who would be missed
 
 
 def end(flight: Flight, outcome: Token | TokenRequestError | None) -> None:
@@ -187,7 +188,7 @@ async def test_a_cancelled_waiter_cancels_neither_the_flight_nor_another_waiter(
             flight.land(TOKEN)
 
     assert landed == ["patient"]
-    assert flight.token() is TOKEN
+    assert flight.outcome() is TOKEN
 
 
 @pytest.mark.anyio
@@ -199,6 +200,34 @@ async def test_a_timeout_around_the_wait_ends_the_wait_and_is_not_taken_for_ours
             await wait_async(flight, LONG)
 
     assert not flight.landed.done()
+
+
+@pytest.mark.anyio
+async def test_every_task_has_a_name_of_its_own_and_that_of_its_loop() -> None:
+    seen = [running_task(), running_task()]
+
+    async def look() -> None:
+        seen.append(running_task())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+
+    assert seen[0].task is seen[1].task
+    assert seen[0].task is not seen[2].task
+    assert seen[0].loop is seen[1].loop is seen[2].loop
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda look: trio.run(lambda: look)])
+def test_every_loop_has_a_name_of_its_own(run: Callable[[Any], Any]) -> None:
+    async def look() -> Any:
+        return running_task().loop
+
+    assert run(look()) is not run(look())
+
+
+def test_outside_every_loop_there_is_no_task() -> None:
+    with pytest.raises(RuntimeError):
+        running_task()
 
 
 # Loops that end, and several loops
@@ -230,7 +259,7 @@ def test_a_loop_that_has_ended_does_not_disturb_the_landing(
         flight.land(TOKEN)
 
     assert woken.is_set()
-    assert flight.token() is TOKEN
+    assert flight.outcome() is TOKEN
     assert caplog.records == []
 
 

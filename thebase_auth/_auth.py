@@ -111,29 +111,26 @@ class AuthCore:
             return token.access_token
         return None
 
-    def _waited_too_long(self) -> TokenTimeoutError:
-        domain = self._credentials.domain
-        return TokenTimeoutError(
-            f"another caller is still fetching an access token from {domain}, and the timeout of this"
-            " call is over; if that repeats, the token endpoint answers too slowly or not at all",
-            domain=domain,
-        )
-
     def _patience(self, timeouts: dict[str, object]) -> tuple[Patience, float]:
         """The bounds of a call that begins now, and when that is."""
         now = time.monotonic()
         return Patience.of_call(timeouts, default=self._timeout, now=now), now
 
     def _still_patient(self, patience: Patience) -> float:
-        """The time by now, for a caller that waited for a leader in vain and has time left.
+        """The time by now, for a caller that waited for another in vain and has time left.
 
         Raises:
             TokenTimeoutError: if it has none left.
         """
         now = time.monotonic()
-        if patience.left(now) <= 0:
-            raise self._waited_too_long()
-        return now
+        if patience.left(now) > 0:
+            return now
+        domain = self._credentials.domain
+        raise TokenTimeoutError(
+            f"the timeout of this call is over while it waited for another caller to fetch an access"
+            f" token from {domain}; if that repeats, the token endpoint answers too slowly or not at all",
+            domain=domain,
+        )
 
 
 def settings_from_env() -> tuple[str, str, str]:

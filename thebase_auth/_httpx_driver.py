@@ -38,9 +38,9 @@ from ._body import (
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
-from ._renewal import Flight, Lead
+from ._renewal import Flight, Lead, Task
 from ._token import Answer, Token, parse_token_response
-from ._waiting import wait_async, wait_blocking
+from ._waiting import running_task, wait_async, wait_blocking
 
 # A request and a response of either library.
 Request: TypeAlias = Any
@@ -118,7 +118,7 @@ class HttpxDriver(AuthCore):
         except (AttributeError, TypeError):
             plain = False
         if token is None or not plain or type(request.stream) not in IN_MEMORY_STREAMS:
-            steps = _Flow(self, request, blocking=True).start()
+            steps = _Flow(self, request).start()
         else:
             request.headers["Authorization"] = token.authorization
             try:
@@ -128,7 +128,7 @@ class HttpxDriver(AuthCore):
                 raise
             if response.status_code != 401:
                 return
-            steps = _Flow(self, request, token, blocking=True).answered(response)
+            steps = _Flow(self, request, token).answered(response)
         result: Any = None
         try:
             while True:
@@ -161,7 +161,7 @@ class HttpxDriver(AuthCore):
         except (AttributeError, TypeError):
             plain = False
         if token is None or not plain or type(request.stream) not in IN_MEMORY_STREAMS:
-            steps = _Flow(self, request, blocking=False).start()
+            steps = _Flow(self, request, task=running_task()).start()
         else:
             request.headers["Authorization"] = token.authorization
             try:
@@ -171,7 +171,7 @@ class HttpxDriver(AuthCore):
                 raise
             if response.status_code != 401:
                 return
-            steps = _Flow(self, request, token, blocking=False).answered(response)
+            steps = _Flow(self, request, token, task=running_task()).answered(response)
         result: Any = None
         try:
             while True:
@@ -222,13 +222,18 @@ class _Flow:
     """One API request from start to end, for either driver. Yields steps, and does no I/O."""
 
     def __init__(
-        self, auth: HttpxDriver, request: Request, token: Token | None = None, *, blocking: bool
+        self,
+        auth: HttpxDriver,
+        request: Request,
+        token: Token | None = None,
+        *,
+        task: Task | None = None,
     ) -> None:
         self._auth = auth
         self._renewal = auth._renewal
         self._request = request
         self._token = token  # the one that the request was signed with
-        self._blocking = blocking
+        self._task = task
         self._body: Body = FIXED
         self._fetched: list[Response] = []  # answers to our token requests
 
@@ -304,23 +309,23 @@ class _Flow:
 
     def _fresh_token(self, refused: str | None) -> Generator[Any, Any, Token]:
         """A token other than *refused*: another caller's, or else our own."""
-        auth, blocking = self._auth, self._blocking
+        auth = self._auth
         timeouts = self._request.extensions.get("timeout", {})
         patience, now = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
         try:
             while True:
-                step = self._renewal.ask(refused, now=now, lease=patience.lease, blocking=blocking)
+                step = self._renewal.ask(refused, now=now, lease=patience.lease, task=self._task)
                 if isinstance(step, Token):
                     return step
                 if isinstance(step, Lead):
                     with step.flight as flight:
                         fetch = self._fetch(patience.timeouts_left(now))
                         return flight.land((yield from fetch))
-                if not (yield _WaitFor(step.flight, patience.left(now))):
-                    raise auth._waited_too_long()
-                landed = step.flight.token()
-                if landed is not None:
-                    return landed
+                seconds = min(patience.left(now), step.flight.lapses_at - now)
+                if (yield _WaitFor(step.flight, seconds)):
+                    token = self._renewal.landed(step.flight, refused)
+                    if token is not None:
+                        return token
                 now = auth._still_patient(patience)
         except TheBaseAuthError as error:
             raise auth._as_library_error(error, self._request) from None
@@ -335,7 +340,7 @@ class _Flow:
             content=TOKEN_REQUEST_BODY,
             extensions={"timeout": timeouts},
         )
-        request.extensions["trace"] = _dropping_the_secret(request, blocking=self._blocking)
+        request.extensions["trace"] = _dropping_the_secret(request, blocking=self._task is None)
         now = time.time()
         try:
             response = yield request

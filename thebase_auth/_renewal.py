@@ -17,10 +17,10 @@
 # and whoever comes first leads. Nothing is handed to a particular waiter, so a waiter that vanishes
 # too is never missed.
 #
-# Two leaders cannot be waited for and are deposed: one whose time was up long ago (its event loop
+# Some leaders cannot be waited for, and are deposed: one whose time was up long ago (its event loop
 # was stopped, say), and one that cannot go on while the asking caller waits, because both live in
-# one thread and one of them blocks it. What a deposed leader brings home serves its own caller
-# alone.
+# one thread and are not tasks of one loop, or because both are the same task (a hook of the user's
+# that makes a call). What a deposed leader brings home serves its own caller alone.
 
 from __future__ import annotations
 
@@ -38,10 +38,24 @@ from ._token import Token
 Outcome: TypeAlias = Token | TokenRequestError | None
 
 
-class Lead(NamedTuple):
+class Task(NamedTuple):
+    """An async caller: its event loop and its task. A caller that blocks its thread has none."""
+
+    loop: object
+    task: object
+
+
+class Lead:
     """Answer of `Renewal.ask`: send the token request, and land the flight with what it brings."""
 
-    flight: Flight
+    __slots__ = ("flight",)
+
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
+
+    def __del__(self) -> None:
+        # An exception may strike between the answer and the with block: a signal, an interrupt.
+        self.flight.vanish()
 
 
 class Wait(NamedTuple):
@@ -53,12 +67,12 @@ class Wait(NamedTuple):
 class Flight:
     """One token request under way. Its leader holds it in a ``with`` block, left in any manner."""
 
-    def __init__(self, renewal: Renewal, *, lapses_at: float, blocking: bool) -> None:
+    def __init__(self, renewal: Renewal, *, lapses_at: float, task: Task | None) -> None:
         self.landed: Future[Outcome] = Future()
+        self.lapses_at = lapses_at
         self.over = False
         self._renewal = renewal
-        self._lapses_at = lapses_at
-        self._blocking = blocking
+        self._task = task
         self._thread = threading.get_ident()
 
     def __enter__(self) -> Self:
@@ -77,7 +91,11 @@ class Flight:
         self._renewal.land(self, token)
         return token
 
-    def token(self) -> Token | None:
+    def vanish(self) -> None:
+        """End the flight with nothing, unless it has landed."""
+        self._renewal.land(self, None)
+
+    def outcome(self) -> Token | None:
         """The token that a landed flight brought, or None if its leader vanished.
 
         Raises:
@@ -88,10 +106,19 @@ class Flight:
             raise copy(outcome)
         return outcome
 
-    def cannot_be_waited_for(self, *, now: float, blocking: bool) -> bool:
-        """Whether the leader is overdue, or blocked by the asking caller (or blocking it)."""
-        same_thread = self._thread == threading.get_ident()
-        return now >= self._lapses_at or (same_thread and (blocking or self._blocking))
+    def cannot_be_waited_for(self, *, now: float, task: Task | None) -> bool:
+        """Whether the leader is overdue, or cannot go on while the asking caller waits."""
+        if now >= self.lapses_at:
+            return True
+        if self._thread != threading.get_ident():
+            return False
+        mine, leaders = task, self._task
+        return (
+            mine is None
+            or leaders is None
+            or mine.loop is not leaders.loop
+            or mine.task is leaders.task
+        )
 
 
 class Renewal:
@@ -104,7 +131,7 @@ class Renewal:
         _living.add(self)
 
     def ask(
-        self, refused: str | None, *, now: float, lease: float, blocking: bool
+        self, refused: str | None, *, now: float, lease: float, task: Task | None
     ) -> Token | Lead | Wait:
         """Ask for a token other than the one that was refused.
 
@@ -112,20 +139,32 @@ class Renewal:
             refused: The access token that the server refused, or None to take any.
             now: Seconds on a clock that never goes back.
             lease: Seconds that the caller needs at most for a token request, should it lead.
-            blocking: Whether the caller blocks its thread while it fetches or waits.
+            task: The asking task, or None for a caller that blocks its thread.
         """
         with self._lock:
             if self.token is not None and self.token.access_token != refused:
                 return self.token
             under_way = self._flight
-            if under_way is not None and not under_way.cannot_be_waited_for(
-                now=now, blocking=blocking
-            ):
+            if under_way is not None and not under_way.cannot_be_waited_for(now=now, task=task):
                 return Wait(under_way)
-            flight = self._flight = Flight(self, lapses_at=now + lease, blocking=blocking)
+            lead = Lead(Flight(self, lapses_at=now + lease, task=task))
+            self._flight = lead.flight
         if under_way is not None:
-            self.land(under_way, None)
-        return Lead(flight)
+            under_way.vanish()
+        return lead
+
+    def landed(self, flight: Flight, refused: str | None) -> Token | None:
+        """What a caller that has waited for *flight* goes on with; None if it has to ask again.
+
+        That is what the flight brought, or a newer token, if another flight has landed meanwhile.
+
+        Raises:
+            TokenRequestError: the failure of the flight, as an instance of the caller's own.
+        """
+        brought, newest = flight.outcome(), self.token
+        if brought is None or newest is None or newest.access_token == refused:
+            return brought
+        return newest
 
     def land(self, flight: Flight, outcome: Outcome) -> None:
         """End *flight*; of several calls the first one counts. A deposed leader changes nothing."""

@@ -1,7 +1,7 @@
 # How a caller waits for a flight: in a thread, in asyncio, in trio.
 #
-# Here: three ways of waiting for one thread-safe future with a time limit. Not here: what the
-# flight brought, and what to do next (_renewal, the adapters).
+# Here: three ways of waiting for one thread-safe future with a time limit, and who it is that would
+# wait. Not here: what the flight brought, and what to do next (_renewal, the adapters).
 #
 # asyncio.wrap_future is not used: it cancels the future, and so the flight of everybody, when one
 # waiter is cancelled. A lock or event of one event loop cannot be kept on an auth object that
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ._renewal import Flight
+from ._renewal import Flight, Task
 
 
 def wait_blocking(flight: Flight, seconds: float) -> bool:
@@ -35,6 +35,17 @@ async def wait_async(flight: Flight, seconds: float) -> bool:
     else:
         await _wait_asyncio(flight.landed, seconds)
     return flight.landed.done()
+
+
+def running_task() -> Task:
+    """The task of asyncio or trio that runs this."""
+    if _in_trio():
+        import trio
+
+        return Task(trio.lowlevel.current_trio_token(), trio.lowlevel.current_task())
+    import asyncio
+
+    return Task(asyncio.get_running_loop(), asyncio.current_task())
 
 
 async def _wait_asyncio(landed: Future[Any], seconds: float) -> None:

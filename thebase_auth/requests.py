@@ -156,17 +156,16 @@ class TheBaseAuth(AuthCore, AuthBase):
         patience, now = self._patience(_timeouts(timeout))
         with _as_requests_errors(request):
             while True:
-                step = self._renewal.ask(refused, now=now, lease=patience.lease, blocking=True)
+                step = self._renewal.ask(refused, now=now, lease=patience.lease, task=None)
                 if isinstance(step, Token):
                     return step
                 if isinstance(step, Lead):
                     with step.flight as flight:
                         return flight.land(self._fetch(patience.timeouts_left(now)))
-                if not wait_blocking(step.flight, patience.left(now)):
-                    raise self._waited_too_long()
-                landed = step.flight.token()
-                if landed is not None:
-                    return landed
+                if wait_blocking(step.flight, min(patience.left(now), step.flight.lapses_at - now)):
+                    token = self._renewal.landed(step.flight, refused)
+                    if token is not None:
+                        return token
                 now = self._still_patient(patience)
 
     def _fetch(self, timeouts: dict[str, float]) -> Token:
@@ -264,9 +263,10 @@ class _ResponseHook:
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history.append(response)
         if answer.status_code == 401 and token is token_before:
-            # It was not fetched for us, and this prepared request, which may be sent again with
-            # the token of its preparation, would never have it renewed.
-            renewal.drop(token.access_token)
+            # It was not fetched for us, and may be dead too. requests signs when it prepares: should this
+            # request be sent once more, it must not carry its first token for ever.
+            response.request = request.copy()
+            request.headers["Authorization"] = token.authorization
         return answer
 
     def _prepare_redirect(self, response: requests.Response, redirect: requests.Response) -> None:
