@@ -290,6 +290,17 @@ def test_a_file_is_watched_from_where_its_sender_sought(path: Path) -> None:
         assert body.read() == CONTENT
 
 
+def test_of_a_file_that_was_sent_twice_the_second_sending_counts(path: Path) -> None:
+    with path.open("rb") as file:
+        body = a_file(file)
+        body.read()
+        body.seek(0)
+        body.read(3)
+
+        assert body.can_repeat()
+        assert body.read() == CONTENT
+
+
 def test_a_file_that_was_sent_from_elsewhere_than_it_began_is_not_sent_again(path: Path) -> None:
     with path.open("rb") as file:
         body = a_file(file)

@@ -18,6 +18,7 @@ import respx
 from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import Api, api_server
 from tests.world import LIBRARIES
+from thebase_auth import PlainHTTPError
 from thebase_auth.testing import serve
 
 DOMAIN = "acme.thebase.co.il"
@@ -180,15 +181,28 @@ def test_the_shared_flow_of_the_base_class_is_refused(library: Any) -> None:
         auth_of(library, DOMAIN).auth_flow(library.Request("GET", URL))
 
 
+class OtherRequest:
+    """A request of neither library, whose URL has no private names."""
+
+    class OtherURL:
+        def __str__(self) -> str:
+            return f"http://{DOMAIN}/"
+
+    url = OtherURL()
+
+
 def test_an_error_for_a_request_of_neither_library_is_our_own(library: Any) -> None:
-    from thebase_auth import PlainHTTPError
-
-    class OtherRequest:
-        url = httpx.URL(f"http://{DOMAIN}/")
-
     with pytest.raises(PlainHTTPError) as caught:
         next(auth_of(library, DOMAIN).sync_auth_flow(OtherRequest()))
     assert type(caught.value) is PlainHTTPError
+
+
+@pytest.mark.anyio
+async def test_an_async_request_of_neither_library_is_looked_at_the_longer_way(
+    library: Any,
+) -> None:
+    with pytest.raises(PlainHTTPError):
+        await anext(auth_of(library, DOMAIN).async_auth_flow(OtherRequest()))
 
 
 def test_the_settings_can_come_from_the_environment(
@@ -293,3 +307,23 @@ with httpx.Client(auth=auth, transport=httpx.MockTransport(handler)) as client:
 assert response.request.headers["Authorization"] == "Bearer {TOKEN["access_token"]}"
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+def test_an_installed_library_that_is_broken_is_not_taken_for_a_missing_one() -> None:
+    program = """
+import sys
+sys.modules["idna"] = None  # requests and httpx cannot be imported without it
+try:
+    from thebase_auth import TheBaseAuth
+except ModuleNotFoundError as error:
+    assert "idna" in str(error), error
+else:
+    raise SystemExit("it was passed over")
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
+
+
+def test_the_package_lists_its_names() -> None:
+    import thebase_auth
+
+    assert set(thebase_auth.__all__) <= set(dir(thebase_auth))

@@ -23,7 +23,7 @@ from tests.servers import Answer, Api, Received, api_server
 from tests.test_bad_answers import HTML, HTML_TYPE, broken_server
 from tests.test_single_flight import in_threads, wait_until_waiting
 from tests.world import LIBRARIES
-from thebase_auth import TokenTimeoutError
+from thebase_auth import Token, TokenTimeoutError
 from thebase_auth._renewal import Lead
 from thebase_auth.testing import Sandbox
 
@@ -509,3 +509,29 @@ def test_promise_11_threads_that_wait_do_so_without_the_lock(client: Client) -> 
         auth._renewal._lock.release()
         hold.let_go.set()
         assert [call.result(20).status for call in calls] == [200, 200]
+
+
+def test_promise_3_callers_that_get_the_refused_token_again_have_their_401(client: Client) -> None:
+    hold = TokenHold()
+    hold.api.token_answer["access_token"] = "the same"
+    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
+        auth = auth_for(server.url)
+        auth._renewal.token = Token("the same")
+        both_refused = threading.Barrier(2)
+
+        def refuse(request: Received) -> Answer:
+            if request.path == "/oauth/token":
+                return hold(request)
+            if len(server.to("/a")) <= 2:
+                both_refused.wait(20)
+            return 401, {}, b"no right"
+
+        server.handler = refuse
+        calls = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(2)]
+        assert hold.arrived.acquire(timeout=20)
+        wait_until_waiting(auth, 1)
+        hold.let_go.set()
+        replies = [call.result(20) for call in calls]
+    assert [(reply.status, reply.body) for reply in replies] == [(401, b"no right")] * 2
+    assert len(server.to("/oauth/token")) == 1
+    assert len(server.to("/a")) <= 3

@@ -222,9 +222,9 @@ def test_promise_12_the_failure_comes_to_each_as_an_exception_of_its_own_library
 
 
 def wait_until_waiting(auth: Any, count: int) -> None:
-    """Until that many threads wait for the flight under way."""
-    flight = auth._renewal._flight
-    while len(flight.landed._condition._waiters) < count:
+    """Until that many callers, in threads or in tasks, wait for the flight under way."""
+    landed = auth._renewal._flight.landed
+    while len(landed._condition._waiters) + len(landed._done_callbacks) < count:
         threading.Event().wait(0.002)
 
 

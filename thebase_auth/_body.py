@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import io
 from array import array
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 #: The longest iterable that is held in memory for a replay, in bytes. A longer one is sent once.
@@ -57,6 +58,8 @@ class File:
         self._length = 0  # of what was sent, in what the file's read() counts
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of the protocols it has its own, and it can be copied half made
+            raise AttributeError(name)
         return getattr(self._file, name)
 
     def __iter__(self) -> Iterator[Any]:
@@ -168,10 +171,11 @@ class AsyncRepeatable(_Watched, AsyncIterable[Any]):
         """Read the iterable again: its bytes if they are those that were sent, otherwise None."""
         again = bytearray()
         try:
-            async for chunk in self._chunks:
-                again += _as_bytes(chunk)
-                if len(again) > LONGEST_REREAD:
-                    return None
+            async with _closing(aiter(self._chunks)) as chunks:
+                async for chunk in chunks:
+                    again += _as_bytes(chunk)
+                    if len(again) > LONGEST_REREAD:
+                        return None
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
             return None
         return self._if_same(again)
@@ -223,6 +227,17 @@ def watched_file(file: Any, *, start: int | None = None) -> File | Once:
         return ONCE
     stand_in = TextFile if isinstance(file, io.TextIOBase) else File
     return stand_in(file, position if start is None else start)
+
+
+@asynccontextmanager
+async def _closing(chunks: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    try:
+        yield chunks
+    finally:
+        if isinstance(
+            chunks, AsyncGenerator
+        ):  # left before its end, it would be left to a collector
+            await chunks.aclose()
 
 
 def _as_bytes(chunk: Any) -> Any:

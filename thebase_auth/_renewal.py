@@ -197,5 +197,5 @@ def _renew_locks() -> None:
         renewal._after_fork_in_child()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
     os.register_at_fork(after_in_child=_renew_locks)

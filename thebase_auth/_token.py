@@ -110,7 +110,8 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
     token_type = document.get("token_type")
     if token_type is not None and str(token_type).lower() != "bearer":
         # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
-        quoted = _quote(str(token_type).replace(access_token, "[hidden]"), credentials)
+        shown = credentials.redact(str(token_type)).replace(access_token, "[hidden]")
+        quoted = _quote(shown, credentials)
         return _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
     lifetime = _seconds(document.get("expires_in"))
     return Token(access_token, None if lifetime is None else now + lifetime)
