@@ -513,10 +513,10 @@ def test_promise_11_threads_that_wait_do_so_without_the_lock(client: Client) -> 
 
 def test_promise_3_callers_that_get_the_refused_token_again_have_their_401(client: Client) -> None:
     hold = TokenHold()
-    hold.api.token_answer["access_token"] = "the same"
+    hold.api.token_answer["access_token"] = "the-same"
     with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
         auth = auth_for(server.url)
-        auth._renewal.token = Token("the same")
+        auth._renewal.token = Token("the-same")
         both_refused = threading.Barrier(2)
 
         def refuse(request: Received) -> Answer:
