@@ -387,20 +387,19 @@ def _body_to_send(request: Request) -> Body:
     stream = request.stream
     if type(stream) in IN_MEMORY_STREAMS:
         return FIXED
-    # A stream of the user's own may have the same attributes, and mean something else by them.
-    kind = f"{type(stream).__module__.partition('.')[0]}.{type(stream).__name__}"
-    if kind in {"httpx.MultipartStream", "httpx2.MultipartStream"}:
-        return _watch_files(stream)
-    if kind.removeprefix("httpx.").removeprefix("httpx2.") not in {
-        "IteratorByteStream",
-        "AsyncIteratorByteStream",
-    }:
-        return ONCE
-    content = getattr(stream, "_stream", None)
-    body = body_to_send(content)
-    if body is not content and isinstance(body, (File, Repeatable, AsyncRepeatable)):
-        request.stream = type(request)(request.method, request.url, content=body).stream
-    return body
+    if type(stream).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
+        return ONCE  # it may have the attributes of those below, and mean something else by them
+    match type(stream).__name__:
+        case "MultipartStream":
+            return _watch_files(stream)
+        case "IteratorByteStream" | "AsyncIteratorByteStream":
+            content = stream._stream
+            body = body_to_send(content)
+            if body is not content and isinstance(body, (File, Repeatable, AsyncRepeatable)):
+                request.stream = type(request)(request.method, request.url, content=body).stream
+            return body
+        case _:
+            return ONCE
 
 
 def _watch_files(multipart: Any) -> Files | Once:

@@ -219,10 +219,10 @@ class _ResponseHook:
             return response
         request = response.request
         authorization = request.headers.get("Authorization")
+        if not isinstance(authorization, Hidden):  # not put there by us
+            return response
         refused = self._auth._refused_token(request.url or "", authorization)
-        if refused is None or not isinstance(
-            authorization, Hidden
-        ):  # the latter we have not put there
+        if refused is None:
             return response
         replay = self._replay(response, refused, **kwargs) if status == 401 else response
         if replay.is_redirect:
