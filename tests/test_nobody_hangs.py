@@ -1,4 +1,4 @@
-"""Promise 11: nobody hangs. Leaders that vanish, pools of one, blocked loops, forks, silence."""
+"""Promises 11 and 15: nobody hangs. Leaders that vanish, pools of one, blocked loops, forks, the lock."""
 
 from __future__ import annotations
 
@@ -497,7 +497,7 @@ def test_promise_11_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
     assert len(server.to("/child")) == 1
 
 
-def test_promise_11_threads_that_wait_do_so_without_the_lock(client: Client) -> None:
+def test_promise_15_those_who_wait_do_so_without_the_lock(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
         auth = auth_for(server.url)
@@ -535,3 +535,12 @@ def test_promise_3_callers_that_get_the_refused_token_again_have_their_401(clien
     assert [(reply.status, reply.body) for reply in replies] == [(401, b"no right")] * 2
     assert len(server.to("/oauth/token")) == 1
     assert len(server.to("/a")) <= 3
+
+
+def test_promise_15_a_signed_request_with_a_good_token_takes_no_lock(client: Client) -> None:
+    with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        with auth._renewal._lock:  # reentrant, so that only another thread would be stopped by it
+            call = pool.submit(client.get, auth, server.url + "/a", timeout=20)
+            assert call.result(20).status == 200
