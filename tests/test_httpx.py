@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import subprocess
 import sys
 import threading
@@ -213,6 +214,15 @@ def test_the_settings_can_come_from_the_environment(
     auth = type(auth_of(library, DOMAIN)).from_env(timeout=3)
     assert repr(auth) == f"TheBaseAuth('{DOMAIN}', client_id='id')"
     assert auth._timeout == 3
+
+
+def test_a_request_that_lost_its_stream_is_left_to_the_library(library: Any) -> None:
+    whole = library.Request("POST", URL, content=[b"abc"])
+    pickled = pickle.loads(pickle.dumps(whole))
+    transport = library.MockTransport(lambda _: library.Response(200, json=TOKEN))
+    with library.Client(auth=auth_of(library, DOMAIN), transport=transport) as client:
+        with pytest.raises(library.StreamClosed):
+            client.send(pickled)
 
 
 def test_it_does_not_sign_for_requests(library: Any) -> None:

@@ -219,9 +219,9 @@ class _ResponseHook:
             return response
         request = response.request
         authorization = request.headers.get("Authorization")
-        if not isinstance(authorization, Hidden):  # not put there by us
-            return response
-        refused = self._auth._refused_token(request.url or "", authorization)
+        refused = None
+        if isinstance(authorization, Hidden):  # put there by us
+            refused = self._auth._refused_token(request.url or "", authorization)
         if refused is None:
             return response
         replay = self._replay(response, refused, **kwargs) if status == 401 else response
