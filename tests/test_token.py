@@ -539,7 +539,10 @@ def test_tokens_are_the_same_by_value() -> None:
     assert Token("abc", 5.0) == Token("abc", 5.0)
     assert hash(Token("abc", 5.0)) == hash(Token("abc", 5.0))
     assert Token("abc", 5.0) != Token("abd", 5.0)
-    assert Token("abc", 5.0) != Token("abc", 6.0)
+    assert Token("abc", 5.0) == Token("abc", 6.0)  # the server knows it by its text alone
+    assert Token("abc", 5.0) == "abc"
+    assert Token("abc", 5.0) != "abd"
+    assert Token("abc", 5.0) != 7
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,13 @@ class Token:
         return f"Token(expires_at={self.expires_at!r})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Token):
-            return NotImplemented
-        return (self.access_token, self.expires_at) == (other.access_token, other.expires_at)
+        # Also to the text of the token, so that it can be compared without being taken out.
+        if isinstance(other, str):
+            return self.access_token == other
+        return isinstance(other, Token) and self.access_token == other.access_token
 
     def __hash__(self) -> int:
-        return hash((self.access_token, self.expires_at))
+        return hash(self.access_token)
 
     def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
         return Token, (str(self.access_token), self.expires_at)
