@@ -175,8 +175,8 @@ def test_promise_16_no_server_at_all_is_the_librarys_own_exception(client: Clien
         client.get(auth_for(url), url + "/a")
     assert not isinstance(caught.value, TheBaseAuthError)
     if client.name == "requests":
-        assert "session=" in caught.value.__notes__[0]
         assert "/oauth/token" in caught.value.__notes__[0]
+        assert "session=session" in caught.value.__notes__[1]
 
 
 def no_secret_in_the_request_of(error: Any) -> bool:
@@ -192,6 +192,9 @@ def test_a_private_authority_is_named_in_the_session_option(certificates: Any) -
         session.auth = auth_for(server.url)
         with pytest.raises(requests.exceptions.SSLError) as caught:
             session.get(server.url + "/a")
-        assert "session=" in caught.value.__notes__[0]
+        assert "session=session" in caught.value.__notes__[1]
         session.auth = auth_for(server.url, session=session)
         assert session.get(server.url + "/a").status_code == 200
+    with pytest.raises(requests.ConnectionError) as caught_later:
+        session.get(server.url + "/a", auth=auth_for(server.url, session=session))
+    assert len(caught_later.value.__notes__) == 1

@@ -226,7 +226,7 @@ def test_a_request_that_lost_its_stream_is_left_to_the_library(library: Any) -> 
 
 
 def test_it_does_not_sign_for_requests(library: Any) -> None:
-    with pytest.raises(TypeError, match="not callable"):
+    with pytest.raises(TypeError, match="thebase_auth.TheBaseAuth, which serves them all"):
         requests.get(URL, auth=auth_of(library, DOMAIN), timeout=5)
 
 
@@ -337,3 +337,13 @@ def test_the_package_lists_its_names() -> None:
     import thebase_auth
 
     assert set(thebase_auth.__all__) <= set(dir(thebase_auth))
+
+
+@pytest.mark.parametrize("other", LIBRARIES, ids=lambda other: other.__name__)
+def test_it_does_not_sign_for_the_other_of_the_two(library: Any, other: Any) -> None:
+    if other is library:
+        pytest.skip("its own")
+    transport = other.MockTransport(lambda _: other.Response(200, json=TOKEN))
+    with other.Client(auth=auth_of(library, DOMAIN), transport=transport) as client:
+        with pytest.raises(TypeError, match="which serves them all"):
+            client.get(URL)

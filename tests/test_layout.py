@@ -400,7 +400,7 @@ def own_names(kind: type, below: type) -> set[str]:
 
 
 COOPERATIVE = {"__init__", "__module__", "__doc__", "__static_attributes__", "__firstlineno__",
-               "from_env", "_set_up"}  # fmt: skip
+               "__call__", "from_env", "_set_up"}  # fmt: skip
 
 
 DRIVERS = pytest.mark.parametrize(

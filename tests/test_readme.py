@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 import thebase_auth
 import thebase_auth.requests
@@ -33,9 +34,11 @@ def test_each_python_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> 
         names: dict[str, Any] = {
             "client_id": thebase.client_id,
             "client_secret": thebase.client_secret,
+            "requests": requests,
+            "TheBaseAuth": thebase_auth.requests.TheBaseAuth,
         }
         exec(compile(here, "README.md", "exec"), names)
-        if isinstance(names.get("session"), thebase_auth.requests.requests.Session):
+        if isinstance(names.get("session"), requests.Session):
             names["session"].close()
         answered = {request.status for request in thebase.received}
     assert answered <= {200, 201, 401}

@@ -92,6 +92,8 @@ class AuthCore:
                 " its token; write https:// in its URL",
                 domain=domain,
             )
+        if destination is Destination.ELSEWHERE:
+            logger.debug("left a request unsigned: it does not go to %s", self._credentials.domain)
         return destination
 
     def _refused_token(self, url: str, authorization: str | bytes | None) -> str | None:
@@ -142,7 +144,7 @@ def settings_from_env() -> tuple[str, str, str]:
     names = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
-        raise ValueError(f"the environment has no {', no '.join(missing)}")
+        raise ValueError(f"unset or empty in the environment: {', '.join(missing)}")
     domain, client_id, client_secret = (os.environ[name] for name in names)
     return domain, client_id, client_secret
 

@@ -193,10 +193,12 @@ class TheBaseAuth(AuthCore, AuthBase):
                 answer = Answer(response.status_code, response.headers, response.content)
         except requests.RequestException as error:
             del request.headers["Authorization"]  # the user's exception has this request
-            error.add_note(
-                f"This was the token request to {credentials.token_url}. It takes its TLS, proxy and"
-                " adapter settings from the option session=, not from the session of the call."
-            )
+            error.add_note(f"This was the token request to {credentials.token_url}.")
+            if self._session is None:
+                error.add_note(
+                    "If your session has a verify, a proxy or an adapter of its own, give it to the"
+                    " token request too: TheBaseAuth(..., session=session)."
+                )
             raise
         token = parse_token_response(answer, credentials=credentials, now=now)
         logger.debug("fetched an access token from %s", credentials.domain)
