@@ -18,11 +18,9 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from importlib import metadata
+from importlib import import_module, metadata
 
-from . import call_cost, herd, import_time
-
-_BENCHMARKS = {"call-cost": call_cost.run, "herd": herd.run, "import-time": import_time.run}
+_BENCHMARKS = ("call-cost", "herd", "import-time")
 _VERSIONS_OF = (
     "thebase-auth",
     "requests",
@@ -52,7 +50,13 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs")
     print(", ".join(f"{name} {_version(name)}" for name in _VERSIONS_OF))
     for name in chosen.benchmark or _BENCHMARKS:
-        _BENCHMARKS[name](quick=chosen.quick)
+        try:
+            benchmark = import_module(f"benchmarks.{name.replace('-', '_')}")
+        except ModuleNotFoundError as error:
+            parser.error(
+                f"{name} needs {error.name}: pip install -e '.[requests,httpx,httpx2,testing]'"
+            )
+        benchmark.run(quick=chosen.quick)
 
 
 def _version(distribution: str) -> str:

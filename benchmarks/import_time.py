@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from ._timing import table, verdict
 
-_TARGET = 10.0  # ms
+_TARGET = 10.0  # ms over the HTTP library; alone, the package loads what any of them would
 _LIBRARIES = ("requests", "httpx", "httpx2")
 # What is imported first, and what it is that then is measured.
 _PAIRS = (
@@ -68,7 +68,7 @@ def _row(pair: tuple[str, str], timed: list[tuple[float, float, list[str]]]) -> 
         f"{first}: {median(before for before, _, _ in timed):.1f}",
         f"+{middle:.1f}",
         f"{low:.1f} - {high:.1f}",
-        verdict(middle, _TARGET, "ms"),
+        "" if first == "pass" else verdict(middle, _TARGET, "ms"),
         " ".join(timed[0][2]) or "none",
     )
 
