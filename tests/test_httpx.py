@@ -286,12 +286,13 @@ async def test_ten_requests_of_one_object_are_renewed_once(library: Any) -> None
     assert api.token_requests == 2
 
 
-def test_a_401_for_something_else_than_our_token_is_the_callers(library: Any) -> None:
+@pytest.mark.parametrize("header", ["Basic c29tZW9uZTplbHNl", "Bearer of-the-user"])
+def test_a_401_for_something_else_than_our_token_is_the_callers(library: Any, header: str) -> None:
     """A hook of the user replaces our header; what the API refuses then is not ours to renew."""
 
     def sign_otherwise(request: Any) -> None:
         if request.url.path != "/oauth/token":
-            request.headers["Authorization"] = "Basic c29tZW9uZTplbHNl"
+            request.headers["Authorization"] = header
 
     api = Api()
     hooks = {"request": [sign_otherwise]}

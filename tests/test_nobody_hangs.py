@@ -344,26 +344,23 @@ def test_promise_11_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(lib
         loop.close()
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_11_those_who_wait_depose_a_leader_whose_time_is_up(library: Any) -> None:
+def test_promise_11_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _):  # type: ignore[arg-type]
         auth = auth_for(server.url)
         loop = asyncio.new_event_loop()
-        client = library.AsyncClient(auth=auth, timeout=0.2)  # a lease of 0.8 seconds
-        task = loop.create_task(client.get(server.url + "/a"))
+        frozen = LIBRARIES[0].AsyncClient(auth=auth, timeout=0.2)  # a lease of 0.8 seconds
+        task = loop.create_task(frozen.get(server.url + "/a"))
         loop.call_later(0.05, loop.stop)
         loop.run_forever()  # and not again before the end
         assert hold.arrived.acquire(timeout=20)
         auth._timeout = 1000  # for requests, which does not tell
-        results = in_threads(
-            3, lambda: requests.get(server.url + "/a", auth=auth, timeout=1000).status_code
-        )
+        results = in_threads(3, lambda: client.get(auth, server.url + "/a", timeout=1000).status)
         assert results == [200] * 3
         hold.let_go.set()
         task.cancel()
         loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-        loop.run_until_complete(client.aclose())
+        loop.run_until_complete(frozen.aclose())
         loop.close()
 
 

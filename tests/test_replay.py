@@ -319,7 +319,9 @@ def test_promise_6_the_401_is_in_the_history_with_the_token_it_refused(client: C
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         api.revoke()
-        reply = client.get(auth, server.url + "/a")
+        reply = client.post(auth, server.url + "/a", b"body")
+    sent = reply.response.request
+    assert (sent.body if client.name == "requests" else sent.content) == b"body"
     refused = reply.response.history[0]
     assert refused.status_code == 401
     assert refused.content == b"refused"
@@ -526,7 +528,10 @@ def test_one_prepared_request_does_not_get_stuck_with_a_dead_token() -> None:
         session.auth.forget()
         session.get(server.url + "/another")
         api.revoke()  # now both the token it carries and the current one are dead
-        assert session.send(prepared).status_code == 401
+        response = session.send(prepared)
+        assert response.status_code == 401
+        refused = [one.request.headers["Authorization"] for one in (*response.history, response)]
+        assert refused == ["Bearer token-1", "Bearer token-2"]
         assert session.send(prepared).status_code == 200
 
 

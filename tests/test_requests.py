@@ -138,10 +138,11 @@ def test_a_401_that_cannot_be_read_to_its_end_is_renewed_all_the_same() -> None:
     api = Api()
     api.refusal = (401, {"Content-Encoding": "gzip"}, b"this is not gzip")
     with api_server(api) as (server, _), requests.Session() as session:
+        session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
         session.auth = auth_of_requests(server.url)
         session.get(server.url + "/a")
         api.revoke()
-        assert session.get(server.url + "/a").status_code == 200
+        assert session.get(server.url + "/a").status_code == 200  # the one connection is free
 
 
 def test_the_settings_of_the_call_go_with_the_replay() -> None:

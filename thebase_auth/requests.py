@@ -281,8 +281,6 @@ class _ResponseHook:
         replayed = redirect is not response
         if replayed:
             response.request = request.copy()
-            request.body = sent.body
-            request._cookies = sent._cookies  # type: ignore[attr-defined]
         spent = isinstance(sent.headers, _SuccessorHeaders) and sent.headers.replay_is_spent
         request.headers = _SuccessorHeaders(
             sent.headers, netrc=_netrc_value(request.url or ""), spent_for_copies=replayed or spent
