@@ -302,6 +302,7 @@ def test_a_401_for_something_else_than_our_token_is_the_callers(library: Any, he
     ):
         assert client.get(server.url + "/a").status_code == 401
     assert api.token_requests == 1
+    assert len(server.to("/a")) == 1
 
 
 def test_httpx_may_be_an_alias_of_httpx2() -> None:
