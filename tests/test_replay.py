@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
+import pickle
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -546,6 +548,109 @@ def test_one_httpx_request_can_be_sent_again_and_is_renewed_each_time(library: A
             assert response.status_code == 200
             assert [one.status_code for one in response.history] == [401]
     assert {one.body for one in server.to("/a")} == {CONTENT}
+
+
+@pytest.mark.parametrize("how", ["content", "files"])
+def test_promise_5_a_file_that_has_grown_meanwhile_is_replayed_as_it_was(
+    client: Client, how: str, tmp_path: Path
+) -> None:
+    if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
+        pytest.skip("is not sent as a file")
+    file: Any = opened(tmp_path)
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+
+        def grow(request: Received) -> Answer:
+            if request.path == "/upload":
+                with (tmp_path / "body").open("ab") as log:
+                    log.write(b"one more line")
+            return api(request)
+
+        server.handler = grow
+        options = {"content": file} if how == "content" else {"files": {"file": file}}
+        assert client.post(auth, server.url + "/upload", **options).status == 200
+    file.close()
+    first, second = server.to("/upload")
+    assert first.body == second.body
+
+
+def test_promise_5_a_file_that_changes_while_the_token_is_fetched_is_not_replayed() -> None:
+    file = io.BytesIO(CONTENT)
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_for(server.url)
+        session.get(server.url + "/warm-up")
+        api.revoke()
+
+        def change_it(request: Received) -> Answer:
+            if request.path == "/oauth/token":
+                file.getbuffer()[:5] = b"other"
+            return api(request)
+
+        server.handler = change_it
+        assert session.post(server.url + "/upload", data=file).status_code == 401
+    assert [one.body for one in server.to("/upload")] == [CONTENT]
+
+
+class Window:
+    """A part of a file, which says its length as a list does and knows no end to seek from."""
+
+    def __init__(self) -> None:
+        self.inner = io.BytesIO(CONTENT[:1000])
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.inner)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.inner.read(size)
+
+    def tell(self) -> int:
+        return self.inner.tell()
+
+    def seek(self, position: int) -> int:
+        return self.inner.seek(position)
+
+
+def test_promise_6_a_file_with_a_length_of_its_own_is_sent_with_it() -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_for(server.url)
+        session.get(server.url + "/warm-up")
+        api.revoke()
+        assert session.post(server.url + "/upload", data=Window()).status_code == 200
+    assert [one.headers["content-length"] for one in server.to("/upload")] == ["1000", "1000"]
+    assert [one.body for one in server.to("/upload")] == [CONTENT[:1000]] * 2
+
+
+def test_promise_6_an_iterable_may_give_empty_chunks() -> None:
+    chunks: Any = [b"a", b"", None, b"b"]
+
+    class Gaps:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(chunks)
+
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_for(server.url)
+        session.get(server.url + "/warm-up")
+        api.revoke()
+        assert session.post(server.url + "/upload", data=Gaps()).status_code == 200
+    assert [one.body for one in server.to("/upload")] == [b"ab", b"ab"]
+
+
+def test_promise_6_a_response_to_a_file_can_be_pickled_and_copied() -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_for(server.url)
+        response = session.post(server.url + "/upload", data=io.BytesIO(b"abc"))
+        for again in (pickle.loads(pickle.dumps(response)), copy.deepcopy(response)):
+            assert again.request.body.getvalue() == b"abc"
+        api.revoke()
+        prepared = copy.deepcopy(
+            session.prepare_request(requests.Request("GET", server.url + "/a"))
+        )
+        assert session.send(prepared).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["rewritten", "cut short", "rewritten on disk"])

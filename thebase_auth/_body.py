@@ -54,28 +54,47 @@ class File:
     def __init__(self, file: Any, start: int) -> None:
         self._file = file
         self._start = start
+        self._limit: int | None = None  # once the file was sent to its end, as much and no more
+        self._begin()
+
+    def _begin(self) -> None:
         self._sent = hashlib.sha256()
         self._length = 0  # of what was sent, in what the file's read() counts
+        self._ended = False
+        self._put_back = False  # made ready for a replay that has not begun
 
     def __getattr__(self, name: str) -> Any:
+        if name == "len" and hasattr(type(self._file), "__len__"):
+            return len(self._file)  # where requests looks for a length next
         if name.startswith("_"):  # of the protocols it has its own, and it can be copied half made
             raise AttributeError(name)
         return getattr(self._file, name)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._file)
+        while chunk := self.read(_BLOCK):
+            yield chunk
 
-    def read(self, size: int = -1, /) -> Any:
-        """Read as the file itself does."""
+    def __reduce__(self) -> tuple[Any, tuple[Any]]:
+        return _itself, (self._file,)  # a copy of a request has the user's file again
+
+    def read(self, size: int | None = -1, /) -> Any:
+        """Read as the file itself does; in a replay, not beyond what was sent at first."""
+        if self._put_back:
+            self._begin()
+        if self._limit is not None:
+            left = self._limit - self._length
+            size = left if size is None or size < 0 else min(size, left)
         chunk = self._file.read(size)
-        self._sent.update(_as_bytes(chunk))
-        self._length += len(chunk)
+        if chunk:
+            self._sent.update(_as_bytes(chunk))
+            self._length += len(chunk)
+        else:
+            self._ended = True
         return chunk
 
     def seek(self, *args: Any) -> Any:
         """Go where the file itself goes; what is sent begins there."""
-        self._sent = hashlib.sha256()
-        self._length = 0
+        self._begin()
         return self._file.seek(*args)
 
     def can_repeat(self) -> bool:
@@ -86,6 +105,8 @@ class File:
             return False
 
     def _has_what_was_sent(self) -> bool:
+        if self._length == 0 and self._file.tell() != self._start:
+            return False  # it was read, and not by us
         self._file.seek(self._start)
         again, left = hashlib.sha256(), self._length
         while left > 0 and (chunk := self._file.read(min(left, _BLOCK))):
@@ -93,7 +114,10 @@ class File:
             left -= len(chunk)
         if again.digest() != self._sent.digest():
             return False
-        self.seek(self._start)
+        if self._ended:
+            self._limit = self._length
+        self._file.seek(self._start)
+        self._put_back = True
         return bool(self._file.tell() == self._start)
 
 
@@ -139,7 +163,8 @@ class Repeatable(_Watched, Iterable[Any]):
         self._sent = None
         digest = hashlib.sha256()
         for chunk in self._chunks:
-            digest.update(_as_bytes(chunk))
+            if chunk:
+                digest.update(_as_bytes(chunk))
             yield chunk
         self._sent = digest.digest()
 
@@ -148,7 +173,7 @@ class Repeatable(_Watched, Iterable[Any]):
         again = bytearray()
         try:
             for chunk in self._chunks:
-                again += _as_bytes(chunk)
+                again += _as_bytes(chunk or b"")
                 if len(again) > LONGEST_REREAD:
                     return None
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
@@ -163,7 +188,8 @@ class AsyncRepeatable(_Watched, AsyncIterable[Any]):
         self._sent = None
         digest = hashlib.sha256()
         async for chunk in self._chunks:
-            digest.update(_as_bytes(chunk))
+            if chunk:
+                digest.update(_as_bytes(chunk))
             yield chunk
         self._sent = digest.digest()
 
@@ -173,7 +199,7 @@ class AsyncRepeatable(_Watched, AsyncIterable[Any]):
         try:
             async with _closing(aiter(self._chunks)) as chunks:
                 async for chunk in chunks:
-                    again += _as_bytes(chunk)
+                    again += _as_bytes(chunk or b"")
                     if len(again) > LONGEST_REREAD:
                         return None
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
@@ -238,6 +264,11 @@ async def _closing(chunks: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[An
             chunks, AsyncGenerator
         ):  # left before its end, it would be left to a collector
             await chunks.aclose()
+
+
+def _itself(file: Any) -> Any:
+    """What stands for a watched file in a copy or a pickle."""
+    return file
 
 
 def _as_bytes(chunk: Any) -> Any:

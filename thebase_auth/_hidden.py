@@ -20,6 +20,9 @@ class Hidden(str):
     def __repr__(self) -> str:
         return "'[hidden]'"
 
+    def __deepcopy__(self, memo: object) -> Hidden:
+        return self
+
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         # Copies and pickles are plain text: whoever reads them need not have this package.
         return str, (str.__str__(self),)

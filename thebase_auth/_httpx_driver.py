@@ -379,13 +379,18 @@ def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:
     """A trace (an extension of the libraries) that takes the secret away once it has been sent.
 
     A client told to follow redirects makes the next request out of the headers of this one, and
-    a response hook can read them. Not at a status after which a transport may send it again.
+    a response hook can read them. Not at a status after which a transport may send it again, and not
+    at the answer of a proxy, which was asked before.
     """
+    under_way = b""
 
     def trace(event: str, info: dict[str, Any]) -> None:
-        if event.endswith("receive_response_headers.complete"):
-            numbers = [part for part in info["return_value"] if isinstance(part, int)]
-            if numbers and numbers[0] < 500 and numbers[0] != 429:
+        nonlocal under_way
+        if event.endswith("send_request_headers.started"):
+            under_way = info["request"].method
+        elif event.endswith("receive_response_headers.complete") and under_way == b"POST":
+            status = next(part for part in info["return_value"] if isinstance(part, int))
+            if status < 400 or status in {400, 401, 403}:
                 request.headers.pop("Authorization", None)
 
     async def async_trace(event: str, info: dict[str, Any]) -> None:

@@ -215,6 +215,9 @@ class _ResponseHook:
         # A response is pickled with its request and that with its hooks; our secret stays here.
         return _no_hook, ()
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         status = response.status_code
         if status < 300 or (status >= 400 and status != 401):
@@ -253,7 +256,7 @@ class _ResponseHook:
                 return response
         token_before = renewal.token
         token = self._auth._fresh_token(refused, kwargs.get("timeout"), request)
-        if token.access_token == refused:
+        if token.access_token == refused or not body.can_repeat():  # no longer, after the wait
             return response
         replay = request.copy()
         replay.body = content
