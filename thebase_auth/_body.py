@@ -163,8 +163,7 @@ class Repeatable(_Watched, Iterable[Any]):
         self._sent = None
         digest = hashlib.sha256()
         for chunk in self._chunks:
-            if chunk:
-                digest.update(_as_bytes(chunk))
+            digest.update(_as_bytes(chunk or b""))
             yield chunk
         self._sent = digest.digest()
 
@@ -188,8 +187,7 @@ class AsyncRepeatable(_Watched, AsyncIterable[Any]):
         self._sent = None
         digest = hashlib.sha256()
         async for chunk in self._chunks:
-            if chunk:
-                digest.update(_as_bytes(chunk))
+            digest.update(_as_bytes(chunk or b""))
             yield chunk
         self._sent = digest.digest()
 
