@@ -89,7 +89,7 @@ class File:
             self._sent.update(_as_bytes(chunk))
             self._length += len(chunk)
         else:
-            self._ended = True
+            self._ended = size != 0
         return chunk
 
     def seek(self, *args: Any) -> Any:
