@@ -25,15 +25,18 @@ from thebase_auth._httpx_driver import HttpxDriver
 PACKAGE = Path(thebase_auth.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LIBRARIES = ("requests", "httpx", "httpx2")
-CORE = ("_hidden", "_errors", "_origin", "_credentials", "_token", "_renewal", "_body", "_patience")
+CORE = ("_hidden", "_errors", "_origin", "_credentials", "_token", "_refusals", "_renewal", "_body",
+        "_patience", "_record")  # fmt: skip
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
-    ("_hidden", "_errors", "_origin", "_body", "_patience"),
+    ("_hidden", "_errors", "_origin", "_body", "_patience", "_refusals"),
     ("_credentials",),
     ("_token",),
-    ("_renewal",),
-    ("_waiting", "_auth"),
+    ("_renewal", "_record"),
+    ("_waiting", "caches"),
+    ("_sharing",),
+    ("_auth",),
     ("_httpx_driver",),
     ("requests", "httpx", "httpx2"),
     ("_combined",),
@@ -330,6 +333,8 @@ def public_callables() -> Iterator[Any]:
             function = getattr(member, "__func__", member)
             if not inspect.isfunction(function) or function.__code__.co_filename == "<string>":
                 continue  # an attribute, or made by a dataclass
+            if not function.__module__.startswith("thebase_auth"):
+                continue  # made by Protocol
             docstring = inspect.getdoc(function) or ""
             if name == "__init__":  # may leave it to its class
                 docstring += f"\n{inspect.getdoc(kind)}"

@@ -20,12 +20,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from thebase_auth._errors import TokenRequestError
-from thebase_auth._renewal import Flight, Lead, Renewal, Task, Wait
+from thebase_auth._refusals import Endpoint
+from thebase_auth._renewal import Flight, KeepRefusal, Lead, Renewal, Task, Wait
 from thebase_auth._token import Token
 
 Result = TypeVar("Result")
 
 TOKEN, OTHER = Token("abc"), Token("def")
+USERS, LEADS = Endpoint("GET", "/v2/users"), Endpoint("POST", "/v2/leads/create")
 LEASE = 60.0  # seconds
 LONG = 30.0  # seconds; longer than anything here takes
 
@@ -42,13 +44,19 @@ def a_task(loop: object = LOOP) -> Task:
 
 
 def ask(
-    renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
-) -> Token | Lead | Wait:
+    renewal: Renewal,
+    refused: str | None = None,
+    endpoint: Endpoint | None = None,
+    *,
+    now: float = 0,
+    blocking: bool = False,
+) -> Token | Lead | Wait | KeepRefusal:
     """Ask as a task of its own, or as a caller that blocks its thread."""
-    return renewal.ask(refused, now=now, lease=LEASE, task=None if blocking else a_task())
+    task = None if blocking else a_task()
+    return renewal.ask(refused, endpoint=endpoint, now=now, lease=LEASE, task=task)
 
 
-def led(answer: Token | Lead | Wait) -> Flight:
+def led(answer: Token | Lead | Wait | KeepRefusal) -> Flight:
     """The flight of a leader, who lives as long as the flight is referred to."""
     assert isinstance(answer, Lead)
     answer.flight.leader = answer  # type: ignore[attr-defined]
@@ -56,15 +64,25 @@ def led(answer: Token | Lead | Wait) -> Flight:
 
 
 def lead(
-    renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
+    renewal: Renewal,
+    refused: str | None = None,
+    endpoint: Endpoint | None = None,
+    *,
+    now: float = 0,
+    blocking: bool = False,
 ) -> Flight:
-    return led(ask(renewal, refused, now=now, blocking=blocking))
+    return led(ask(renewal, refused, endpoint, now=now, blocking=blocking))
 
 
 def wait(
-    renewal: Renewal, refused: str | None = None, *, now: float = 0, blocking: bool = False
+    renewal: Renewal,
+    refused: str | None = None,
+    endpoint: Endpoint | None = None,
+    *,
+    now: float = 0,
+    blocking: bool = False,
 ) -> Flight:
-    answer = ask(renewal, refused, now=now, blocking=blocking)
+    answer = ask(renewal, refused, endpoint, now=now, blocking=blocking)
     assert isinstance(answer, Wait)
     return answer.flight
 
@@ -458,25 +476,61 @@ def test_a_dropped_token_is_given_to_nobody(renewed: Renewal) -> None:
     lead(renewed)
 
 
-def test_a_refused_token_is_dropped_if_it_still_is_the_one(renewed: Renewal) -> None:
-    renewed.drop("older")
-    assert renewed.token is TOKEN
+def test_where_there_is_no_token_none_is_dropped(renewal: Renewal) -> None:
+    renewal.drop()
 
-    renewed.drop("abc")
+    assert renewal.token is None
+    assert not renewal.is_dead(TOKEN)
+
+
+@pytest.mark.parametrize("refused", ["abc", "older", ""])
+def test_where_there_is_no_token_none_is_refused(renewal: Renewal, refused: str) -> None:
+    assert not renewal.drop_refused(refused, USERS, now=0)
+
+    assert renewal.token is None
+    assert not renewal.refusals.entries
+
+
+def test_a_refused_token_is_dropped_if_it_still_is_the_one(renewed: Renewal) -> None:
+    renewed.drop_refused("older", USERS, now=0)
+    assert renewed.token is TOKEN
+    assert not renewed.refusals.entries
+
+    renewed.drop_refused("abc", USERS, now=0)
     assert renewed.token is None
 
 
-@pytest.mark.parametrize("refused", [None, "abc", ""])
-def test_where_there_is_no_token_none_is_dropped(renewal: Renewal, refused: str | None) -> None:
-    renewal.drop(refused)
-
-    assert renewal.token is None
-
-
 def test_an_empty_refused_token_is_not_taken_for_none(renewed: Renewal) -> None:
-    renewed.drop("")
+    renewed.drop_refused("", USERS, now=0)
 
     assert renewed.token is TOKEN
+
+
+def test_a_token_that_was_refused_or_dropped_is_dead(renewed: Renewal) -> None:
+    assert not renewed.is_dead(TOKEN)
+    ask(renewed, "refused")
+    assert renewed.is_dead(Token("refused"))
+    assert not renewed.is_dead(TOKEN)
+
+    renewed.drop()
+    assert renewed.is_dead(TOKEN)
+    assert renewed.is_dead(Token("abc"))
+    assert not renewed.is_dead(OTHER)
+
+
+def test_a_refused_token_whose_401_is_not_replayed_is_dead(renewed: Renewal) -> None:
+    renewed.drop_refused("abc", USERS, now=0)
+
+    assert renewed.is_dead(TOKEN)
+
+
+def test_of_dead_tokens_the_last_few_are_remembered(renewal: Renewal) -> None:
+    for number in range(1000):
+        ask(renewal, f"token-{number}")
+        ask(renewal, f"token-{number}")  # of two callers with the same one
+
+    assert len(renewal._dead) == 16
+    assert all(renewal.is_dead(Token(f"token-{number}")) for number in range(984, 1000))
 
 
 def test_dropping_does_not_end_a_flight(renewed: Renewal) -> None:
@@ -486,6 +540,144 @@ def test_dropping_does_not_end_a_flight(renewed: Renewal) -> None:
     assert wait(renewed) is flight
     flight.land(OTHER)
     assert renewed.token is OTHER
+
+
+# Endpoints that refuse a fresh token too
+
+
+@pytest.fixture
+def refused(renewed: Renewal) -> Renewal:
+    """At 10 s an endpoint has refused one token, and at 11 s the one that was fetched for it."""
+    lead(renewed, "abc", USERS, now=10).land(OTHER)
+    assert renewed.refused_again(OTHER, USERS, now=11)
+    return renewed
+
+
+def test_promise_14_an_endpoint_that_refuses_the_new_token_too_keeps_its_401_for_a_second(
+    refused: Renewal,
+) -> None:
+    assert isinstance(ask(refused, "def", USERS, now=11), KeepRefusal)
+    assert isinstance(ask(refused, "def", USERS, now=11.75), KeepRefusal)
+    lead(refused, "def", USERS, now=12)
+
+
+def test_promise_14_before_it_has_answered_the_second_counts_from_the_asking(
+    renewed: Renewal,
+) -> None:
+    lead(renewed, "abc", USERS, now=10).land(OTHER)
+
+    assert isinstance(ask(renewed, "def", USERS, now=10.75), KeepRefusal)
+    lead(renewed, "def", USERS, now=11)
+
+
+def test_promise_14_each_further_renewal_doubles_the_pause(refused: Renewal) -> None:
+    now = 11.0
+    for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
+        current = refused.token
+        assert current is not None
+        before, now = now + pause - 0.25, now + pause
+        assert isinstance(ask(refused, current.access_token, USERS, now=before), KeepRefusal)
+        token = Token(f"token-{number}")
+        lead(refused, current.access_token, USERS, now=now).land(token)
+        refused.refused_again(token, USERS, now=now)
+
+
+def test_promise_14_another_endpoint_and_a_first_request_renew_meanwhile(refused: Renewal) -> None:
+    flight = lead(refused, "def", LEADS, now=11)
+    flight.vanish()
+    lead(refused, "def", now=11)
+
+
+def test_promise_14_an_endpoint_in_its_pause_takes_what_another_has_fetched(
+    refused: Renewal,
+) -> None:
+    flight = lead(refused, "def", LEADS, now=11)
+    assert wait(refused, "def", USERS, now=11) is flight
+    newest = flight.land(Token("ghi"))
+
+    assert ask(refused, "def", USERS, now=11) is newest
+    assert isinstance(ask(refused, "ghi", USERS, now=11), KeepRefusal)
+
+
+def test_promise_14_an_endpoint_in_its_pause_deposes_nobody(refused: Renewal) -> None:
+    flight = lead(refused, "def", LEADS, now=11, blocking=True)
+
+    assert isinstance(ask(refused, "def", USERS, now=11, blocking=True), KeepRefusal)
+    assert not flight.landed.done()
+
+
+def test_promise_14_an_acceptance_ends_the_pause(refused: Renewal) -> None:
+    refused.accepted(USERS)
+
+    lead(refused, "def", USERS, now=11).land(Token("ghi"))
+    assert isinstance(ask(refused, "ghi", USERS, now=11.75), KeepRefusal)
+    lead(refused, "ghi", USERS, now=12)
+
+
+@pytest.mark.parametrize("ending", [TokenRequestError, ConnectionError, GeneratorExit])
+def test_promise_14_a_renewal_that_brings_no_token_begins_no_pause(
+    renewed: Renewal, ending: type[BaseException]
+) -> None:
+    error = an_error() if ending is TokenRequestError else ending()
+    with pytest.raises(ending), lead(renewed, "abc", USERS):
+        raise error
+
+    assert not renewed.refusals.entries
+    lead(renewed, "abc", USERS)
+
+
+def test_promise_14_a_first_request_and_a_deposed_leader_begin_no_pause(renewal: Renewal) -> None:
+    old = lead(renewal, "abc", USERS)
+    lead(renewal, now=LEASE).land(TOKEN)
+    old.land(OTHER)
+
+    assert not renewal.refusals.entries
+
+
+def test_promise_14_a_refusal_of_an_older_token_tells_nothing(renewed: Renewal) -> None:
+    lead(renewed, "abc", USERS, now=10).land(OTHER)
+
+    assert not renewed.refused_again(TOKEN, USERS, now=10.5)
+    assert not renewed.refused_again(OTHER, LEADS, now=10.5)
+    lead(renewed, "def", USERS, now=11)  # so that it still counts from the asking
+
+
+def test_promise_14_a_401_that_cannot_be_replayed_drops_a_token_once_a_pause(
+    renewed: Renewal,
+) -> None:
+    now, current = 0.0, TOKEN
+    assert not renewed.drop_refused(current.access_token, USERS, now=now)
+    for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
+        assert renewed.token is None
+        current = lead(renewed, now=now).land(Token(f"token-{number}"))
+        for step in (0, 0.25, pause - 0.25):
+            assert renewed.drop_refused(current.access_token, USERS, now=now + step)
+            assert renewed.token is current
+            assert not renewed.is_dead(current)
+        now += pause
+        assert renewed.drop_refused(current.access_token, USERS, now=now)
+
+
+def test_promise_14_the_pause_is_one_with_and_without_a_replay(refused: Renewal) -> None:
+    assert refused.drop_refused("def", USERS, now=11.75)
+    assert refused.token is OTHER
+
+    assert not refused.drop_refused("def", LEADS, now=11.75)
+    assert refused.token is None
+
+
+def test_promise_14_the_user_is_told_once(renewal: Renewal) -> None:
+    count = 100
+    about_to_ask = threading.Barrier(count)
+
+    def call() -> bool:
+        about_to_ask.wait(LONG)
+        return renewal.to_be_told(USERS)
+
+    with ThreadPoolExecutor(count) as pool:
+        results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
+
+    assert sum(results) == 1
 
 
 # Threads
@@ -501,7 +693,7 @@ def test_a_thousand_threads_that_ask_at_once_have_one_leader_and_its_token(
         about_to_ask.wait(LONG)
         answer = ask(renewal, blocking=True)
         asked.wait(LONG)
-        assert not isinstance(answer, Token)
+        assert isinstance(answer, (Lead, Wait))
         flight = answer.flight
         if isinstance(answer, Lead):
             return True, flight.land(TOKEN)
@@ -535,7 +727,7 @@ def test_threads_whose_leaders_vanish_all_get_the_token_of_the_first_that_stays(
                     token = renewal.landed(flight, None)
                     if token is not None:
                         return token
-                case token:
+                case Token() as token:
                     return token
 
     with ThreadPoolExecutor(count) as pool:
@@ -701,7 +893,8 @@ class RenewalMachine(RuleBasedStateMachine):
     """Several callers of one thread: some are tasks of one loop or another, some block it.
 
     Every flight that was handed out has landed or is the one under way, whose leader still lives:
-    so nobody is stranded. Only the one under way can change the token.
+    so nobody is stranded. Only the one under way can change the token. An endpoint on whose account
+    a token was fetched leads again when its pause is over, and not before, unless it accepts.
     """
 
     def __init__(self) -> None:
@@ -712,8 +905,13 @@ class RenewalMachine(RuleBasedStateMachine):
         self.token: Token | None = None
         self.under_way: tuple[Flight, float, Task | None] | None = None  # lapses at, who leads
         self.outcomes: dict[Flight, Token | str | None] = {}
+        self.accounts: dict[Flight, tuple[Endpoint | None, float]] = {}  # and when it was asked for
+        self.pauses: dict[
+            Endpoint, tuple[float, float, bool]
+        ] = {}  # how long, until, seen to refuse
 
     leaders = Bundle("leaders")
+    endpoints = st.sampled_from([USERS, LEADS])
     callers = st.sampled_from(["any", "current", "previous", "foreign"])
 
     def refused(self, which: str) -> str | None:
@@ -725,12 +923,14 @@ class RenewalMachine(RuleBasedStateMachine):
     @rule(
         target=leaders,
         which=callers,
+        endpoint=st.none() | endpoints,
         lease=st.integers(1, 20),
         task=st.sampled_from([None, ONE, OTHER_TASK, a_task(), ELSEWHERE]),
     )
-    def ask(self, which: str, lease: int, task: Task | None) -> Any:
+    def ask(self, which: str, endpoint: Endpoint | None, lease: int, task: Task | None) -> Any:
         refused = self.refused(which)
-        answer = self.renewal.ask(refused, now=self.now, lease=lease, task=task)
+        answer = self.renewal.ask(refused, endpoint=endpoint, now=self.now, lease=lease, task=task)
+        assert refused is None or self.renewal.is_dead(Token(refused))
         if isinstance(answer, Token):
             assert answer.access_token != refused
             assert answer is self.token
@@ -750,12 +950,32 @@ class RenewalMachine(RuleBasedStateMachine):
             assert answer.flight is before[0]
             return None
         assert not can_wait
+        assert isinstance(answer, KeepRefusal) == self.must_wait(endpoint)
+        if isinstance(answer, KeepRefusal):
+            return None
         assert answer.flight not in self.outcomes
         assert before is None or answer.flight is not before[0]
         if before is not None:
             self.outcomes[before[0]] = None
         self.under_way = (answer.flight, self.now + lease, task)
+        self.accounts[answer.flight] = (endpoint, self.now)
         return led(answer)
+
+    def must_wait(self, endpoint: Endpoint | None) -> bool:
+        return endpoint in self.pauses and self.now < self.pauses[endpoint][1]
+
+    def begin_pause(self, endpoint: Endpoint, now: float) -> None:
+        before = self.pauses.get(endpoint, (0.5, 0, False))[0]
+        pause = min(2 * before, 60)
+        self.pauses[endpoint] = (pause, now + pause, False)
+
+    def see_refusal(self, endpoint: Endpoint) -> bool:
+        if endpoint not in self.pauses:
+            return False
+        pause, _, seen = self.pauses[endpoint]
+        if not seen:
+            self.pauses[endpoint] = (pause, self.now + pause, True)
+        return True
 
     def expect(self, flight: Flight, outcome: Token | str | None) -> None:
         if self.under_way is not None and self.under_way[0] is flight:
@@ -763,6 +983,9 @@ class RenewalMachine(RuleBasedStateMachine):
             self.outcomes[flight] = outcome
             if isinstance(outcome, Token):
                 self.token = outcome
+                endpoint, asked_at = self.accounts[flight]
+                if endpoint is not None:
+                    self.begin_pause(endpoint, asked_at)
 
     @rule(flight=leaders)
     def land(self, flight: Flight | None) -> None:
@@ -790,12 +1013,36 @@ class RenewalMachine(RuleBasedStateMachine):
             except (GeneratorExit, OSError):
                 pass
 
-    @rule(which=callers)
-    def drop(self, which: str) -> None:
+    @rule()
+    def drop(self) -> None:
+        before, self.token = self.token, None
+        self.renewal.drop()
+        assert before is None or self.renewal.is_dead(before)
+
+    @rule(which=callers.filter(lambda which: which != "any"), endpoint=endpoints)
+    def drop_refused(self, which: str, endpoint: Endpoint) -> None:
         refused = self.refused(which)
-        self.renewal.drop(refused)
-        if refused is None or (self.token is not None and self.token.access_token == refused):
-            self.token = None
+        assert refused is not None
+        again = False
+        if self.token is not None and self.token.access_token == refused:
+            again = self.see_refusal(endpoint)
+            if not self.must_wait(endpoint):
+                self.begin_pause(endpoint, self.now)
+                self.token = None
+        assert self.renewal.drop_refused(refused, endpoint, now=self.now) == again
+
+    @rule(endpoint=endpoints, older=st.booleans())
+    def replay_is_refused(self, endpoint: Endpoint, older: bool) -> None:
+        if older or self.token is None:
+            assert not self.renewal.refused_again(Token("older"), endpoint, now=self.now)
+        else:
+            again = self.see_refusal(endpoint)
+            assert self.renewal.refused_again(self.token, endpoint, now=self.now) == again
+
+    @rule(endpoint=endpoints)
+    def accept(self, endpoint: Endpoint) -> None:
+        self.pauses.pop(endpoint, None)
+        self.renewal.accepted(endpoint)
 
     @rule(seconds=st.integers(1, 10))
     def time_passes(self, seconds: int) -> None:
@@ -804,6 +1051,14 @@ class RenewalMachine(RuleBasedStateMachine):
     @invariant()
     def the_token_is_that_of_the_last_flight_that_counted(self) -> None:
         assert self.renewal.token is self.token
+
+    @invariant()
+    def no_endpoint_waits_longer_than_a_minute(self) -> None:
+        assert set(self.renewal.refusals.entries) == set(self.pauses)
+        for endpoint in (USERS, LEADS):
+            waits = self.renewal.refusals.must_wait(endpoint, self.now)
+            assert waits == self.must_wait(endpoint)
+            assert not self.renewal.refusals.must_wait(endpoint, self.now + 60)
 
     @invariant()
     def the_flight_under_way_has_not_landed_and_every_other_has(self) -> None:

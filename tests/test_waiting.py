@@ -54,9 +54,9 @@ def test_a_thread_that_comes_after_the_landing_does_not_wait(
     flight = a_flight()
     end(flight, outcome)
 
-    assert wait_blocking(flight, LONG) is True
-    assert wait_blocking(flight, 0) is True
-    assert wait_blocking(flight, -1) is True
+    assert wait_blocking(flight.landed, LONG) is True
+    assert wait_blocking(flight.landed, 0) is True
+    assert wait_blocking(flight.landed, -1) is True
 
 
 @OUTCOMES
@@ -68,7 +68,7 @@ def test_threads_wait_until_another_thread_lands_the_flight(
 
     def wait() -> bool:
         about_to_wait.wait(LONG)
-        return wait_blocking(flight, LONG)
+        return wait_blocking(flight.landed, LONG)
 
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(wait) for _ in range(4)]
@@ -82,10 +82,10 @@ def test_threads_wait_until_another_thread_lands_the_flight(
 def test_a_thread_gives_up_in_time_and_the_flight_goes_on(seconds: float) -> None:
     flight = a_flight()
 
-    assert wait_blocking(flight, seconds) is False
+    assert wait_blocking(flight.landed, seconds) is False
     assert not flight.landed.done()
     assert flight.land(TOKEN) is TOKEN
-    assert wait_blocking(flight, 0) is True
+    assert wait_blocking(flight.landed, 0) is True
 
 
 # In asyncio and in trio
@@ -100,7 +100,7 @@ async def test_a_task_that_comes_after_the_landing_does_not_wait(
     end(flight, outcome)
 
     with anyio.fail_after(LONG / 2):
-        assert await wait_async(flight, LONG) is True
+        assert await wait_async(flight.landed, LONG) is True
 
 
 @pytest.mark.anyio
@@ -112,7 +112,7 @@ async def test_tasks_wait_until_a_task_of_their_own_loop_lands_the_flight(
     landed: list[bool] = []
 
     async def wait() -> None:
-        landed.append(await wait_async(flight, LONG))
+        landed.append(await wait_async(flight.landed, LONG))
 
     with anyio.fail_after(LONG / 2):
         async with anyio.create_task_group() as tasks:
@@ -139,7 +139,7 @@ async def test_a_task_waits_until_another_thread_lands_the_flight() -> None:
             tasks.start_soon(anyio.to_thread.run_sync, land)
             await anyio.lowlevel.checkpoint()
             about_to_land.set()
-            assert await wait_async(flight, LONG) is True
+            assert await wait_async(flight.landed, LONG) is True
 
 
 @pytest.mark.anyio
@@ -148,10 +148,10 @@ async def test_a_task_gives_up_in_time_and_the_flight_goes_on(seconds: float) ->
     flight = a_flight()
 
     with anyio.fail_after(LONG / 2):
-        assert await wait_async(flight, seconds) is False
+        assert await wait_async(flight.landed, seconds) is False
     assert not flight.landed.done()
     flight.land(TOKEN)
-    assert await wait_async(flight, LONG) is True
+    assert await wait_async(flight.landed, LONG) is True
 
 
 @pytest.mark.anyio
@@ -160,7 +160,7 @@ async def test_a_task_may_wait_without_a_limit() -> None:
 
     with anyio.fail_after(LONG / 2):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wait_async, flight, math.inf)
+            tasks.start_soon(wait_async, flight.landed, math.inf)
             await anyio.lowlevel.checkpoint()
             flight.land(TOKEN)
 
@@ -171,7 +171,7 @@ async def test_a_cancelled_waiter_cancels_neither_the_flight_nor_another_waiter(
     landed: list[str] = []
 
     async def wait(name: str) -> None:
-        await wait_async(flight, LONG)
+        await wait_async(flight.landed, LONG)
         landed.append(name)
 
     with anyio.fail_after(LONG / 2):
@@ -197,7 +197,7 @@ async def test_a_timeout_around_the_wait_ends_the_wait_and_is_not_taken_for_ours
 
     with pytest.raises(TimeoutError):
         with anyio.fail_after(SHORT):
-            await wait_async(flight, LONG)
+            await wait_async(flight.landed, LONG)
 
     assert not flight.landed.done()
 
@@ -234,7 +234,7 @@ def test_outside_every_loop_there_is_no_task() -> None:
 
 
 async def give_up(flight: Flight) -> None:
-    assert await wait_async(flight, SHORT) is False
+    assert await wait_async(flight.landed, SHORT) is False
 
 
 def in_asyncio(function: Callable[[Flight], Coroutine[Any, Any, None]], flight: Flight) -> None:
@@ -270,15 +270,15 @@ def test_one_landing_wakes_threads_and_the_tasks_of_several_loops() -> None:
     async def wait_in_asyncio(flight: Flight) -> None:
         # Runs when this task is suspended, so when it waits.
         asyncio.get_running_loop().call_soon(all_wait.wait, LONG)
-        assert await wait_async(flight, LONG) is True
+        assert await wait_async(flight.landed, LONG) is True
 
     async def wait_in_trio(flight: Flight) -> None:
         trio.lowlevel.current_trio_token().run_sync_soon(all_wait.wait, LONG)
-        assert await wait_async(flight, LONG) is True
+        assert await wait_async(flight.landed, LONG) is True
 
     def wait_in_thread() -> None:
         all_wait.wait(LONG)
-        assert wait_blocking(flight, LONG) is True
+        assert wait_blocking(flight.landed, LONG) is True
 
     with ThreadPoolExecutor(6) as pool:
         waiting = [
@@ -293,7 +293,7 @@ def test_one_landing_wakes_threads_and_the_tasks_of_several_loops() -> None:
 
 
 def test_outside_every_loop_the_wait_says_so() -> None:
-    waiting = wait_async(a_flight(), SHORT)
+    waiting = wait_async(a_flight().landed, SHORT)
 
     with pytest.raises(RuntimeError, match="event loop"):
         waiting.send(None)
@@ -308,6 +308,6 @@ def test_a_task_of_asyncio_waits_where_trio_is_not_installed(
 
     async def wait() -> bool:
         asyncio.get_running_loop().call_soon(flight.land, TOKEN)
-        return await wait_async(flight, LONG)
+        return await wait_async(flight.landed, LONG)
 
     assert asyncio.run(wait()) is True

@@ -22,9 +22,12 @@ class of the same name for one library each, and import that one alone.
 #   _token         the token, and the answer of the token endpoint
 #   _patience      how long one caller may wait
 #   _renewal       who fetches, who waits; the shared state and its only lock
+#   _refusals      endpoints that say no whatever token they get
 #   _body          which bodies can be sent a second time, and how
+#   _record        a token as it lies in a cache
 # Common to the adapters:
-#   _waiting       waiting for another caller's fetch, in threads, asyncio and trio
+#   _waiting       waiting for somebody else, in threads, asyncio and trio
+#   _sharing       one token for several processes: a leader's dealings with a cache
 #   _auth          what TheBaseAuth is in every library
 # The adapters:
 #   requests       a callable and a response hook
@@ -32,6 +35,7 @@ class of the same name for one library each, and import that one alone.
 #   httpx httpx2   what the two do not share: base class and exceptions
 #   _combined      one class out of those that can be imported
 # Beside the plugin:
+#   caches         where processes share a token: a file, Redis or Valkey, or your own
 #   testing        a TheBase on loopback
 #   _demo _cli     the command `thebase-auth`
 
@@ -44,17 +48,28 @@ from ._token import Token
 
 if TYPE_CHECKING:
     from ._combined import TheBaseAuth
+    from .caches import FileTokenCache, RedisTokenCache, TokenCache
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FileTokenCache",
     "PlainHTTPError",
+    "RedisTokenCache",
     "TheBaseAuth",
     "TheBaseAuthError",
     "Token",
+    "TokenCache",
     "TokenRequestError",
     "TokenTimeoutError",
 ]
+
+_LOADED_WHEN_ASKED_FOR = {
+    "FileTokenCache": ".caches",
+    "RedisTokenCache": ".caches",
+    "TheBaseAuth": "._combined",
+    "TokenCache": ".caches",
+}
 
 
 def __dir__() -> list[str]:
@@ -62,9 +77,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name != "TheBaseAuth":
+    if name not in _LOADED_WHEN_ASKED_FOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ._combined import TheBaseAuth
+    from importlib import import_module
 
-    globals()[name] = TheBaseAuth
-    return TheBaseAuth
+    member = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name], __name__), name)
+    globals()[name] = member
+    return member

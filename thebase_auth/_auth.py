@@ -10,7 +10,9 @@ import logging
 import math
 import os
 import time
-from typing import Any, Final
+from collections.abc import Generator
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ._body import Body
 from ._credentials import Credentials
@@ -18,8 +20,14 @@ from ._errors import PlainHTTPError, TokenTimeoutError
 from ._hidden import hidden
 from ._origin import Destination, Origin
 from ._patience import Patience
+from ._refusals import Endpoint, is_acceptance, lacks_scope, path_of
 from ._renewal import Renewal
 from ._token import Token, carried_token
+from ._waiting import WaitFor
+
+if TYPE_CHECKING:
+    from ._sharing import Sharing, Turn
+    from .caches import TokenCache
 
 logger: Final = logging.getLogger("thebase_auth")
 
@@ -30,7 +38,13 @@ class AuthCore:
     """Base of every ``TheBaseAuth``: credentials, one shared token, and the rules for using it."""
 
     def __init__(
-        self, domain: str, client_id: str, client_secret: str, *, timeout: float = DEFAULT_TIMEOUT
+        self,
+        domain: str,
+        client_id: str,
+        client_secret: str,
+        *,
+        cache: TokenCache | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         """Check the settings; nothing is sent before the first request.
 
@@ -38,30 +52,49 @@ class AuthCore:
             domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
             client_id: The client id that belongs to it.
             client_secret: The client secret that belongs to the client id.
+            cache: Where this process shares the token with others: a `FileTokenCache`, a
+                `RedisTokenCache`, or an object of your own with the methods of `TokenCache`. None keeps
+                it in memory.
             timeout: Seconds for each phase of a token request (connect, read, write, pool) for which
                 the call has no timeout of its own.
 
         Raises:
             ValueError: if an argument cannot be right; the text says which and what is wrong with
                 it, and shows no secret.
+            TypeError: if *cache* is no cache.
         """
         client_secret = hidden(client_secret)  # from the variables of a traceback, too
         self._credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
         self._timeout = _seconds("timeout", timeout)
+        self._cache = _checked(cache)
         self._set_up()
 
     def _set_up(self) -> None:
         """Make what a copy of this object must make for itself, and what saves time later."""
         self._renewal = Renewal()
+        self._sharing: Sharing | None = None
+        if self._cache is not None:
+            from ._sharing import Sharing
+
+            self._sharing = Sharing(self._cache, self._credentials, self._renewal)
         self._url_prefix = self._credentials.origin.url + "/"
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy has the credentials and makes the rest for itself: no lock, no token goes along.
-        return {name: value for name, value in vars(self).items() if name != "_renewal"}
+        own = {"_renewal", "_sharing"}
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._set_up()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # The cache stays the same one: it is there to be shared, and may have sockets and locks.
+        memo[id(self._cache)] = self._cache
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copied
 
     def __repr__(self) -> str:
         if not hasattr(self, "_credentials"):  # refused settings, looked at in a traceback
@@ -77,6 +110,14 @@ class AuthCore:
     def forget(self) -> None:
         """Drop the current token, so that the next request fetches another one."""
         self._renewal.drop()
+
+    def _now(self) -> float:
+        """Seconds on the clock of `Renewal` and `Patience`, which never goes back."""
+        return time.monotonic()
+
+    def _turn(self) -> Turn | NoTurn:
+        """The dealings of a leader with the cache."""
+        return NO_TURN if self._sharing is None else self._sharing.turn()
 
     def _destination(self, url: str) -> Destination:
         """Say what *url* is to the domain.
@@ -96,8 +137,8 @@ class AuthCore:
             logger.debug("left a request unsigned: it does not go to %s", self._credentials.domain)
         return destination
 
-    def _refused_token(self, url: str, authorization: str | bytes | None) -> str | None:
-        """The access token that a 401 to this request refused; None if the 401 is not for us.
+    def _token_for_us(self, url: str, authorization: str | bytes | None) -> str | None:
+        """The access token that an answer to this request is about; None if it is not for us.
 
         It is the token that the request *carried* when it was last sent: after a redirect, or a
         renewal by another caller, that need not be the one first put on it, nor any of ours.
@@ -105,6 +146,47 @@ class AuthCore:
         if self._credentials.origin.destination(url) is not Destination.OURS:
             return None
         return carried_token(authorization)
+
+    def _may_lack_the_right(self, method: str, url: str, challenges: str | None) -> bool:
+        """Whether a 401 says by itself that a new token would not help (RFC 6750 section 3.1)."""
+        if not lacks_scope(challenges):
+            return False
+        self._tell_of_refusal(method, url)
+        return True
+
+    def _drop_refused(self, refused: str, method: str, url: str) -> None:
+        """Drop the token that a 401 refused which is not going to be replayed."""
+        endpoint = Endpoint.of(method, url)
+        if self._renewal.drop_refused(refused, endpoint, now=self._now()):
+            self._tell_of_refusal(method, url)
+
+    def _replay_answered(self, status: int, token: Token, method: str, url: str) -> None:
+        """Take note of the answer to a replay."""
+        endpoint = Endpoint.of(method, url)
+        if status != 401:
+            self._note_acceptance(status, method, url)
+        elif self._renewal.refused_again(token, endpoint, now=self._now()):
+            self._tell_of_refusal(method, url)
+
+    def _note_acceptance(self, status: int, method: str, url: str) -> None:
+        """Take note of an answer other than 401 to a signed request, while any endpoint says no."""
+        if self._renewal.refusals.entries and is_acceptance(status):
+            self._renewal.accepted(Endpoint.of(method, url))
+
+    def _tell_of_refusal(self, method: str, url: str) -> None:
+        """Warn, once for each endpoint, that it refuses whatever token it gets."""
+        if self._renewal.to_be_told(Endpoint.of(method, url)):
+            credentials = self._credentials
+            logger.warning(
+                "%s %s on %s answers 401, and another access token does not change that: the client id %s"
+                " probably lacks the right to this call. Check what it may do in TheBase: Settings,"
+                " Webhooks/API, API token. This is said once; as long as the answer stays 401, it"
+                " is given to the caller, and a new token is tried ever more rarely.",
+                method,
+                path_of(url),
+                credentials.domain,
+                credentials.client_id,
+            )
 
     def _too_old_for(self, body: Body) -> str | None:
         """The current token, if it must not be risked on a body whose 401 could not be replayed."""
@@ -115,7 +197,7 @@ class AuthCore:
 
     def _patience(self, timeouts: dict[str, object]) -> tuple[Patience, float]:
         """The bounds of a call that begins now, and when that is."""
-        now = time.monotonic()
+        now = self._now()
         return Patience.of_call(timeouts, default=self._timeout, now=now), now
 
     def _still_patient(self, patience: Patience) -> float:
@@ -124,7 +206,7 @@ class AuthCore:
         Raises:
             TokenTimeoutError: if it has none left.
         """
-        now = time.monotonic()
+        now = self._now()
         if patience.left(now) > 0:
             return now
         domain = self._credentials.domain
@@ -133,6 +215,27 @@ class AuthCore:
             f" token from {domain}; if that repeats, the token endpoint answers too slowly or not at all",
             domain=domain,
         )
+
+
+class NoTurn:
+    """A leader's dealings with the cache where there is none; see `Turn` in _sharing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def take(self, seconds: float) -> Generator[WaitFor, bool, None]:  # noqa: ARG002
+        """Find nothing."""
+        yield from ()
+
+    def give(self, token: Token, seconds: float) -> Generator[WaitFor, bool, None]:  # noqa: ARG002
+        """Store nothing."""
+        yield from ()
+
+
+NO_TURN: Final = NoTurn()
 
 
 def settings_from_env() -> tuple[str, str, str]:
@@ -147,6 +250,22 @@ def settings_from_env() -> tuple[str, str, str]:
         raise ValueError(f"unset or empty in the environment: {', '.join(missing)}")
     domain, client_id, client_secret = (os.environ[name] for name in names)
     return domain, client_id, client_secret
+
+
+def _checked(cache: Any) -> Any:
+    missing = [
+        name for name in ("load", "store", "lock") if not callable(getattr(cache, name, None))
+    ]
+    if cache is None or (not missing and not isinstance(cache, type)):
+        return cache
+    if isinstance(cache, (str, os.PathLike)):
+        hint = "; for a file, take thebase_auth.caches.FileTokenCache(path)"
+    elif hasattr(cache, "execute_command"):
+        hint = "; for Redis or Valkey, take thebase_auth.caches.RedisTokenCache(client)"
+    else:
+        hint = " with the methods load, store and lock: see thebase_auth.caches.TokenCache"
+    given = f"the class {cache.__name__}" if isinstance(cache, type) else type(cache).__name__
+    raise TypeError(f"cache must be a token cache, not {given}{hint}")
 
 
 def _seconds(option: str, value: Any) -> float:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Generator
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, cast
 
 from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
 from ._body import (
@@ -38,9 +38,14 @@ from ._body import (
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
-from ._renewal import Flight, Lead, Task
+from ._patience import Patience
+from ._refusals import Endpoint
+from ._renewal import Flight, KeepRefusal, Lead, Task
 from ._token import Answer, Token, parse_token_response
-from ._waiting import running_task, wait_async, wait_blocking
+from ._waiting import WaitFor, running_task, wait_async, wait_blocking
+
+if TYPE_CHECKING:
+    from .caches import TokenCache
 
 # A request and a response of either library.
 Request: TypeAlias = Any
@@ -64,13 +69,6 @@ class _Reread(NamedTuple):
     body: Any  # Repeatable or AsyncRepeatable, whichever the client takes
 
 
-class _WaitFor(NamedTuple):
-    """Step of a flow: wait for the flight; the result is whether it has landed in time."""
-
-    flight: Flight
-    seconds: float
-
-
 # What a flow asks of its driver: to send a request (the result is the response), or one of these.
 _Steps: TypeAlias = Generator[Any, Any, None]
 
@@ -87,16 +85,17 @@ class HttpxDriver(AuthCore):
     requires_response_body = False
 
     @classmethod
-    def from_env(cls, *, timeout: float = DEFAULT_TIMEOUT) -> Self:
+    def from_env(cls, *, cache: TokenCache | None = None, timeout: float = DEFAULT_TIMEOUT) -> Self:
         """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
 
         Args:
+            cache: As in the constructor.
             timeout: As in the constructor, in seconds.
 
         Raises:
             ValueError: if a variable is missing, or as in the constructor.
         """
-        return cls(*settings_from_env(), timeout=timeout)
+        return cls(*settings_from_env(), cache=cache, timeout=timeout)
 
     def _set_up(self) -> None:
         super()._set_up()
@@ -126,7 +125,7 @@ class HttpxDriver(AuthCore):
             except GeneratorExit as closed:
                 self._unanswered(token, closed)
                 raise
-            if response.status_code != 401:
+            if response.status_code != 401 and not self._renewal.refusals.entries:
                 return
             steps = _Flow(self, request, token).answered(response)
         result: Any = None
@@ -138,8 +137,8 @@ class HttpxDriver(AuthCore):
                         response.read()
                     case _Reread(body):
                         result = body.reread()
-                    case _WaitFor(flight, seconds):
-                        result = wait_blocking(flight, seconds)
+                    case WaitFor(future, seconds):
+                        result = wait_blocking(future, seconds)
                     case next_request:
                         result = yield next_request
         except StopIteration:
@@ -169,7 +168,7 @@ class HttpxDriver(AuthCore):
             except GeneratorExit as closed:
                 self._unanswered(token, closed)
                 raise
-            if response.status_code != 401:
+            if response.status_code != 401 and not self._renewal.refusals.entries:
                 return
             steps = _Flow(self, request, token, task=running_task()).answered(response)
         result: Any = None
@@ -181,8 +180,8 @@ class HttpxDriver(AuthCore):
                         await response.aread()
                     case _Reread(body):
                         result = await body.reread()
-                    case _WaitFor(flight, seconds):
-                        result = await wait_async(flight, seconds)
+                    case WaitFor(future, seconds):
+                        result = await wait_async(future, seconds)
                     case next_request:
                         result = yield next_request
         except StopIteration:
@@ -217,9 +216,11 @@ class HttpxDriver(AuthCore):
         httpx shows ``response.raise_for_status()``. In sync code the exception can be seen; else a token
         that is past its time as well is not tried a second time.
         """
-        answer = getattr(closed.__context__, "response", None)
-        if getattr(answer, "status_code", None) == 401 or token.past_its_time(time.time()):
-            self._renewal.drop(token.access_token)
+        answer: Any = getattr(closed.__context__, "response", None)
+        if getattr(answer, "status_code", None) == 401:
+            self._drop_refused(token.access_token, *_call(answer.request))
+        elif token.past_its_time(time.time()) and self._renewal.token is token:
+            self._renewal.drop()
 
     def _as_library_error(
         self,
@@ -263,7 +264,7 @@ class _Flow:
         token = self._renewal.token
         refused = auth._too_old_for(self._body)
         if token is None or refused is not None:
-            token = yield from self._fresh_token(refused)
+            token = cast("Token", (yield from self._fresh_token(refused)))
         self._token = token
         request.headers["Authorization"] = token.authorization
         try:
@@ -276,71 +277,110 @@ class _Flow:
     def answered(self, response: Response) -> _Steps:
         """From the answer on: replay the request if it is a 401 that refused our token."""
         self._leave_out_token_requests(response)
-        if response.status_code != 401:
-            return
-        sent = response.request
-        refused = self._refused_token(sent)
-        if refused is None:
-            return
+        refused = self._refused_token(response)
+        if refused is not None:
+            yield from self._replay(response, refused)
+
+    def _refused_token(self, response: Response) -> str | None:
+        """The access token of ours that *response* refused, if another one may be taken instead."""
+        auth, status = self._auth, response.status_code
+        if status != 401 and not self._renewal.refusals.entries:
+            return None
+        carried = self._carried_token(response.request)
+        if carried is None:
+            return None
+        call = _call(response.request)
+        if status != 401:
+            auth._note_acceptance(status, *call)
+            return None
+        challenges = response.headers.get("WWW-Authenticate")
+        return None if auth._may_lack_the_right(*call, challenges) else carried
+
+    def _replay(self, response: Response, refused: str) -> _Steps:
+        auth, sent = self._auth, response.request
+        call = _call(sent)
         body = self._body if sent.stream is self._request.stream else _body_to_send(sent)
         if not body.can_repeat():
-            self._renewal.drop(refused)
+            auth._drop_refused(refused, *call)
             return
         redirects = response.history
         try:
             yield _Read(response)
         except GeneratorExit:
-            self._renewal.drop(refused)  # it could not be read, but it was a 401
+            auth._drop_refused(refused, *call)  # it could not be read, but it was a 401
             raise
         content = None
         if isinstance(body, (Repeatable, AsyncRepeatable)):
             content = yield _Reread(body)
             if content is None:
-                self._renewal.drop(refused)
+                auth._drop_refused(refused, *call)
                 return
         fetched_before = len(self._fetched)
-        token = yield from self._fresh_token(refused)
+        token = yield from self._fresh_token(refused, Endpoint.of(*call))
+        if token is None:
+            auth._tell_of_refusal(*call)
+            return
         if token.access_token == refused and len(self._fetched) == fetched_before:
             return
         # Had we fetched that same token ourselves, we could not stop here: the client gives its
         # caller the answer to whatever was yielded last.
         logger.debug("replaying %s %s after a 401", sent.method, sent.url)
         answer = yield _again(response, content, token)
+        if self._carried_token(answer.request) is not None:
+            auth._replay_answered(answer.status_code, token, *_call(answer.request))
         response.history = redirects
         answer.history = redirects + answer.history
         self._leave_out_token_requests(answer)
 
-    def _refused_token(self, sent: Request) -> str | None:
-        """The access token of ours that a 401 to *sent* refused, or None if it was none of ours.
+    def _carried_token(self, sent: Request) -> str | None:
+        """The access token of ours that *sent* carried to us, or None if there was none.
 
         A Request object may be sent by several tasks at once, and its header overwritten by another.
         """
-        carried = self._auth._refused_token(str(sent.url), sent.headers.get("Authorization"))
+        carried = self._auth._token_for_us(str(sent.url), sent.headers.get("Authorization"))
         ours = [token.access_token for token in (self._token, self._renewal.token) if token]
         return ours[0] if carried in ours else None
 
-    def _fresh_token(self, refused: str | None) -> Generator[Any, Any, Token]:
-        """A token other than *refused*: another caller's, or else our own."""
+    def _fresh_token(
+        self, refused: str | None, endpoint: Endpoint | None = None
+    ) -> Generator[Any, Any, Token | None]:
+        """A token other than *refused*: another caller's, or else our own.
+
+        None only for an *endpoint* that has refused it, and on whose account none is fetched now.
+        """
         auth = self._auth
         timeouts = self._request.extensions.get("timeout", {})
         patience, now = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
         try:
             while True:
-                step = self._renewal.ask(refused, now=now, lease=patience.lease, task=self._task)
+                step = self._renewal.ask(
+                    refused, endpoint=endpoint, now=now, lease=patience.lease, task=self._task
+                )
                 if isinstance(step, Token):
                     return step
+                if isinstance(step, KeepRefusal):
+                    return None
                 if isinstance(step, Lead):
-                    with step.flight as flight:
-                        fetch = self._fetch(patience.timeouts_left(now))
-                        return flight.land((yield from fetch))
+                    return (yield from self._lead(step.flight, patience))
                 seconds = min(patience.left(now), step.flight.lapses_at - now)
-                if (yield _WaitFor(step.flight, seconds)):
+                if (yield WaitFor(step.flight.landed, seconds)):
                     token = self._renewal.landed(step.flight, refused)
                     if token is not None:
                         return token
                 now = auth._still_patient(patience)
         except TheBaseAuthError as error:
             raise auth._as_library_error(error, self._request) from None
+
+    def _lead(self, flight: Flight, patience: Patience) -> Generator[Any, Any, Token]:
+        """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
+        with flight, self._auth._turn() as turn:
+            found = yield from turn.take(patience.left(self._auth._now()))
+            if found is not None:
+                return flight.land(found)
+            left = patience.timeouts_left(self._auth._now())
+            token = flight.land((yield from self._fetch(left)))
+            yield from turn.give(token, left["read"])
+            return token
 
     def _fetch(self, timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
         """Send the token request, by the client that sends the API request."""
@@ -373,6 +413,11 @@ class _Flow:
         if self._fetched:
             for answer in (*response.history, response):
                 answer.history = [one for one in answer.history if one not in self._fetched]
+
+
+def _call(request: Request) -> tuple[str, str]:
+    """Method and URL."""
+    return request.method, str(request.url)
 
 
 def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:

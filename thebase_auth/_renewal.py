@@ -1,13 +1,13 @@
 # Who fetches the token, and who waits for whom.
 #
-# Here: the token in use, the one token request that may be under way (a flight), and the only lock
-# of this package. Nothing here does I/O, reads a clock or waits; the adapters do, and tell.
+# Here: the token in use, the one token request that may be under way (a flight), and the lock of
+# both. Nothing here does I/O, reads a clock or waits; the adapters do, and tell.
 # "Renewal" because client credentials know no refresh token (RFC 6749 section 4.4.3).
 #
-# Callers share three things: Renewal.token and Renewal._flight, both written under Renewal._lock,
-# and Flight.over, written under the same lock; the outcome of a flight is announced through its
-# future after the lock is released. The lock is never held across I/O, an await, a callback or a
-# user's code. Renewal.token may be read without it. It is reentrant because a flow that is garbage
+# Callers share these, all written under Renewal._lock: Renewal.token, _flight, _dead and refusals, and
+# Flight.over. The outcome of a flight is announced through its future after the lock is released.
+# The lock is never held across I/O, an await, a callback or a user's code. Renewal.token, and whether
+# there are refusals at all, may be read without it. It is reentrant because a flow that is garbage
 # collected ends its flight, and that can happen anywhere, also in a thread that holds the lock.
 #
 # The life of a flight. ask() either gives a token that is not the refused one, or makes the caller
@@ -27,15 +27,19 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from concurrent.futures import Future
 from copy import copy
 from types import TracebackType
-from typing import NamedTuple, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from ._errors import TokenRequestError
+from ._refusals import Endpoint, Refusals
 from ._token import Token
 
 Outcome: TypeAlias = Token | TokenRequestError | None
+
+_DEAD_REMEMBERED: Final = 16  # tokens; one would do, if others did not renew at the same time
 
 
 class Task(NamedTuple):
@@ -64,12 +68,26 @@ class Wait(NamedTuple):
     flight: Flight
 
 
+class KeepRefusal(NamedTuple):
+    """Answer of `Renewal.ask`: no renewal now; the 401 is the caller's answer."""
+
+
 class Flight:
     """One token request under way. Its leader holds it in a ``with`` block, left in any manner."""
 
-    def __init__(self, renewal: Renewal, *, lapses_at: float, task: Task | None) -> None:
+    def __init__(
+        self,
+        renewal: Renewal,
+        *,
+        endpoint: Endpoint | None,
+        now: float,
+        lease: float,
+        task: Task | None,
+    ) -> None:
         self.landed: Future[Outcome] = Future()
-        self.lapses_at = lapses_at
+        self.endpoint = endpoint
+        self.asked_at = now
+        self.lapses_at = now + lease
         self.over = False
         self._renewal = renewal
         self._task = task
@@ -126,28 +144,40 @@ class Renewal:
 
     def __init__(self) -> None:
         self.token: Token | None = None
+        self.refusals = Refusals()
+        self._dead: deque[str] = deque(maxlen=_DEAD_REMEMBERED)
         self._flight: Flight | None = None
         self._lock = threading.RLock()
         _living.add(self)
 
     def ask(
-        self, refused: str | None, *, now: float, lease: float, task: Task | None
-    ) -> Token | Lead | Wait:
+        self,
+        refused: str | None,
+        *,
+        endpoint: Endpoint | None = None,
+        now: float,
+        lease: float,
+        task: Task | None,
+    ) -> Token | Lead | Wait | KeepRefusal:
         """Ask for a token other than the one that was refused.
 
         Args:
             refused: The access token that the server refused, or None to take any.
+            endpoint: The endpoint that refused it, or None if it was not refused by any.
             now: Seconds on a clock that never goes back.
             lease: Seconds that the caller needs at most for a token request, should it lead.
             task: The asking task, or None for a caller that blocks its thread.
         """
         with self._lock:
+            self._bury(refused)
             if self.token is not None and self.token.access_token != refused:
                 return self.token
             under_way = self._flight
             if under_way is not None and not under_way.cannot_be_waited_for(now=now, task=task):
                 return Wait(under_way)
-            lead = Lead(Flight(self, lapses_at=now + lease, task=task))
+            if endpoint is not None and self.refusals.must_wait(endpoint, now):
+                return KeepRefusal()
+            lead = Lead(Flight(self, endpoint=endpoint, now=now, lease=lease, task=task))
             self._flight = lead.flight
         if under_way is not None:
             under_way.vanish()
@@ -173,15 +203,62 @@ class Renewal:
                 self._flight = None
                 if isinstance(outcome, Token):
                     self.token = outcome
+                    if flight.endpoint is not None:
+                        self.refusals.fetched(flight.endpoint, flight.asked_at)
             late, flight.over = flight.over, True
         if not late:
             flight.landed.set_result(outcome)
 
-    def drop(self, refused: str | None = None) -> None:
-        """Forget the token; with *refused*, only if it still is that one."""
+    def drop(self) -> None:
+        """Forget the token, and do not take it again from others who still have it."""
         with self._lock:
-            if refused is None or (self.token is not None and self.token.access_token == refused):
+            if self.token is not None:
+                self._bury(self.token.access_token)
                 self.token = None
+
+    def drop_refused(self, refused: str, endpoint: Endpoint, *, now: float) -> bool:
+        """Forget the token if it still is the one that was refused: its 401 will not be replayed.
+
+        Args:
+            refused: The access token.
+            endpoint: The endpoint that refused it.
+            now: Seconds on the clock of `ask`.
+
+        Returns:
+            Whether that token was fetched on account of the endpoint.
+        """
+        with self._lock:
+            if self.token is None or self.token.access_token != refused:
+                return False
+            again = self.refusals.refused_again(endpoint, now)
+            if not self.refusals.must_wait(endpoint, now):
+                self.refusals.fetched(endpoint, now)
+                self.drop()
+            return again
+
+    def refused_again(self, token: Token, endpoint: Endpoint, *, now: float) -> bool:
+        """Take note that *endpoint* refused the replay too; true if that token was fetched for it."""
+        with self._lock:
+            return token is self.token and self.refusals.refused_again(endpoint, now)
+
+    def accepted(self, endpoint: Endpoint) -> None:
+        """Take note that *endpoint* takes the token again."""
+        with self._lock:
+            self.refusals.accepted(endpoint)
+
+    def to_be_told(self, endpoint: Endpoint) -> bool:
+        """Whether the user has not been told yet that *endpoint* says no; true once."""
+        with self._lock:
+            return self.refusals.to_be_told(endpoint)
+
+    def is_dead(self, token: Token) -> bool:
+        """Whether *token* is one that was refused or dropped here, whoever else still offers it."""
+        with self._lock:
+            return token.access_token in self._dead
+
+    def _bury(self, access_token: str | None) -> None:
+        if access_token is not None and access_token not in self._dead:
+            self._dead.append(access_token)
 
     def _after_fork_in_child(self) -> None:
         # The lock may be held, and the flight led, by a thread that the child does not have.

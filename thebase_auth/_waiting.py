@@ -1,7 +1,7 @@
-# How a caller waits for a flight: in a thread, in asyncio, in trio.
+# How a caller waits for somebody else: in a thread, in asyncio, in trio.
 #
 # Here: three ways of waiting for one thread-safe future with a time limit, and who it is that would
-# wait. Not here: what the flight brought, and what to do next (_renewal, the adapters).
+# wait. Not here: what the future brings, and what to do next (_renewal, _sharing, the adapters).
 #
 # asyncio.wrap_future is not used: it cancels the future, and so the flight of everybody, when one
 # waiter is cancelled. A lock or event of one event loop cannot be kept on an auth object that
@@ -12,29 +12,53 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from ._renewal import Flight, Task
+from ._renewal import Task
+
+Result = TypeVar("Result")
 
 
-def wait_blocking(flight: Flight, seconds: float) -> bool:
-    """Wait at most *seconds* for *flight* to land; True if it has."""
+class WaitFor(NamedTuple):
+    """Step of those who do not wait themselves: wait at most so many seconds; the result is whether
+    the future is done by then.
+    """
+
+    future: Future[Any]
+    seconds: float
+
+
+def wait_blocking(future: Future[Any], seconds: float) -> bool:
+    """Wait at most *seconds* for *future* to be done; True if it is."""
     try:
-        flight.landed.result(timeout=seconds)
+        future.exception(timeout=seconds)
     except TimeoutError:
         return False
     return True
 
 
-async def wait_async(flight: Flight, seconds: float) -> bool:
-    """Wait at most *seconds* for *flight* to land, in asyncio or trio; True if it has."""
+async def wait_async(future: Future[Any], seconds: float) -> bool:
+    """Wait at most *seconds* for *future* to be done, in asyncio or trio; True if it is."""
     if _in_trio():
-        await _wait_trio(flight.landed, seconds)
+        await _wait_trio(future, seconds)
     else:
-        await _wait_asyncio(flight.landed, seconds)
-    return flight.landed.done()
+        await _wait_asyncio(future, seconds)
+    return future.done()
+
+
+def blocking(steps: Generator[WaitFor, bool, Result]) -> Result:
+    """Take *steps* to their end in this thread, and give what they give."""
+    done = None
+    try:
+        while True:
+            done = wait_blocking(*steps.send(done))  # type: ignore[arg-type]
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        steps.close()
 
 
 def running_task() -> Task:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 try:
     import requests
@@ -39,9 +39,14 @@ from ._body import File, Repeatable, body_to_send, sent_body
 from ._credentials import TOKEN_REQUEST_BODY
 from ._hidden import Hidden, hidden
 from ._origin import Destination
-from ._renewal import Lead
+from ._patience import Patience
+from ._refusals import Endpoint
+from ._renewal import Flight, KeepRefusal, Lead
 from ._token import Answer, Token, parse_token_response
-from ._waiting import wait_blocking
+from ._waiting import blocking, wait_blocking
+
+if TYPE_CHECKING:
+    from .caches import TokenCache
 
 __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
@@ -67,6 +72,7 @@ class TheBaseAuth(AuthCore, AuthBase):
         client_id: str,
         client_secret: str,
         *,
+        cache: TokenCache | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         session: requests.Session | None = None,
     ) -> None:
@@ -76,6 +82,9 @@ class TheBaseAuth(AuthCore, AuthBase):
             domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
             client_id: The client id that belongs to it.
             client_secret: The client secret that belongs to the client id.
+            cache: Where this process shares the token with others: a `FileTokenCache`, a
+                `RedisTokenCache`, or an object of your own with the methods of `TokenCache`. None keeps
+                it in memory.
             timeout: Seconds for connecting, and for each wait for data, of a token request where the
                 caller's own timeout is not known: before its request is sent requests does not tell
                 it, and many callers set none.
@@ -86,28 +95,33 @@ class TheBaseAuth(AuthCore, AuthBase):
         Raises:
             ValueError: if an argument cannot be right; the text says which and what is wrong with
                 it, and shows no secret.
-            TypeError: if *session* is no session of requests.
+            TypeError: if *cache* is no cache, or *session* no session of requests.
         """
         client_secret = hidden(client_secret)  # from the variables of a traceback, too
         if session is not None and not isinstance(session, requests.Session):
             raise TypeError(f"session must be a requests.Session, not {type(session).__name__}")
         self._session = session
-        super().__init__(domain, client_id, client_secret, timeout=timeout)
+        super().__init__(domain, client_id, client_secret, cache=cache, timeout=timeout)
 
     @classmethod
     def from_env(
-        cls, *, timeout: float = DEFAULT_TIMEOUT, session: requests.Session | None = None
+        cls,
+        *,
+        cache: TokenCache | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        session: requests.Session | None = None,
     ) -> Self:
         """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
 
         Args:
+            cache: As in the constructor.
             timeout: As in the constructor, in seconds.
             session: As in the constructor.
 
         Raises:
             ValueError: if a variable is missing, or as in the constructor.
         """
-        return cls(*settings_from_env(), timeout=timeout, session=session)
+        return cls(*settings_from_env(), cache=cache, timeout=timeout, session=session)
 
     def _set_up(self) -> None:
         super()._set_up()
@@ -138,7 +152,7 @@ class TheBaseAuth(AuthCore, AuthBase):
             refused = self._too_old_for(body)
         token = self._renewal.token
         if token is None or refused is not None:
-            token = self._fresh_token(refused, None, request)
+            token = cast("Token", self._fresh_token(refused, None, request))
         request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
         if self._hook not in hooks:  # a request may be signed a second time
@@ -150,23 +164,46 @@ class TheBaseAuth(AuthCore, AuthBase):
             return self._destination(url) is Destination.OURS
 
     def _fresh_token(
-        self, refused: str | None, timeout: Any, request: requests.PreparedRequest
-    ) -> Token:
-        """A token other than *refused*: another caller's, or else our own."""
+        self,
+        refused: str | None,
+        timeout: Any,
+        request: requests.PreparedRequest,
+        endpoint: Endpoint | None = None,
+    ) -> Token | None:
+        """A token other than *refused*: another caller's, or else our own.
+
+        None only for an *endpoint* that has refused it, and on whose account none is fetched now.
+        """
         patience, now = self._patience(_timeouts(timeout))
         with _as_requests_errors(request):
             while True:
-                step = self._renewal.ask(refused, now=now, lease=patience.lease, task=None)
+                step = self._renewal.ask(
+                    refused, endpoint=endpoint, now=now, lease=patience.lease, task=None
+                )
                 if isinstance(step, Token):
                     return step
+                if isinstance(step, KeepRefusal):
+                    return None
                 if isinstance(step, Lead):
-                    with step.flight as flight:
-                        return flight.land(self._fetch(patience.timeouts_left(now)))
-                if wait_blocking(step.flight, min(patience.left(now), step.flight.lapses_at - now)):
+                    return self._lead(step.flight, patience)
+                if wait_blocking(
+                    step.flight.landed, min(patience.left(now), step.flight.lapses_at - now)
+                ):
                     token = self._renewal.landed(step.flight, refused)
                     if token is not None:
                         return token
                 now = self._still_patient(patience)
+
+    def _lead(self, flight: Flight, patience: Patience) -> Token:
+        """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
+        with flight, self._turn() as turn:
+            found = blocking(turn.take(patience.left(self._now())))
+            if found is not None:
+                return flight.land(found)
+            left = patience.timeouts_left(self._now())
+            token = flight.land(self._fetch(left))
+            blocking(turn.give(token, left["read"]))
+            return token
 
     def _fetch(self, timeouts: dict[str, float]) -> Token:
         """Send the token request, past everything in the session but its adapters and their settings."""
@@ -219,17 +256,22 @@ class _ResponseHook:
         return self
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        status = response.status_code
-        if status < 300 or (status >= 400 and status != 401):
+        status, auth = response.status_code, self._auth
+        redirected = 300 <= status < 400
+        if status != 401 and not redirected and not auth._renewal.refusals.entries:
             return response
         request = response.request
         authorization = request.headers.get("Authorization")
-        refused = None
+        carried = None
         if isinstance(authorization, Hidden):  # put there by us
-            refused = self._auth._refused_token(request.url or "", authorization)
-        if refused is None:
+            carried = auth._token_for_us(request.url or "", authorization)
+        if carried is None:
             return response
-        replay = self._replay(response, refused, **kwargs) if status == 401 else response
+        replay = response
+        if status == 401:
+            replay = self._replay(response, carried, **kwargs)
+        else:
+            auth._note_acceptance(status, *_call(request))
         if replay.is_redirect:
             self._prepare_redirect(response, replay)
         return replay
@@ -238,24 +280,30 @@ class _ResponseHook:
         self, response: requests.Response, refused: str, **kwargs: Any
     ) -> requests.Response:
         """Send the request of this 401 once more with another token, or give the 401 back."""
-        request, renewal = response.request, self._auth._renewal
+        request, auth = response.request, self._auth
+        call = _call(request)
+        if auth._may_lack_the_right(*call, response.headers.get("WWW-Authenticate")):
+            return response
         if isinstance(request.headers, _SuccessorHeaders) and request.headers.replay_is_spent:
             request.headers.replay_is_spent = False  # should the user send this request once more
             return response
         connection = getattr(response, "connection", None)
         body = sent_body(request.body)
         if connection is None or not body.can_repeat():
-            renewal.drop(refused)
+            auth._drop_refused(refused, *call)
             return response
         _drain(response)
         content: Any = request.body
         if isinstance(body, Repeatable):
             content = body.reread()
             if content is None:
-                renewal.drop(refused)
+                auth._drop_refused(refused, *call)
                 return response
-        token_before = renewal.token
-        token = self._auth._fresh_token(refused, kwargs.get("timeout"), request)
+        token_before = auth._renewal.token
+        token = auth._fresh_token(refused, kwargs.get("timeout"), request, Endpoint.of(*call))
+        if token is None:
+            auth._tell_of_refusal(*call)
+            return response
         if token.access_token == refused or not body.can_repeat():  # no longer, after the wait
             return response
         replay = request.copy()
@@ -267,6 +315,7 @@ class _ResponseHook:
         answer: requests.Response = connection.send(replay, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history.append(response)
+        auth._replay_answered(answer.status_code, token, *call)
         if answer.status_code == 401 and token is token_before:
             # It was not fetched for us, and may be dead too. requests signs when it prepares: should this
             # request be sent once more, it must not carry its first token for ever.
@@ -321,6 +370,11 @@ class _SuccessorHeaders(CaseInsensitiveDict[Any]):
         if value == self._netrc and isinstance(self.get(key), Hidden):
             return
         super().__setitem__(key, value)
+
+
+def _call(request: requests.PreparedRequest) -> tuple[str, str]:
+    """Method and URL."""
+    return request.method or "", request.url or ""
 
 
 def _netrc_value(url: str) -> str | None:

@@ -1,0 +1,71 @@
+# A token as it lies in a cache.
+#
+# Here: under which key, in which form, and what of that is believed when it is read back. Not here:
+# any cache (caches), and when to look into one (_sharing).
+#
+# Key and seal come from domain, client id and client secret by a slow one-way function (PBKDF2,
+# RFC 8018), since secrets can be chosen by people, and may be guessable. Who does not hold the
+# secret knows neither the key to look under nor how to seal a record, so that a token is neither
+# picked up by mistake nor planted. Who can read the cache can read the token, as in any cache.
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from functools import lru_cache
+from typing import Any, Final
+
+from ._credentials import Credentials
+from ._token import Token
+
+_VERSION: Final = 1
+_ITERATIONS: Final = 200_000  # some 30 ms, once for each credentials
+
+
+class RecordFormat:
+    """How the tokens of one client are written and read."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        both = _derived(credentials.origin.url, credentials.client_id, credentials.client_secret)
+        self.key: Final = both[:32].hex()
+        self._seal_key: Final = both[32:]
+
+    def write(self, token: Token) -> str:
+        """The record of *token*: text without anything of the secret."""
+        content = [_VERSION, str(token.access_token), token.expires_at]
+        return json.dumps([*content, self._seal(content)])
+
+    def read(self, record: object, now: float) -> Token | None:
+        """The token in *record*; None if it is none of ours, of another version, or past its time.
+
+        Args:
+            record: What a cache gave: anything at all.
+            now: Epoch seconds.
+        """
+        try:
+            *content, seal = json.loads(record)  # type: ignore[arg-type]
+            genuine = hmac.compare_digest(self._seal(content), seal)
+        except (TypeError, ValueError, RecursionError):
+            return None
+        if not genuine:
+            return None
+        token = Token(*content[1:])
+        return None if token.past_its_time(now) else token
+
+    def _seal(self, content: list[Any]) -> str:
+        return hmac.new(self._seal_key, json.dumps(content).encode(), "sha256").hexdigest()
+
+
+def lifetime(token: Token, now: float) -> float | None:
+    """Seconds for which a cache should keep *token*; None if the server did not say."""
+    if token.expires_at is None or not math.isfinite(token.expires_at):
+        return None
+    return max(token.expires_at - now, 0.0)
+
+
+@lru_cache(maxsize=128)
+def _derived(url: str, client_id: str, client_secret: str) -> bytes:
+    salt = json.dumps(["thebase_auth", url, client_id]).encode()
+    return hashlib.pbkdf2_hmac("sha256", client_secret.encode(), salt, _ITERATIONS, dklen=64)

@@ -1,0 +1,358 @@
+"""Where the processes of one machine, or of a fleet, share one token.
+
+.. code-block:: python
+
+    from thebase_auth.caches import FileTokenCache, RedisTokenCache
+
+    TheBaseAuth(domain, client_id, client_secret, cache=FileTokenCache())
+    TheBaseAuth(domain, client_id, client_secret, cache=RedisTokenCache(redis.Redis(...)))
+
+Both keep the token in plain text, for the owner of the file or the users of the Redis database to
+read: protect them like the token itself. The client secret is not in them, in no form that could
+be turned back.
+"""
+
+# Here: the protocol of a cache, and two of them. Not here: what a record holds and under which key
+# (_record), when a cache is asked, and what happens when it fails (_sharing). A cache therefore may
+# raise whatever it likes, and may take its time: it is called in a thread of its own.
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+__all__ = ["FileTokenCache", "RedisTokenCache", "TokenCache"]
+
+_LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 200
+_MOST_RECORDS: Final = 500
+_UNKNOWN_LIFETIME: Final = 3600.0  # seconds; what the vendor's page shows
+_LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
+_CONNECTIONS_AT_ONCE: Final = 4
+
+
+class TokenCache(Protocol):
+    """What ``TheBaseAuth(cache=...)`` takes: any object with these three methods.
+
+    They are called when a token is missing or refused, never for a request that has a good token;
+    from several threads at once, but never from the thread of an event loop. They may block, and may
+    raise anything: a request then goes on without the cache.
+    """
+
+    def load(self, key: str) -> str | None:
+        """Give the record that was stored last under *key*, or None.
+
+        Args:
+            key: 64 lower-case hexadecimal digits.
+        """
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        """Keep *record* under *key*, in the place of any before.
+
+        Args:
+            key: As in `load`.
+            record: A line of ASCII text, a few hundred characters.
+            lifetime: Seconds after which the record is of no use; None if that is not known.
+        """
+
+    def lock(self, key: str, lease: float) -> Callable[[], object] | None:
+        """Try to get the right to fetch the next token, without waiting for it.
+
+        It is taken and given back in different threads.
+
+        Args:
+            key: As in `load`.
+            lease: Seconds after which the lock should end by itself, should this process die.
+
+        Returns:
+            What gives the lock back when it is called, or None if another has the lock.
+        """
+
+
+class FileTokenCache:
+    """A file that the processes of one user on one machine share.
+
+    The file is readable for its owner alone, replaced as a whole, and taken for absent when it is
+    not what this class writes: too large, damaged, a link, somebody else's, or open to others. Beside it
+    lie empty files for the locks, which the operating system releases when a process dies.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Name the file; nothing is opened before it is needed.
+
+        Args:
+            path: The file, ``~`` for the home directory allowed. Missing directories are made, for the
+                owner alone. None for ``tokens.json`` in the user's cache directory for thebase_auth.
+
+        Raises:
+            ImportError: if filelock is missing, or platformdirs where no path is given.
+        """
+        try:
+            import filelock  # noqa: F401 - to tell early
+            import platformdirs
+        except ModuleNotFoundError as missing:
+            if missing.name not in {"filelock", "platformdirs"}:
+                raise
+            raise ImportError(
+                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'"
+            ) from missing
+        if path is None:
+            path = platformdirs.user_cache_path("thebase_auth", appauthor=False) / "tokens.json"
+        self._path = Path(path).expanduser().absolute()
+
+    def __repr__(self) -> str:
+        return f"FileTokenCache({str(self._path)!r})"
+
+    def load(self, key: str) -> str | None:
+        """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
+        record: str | None = self._records().get(key, (None, 0.0))[0]
+        return record
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        """Keep *record* under *key*; see `TokenCache.store`.
+
+        Args:
+            key: As in `TokenCache`.
+            record: As in `TokenCache`.
+            lifetime: Seconds, or None.
+        """
+        now = time.time()
+        with self._file_lock("update", timeout=1.0):
+            kept = {
+                other: (text, until)
+                for other, (text, until) in self._records().items()
+                if until > now and other != key
+            }
+            while len(kept) >= _MOST_RECORDS:
+                del kept[next(iter(kept))]
+            kept[key] = (record, now + _bounded(lifetime))
+            self._replace(json.dumps(kept).encode())
+
+    def lock(self, key: str, lease: float) -> Callable[[], object] | None:  # noqa: ARG002
+        """Try to get the right to fetch; see `TokenCache.lock`.
+
+        Args:
+            key: As in `TokenCache`.
+            lease: Seconds; not needed, since the operating system releases the lock of a dead process.
+        """
+        import filelock
+
+        lock = self._file_lock(key[:16], timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            return None
+        release: Callable[[], object] = lock.release
+        return release
+
+    def _file_lock(self, name: str, *, timeout: float) -> Any:
+        import filelock
+
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return filelock.FileLock(
+            f"{self._path}.{name}.lock",
+            timeout=timeout,
+            mode=0o600,
+            thread_local=False,  # released in another thread
+            poll_interval=0.005,
+        )
+
+    def _records(self) -> dict[str, tuple[str, float]]:
+        """What the file holds: for each key a record, and until when (epoch seconds)."""
+        try:
+            content = json.loads(_read_own_file(self._path))
+            return {
+                str(key): (str(record), float(until)) for key, (record, until) in content.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+            return {}
+
+    def _replace(self, content: bytes) -> None:
+        descriptor, temporary = tempfile.mkstemp(  # mode 0600
+            dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".tmp"
+        )
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(temporary).replace(self._path)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
+
+
+class RedisTokenCache:
+    """A Redis or Valkey database that a fleet shares.
+
+    It keeps one key for each client of TheBase, which expires with the token, and one for its lock.
+    """
+
+    def __init__(self, client: Any, *, prefix: str = "thebase_auth:") -> None:
+        """Take the client; nothing is sent before it is needed.
+
+        Args:
+            client: A client of redis-py or valkey-py, not of their asyncio variants: its calls are
+                made in threads, also for an AsyncClient. With timeouts of its own, in seconds
+                (``socket_timeout=2``, ``socket_connect_timeout=2``), no thread hangs on a dead server.
+            prefix: What the names of all keys begin with.
+
+        Raises:
+            TypeError: if *client* is no such client.
+        """
+        if isinstance(client, type) or not callable(getattr(client, "lock", None)):
+            given = client if isinstance(client, type) else type(client)
+            raise TypeError(f"client must be one of redis-py or valkey-py, not {given.__name__}")
+        if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+            raise TypeError(
+                "client must not be an asyncio one: RedisTokenCache serves threads and any number of"
+                " event loops at once, and blocks none of them; give it redis.Redis(...)"
+            )
+        self._client = client
+        self._prefix = prefix
+        self._turns = _Turns()
+
+    def __repr__(self) -> str:
+        return f"RedisTokenCache(<{type(self._client).__name__}>, prefix={self._prefix!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A client has sockets and locks. What it was made from can go to another process.
+        return {"_prefix": self._prefix, "_client": _recipe(self._client)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._prefix = state["_prefix"]
+        self._client = _client_from(state["_client"])
+        self._turns = _Turns()
+
+    def load(self, key: str) -> str | None:
+        """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
+        with self._turns.one():
+            try:
+                record = self._client.get(self._prefix + key)
+                text = record.decode("ascii") if isinstance(record, bytes) else record
+            except UnicodeDecodeError:
+                return None
+            except Exception as error:
+                if "WRONGTYPE" in str(error):  # somebody else's, or a joke; `store` overwrites it
+                    return None
+                raise
+        return text if isinstance(text, str) else None
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        """Keep *record* under *key*, and let it expire; see `TokenCache.store`.
+
+        Args:
+            key: As in `TokenCache`.
+            record: As in `TokenCache`.
+            lifetime: Seconds, or None.
+        """
+        milliseconds = max(int(_bounded(lifetime) * 1000), 1)
+        with self._turns.one():
+            self._client.set(self._prefix + key, record, px=milliseconds)
+
+    def lock(self, key: str, lease: float) -> Callable[[], object] | None:
+        """Try to get the right to fetch, with the client's own lock; see `TokenCache.lock`.
+
+        Args:
+            key: As in `TokenCache`.
+            lease: Seconds after which the database itself ends the lock.
+        """
+        lock = self._client.lock(
+            f"{self._prefix}{key}:lock",
+            timeout=lease,
+            blocking=False,
+            thread_local=False,  # released in another thread
+        )
+        with self._turns.one():
+            return lock.release if lock.acquire() else None
+
+
+class _Turns:
+    """Lets a few threads at a time use a client, whose pool may be small.
+
+    Who has waited a second goes on all the same: the others may hang.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+
+    def _renew(self) -> None:
+        self._process = os.getpid()
+        self._free = threading.Semaphore(_CONNECTIONS_AT_ONCE)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        if self._process != os.getpid():  # forked; who had a turn is not in this process
+            self._renew()
+        free = self._free
+        mine = free.acquire(timeout=1.0)
+        try:
+            yield
+        finally:
+            if mine:
+                free.release()
+
+
+def _recipe(client: Any) -> Any:
+    """What a client like this one can be made from: classes and plain values."""
+    pool = getattr(client, "connection_pool", None)
+    settings = getattr(pool, "connection_kwargs", {})
+    plain = {
+        name: value
+        for name, value in settings.items()
+        if value is None or isinstance(value, (str, bytes, int, float))
+    }
+    return type(client), type(pool), getattr(pool, "connection_class", None), plain
+
+
+def _client_from(recipe: Any) -> Any:
+    kind, pool_kind, connection_class, settings = recipe
+    try:
+        pool = pool_kind(connection_class=connection_class, **settings)
+        return kind(connection_pool=pool)
+    except Exception:  # noqa: BLE001 - whatever it is: a client of a kind that we do not know
+        return _Unpicklable(kind.__name__)
+
+
+class _Unpicklable:
+    """In the place of a client that could not come along; using it says so."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(
+            f"a client of the class {self._kind} cannot be pickled; make the RedisTokenCache anew in"
+            " this process"
+        )
+
+
+def _bounded(lifetime: float | None) -> float:
+    return _UNKNOWN_LIFETIME if lifetime is None else min(lifetime, _LONGEST_LIFETIME)
+
+
+def _read_own_file(path: Path) -> bytes:
+    """The content of a file that only its owner, who we are, can read or write.
+
+    Raises:
+        OSError: if there is none, or it is anything else.
+    """
+    # Without O_NONBLOCK a pipe in that place would be waited for.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("no regular file")
+        if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
+            raise OSError("not ours alone")
+        content = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise OSError("too large")
+    return content
