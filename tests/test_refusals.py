@@ -967,9 +967,7 @@ def test_promise_14_the_next_call_shows_that_the_new_token_is_refused_too(
     assert len(warnings()) == 1
 
 
-# What does not hold yet. Strict: whoever mends one takes its mark away.
-
-not_yet = pytest.mark.xfail(reason="see the name of the test", strict=True)
+# What did not hold at first
 
 
 class UsersError(Exception):
@@ -977,7 +975,6 @@ class UsersError(Exception):
         self.response = response
 
 
-@not_yet
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_an_exception_of_a_hook_stays_what_it_is_whatever_its_response_has(library: Any) -> None:
     def hook(response: Any) -> None:
@@ -990,7 +987,6 @@ def test_an_exception_of_a_hook_stays_what_it_is_whatever_its_response_has(libra
                 http.get(server.url + "/no")
 
 
-@not_yet
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_promise_14_insufficient_scope_costs_nothing_where_a_hook_raises_because_of_it(
     library: Any, clock: Clock
@@ -1004,7 +1000,6 @@ def test_promise_14_insufficient_scope_costs_nothing_where_a_hook_raises_because
     assert api.token_requests == 1
 
 
-@not_yet
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_promise_8_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
     library: Any, clock: Clock, warnings: Callable[[], list[str]]
@@ -1027,7 +1022,6 @@ def test_promise_8_a_hook_that_raises_because_of_another_hosts_401_drops_no_toke
     assert auth._renewal.refusals.entries == {}
 
 
-@not_yet
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
     library: Any, clock: Clock
@@ -1038,7 +1032,6 @@ def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
                 assert b"".join(response.iter_raw()) == b"no right"
 
 
-@not_yet
 def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_of_requests(
     clock: Clock,
 ) -> None:
@@ -1048,7 +1041,6 @@ def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_o
                 assert response.raw.read() == b"no right"
 
 
-@not_yet
 @pytest.mark.parametrize("client", CLIENTS[1:], ids=str)
 def test_promise_14_an_accepted_replay_counts_though_another_has_renewed_meanwhile(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
@@ -1069,7 +1061,6 @@ def test_promise_14_an_accepted_replay_counts_though_another_has_renewed_meanwhi
     assert warnings() == []
 
 
-@not_yet
 @pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
 def test_promise_15_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(
     client: Client, clock: Clock
@@ -1086,7 +1077,6 @@ def test_promise_15_an_accepted_call_takes_no_lock_while_another_endpoint_says_n
                 auth._renewal._lock.acquire()
 
 
-@not_yet
 def test_promise_14_the_pause_has_not_passed_when_a_slow_token_request_ends(
     clock: Clock,
 ) -> None:
@@ -1107,7 +1097,6 @@ def test_promise_14_the_pause_has_not_passed_when_a_slow_token_request_ends(
     assert api.token_requests == 2
 
 
-@not_yet
 def test_promise_14_a_drop_while_another_fetches_for_the_same_endpoint_is_no_renewal_of_its_own() -> (
     None
 ):

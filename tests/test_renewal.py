@@ -561,12 +561,19 @@ def test_promise_14_an_endpoint_that_refuses_the_new_token_too_keeps_its_401_for
     lead(refused, "def", USERS, now=12)
 
 
-def test_promise_14_before_it_has_answered_the_second_counts_from_the_asking(
+def test_promise_14_the_pause_begins_with_the_landing_and_anew_when_the_refusal_is_seen(
     renewed: Renewal,
 ) -> None:
+    lead(renewed, "abc", USERS, now=10).land(OTHER, now=15)
+
+    assert isinstance(ask(renewed, "def", USERS, now=15.75), KeepRefusal)
+    assert isinstance(ask(renewed, "def", USERS, now=16.5), KeepRefusal)
+    lead(renewed, "def", USERS, now=16.75)
+
+
+def test_promise_14_a_refusal_long_after_the_landing_is_renewed_at_once(renewed: Renewal) -> None:
     lead(renewed, "abc", USERS, now=10).land(OTHER)
 
-    assert isinstance(ask(renewed, "def", USERS, now=10.75), KeepRefusal)
     lead(renewed, "def", USERS, now=11)
 
 
@@ -611,7 +618,7 @@ def test_promise_14_an_acceptance_ends_the_pause(refused: Renewal) -> None:
 
     lead(refused, "def", USERS, now=11).land(Token("ghi"))
     assert isinstance(ask(refused, "ghi", USERS, now=11.75), KeepRefusal)
-    lead(refused, "ghi", USERS, now=12)
+    lead(refused, "ghi", USERS, now=12.75)
 
 
 @pytest.mark.parametrize("ending", [TokenRequestError, ConnectionError, GeneratorExit])
@@ -952,6 +959,8 @@ class RenewalMachine(RuleBasedStateMachine):
         assert not can_wait
         assert isinstance(answer, KeepRefusal) == self.must_wait(endpoint)
         if isinstance(answer, KeepRefusal):
+            assert endpoint is not None
+            self.see_refusal(endpoint)
             return None
         assert answer.flight not in self.outcomes
         assert before is None or answer.flight is not before[0]
@@ -1025,9 +1034,12 @@ class RenewalMachine(RuleBasedStateMachine):
         assert refused is not None
         again = False
         if self.token is not None and self.token.access_token == refused:
-            again = self.see_refusal(endpoint)
-            if not self.must_wait(endpoint):
-                self.begin_pause(endpoint, self.now)
+            again = endpoint in self.pauses
+            if self.must_wait(endpoint):
+                self.see_refusal(endpoint)
+            else:
+                if self.under_way is None or self.accounts[self.under_way[0]][0] != endpoint:
+                    self.begin_pause(endpoint, self.now)
                 self.token = None
         assert self.renewal.drop_refused(refused, endpoint, now=self.now) == again
 

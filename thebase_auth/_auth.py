@@ -147,9 +147,11 @@ class AuthCore:
             return None
         return carried_token(authorization)
 
-    def _may_lack_the_right(self, method: str, url: str, challenges: str | None) -> bool:
-        """Whether a 401 says by itself that a new token would not help (RFC 6750 section 3.1)."""
-        if not lacks_scope(challenges):
+    def _is_final(self, refused: str, method: str, url: str, challenges: str | None) -> bool:
+        """Whether a 401 is left as it is, and unread: a new token would not help, or not yet."""
+        endpoint = Endpoint.of(method, url)
+        must_wait = self._renewal.is_final(refused, endpoint, now=self._now())
+        if not must_wait and not lacks_scope(challenges):
             return False
         self._tell_of_refusal(method, url)
         return True
@@ -162,16 +164,16 @@ class AuthCore:
 
     def _replay_answered(self, status: int, token: Token, method: str, url: str) -> None:
         """Take note of the answer to a replay."""
-        endpoint = Endpoint.of(method, url)
         if status != 401:
             self._note_acceptance(status, method, url)
-        elif self._renewal.refused_again(token, endpoint, now=self._now()):
+        elif self._renewal.refused_again(token, Endpoint.of(method, url), now=self._now()):
             self._tell_of_refusal(method, url)
 
     def _note_acceptance(self, status: int, method: str, url: str) -> None:
         """Take note of an answer other than 401 to a signed request, while any endpoint says no."""
-        if self._renewal.refusals.entries and is_acceptance(status):
-            self._renewal.accepted(Endpoint.of(method, url))
+        entries = self._renewal.refusals.entries
+        if entries and is_acceptance(status) and (endpoint := Endpoint.of(method, url)) in entries:
+            self._renewal.accepted(endpoint)
 
     def _tell_of_refusal(self, method: str, url: str) -> None:
         """Warn, once for each endpoint, that it refuses whatever token it gets."""
@@ -180,8 +182,8 @@ class AuthCore:
             logger.warning(
                 "%s %s on %s answers 401, and another access token does not change that: the client id %s"
                 " probably lacks the right to this call. Check what it may do in TheBase: Settings,"
-                " Webhooks/API, API token. This is said once; as long as the answer stays 401, it"
-                " is given to the caller, and a new token is tried ever more rarely.",
+                " Webhooks/API, API token. This is said once; the caller gets the 401, and another token"
+                " is tried ever more rarely, if at all.",
                 method,
                 path_of(url),
                 credentials.domain,
@@ -219,6 +221,8 @@ class AuthCore:
 
 class NoTurn:
     """A leader's dealings with the cache where there is none; see `Turn` in _sharing."""
+
+    waited: Final = 0.0
 
     def __enter__(self) -> Self:
         return self

@@ -216,11 +216,32 @@ class HttpxDriver(AuthCore):
         httpx shows ``response.raise_for_status()``. In sync code the exception can be seen; else a token
         that is past its time as well is not tried a second time.
         """
-        answer: Any = getattr(closed.__context__, "response", None)
-        if getattr(answer, "status_code", None) == 401:
-            self._drop_refused(token.access_token, *_call(answer.request))
+        cause: Any = closed.__context__
+        while isinstance(cause, GeneratorExit):  # that of an outer generator
+            cause = cause.__context__
+        answer: Any = getattr(cause, "response", None)
+        try:
+            status, request, headers = answer.status_code, answer.request, answer.headers
+            ours = self._carries(request, token)
+        except (AttributeError, RuntimeError):  # made by hand
+            status, ours = None, False
+        if ours and status == 401:
+            call = _call(request)
+            challenges = headers.get("WWW-Authenticate")
+            if not self._is_final(token.access_token, *call, challenges):
+                self._drop_refused(token.access_token, *call)
         elif token.past_its_time(time.time()) and self._renewal.token is token:
             self._renewal.drop()
+
+    def _carries(self, request: Request, token: Token) -> bool:
+        """Whether *request* carried *token*, to us."""
+        carried = self._token_for_us(str(request.url), request.headers.get("Authorization"))
+        return carried == token.access_token
+
+    def _accepted(self, response: Response, token: Token) -> None:
+        """Take note of an answer other than 401."""
+        if self._renewal.refusals.entries and self._carries(response.request, token):
+            self._note_acceptance(response.status_code, *_call(response.request))
 
     def _as_library_error(
         self,
@@ -284,17 +305,16 @@ class _Flow:
     def _refused_token(self, response: Response) -> str | None:
         """The access token of ours that *response* refused, if another one may be taken instead."""
         auth, status = self._auth, response.status_code
-        if status != 401 and not self._renewal.refusals.entries:
+        if status != 401:
+            if self._token is not None:
+                auth._accepted(response, self._token)
             return None
         carried = self._carried_token(response.request)
         if carried is None:
             return None
         call = _call(response.request)
-        if status != 401:
-            auth._note_acceptance(status, *call)
-            return None
         challenges = response.headers.get("WWW-Authenticate")
-        return None if auth._may_lack_the_right(*call, challenges) else carried
+        return None if auth._is_final(carried, *call, challenges) else carried
 
     def _replay(self, response: Response, refused: str) -> _Steps:
         auth, sent = self._auth, response.request
@@ -326,8 +346,9 @@ class _Flow:
         # caller the answer to whatever was yielded last.
         logger.debug("replaying %s %s after a 401", sent.method, sent.url)
         answer = yield _again(response, content, token)
-        if self._carried_token(answer.request) is not None:
-            auth._replay_answered(answer.status_code, token, *_call(answer.request))
+        answered = answer.request
+        if auth._carries(answered, token):
+            auth._replay_answered(answer.status_code, token, *_call(answered))
         response.history = redirects
         answer.history = redirects + answer.history
         self._leave_out_token_requests(answer)
@@ -361,7 +382,7 @@ class _Flow:
                 if isinstance(step, KeepRefusal):
                     return None
                 if isinstance(step, Lead):
-                    return (yield from self._lead(step.flight, patience))
+                    return (yield from self._lead(step.flight, patience, now))
                 seconds = min(patience.left(now), step.flight.lapses_at - now)
                 if (yield WaitFor(step.flight.landed, seconds)):
                     token = self._renewal.landed(step.flight, refused)
@@ -371,14 +392,14 @@ class _Flow:
         except TheBaseAuthError as error:
             raise auth._as_library_error(error, self._request) from None
 
-    def _lead(self, flight: Flight, patience: Patience) -> Generator[Any, Any, Token]:
+    def _lead(self, flight: Flight, patience: Patience, now: float) -> Generator[Any, Any, Token]:
         """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
         with flight, self._auth._turn() as turn:
-            found = yield from turn.take(patience.left(self._auth._now()))
+            found = yield from turn.take(patience.left(now))
             if found is not None:
-                return flight.land(found)
-            left = patience.timeouts_left(self._auth._now())
-            token = flight.land((yield from self._fetch(left)))
+                return flight.land(found, now=self._auth._now())
+            left = patience.timeouts_left(now + turn.waited)
+            token = flight.land((yield from self._fetch(left)), now=self._auth._now())
             yield from turn.give(token, left["read"])
             return token
 

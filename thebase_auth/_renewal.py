@@ -104,9 +104,12 @@ class Flight:
     ) -> None:
         self._renewal.land(self, error if isinstance(error, TokenRequestError) else None)
 
-    def land(self, token: Token) -> Token:
-        """End the flight with *token*, for the leader and for all who wait, and give it back."""
-        self._renewal.land(self, token)
+    def land(self, token: Token, *, now: float | None = None) -> Token:
+        """End the flight with *token*, for the leader and for all who wait, and give it back.
+
+        *now* is on the clock of `Renewal.ask`; without it, the time of the asking is taken.
+        """
+        self._renewal.land(self, token, now=now)
         return token
 
     def vanish(self) -> None:
@@ -175,7 +178,7 @@ class Renewal:
             under_way = self._flight
             if under_way is not None and not under_way.cannot_be_waited_for(now=now, task=task):
                 return Wait(under_way)
-            if endpoint is not None and self.refusals.must_wait(endpoint, now):
+            if endpoint is not None and self._is_too_early(endpoint, now):
                 return KeepRefusal()
             lead = Lead(Flight(self, endpoint=endpoint, now=now, lease=lease, task=task))
             self._flight = lead.flight
@@ -196,7 +199,7 @@ class Renewal:
             return brought
         return newest
 
-    def land(self, flight: Flight, outcome: Outcome) -> None:
+    def land(self, flight: Flight, outcome: Outcome, *, now: float | None = None) -> None:
         """End *flight*; of several calls the first one counts. A deposed leader changes nothing."""
         with self._lock:
             if flight is self._flight:
@@ -204,7 +207,8 @@ class Renewal:
                 if isinstance(outcome, Token):
                     self.token = outcome
                     if flight.endpoint is not None:
-                        self.refusals.fetched(flight.endpoint, flight.asked_at)
+                        landed_at = flight.asked_at if now is None else now
+                        self.refusals.fetched(flight.endpoint, landed_at)
             late, flight.over = flight.over, True
         if not late:
             flight.landed.set_result(outcome)
@@ -230,11 +234,19 @@ class Renewal:
         with self._lock:
             if self.token is None or self.token.access_token != refused:
                 return False
-            again = self.refusals.refused_again(endpoint, now)
-            if not self.refusals.must_wait(endpoint, now):
-                self.refusals.fetched(endpoint, now)
+            again = endpoint in self.refusals.entries
+            if not self._is_too_early(endpoint, now):
+                if self._flight is None or self._flight.endpoint != endpoint:  # not twice for one
+                    self.refusals.fetched(endpoint, now)
                 self.drop()
             return again
+
+    def is_final(self, refused: str, endpoint: Endpoint, *, now: float) -> bool:
+        """Whether `ask` would say `KeepRefusal`: to know it before the 401 is read."""
+        with self._lock:
+            replaced = self.token is not None and self.token.access_token != refused
+            busy = self._flight is not None
+            return not replaced and not busy and self._is_too_early(endpoint, now)
 
     def refused_again(self, token: Token, endpoint: Endpoint, *, now: float) -> bool:
         """Take note that *endpoint* refused the replay too; true if that token was fetched for it."""
@@ -255,6 +267,10 @@ class Renewal:
         """Whether *token* is one that was refused or dropped here, whoever else still offers it."""
         with self._lock:
             return token.access_token in self._dead
+
+    def _is_too_early(self, endpoint: Endpoint, now: float) -> bool:
+        """Whether *endpoint*, which refuses the current token, has to wait for the next renewal."""
+        return self.refusals.must_wait(endpoint, now) and self.refusals.refused_again(endpoint, now)
 
     def _bury(self, access_token: str | None) -> None:
         if access_token is not None and access_token not in self._dead:

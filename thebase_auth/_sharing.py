@@ -135,9 +135,13 @@ class Turn:
     """One leader's dealings with the cache: ``take`` a token, or fetch one and ``give`` it.
 
     A context manager; the lock is given back however it is left.
+
+    Attributes:
+        waited: Seconds that ``take`` has taken.
     """
 
     def __init__(self, sharing: Sharing) -> None:
+        self.waited = 0.0
         self._sharing = sharing
         self._held: _Held | None = None
         self._failed = False
@@ -162,7 +166,13 @@ class Turn:
         Args:
             seconds: How long this caller may spend on a token.
         """
-        give_up_at = time.monotonic() + seconds * _SHARE_FOR_WAITING
+        began = time.monotonic()
+        try:
+            return (yield from self._take(seconds, began + seconds * _SHARE_FOR_WAITING))
+        finally:
+            self.waited = time.monotonic() - began
+
+    def _take(self, seconds: float, give_up_at: float) -> Steps:
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
         pause = _FIRST_PAUSE

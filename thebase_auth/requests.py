@@ -185,7 +185,7 @@ class TheBaseAuth(AuthCore, AuthBase):
                 if isinstance(step, KeepRefusal):
                     return None
                 if isinstance(step, Lead):
-                    return self._lead(step.flight, patience)
+                    return self._lead(step.flight, patience, now)
                 if wait_blocking(
                     step.flight.landed, min(patience.left(now), step.flight.lapses_at - now)
                 ):
@@ -194,14 +194,14 @@ class TheBaseAuth(AuthCore, AuthBase):
                         return token
                 now = self._still_patient(patience)
 
-    def _lead(self, flight: Flight, patience: Patience) -> Token:
+    def _lead(self, flight: Flight, patience: Patience, now: float) -> Token:
         """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
         with flight, self._turn() as turn:
-            found = blocking(turn.take(patience.left(self._now())))
+            found = blocking(turn.take(patience.left(now)))
             if found is not None:
-                return flight.land(found)
-            left = patience.timeouts_left(self._now())
-            token = flight.land(self._fetch(left))
+                return flight.land(found, now=self._now())
+            left = patience.timeouts_left(now + turn.waited)
+            token = flight.land(self._fetch(left), now=self._now())
             blocking(turn.give(token, left["read"]))
             return token
 
@@ -282,7 +282,7 @@ class _ResponseHook:
         """Send the request of this 401 once more with another token, or give the 401 back."""
         request, auth = response.request, self._auth
         call = _call(request)
-        if auth._may_lack_the_right(*call, response.headers.get("WWW-Authenticate")):
+        if auth._is_final(refused, *call, response.headers.get("WWW-Authenticate")):
             return response
         if isinstance(request.headers, _SuccessorHeaders) and request.headers.replay_is_spent:
             request.headers.replay_is_spent = False  # should the user send this request once more
