@@ -216,22 +216,25 @@ class HttpxDriver(AuthCore):
         httpx shows ``response.raise_for_status()``. In sync code the exception can be seen; else a token
         that is past its time as well is not tried a second time.
         """
+        refusal = self._refusal_behind(closed, token)
+        if refusal is not None:
+            call, challenges = _call(refusal.request), refusal.headers.get("WWW-Authenticate")
+            if not self._is_final(token.access_token, *call, challenges):
+                self._drop_refused(token.access_token, *call)
+        elif token.past_its_time(time.time()) and self._renewal.token is token:
+            self._renewal.drop()
+
+    def _refusal_behind(self, closed: GeneratorExit, token: Token) -> Response | None:
+        """The 401 to *token* because of which a hook raised, as far as its exception tells."""
         cause: Any = closed.__context__
         while isinstance(cause, GeneratorExit):  # that of an outer generator
             cause = cause.__context__
         answer: Any = getattr(cause, "response", None)
         try:
-            status, request, headers = answer.status_code, answer.request, answer.headers
-            ours = self._carries(request, token)
-        except (AttributeError, RuntimeError):  # made by hand
-            status, ours = None, False
-        if ours and status == 401:
-            call = _call(request)
-            challenges = headers.get("WWW-Authenticate")
-            if not self._is_final(token.access_token, *call, challenges):
-                self._drop_refused(token.access_token, *call)
-        elif token.past_its_time(time.time()) and self._renewal.token is token:
-            self._renewal.drop()
+            refused = answer.status_code == 401 and self._carries(answer.request, token)
+        except (AttributeError, RuntimeError):  # the answer was made by hand, or there is none
+            return None
+        return answer if refused else None
 
     def _carries(self, request: Request, token: Token) -> bool:
         """Whether *request* carried *token*, to us."""

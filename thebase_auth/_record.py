@@ -15,7 +15,7 @@ import hmac
 import json
 import math
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from ._credentials import Credentials
 from ._token import Token
@@ -34,8 +34,8 @@ class RecordFormat:
 
     def write(self, token: Token) -> str:
         """The record of *token*: text without anything of the secret."""
-        content = [_VERSION, str(token.access_token), token.expires_at]
-        return json.dumps([*content, self._seal(content)])
+        content = json.dumps([_VERSION, str(token.access_token), token.expires_at])
+        return f"{self._seal(content.encode()).decode()} {content}"
 
     def read(self, record: object, now: float) -> Token | None:
         """The token in *record*; None if it is none of ours, of another version, or past its time.
@@ -44,18 +44,21 @@ class RecordFormat:
             record: What a cache gave: anything at all.
             now: Epoch seconds.
         """
-        try:
-            *content, seal = json.loads(record)  # type: ignore[arg-type]
-            genuine = hmac.compare_digest(self._seal(content), seal)
-        except (TypeError, ValueError, RecursionError):
+        if isinstance(record, str):
+            record = record.encode("utf-8", "surrogatepass")
+        if not isinstance(record, bytes):
             return None
-        if not genuine:
+        seal, _, content = record.partition(b" ")
+        if not hmac.compare_digest(self._seal(content), seal):
             return None
-        token = Token(*content[1:])
+        version, *fields = json.loads(content)  # what others wrote is not even parsed
+        if version != _VERSION:
+            return None
+        token = Token(*fields)
         return None if token.past_its_time(now) else token
 
-    def _seal(self, content: list[Any]) -> str:
-        return hmac.new(self._seal_key, json.dumps(content).encode(), "sha256").hexdigest()
+    def _seal(self, content: bytes) -> bytes:
+        return hmac.new(self._seal_key, content, "sha256").hexdigest().encode()
 
 
 def lifetime(token: Token, now: float) -> float | None:

@@ -158,7 +158,7 @@ class Turn:
         release = self._surrender()
         if release is not None:
             with suppress(RuntimeError):  # no thread can be started: the lock will lapse
-                _Errand(release)
+                _Errand(lambda: _give_back(release))
 
     def take(self, seconds: float) -> Steps:
         """A token that another process has stored, or None: then fetch one, with the lock if possible.
@@ -184,8 +184,9 @@ class Turn:
             if isinstance(found, Token):
                 logger.debug("took an access token from %r", self._sharing.cache)
                 return found
-            if isinstance(found, _Held):
-                self._keep(found)
+            held = found or self._inherit()
+            if held is not None:
+                self._keep(held)
                 return None
             # Together they would all ask at the same moment, again and again.
             pause = min(pause * random.uniform(1.0, 2.0), _LONGEST_PAUSE)  # noqa: S311
@@ -218,15 +219,15 @@ class Turn:
             return token
         release = sharing.cache.lock(sharing.record.key, lease)
         if release is None:
-            return self._inherit()
+            return None
         try:
             token = self._load()  # it may have been stored just before the lock was free
         except BaseException:
-            release()
+            _give_back(release)
             raise
         if token is None:
             return _Held(release)
-        release()
+        _give_back(release)
         return token
 
     def _load(self) -> Token | None:
@@ -240,16 +241,19 @@ class Turn:
         sharing.cache.store(sharing.record.key, sharing.record.write(token), kept_for)
         release = self._surrender()
         if release is not None:
-            release()
+            _give_back(release)
 
-    # The lock, in whichever thread.
+    # The lock.
 
     def _keep(self, held: _Held) -> None:
         self._held = held
         self._sharing.held.append(held)
 
     def _inherit(self) -> _Held | None:
-        """The lock of a leader of this very process that was deposed, if it has it."""
+        """The lock of a leader of this very process that was deposed, if it has it.
+
+        Not for a call in a thread of its own, which may be left over from such a leader.
+        """
         try:
             held = self._sharing.held.pop()
         except IndexError:
@@ -284,7 +288,8 @@ class _Errand:
         except BaseException as caught:  # noqa: BLE001 - it is told by whoever waits
             outcome, error = None, caught
         if not self.result.set_running_or_notify_cancel():
-            _undo(outcome)
+            if isinstance(outcome, _Held):
+                _give_back(outcome.release)
         elif error is not None:
             self.result.set_exception(error)
         else:
@@ -296,10 +301,11 @@ class _Errand:
             outcome = self.result.result()
             if isinstance(outcome, _Held):
                 with suppress(RuntimeError):
-                    _Errand(outcome.release)
+                    _Errand(lambda: _give_back(outcome.release))
 
 
-def _undo(outcome: object) -> None:
-    if isinstance(outcome, _Held):
-        with suppress(Exception):
-            outcome.release()
+def _give_back(release: Callable[[], object]) -> None:
+    try:
+        release()
+    except Exception as error:  # noqa: BLE001 - most often the lock has lapsed already
+        logger.debug("the lock of a token cache was not given back: %s", type(error).__name__)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import httpx
 import httpx2
+import redis
 import requests
+import valkey
 
 import thebase_auth.httpx
 import thebase_auth.httpx2
 import thebase_auth.requests
-from thebase_auth import TheBaseAuth, TheBaseAuthError, Token, TokenRequestError
+from thebase_auth import (
+    FileTokenCache,
+    RedisTokenCache,
+    TheBaseAuth,
+    TheBaseAuthError,
+    Token,
+    TokenCache,
+    TokenRequestError,
+)
 from thebase_auth.testing import Sandbox
 
 auth: TheBaseAuth = TheBaseAuth("acme.thebase.co.il", "id", "secret", timeout=5)
@@ -25,6 +35,27 @@ requests.get("https://acme.thebase.co.il", auth=thebase_auth.requests.TheBaseAut
 httpx.Client(auth=thebase_auth.httpx.TheBaseAuth.from_env(timeout=3.5))
 httpx2.Client(auth=thebase_auth.httpx2.TheBaseAuth("a", "b", "c"))
 TheBaseAuth("a", "b", "c", session=session)
+
+
+class MyCache:
+    def load(self, key: str) -> str | None:
+        return None
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        pass
+
+    def lock(self, key: str, lease: float) -> None:
+        return None
+
+
+cache: TokenCache = FileTokenCache()
+TheBaseAuth("a", "b", "c", cache=cache)
+TheBaseAuth.from_env(cache=FileTokenCache("tokens.json"))
+thebase_auth.httpx.TheBaseAuth("a", "b", "c", cache=RedisTokenCache(redis.Redis()))
+thebase_auth.requests.TheBaseAuth(
+    "a", "b", "c", cache=RedisTokenCache(valkey.Valkey(), prefix="x:")
+)
+thebase_auth.httpx2.TheBaseAuth("a", "b", "c", cache=MyCache())
 
 token: Token | None = auth.token
 text: str = token.access_token if token else ""
