@@ -55,6 +55,14 @@ def verdict(value: float, target: float, unit: str) -> str:
     return f"at most {target:g} {unit}: {'ok' if value <= target else 'MISSED'}"
 
 
+def distribution(seconds: list[float]) -> tuple[str, str, str]:
+    """Median, 90th percentile and longest, for a table."""
+    if not seconds:
+        return "", "", ""
+    ninety = quantiles([*seconds, *seconds], n=10, method="inclusive")[-1]  # of a single one, too
+    return f"{median(seconds):.3f} s", f"{ninety:.3f} s", f"{max(seconds):.3f} s"
+
+
 def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Print a table, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]

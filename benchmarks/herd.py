@@ -75,10 +75,12 @@ def _row(
     )
 
 
-def _slow_to_give_tokens(sandbox: Sandbox) -> ASGIApp:
+def slow_to_give_tokens(sandbox: Sandbox, seconds: float = _TOKEN_SECONDS) -> ASGIApp:
+    """The sandbox, whose token endpoint takes so long."""
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/oauth/token":
-            await asyncio.sleep(_TOKEN_SECONDS)
+            await asyncio.sleep(seconds)
         await sandbox.app(scope, receive, send)
 
     return app
@@ -113,7 +115,7 @@ def _threads(sizes: tuple[int, ...]) -> list[tuple[str, ...]]:
 def _threads_of(name: str, peer: _peers.RequestsPeer, callers: int) -> tuple[str, ...]:
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS, pool_block=True)
     sandbox = Sandbox(expires_in=1)
-    with serve(_slow_to_give_tokens(sandbox)) as server_url:
+    with serve(slow_to_give_tokens(sandbox)) as server_url:
         server = _peers.Server(server_url, sandbox.client_id, sandbox.client_secret)
         url = f"{server.url}/v2/users"
         session, _ = peer(server, adapter)
@@ -174,7 +176,7 @@ async def _tasks_over_loopback(
     limits = library.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
     transport = library.AsyncHTTPTransport(limits=limits)
     sandbox = Sandbox(expires_in=1)
-    with serve(_slow_to_give_tokens(sandbox)) as url:
+    with serve(slow_to_give_tokens(sandbox)) as url:
         return await _tasks_of(name, library, peer, callers, sandbox, url, transport)
 
 
@@ -187,7 +189,7 @@ async def _tasks_in_process(
             return await super().handle_async_request(request)
 
     sandbox = Sandbox(expires_in=1)
-    transport = OnTheWay(app=_slow_to_give_tokens(sandbox))
+    transport = OnTheWay(app=slow_to_give_tokens(sandbox))
     url = "https://acme.thebase.co.il"
     return await _tasks_of(name, library, peer, callers, sandbox, url, transport)
 

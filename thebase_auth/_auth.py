@@ -115,6 +115,10 @@ class AuthCore:
         """Seconds on the clock of `Renewal` and `Patience`, which never goes back."""
         return time.monotonic()
 
+    def _is_borrowed(self, token: Token) -> bool:
+        """Whether *token* came from the cache. Only the first use shows whether it is still good."""
+        return self._sharing is not None and self._sharing.taken is token
+
     def _turn(self) -> Turn | NoTurn:
         """The dealings of a leader with the cache."""
         return NO_TURN if self._sharing is None else self._sharing.turn()

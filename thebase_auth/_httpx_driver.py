@@ -319,7 +319,11 @@ class _Flow:
         challenges = response.headers.get("WWW-Authenticate")
         return None if auth._is_final(carried, *call, challenges) else carried
 
-    def _replay(self, response: Response, refused: str) -> _Steps:
+    def _replay(self, response: Response, refused: str, *, again: bool = False) -> _Steps:
+        """Send the request of this 401 once more with another token, or leave it at the 401.
+
+        A token from a cache may be long dead. If it is refused, the request is replayed *again*.
+        """
         auth, sent = self._auth, response.request
         call = _call(sent)
         body = self._body if sent.stream is self._request.stream else _body_to_send(sent)
@@ -349,12 +353,15 @@ class _Flow:
         # caller the answer to whatever was yielded last.
         logger.debug("replaying %s %s after a 401", sent.method, sent.url)
         answer = yield _again(response, content, token)
-        answered = answer.request
-        if auth._carries(answered, token):
-            auth._replay_answered(answer.status_code, token, *_call(answered))
         response.history = redirects
-        answer.history = redirects + answer.history
+        answer.history = redirects + [one for one in answer.history if one not in redirects]
         self._leave_out_token_requests(answer)
+        if not auth._carries(answer.request, token):
+            return
+        if answer.status_code == 401 and auth._is_borrowed(token) and not again:
+            yield from self._replay(answer, token.access_token, again=True)
+        else:
+            auth._replay_answered(answer.status_code, token, *_call(answer.request))
 
     def _carried_token(self, sent: Request) -> str | None:
         """The access token of ours that *sent* carried to us, or None if there was none.
@@ -400,7 +407,7 @@ class _Flow:
         with flight, self._auth._turn() as turn:
             found = yield from turn.take(patience.left(now))
             if found is not None:
-                return flight.land(found, now=self._auth._now())
+                return flight.land(found, fetched=False)
             left = patience.timeouts_left(now + turn.waited)
             token = flight.land((yield from self._fetch(left)), now=self._auth._now())
             yield from turn.give(token, left["read"])

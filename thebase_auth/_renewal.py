@@ -104,11 +104,16 @@ class Flight:
     ) -> None:
         self._renewal.land(self, error if isinstance(error, TokenRequestError) else None)
 
-    def land(self, token: Token, *, now: float | None = None) -> Token:
+    def land(self, token: Token, *, now: float | None = None, fetched: bool = True) -> Token:
         """End the flight with *token*, for the leader and for all who wait, and give it back.
 
-        *now* is on the clock of `Renewal.ask`; without it, the time of the asking is taken.
+        Args:
+            token: The token.
+            now: Seconds on the clock of `Renewal.ask`; if None, the time of the asking.
+            fetched: Whether it cost a token request, and was not found in a cache.
         """
+        if not fetched:
+            self.endpoint = None
         self._renewal.land(self, token, now=now)
         return token
 

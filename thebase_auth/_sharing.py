@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("thebase_auth")
 
-# Of the time that a caller has left:
-_SHARE_FOR_WAITING: Final = 0.75
+# Of the time that a caller has left. A lock that its process has left behind ends before the first
+# of those who wait goes on without it, and they do not all do so at the same moment.
 _SHARE_FOR_AN_ANSWER: Final = 0.5
-_SHARE_FOR_THE_LEASE: Final = 0.5
+_SHARE_FOR_THE_LEASE: Final = 0.65
+_SHARES_FOR_WAITING: Final = (0.7, 0.9)
 # In seconds:
 _LONGEST_ANSWER: Final = 3.0
 _LONGEST_LEASE: Final = 10.0
@@ -69,6 +70,7 @@ class Sharing:
         self.cache = cache
         self.record = RecordFormat(credentials)
         self.renewal = renewal
+        self.taken: Token | None = None  # the last token that came from the cache
         # The lock, while a leader of this process has it. A list, whose pop and remove are atomic:
         # a leader that was deposed still has it here, and it passes to its successor.
         self.held: list[_Held] = []
@@ -168,7 +170,8 @@ class Turn:
         """
         began = time.monotonic()
         try:
-            return (yield from self._take(seconds, began + seconds * _SHARE_FOR_WAITING))
+            share = random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
+            return (yield from self._take(seconds, began + seconds * share))
         finally:
             self.waited = time.monotonic() - began
 
@@ -183,6 +186,7 @@ class Turn:
                 return None
             if isinstance(found, Token):
                 logger.debug("took an access token from %r", self._sharing.cache)
+                self._sharing.taken = found
                 return found
             held = found or self._inherit()
             if held is not None:

@@ -199,7 +199,7 @@ class TheBaseAuth(AuthCore, AuthBase):
         with flight, self._turn() as turn:
             found = blocking(turn.take(patience.left(now)))
             if found is not None:
-                return flight.land(found, now=self._now())
+                return flight.land(found, fetched=False)
             left = patience.timeouts_left(now + turn.waited)
             token = flight.land(self._fetch(left), now=self._now())
             blocking(turn.give(token, left["read"]))
@@ -277,9 +277,12 @@ class _ResponseHook:
         return replay
 
     def _replay(
-        self, response: requests.Response, refused: str, **kwargs: Any
+        self, response: requests.Response, refused: str, *, again: bool = False, **kwargs: Any
     ) -> requests.Response:
-        """Send the request of this 401 once more with another token, or give the 401 back."""
+        """Send the request of this 401 once more with another token, or give the 401 back.
+
+        A token from a cache may be long dead. If it is refused, the request is replayed *again*.
+        """
         request, auth = response.request, self._auth
         call = _call(request)
         if auth._is_final(refused, *call, response.headers.get("WWW-Authenticate")):
@@ -314,7 +317,9 @@ class _ResponseHook:
         started = time.perf_counter()
         answer: requests.Response = connection.send(replay, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
-        answer.history.append(response)
+        answer.history = [*response.history, response]
+        if answer.status_code == 401 and auth._is_borrowed(token) and not again:
+            return self._replay(answer, token.access_token, again=True, **kwargs)
         auth._replay_answered(answer.status_code, token, *call)
         if answer.status_code == 401 and token is token_before:
             # It was not fetched for us, and may be dead too. requests signs when it prepares: should this

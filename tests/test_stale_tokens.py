@@ -1,0 +1,66 @@
+"""A token that lies dead in a cache fails no request: it is found out, and another one is fetched."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.clients import Client, auth_for
+from tests.servers import Server, api_server
+from thebase_auth.caches import FileTokenCache
+
+
+def carried(server: Server, path: str) -> list[str | None]:
+    return [(one.authorization or "").removeprefix("Bearer ") for one in server.to(path)]
+
+
+@pytest.mark.parametrize("body", [None, b"whole"])
+def test_a_token_that_another_process_stored_and_that_ended_since_costs_one_more_replay(
+    client: Client, body: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with api_server() as (server, api):
+        mine, others = (
+            auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2)
+        )
+        client.get(mine, server.url + "/first")
+        api.revoke()
+        client.get(others, server.url + "/first")
+        api.revoke()
+        reply = client.post(mine, server.url + "/a", body)
+
+        assert (reply.status, reply.history) == (200, [401, 401])
+        assert carried(server, "/a") == ["token-1", "token-2", "token-3"]
+        assert [one.body for one in server.to("/a")] == [body or b""] * 3
+        assert api.token_requests == 3
+        assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+        assert mine._renewal.refusals.entries == {}
+
+        api.revoke()
+        assert client.get(others, server.url + "/b").status == 200
+        assert client.get(mine, server.url + "/b").status == 200
+        assert api.token_requests == 4
+
+
+def test_an_endpoint_that_says_no_to_each_token_gets_no_more_than_one_more_replay(
+    client: Client, tmp_path: Path
+) -> None:
+    with api_server() as (server, api):
+        mine, others = (
+            auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2)
+        )
+        client.get(mine, server.url + "/first")
+        others.forget()
+        api.revoke()
+        client.get(others, server.url + "/first")
+        server.handler = lambda request: (
+            (401, {}, b"no right") if request.path == "/no" else api(request)
+        )
+        reply = client.get(mine, server.url + "/no")
+
+        assert (reply.status, reply.body, reply.history) == (401, b"no right", [401, 401])
+        assert carried(server, "/no") == ["token-1", "token-2", "token-3"]
+        for _ in range(3):
+            assert client.get(mine, server.url + "/no").history == []
+        assert api.token_requests == 3
