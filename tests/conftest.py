@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import trustme
 
 from tests.clients import CLIENTS, Client
+from tests.databases import SERVERS, Database
 from thebase_auth.testing import Sandbox
 
 
@@ -71,3 +73,23 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     server.cert_chain_pems[0].write_to_path(paths["certificate"])
     server.private_key_pem.write_to_path(paths["key"])
     return Certificates(**paths)
+
+
+@pytest.fixture(scope="session")
+def _databases() -> Iterator[tuple[ExitStack, dict[str, Database]]]:
+    """The database servers that were needed so far; they run to the end of the session."""
+    with ExitStack() as running:
+        yield running, {}
+
+
+@pytest.fixture(params=SERVERS)
+def database(request: pytest.FixtureRequest, _databases: Any) -> Iterator[Database]:
+    """Each kind of real database server, empty, without a password."""
+    running, started = _databases
+    if request.param not in started:
+        started[request.param] = running.enter_context(SERVERS[request.param]())
+    found = started[request.param]
+    with found.client() as client:
+        client.flushall()
+    yield found
+    found.close_clients()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
@@ -1109,3 +1110,78 @@ def test_promise_14_a_drop_while_another_fetches_for_the_same_endpoint_is_no_ren
 
     assert renewal.refusals.must_wait(USERS, 0.75)
     assert not renewal.refusals.must_wait(USERS, 1.0)  # it is 2 s
+
+
+class ReadWithCare:
+    """The body of a 401 that, when it is read, lets another call be made first."""
+
+    def __init__(self, first: Callable[[], object]) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.first()
+        yield b"no right"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(library: Any) -> None:
+    """Another caller's token is dropped meanwhile, on account of the same endpoint."""
+    auth = auth_for("https://acme.thebase.co.il")
+    calls: list[str] = []
+
+    class Stream(ReadWithCare, library.SyncByteStream):  # type: ignore[misc]
+        pass
+
+    def handler(request: Any) -> Any:
+        calls.append(request.url.path)
+        if request.url.path == "/oauth/token":
+            return library.Response(200, json={"access_token": f"token-{len(calls)}"})
+        if len(calls) == 2:
+            return library.Response(401, stream=Stream(another))
+        return library.Response(401)
+
+    def another() -> None:
+        assert client.post(url, content=iter([b"once"])).status_code == 401
+
+    url = "https://acme.thebase.co.il/no"
+    with library.Client(auth=auth, transport=library.MockTransport(handler)) as client:
+        reply = client.post(url, content=b"body")
+        assert (reply.status_code, reply.content) == (401, b"no right")
+    assert calls == ["/oauth/token", "/no", "/no"]
+
+
+def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_requests() -> None:
+    calls: list[str] = []
+
+    class Raw(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            if len(calls) == 2:
+                calls.append("read")
+                reply = session.post(url, data=iter([b"once"]))
+                assert reply.status_code == 401
+            return b""
+
+    class Adapter(requests.adapters.BaseAdapter):
+        def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
+            response = requests.Response()
+            response.request, response.url = request, request.url
+            response.connection = self  # type: ignore[attr-defined]
+            response.raw = Raw()
+            response.status_code = 401
+            if request.url.endswith("/oauth/token"):
+                response.status_code = 200
+                response.raw = io.BytesIO(b'{"access_token": "token-1"}')
+            calls.append(request.path_url)
+            return response
+
+        def close(self) -> None:
+            pass
+
+    url = "https://acme.thebase.co.il/no"
+    with requests.Session() as lending, requests.Session() as session:
+        for one in (lending, session):
+            one.mount("https://", Adapter())
+            one.trust_env = False
+        session.auth = auth_for("https://acme.thebase.co.il", session=lending)
+        assert session.post(url, data=b"body").status_code == 401
+    assert calls == ["/oauth/token", "/no", "read", "/no"]

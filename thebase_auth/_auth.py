@@ -266,14 +266,15 @@ def _checked(cache: Any) -> Any:
     ]
     if cache is None or (not missing and not isinstance(cache, type)):
         return cache
+    if isinstance(cache, type):
+        raise TypeError(f"cache must be a token cache, not a class: write {cache.__name__}(...)")
     if isinstance(cache, (str, os.PathLike)):
-        hint = "; for a file, take thebase_auth.caches.FileTokenCache(path)"
+        hint = "for a file, give it thebase_auth.caches.FileTokenCache(path)"
     elif hasattr(cache, "execute_command"):
-        hint = "; for Redis or Valkey, take thebase_auth.caches.RedisTokenCache(client)"
+        hint = "for Redis or Valkey, give it thebase_auth.caches.RedisTokenCache(client)"
     else:
-        hint = " with the methods load, store and lock: see thebase_auth.caches.TokenCache"
-    given = f"the class {cache.__name__}" if isinstance(cache, type) else type(cache).__name__
-    raise TypeError(f"cache must be a token cache, not {given}{hint}")
+        hint = f"it lacks {' and '.join(missing)}, see thebase_auth.caches.TokenCache"
+    raise TypeError(f"cache must be a token cache, not {type(cache).__name__}: {hint}")
 
 
 def _seconds(option: str, value: Any) -> float:

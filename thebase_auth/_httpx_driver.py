@@ -309,8 +309,7 @@ class _Flow:
         """The access token of ours that *response* refused, if another one may be taken instead."""
         auth, status = self._auth, response.status_code
         if status != 401:
-            if self._token is not None:
-                auth._accepted(response, self._token)
+            auth._accepted(response, cast("Token", self._token))
             return None
         carried = self._carried_token(response.request)
         if carried is None:
@@ -408,7 +407,9 @@ class _Flow:
             found = yield from turn.take(patience.left(now))
             if found is not None:
                 return flight.land(found, fetched=False)
-            left = patience.timeouts_left(now + turn.waited)
+            if turn.waited:
+                now = self._auth._still_patient(patience)
+            left = patience.timeouts_left(now)
             token = flight.land((yield from self._fetch(left)), now=self._auth._now())
             yield from turn.give(token, left["read"])
             return token

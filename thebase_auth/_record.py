@@ -21,6 +21,7 @@ from ._credentials import Credentials
 from ._token import Token
 
 _VERSION: Final = 1
+RECORD_BEGINS: Final = f"[{_VERSION}, "  # in each record, however much of it somebody quotes
 _ITERATIONS: Final = 200_000  # some 30 ms, once for each credentials
 
 

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from ._credentials import Credentials
-from ._record import RecordFormat, lifetime
+from ._record import RECORD_BEGINS, RecordFormat, lifetime
 from ._renewal import Renewal
 from ._token import Token
 from ._waiting import WaitFor
@@ -71,11 +71,10 @@ class Sharing:
         self.record = RecordFormat(credentials)
         self.renewal = renewal
         self.taken: Token | None = None  # the last token that came from the cache
-        # The lock, while a leader of this process has it. A list, whose pop and remove are atomic:
-        # a leader that was deposed still has it here, and it passes to its successor.
-        self.held: list[_Held] = []
+        # The lock, while this process has it. A list, whose append, pop and remove are atomic.
+        self._held: list[_Held] = []
         self._credentials = credentials
-        self._hanging: threading.Thread | None = None
+        self._last_call: _Call | None = None
         self._told = False
 
     def turn(self) -> Turn:
@@ -83,33 +82,81 @@ class Sharing:
         return Turn(self)
 
     def call(self, function: Callable[[], Any], within: float) -> Steps:
-        """What *function* gives, run in a thread of its own; `_Failed` if it does not, in time."""
-        if self._hanging is not None and self._hanging.is_alive():
-            return _Failed  # not one more thread for a cache that does not answer
+        """What *function* gives, run in a thread of its own; `_Failed` if it does not, in time.
+
+        One at a time: a leader that was cancelled may have left a call behind.
+        """
+        before = self._last_call
+        while before is not None and before.is_running():
+            if before.is_overdue:
+                self._tell("an earlier call has not ended yet")
+                return _Failed
+            before.is_overdue = not (yield WaitFor(before.ended, within))
+        call = self._last_call = _Call(function, left_over=self._let_go_if_held)
         try:
-            errand = _Errand(function)
-        except RuntimeError as error:  # no more threads, or the interpreter is on its way out
-            self._tell(f"{type(error).__name__}: {error}")
-            return _Failed
-        try:
-            ended = yield WaitFor(errand.result, within)
+            try:
+                call.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is on its way out
+                self._tell(f"{type(error).__name__}: {error}")
+                return _Failed
+            in_time = yield WaitFor(call.result, within)
         except BaseException:
-            errand.abandon()
+            call.abandon()
             raise
-        if not ended:
-            errand.abandon()
-            self._hanging = errand.thread
+        if not in_time:
+            call.is_overdue = True
+            call.abandon()
             self._tell(f"no answer within {within:.1f} seconds")
             return _Failed
-        failure = errand.result.exception()
+        failure = call.result.exception()
         if failure is not None:
-            self._tell(f"{type(failure).__name__}: {self._without_secrets(str(failure))}")
+            self._tell(self._text_of(failure))
             return _Failed
-        return errand.result.result()
+        return call.result.result()
 
     def works(self) -> None:
         """Take note that the cache has kept a token, so that its next failure is news again."""
         self._told = False
+
+    # The lock. A leader that was deposed still has it; then it passes to its successor.
+
+    def hold(self, release: Callable[[], object]) -> _Held:
+        """Take note that this process has the lock."""
+        held = _Held(release)
+        self._held.append(held)
+        return held
+
+    def inherit(self) -> _Held | None:
+        """The lock of an earlier leader of this process, if it has it still."""
+        try:
+            held = self._held.pop()
+        except IndexError:
+            return None
+        return self.hold(held.release) if held.process == os.getpid() else None
+
+    def let_go(self, held: _Held) -> None:
+        """Give the lock back, unless a successor has it. This may block."""
+        if held.process != os.getpid():
+            return  # it is the parent's
+        try:
+            self._held.remove(held)
+        except ValueError:
+            return
+        try:
+            held.release()
+        except BaseException as error:  # noqa: BLE001 - most often it has lapsed already
+            logger.debug("the lock of a token cache was not given back: %s", type(error).__name__)
+
+    def let_go_without_waiting(self, held: _Held) -> None:
+        """Give the lock back in a thread."""
+        with suppress(RuntimeError):  # no thread can be started; the lock will lapse
+            _Call(lambda: self.let_go(held)).start()
+
+    def _let_go_if_held(self, outcome: object, *, may_block: bool) -> None:
+        if isinstance(outcome, _Held):
+            (self.let_go if may_block else self.let_go_without_waiting)(outcome)
+
+    # What the user is told.
 
     def _tell(self, trouble: str) -> None:
         if self._told:
@@ -124,13 +171,17 @@ class Sharing:
             self._credentials.domain,
         )
 
-    def _without_secrets(self, text: str) -> str:
-        # A database driver may quote what it was to store.
+    def _text_of(self, failure: BaseException) -> str:
+        try:
+            text = str(failure)
+        except Exception:  # noqa: BLE001 - it is the user's class
+            text = "no text"
+        # A database driver may quote what it was to store, and more than one process stores.
+        text = self._credentials.redact(text.partition(RECORD_BEGINS)[0])
         token = self.renewal.token
-        text = self._credentials.redact(text)
         if token is not None:
             text = text.replace(token.access_token, "[hidden]")
-        return text[:300]
+        return f"{type(failure).__name__}: {text[:300]}"
 
 
 class Turn:
@@ -157,10 +208,8 @@ class Turn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        release = self._surrender()
-        if release is not None:
-            with suppress(RuntimeError):  # no thread can be started: the lock will lapse
-                _Errand(lambda: _give_back(release))
+        if self._held is not None:
+            self._sharing.let_go_without_waiting(self._held)
 
     def take(self, seconds: float) -> Steps:
         """A token that another process has stored, or None: then fetch one, with the lock if possible.
@@ -176,27 +225,29 @@ class Turn:
             self.waited = time.monotonic() - began
 
     def _take(self, seconds: float, give_up_at: float) -> Steps:
+        sharing = self._sharing
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
         pause = _FIRST_PAUSE
         while True:
-            found = yield from self._sharing.call(lambda: self._look(lease), answer_within)
+            found = yield from sharing.call(lambda: self._look(lease), answer_within)
             if found is _Failed:
                 self._failed = True
                 return None
             if isinstance(found, Token):
-                logger.debug("took an access token from %r", self._sharing.cache)
-                self._sharing.taken = found
+                logger.debug("took an access token from %r", sharing.cache)
+                sharing.taken = found
                 return found
-            held = found or self._inherit()
-            if held is not None:
-                self._keep(held)
+            self._held = found or sharing.inherit()
+            if self._held is not None:
                 return None
             # Together they would all ask at the same moment, again and again.
             pause = min(pause * random.uniform(1.0, 2.0), _LONGEST_PAUSE)  # noqa: S311
-            if time.monotonic() + pause > give_up_at:
-                logger.debug("another process holds the lock of %r too long", self._sharing.cache)
+            left = give_up_at - time.monotonic() - pause
+            if left <= 0:
+                logger.debug("another process holds the lock of %r too long", sharing.cache)
                 return None
+            answer_within = min(answer_within, left)
             yield WaitFor(Future(), pause)
 
     def give(self, token: Token, seconds: float) -> Steps:
@@ -211,6 +262,7 @@ class Turn:
         within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         outcome = yield from self._sharing.call(lambda: self._store(token), within)
         if outcome is not _Failed:
+            self._held = None
             self._sharing.works()
 
     # What follows runs in a thread of its own.
@@ -224,14 +276,15 @@ class Turn:
         release = sharing.cache.lock(sharing.record.key, lease)
         if release is None:
             return None
+        held = sharing.hold(release)
         try:
             token = self._load()  # it may have been stored just before the lock was free
         except BaseException:
-            _give_back(release)
+            sharing.let_go(held)
             raise
         if token is None:
-            return _Held(release)
-        _give_back(release)
+            return held
+        sharing.let_go(held)
         return token
 
     def _load(self) -> Token | None:
@@ -243,73 +296,57 @@ class Turn:
         sharing = self._sharing
         kept_for = lifetime(token, time.time())
         sharing.cache.store(sharing.record.key, sharing.record.write(token), kept_for)
-        release = self._surrender()
-        if release is not None:
-            _give_back(release)
-
-    # The lock.
-
-    def _keep(self, held: _Held) -> None:
-        self._held = held
-        self._sharing.held.append(held)
-
-    def _inherit(self) -> _Held | None:
-        """The lock of a leader of this very process that was deposed, if it has it.
-
-        Not for a call in a thread of its own, which may be left over from such a leader.
-        """
-        try:
-            held = self._sharing.held.pop()
-        except IndexError:
-            return None
-        return _Held(held.release) if held.process == os.getpid() else None
-
-    def _surrender(self) -> Callable[[], object] | None:
-        """What gives the lock back, if this leader has it, and has it still."""
-        held, self._held = self._held, None
-        if held is None or held.process != os.getpid():
-            return None
-        try:
-            self._sharing.held.remove(held)
-        except ValueError:  # a successor has it
-            return None
-        return held.release
+        if self._held is not None:
+            sharing.let_go(self._held)
 
 
-class _Errand:
-    """One call, made in a daemon thread. Nobody need wait for its end, the interpreter neither."""
+class _Call:
+    """A call made in a daemon thread. Nobody need wait for its end, the interpreter neither.
 
-    def __init__(self, function: Callable[[], Any]) -> None:
+    Attributes:
+        result: What it gives, unless it was abandoned before.
+        ended: Done when the thread is about to end.
+        is_overdue: Whether somebody has waited for it in vain.
+    """
+
+    def __init__(
+        self, function: Callable[[], Any], *, left_over: Callable[..., None] | None = None
+    ) -> None:
         self.result: Future[Any] = Future()
-        self.thread = threading.Thread(
+        self.ended: Future[None] = Future()
+        self.is_overdue = False
+        self._left_over = left_over
+        self._thread = threading.Thread(
             target=self._run, args=(function,), daemon=True, name="thebase_auth-cache"
         )
-        self.thread.start()
+
+    def start(self) -> None:
+        """Start the thread, or raise RuntimeError."""
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        """Whether the thread is there and has not come to its end; in a forked child it is not."""
+        return self._thread.is_alive() and not self.ended.done()
+
+    def abandon(self) -> None:
+        """Let it go on by itself. Nobody takes its outcome any more."""
+        if not self.result.cancel() and self.result.exception() is None:
+            self._dispose(self.result.result(), may_block=False)
 
     def _run(self, function: Callable[[], Any]) -> None:
+        outcome, error = None, None
         try:
-            outcome, error = function(), None
+            outcome = function()
         except BaseException as caught:  # noqa: BLE001 - it is told by whoever waits
-            outcome, error = None, caught
+            error = caught
         if not self.result.set_running_or_notify_cancel():
-            if isinstance(outcome, _Held):
-                _give_back(outcome.release)
+            self._dispose(outcome, may_block=True)
         elif error is not None:
             self.result.set_exception(error)
         else:
             self.result.set_result(outcome)
+        self.ended.set_result(None)
 
-    def abandon(self) -> None:
-        """Let it go on by itself. A lock that it gets, or has got, is given back."""
-        if not self.result.cancel() and self.result.exception() is None:
-            outcome = self.result.result()
-            if isinstance(outcome, _Held):
-                with suppress(RuntimeError):
-                    _Errand(lambda: _give_back(outcome.release))
-
-
-def _give_back(release: Callable[[], object]) -> None:
-    try:
-        release()
-    except Exception as error:  # noqa: BLE001 - most often the lock has lapsed already
-        logger.debug("the lock of a token cache was not given back: %s", type(error).__name__)
+    def _dispose(self, outcome: object, *, may_block: bool) -> None:
+        if self._left_over is not None:
+            self._left_over(outcome, may_block=may_block)

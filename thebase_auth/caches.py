@@ -21,6 +21,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import pickle
 import stat
 import tempfile
 import threading
@@ -32,11 +33,19 @@ from typing import Any, Final, Protocol
 
 __all__ = ["FileTokenCache", "RedisTokenCache", "TokenCache"]
 
-_LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 200
-_MOST_RECORDS: Final = 500
+_LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 300
 _UNKNOWN_LIFETIME: Final = 3600.0  # seconds; what the vendor's page shows
 _LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
+_SHORTEST_LEASE: Final = 0.05  # seconds; Redis takes 0 for an error, and redis-py for no end at all
 _CONNECTIONS_AT_ONCE: Final = 4
+# Of the objects among a client's settings, those without which another could not stand in for it.
+_OBJECTS_NEEDED: Final = {
+    "credential_provider",
+    "redis_connect_func",
+    "retry",
+    "valkey_connect_func",
+}
+_PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
 
 
 class TokenCache(Protocol):
@@ -94,18 +103,22 @@ class FileTokenCache:
 
         Raises:
             ImportError: if filelock is missing, or platformdirs where no path is given.
+            RuntimeError: if *path* begins with ``~`` and there is no such home directory.
         """
         try:
             import filelock  # noqa: F401 - to tell early
-            import platformdirs
+
+            if path is None:
+                import platformdirs
+
+                folder = platformdirs.user_cache_path("thebase_auth", appauthor=False)
+                path = folder / "tokens.json"
         except ModuleNotFoundError as missing:
             if missing.name not in {"filelock", "platformdirs"}:
                 raise
             raise ImportError(
                 f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'"
             ) from missing
-        if path is None:
-            path = platformdirs.user_cache_path("thebase_auth", appauthor=False) / "tokens.json"
         self._path = Path(path).expanduser().absolute()
 
     def __repr__(self) -> str:
@@ -131,10 +144,10 @@ class FileTokenCache:
                 for other, (text, until) in self._records().items()
                 if until > now and other != key
             }
-            while len(kept) >= _MOST_RECORDS:
-                del kept[next(iter(kept))]
             kept[key] = (record, now + _bounded(lifetime))
-            self._replace(json.dumps(kept).encode())
+            while len(content := json.dumps(kept).encode()) > _LARGEST_FILE:
+                del kept[next(iter(kept))]  # the one stored first
+            self._replace(content)
 
     def lock(self, key: str, lease: float) -> Callable[[], object] | None:  # noqa: ARG002
         """Try to get the right to fetch; see `TokenCache.lock`.
@@ -156,7 +169,10 @@ class FileTokenCache:
     def _file_lock(self, name: str, *, timeout: float) -> Any:
         import filelock
 
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: mkdir(parents=True) gives its mode to the last alone.
+        folders = [self._path.parent, *self._path.parent.parents]
+        for folder in reversed([folder for folder in folders if not folder.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
         return filelock.FileLock(
             f"{self._path}.{name}.lock",
             timeout=timeout,
@@ -182,11 +198,20 @@ class FileTokenCache:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
-            Path(temporary).replace(self._path)
+            self._put_in_place(Path(temporary))
         except BaseException:
             with suppress(OSError):
                 Path(temporary).unlink()
             raise
+
+    def _put_in_place(self, temporary: Path) -> None:
+        for pause in _PAUSES_BEFORE_REPLACING_AGAIN:
+            try:
+                temporary.replace(self._path)
+                return
+            except PermissionError:  # Windows, while another process reads the file
+                time.sleep(pause)
+        temporary.replace(self._path)
 
 
 class RedisTokenCache:
@@ -266,12 +291,18 @@ class RedisTokenCache:
         """
         lock = self._client.lock(
             f"{self._prefix}{key}:lock",
-            timeout=lease,
+            timeout=max(lease, _SHORTEST_LEASE),
             blocking=False,
             thread_local=False,  # released in another thread
         )
+
+        def release() -> None:
+            # A LockError of either library is a ValueError: the lock has ended by itself before.
+            with self._turns.one(), suppress(ValueError):
+                lock.release()
+
         with self._turns.one():
-            return lock.release if lock.acquire() else None
+            return release if lock.acquire() else None
 
 
 class _Turns:
@@ -284,8 +315,8 @@ class _Turns:
         self._renew()
 
     def _renew(self) -> None:
-        self._process = os.getpid()
         self._free = threading.Semaphore(_CONNECTIONS_AT_ONCE)
+        self._process = os.getpid()  # last: it tells other threads that the semaphore is good
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -300,36 +331,45 @@ class _Turns:
                 free.release()
 
 
-def _recipe(client: Any) -> Any:
-    """What a client like this one can be made from: classes and plain values."""
+def _recipe(client: Any) -> tuple[str, Any]:
+    """The name of the client's class, and what one like it can be made from; None if nothing can."""
+    if isinstance(client, _Unpicklable):
+        return client.kind, None
     pool = getattr(client, "connection_pool", None)
-    settings = getattr(pool, "connection_kwargs", {})
-    plain = {
+    settings = {
         name: value
-        for name, value in settings.items()
-        if value is None or isinstance(value, (str, bytes, int, float))
+        for name, value in getattr(pool, "connection_kwargs", {}).items()
+        if value is None or isinstance(value, (str, bytes, int, float)) or name in _OBJECTS_NEEDED
     }
-    return type(client), type(pool), getattr(pool, "connection_class", None), plain
-
-
-def _client_from(recipe: Any) -> Any:
-    kind, pool_kind, connection_class, settings = recipe
+    for name in ("max_connections", "timeout"):
+        if hasattr(pool, name):
+            settings[name] = getattr(pool, name)
+    parts = type(client), type(pool), getattr(pool, "connection_class", None), settings
     try:
-        pool = pool_kind(connection_class=connection_class, **settings)
-        return kind(connection_pool=pool)
+        pickle.dumps(parts)
+    except Exception:  # noqa: BLE001 - each class that cannot be pickled has an error of its own
+        return type(client).__name__, None
+    return type(client).__name__, parts
+
+
+def _client_from(recipe: tuple[str, Any]) -> Any:
+    name, parts = recipe
+    try:
+        kind, pool_kind, connection_class, settings = parts
+        return kind(connection_pool=pool_kind(connection_class=connection_class, **settings))
     except Exception:  # noqa: BLE001 - whatever it is: a client of a kind that we do not know
-        return _Unpicklable(kind.__name__)
+        return _Unpicklable(name)
 
 
 class _Unpicklable:
     """In the place of a client that could not come along; using it says so."""
 
     def __init__(self, kind: str) -> None:
-        self._kind = kind
+        self.kind = kind
 
     def __getattr__(self, name: str) -> Any:
         raise RuntimeError(
-            f"a client of the class {self._kind} cannot be pickled; make the RedisTokenCache anew in"
+            f"a client of the class {self.kind} cannot be pickled; make the RedisTokenCache anew in"
             " this process"
         )
 
@@ -344,15 +384,19 @@ def _read_own_file(path: Path) -> bytes:
     Raises:
         OSError: if there is none, or it is anything else.
     """
-    # Without O_NONBLOCK a pipe in that place would be waited for.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    # By an opener: of a directory, open() would leave a descriptor open that we had opened.
+    with open(path, "rb", opener=_open_warily) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError("no regular file")
         if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
             raise OSError("not ours alone")
-        content = file.read(_LARGEST_FILE + 1)
+        content: bytes = file.read(_LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:
         raise OSError("too large")
     return content
+
+
+def _open_warily(path: str, flags: int) -> int:
+    # A link is not followed. Without O_NONBLOCK a pipe in that place would be waited for.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

@@ -200,7 +200,9 @@ class TheBaseAuth(AuthCore, AuthBase):
             found = blocking(turn.take(patience.left(now)))
             if found is not None:
                 return flight.land(found, fetched=False)
-            left = patience.timeouts_left(now + turn.waited)
+            if turn.waited:
+                now = self._still_patient(patience)
+            left = patience.timeouts_left(now)
             token = flight.land(self._fetch(left), now=self._now())
             blocking(turn.give(token, left["read"]))
             return token

