@@ -86,12 +86,13 @@ class Sharing:
 
         One at a time: a leader that was cancelled may have left a call behind.
         """
+        deadline = time.monotonic() + within
         before = self._last_call
         while before is not None and before.is_running():
             if before.is_overdue:
                 self._tell("an earlier call has not ended yet")
                 return _Failed
-            before.is_overdue = not (yield WaitFor(before.ended, within))
+            before.is_overdue = not (yield WaitFor(before.ended, deadline - time.monotonic()))
         call = self._last_call = _Call(function, left_over=self._let_go_if_held)
         try:
             try:
@@ -99,7 +100,7 @@ class Sharing:
             except RuntimeError as error:  # no more threads, or the interpreter is on its way out
                 self._tell(f"{type(error).__name__}: {error}")
                 return _Failed
-            in_time = yield WaitFor(call.result, within)
+            in_time = yield WaitFor(call.result, deadline - time.monotonic())
         except BaseException:
             call.abandon()
             raise
@@ -150,7 +151,7 @@ class Sharing:
     def let_go_without_waiting(self, held: _Held) -> None:
         """Give the lock back in a thread."""
         with suppress(RuntimeError):  # no thread can be started; the lock will lapse
-            _Call(lambda: self.let_go(held)).start()
+            _Call(lambda: self.let_go(held), left_over=self._let_go_if_held).start()
 
     def _let_go_if_held(self, outcome: object, *, may_block: bool) -> None:
         if isinstance(outcome, _Held):
@@ -309,9 +310,7 @@ class _Call:
         is_overdue: Whether somebody has waited for it in vain.
     """
 
-    def __init__(
-        self, function: Callable[[], Any], *, left_over: Callable[..., None] | None = None
-    ) -> None:
+    def __init__(self, function: Callable[[], Any], *, left_over: Callable[..., None]) -> None:
         self.result: Future[Any] = Future()
         self.ended: Future[None] = Future()
         self.is_overdue = False
@@ -331,7 +330,7 @@ class _Call:
     def abandon(self) -> None:
         """Let it go on by itself. Nobody takes its outcome any more."""
         if not self.result.cancel() and self.result.exception() is None:
-            self._dispose(self.result.result(), may_block=False)
+            self._left_over(self.result.result(), may_block=False)
 
     def _run(self, function: Callable[[], Any]) -> None:
         outcome, error = None, None
@@ -340,13 +339,9 @@ class _Call:
         except BaseException as caught:  # noqa: BLE001 - it is told by whoever waits
             error = caught
         if not self.result.set_running_or_notify_cancel():
-            self._dispose(outcome, may_block=True)
+            self._left_over(outcome, may_block=True)
         elif error is not None:
             self.result.set_exception(error)
         else:
             self.result.set_result(outcome)
         self.ended.set_result(None)
-
-    def _dispose(self, outcome: object, *, may_block: bool) -> None:
-        if self._left_over is not None:
-            self._left_over(outcome, may_block=may_block)
