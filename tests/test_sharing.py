@@ -201,7 +201,7 @@ def a_database(server: Any) -> Iterator[Shared]:
 
         def content() -> bytes:
             keys = connection.keys()
-            return b"\n".join([*keys, *[connection.get(key) for key in keys]])
+            return b"\n".join([*keys, *[connection.get(key) or b"" for key in keys]])
 
         yield Shared("redis", server.port, cache, content)
 
