@@ -1230,8 +1230,14 @@ def test_what_is_no_client_is_refused(nonsense: Any) -> None:
 def test_neither_repr_nor_a_refusal_shows_the_password(construct: Any) -> None:
     with construct(username="someone", password="a-password") as client:
         assert repr(RedisTokenCache(client)) == (
-            f"RedisTokenCache(<{construct.__name__}>, prefix='thebase_auth:')"
+            f"RedisTokenCache(<{construct.__name__} localhost 6379 0>, prefix='thebase_auth:')"
         )
+
+
+@pytest.mark.parametrize("path", ["", b""])
+def test_an_empty_path_is_refused(path: Any) -> None:
+    with pytest.raises(ValueError, match="path is empty"):
+        FileTokenCache(path)
 
 
 # Copies

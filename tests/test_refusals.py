@@ -69,6 +69,8 @@ def test_the_path_of_a_url_is_what_the_server_is_asked_for(url: str, path: str) 
         ("/v2/products/7a", "/v2/products/7a"),
         ("/v2/products/-7", "/v2/products/-7"),
         ("/2/users", "/{id}/users"),
+        ("/v2/files/0f8fad5b-d9cb-469f-a165-70867728950e", "/v2/files/{id}"),
+        ("/v2/workingDays/addWorkingDays", "/v2/workingDays/addWorkingDays"),
         ("/", "/"),
         ("", "/"),
     ],

@@ -734,17 +734,20 @@ def test_promise_12_a_wrong_secret_is_told_as_clearly_with_a_cache_and_frees_the
 
 @few_clients
 def test_who_has_waited_in_vain_fetches_without_the_lock_and_stores_all_the_same(
-    client: Client,
+    client: Client, told: Callable[[], int]
 ) -> None:
     shelf = Shelf()
     with api_server() as (server, api):
         auth = auth_for(server.url, cache=shelf, timeout=0.3)
         shelf.locked.add(key_of(auth))
-        assert client.get(auth, server.url + "/a", timeout=0.3).status == 200
+        for _ in range(2):
+            assert client.get(auth, server.url + "/a", timeout=0.3).status == 200
+            auth.forget()
         assert shelf.locked == {key_of(auth)}
+        assert told() == 1
         another = auth_for(server.url, cache=shelf)
         assert client.get(another, server.url + "/a").status == 200
-    assert api.token_requests == 1
+    assert api.token_requests == 2
 
 
 # A file system that does not play along
@@ -1716,6 +1719,33 @@ def test_what_is_no_cache_is_refused_with_a_hint_at_what_to_give(nonsense: Any, 
         with pytest.raises(TypeError, match=hint) as caught:
             module.TheBaseAuth("acme.thebase.co.il", CLIENT_ID, CLIENT_SECRET, cache=nonsense)
         assert CLIENT_SECRET not in str(caught.value)
+
+
+def test_a_cache_whose_methods_would_have_to_be_awaited_is_refused() -> None:
+    class Awaited(Shelf):
+        async def load(self, key: str) -> Any:
+            return None
+
+    with pytest.raises(TypeError, match="plain methods"):
+        auth_for("acme.thebase.co.il", cache=Awaited())
+
+
+def test_a_cache_that_works_again_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "thebase_auth")
+    broken = [True]
+
+    def before(method: str) -> None:
+        if broken:
+            raise OSError("broken")
+
+    with api_server() as (server, api):
+        auth = auth_for(server.url, cache=Shelf(before))
+        for _ in range(2):
+            renew(CLIENTS[0], auth, server.url, api)
+        broken.clear()
+        for _ in range(2):
+            renew(CLIENTS[0], auth, server.url, api)
+    assert [one.levelname for one in caplog.records] == ["WARNING", "INFO"]
 
 
 # Everything at once

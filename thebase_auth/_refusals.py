@@ -20,6 +20,7 @@ FIRST_PAUSE: Final = 1.0  # seconds
 LONGEST_PAUSE: Final = 60.0  # seconds
 _MOST_ENTRIES: Final = 1000  # of each kind; more endpoints than an API has
 
+_ID: Final = re.compile("[0-9]+|[0-9a-fA-F-]{16,}")
 # RFC 9110 sections 11.2 and 5.6: a parameter with its value, or a word that begins a challenge.
 _CHALLENGE_PART: Final = re.compile(
     r"""(?P<name>[!#$%&'*+.^_`|~\w-]+)
@@ -36,9 +37,9 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of(cls, method: str, url: str) -> Self:
-        """The endpoint of a request. The vendor's ids are decimal numbers."""
+        """The endpoint of a request. The vendor's ids are decimal numbers; others use UUIDs."""
         parts = path_of(url).split("/")
-        return cls(method, "/".join("{id}" if part.isdecimal() else part for part in parts))
+        return cls(method, "/".join("{id}" if _ID.fullmatch(part) else part for part in parts))
 
 
 def path_of(url: str) -> str:

@@ -76,6 +76,7 @@ class Sharing:
         self._credentials = credentials
         self._last_call: _Call | None = None
         self._told = False
+        self._told_of_lock = False
 
     def turn(self) -> Turn:
         """The dealings of one leader with the cache."""
@@ -117,6 +118,8 @@ class Sharing:
 
     def works(self) -> None:
         """Take note that the cache has kept a token, so that its next failure is news again."""
+        if self._told:
+            logger.info("the token cache %r works again", self.cache)
         self._told = False
 
     # The lock. A leader that was deposed still has it; then it passes to its successor.
@@ -169,6 +172,20 @@ class Sharing:
             " access tokens by itself. This is said once, until the cache works again.",
             self.cache,
             trouble,
+            self._credentials.domain,
+        )
+
+    def tell_of_lock(self, seconds: float) -> None:
+        """Warn, once, that another process did not give the lock back for so many seconds."""
+        level = logging.DEBUG if self._told_of_lock else logging.WARNING
+        self._told_of_lock = True
+        logger.log(
+            level,
+            "another process holds the lock of the token cache %r for %.1f seconds and more. This process"
+            " goes on without the lock. If that recurs, look for a process that is stopped, or a token"
+            " endpoint of %s that answers too slowly. This is said once.",
+            self.cache,
+            seconds,
             self._credentials.domain,
         )
 
@@ -226,7 +243,7 @@ class Turn:
             self.waited = time.monotonic() - began
 
     def _take(self, seconds: float, give_up_at: float) -> Steps:
-        sharing = self._sharing
+        sharing, began = self._sharing, time.monotonic()
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
         pause = _FIRST_PAUSE
@@ -246,7 +263,7 @@ class Turn:
             pause = min(pause * random.uniform(1.0, 2.0), _LONGEST_PAUSE)  # noqa: S311
             left = give_up_at - time.monotonic() - pause
             if left <= 0:
-                logger.debug("another process holds the lock of %r too long", sharing.cache)
+                sharing.tell_of_lock(time.monotonic() - began)
                 return None
             answer_within = min(answer_within, left)
             yield WaitFor(Future(), pause)

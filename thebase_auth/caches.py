@@ -102,9 +102,12 @@ class FileTokenCache:
                 owner alone. None for ``tokens.json`` in the user's cache directory for thebase_auth.
 
         Raises:
+            ValueError: if *path* is empty.
             ImportError: if filelock is missing, or platformdirs where no path is given.
             RuntimeError: if *path* begins with ``~`` and there is no such home directory.
         """
+        if path is not None and not os.fspath(path):
+            raise ValueError("path is empty; leave it out for a file in the user's cache directory")
         try:
             import filelock  # noqa: F401 - to tell early
 
@@ -226,7 +229,8 @@ class RedisTokenCache:
         Args:
             client: A client of redis-py or valkey-py, not of their asyncio variants: its calls are
                 made in threads, also for an AsyncClient. With timeouts of its own, in seconds
-                (``socket_timeout=2``, ``socket_connect_timeout=2``), no thread hangs on a dead server.
+                (``socket_timeout=1``, ``socket_connect_timeout=1``), and without retries
+                (``retry=None``), a dead server is found out sooner, and told by its cause.
             prefix: What the names of all keys begin with.
 
         Raises:
@@ -245,7 +249,11 @@ class RedisTokenCache:
         self._turns = _Turns()
 
     def __repr__(self) -> str:
-        return f"RedisTokenCache(<{type(self._client).__name__}>, prefix={self._prefix!r})"
+        pool = getattr(self._client, "connection_pool", None)
+        settings = getattr(pool, "connection_kwargs", {})
+        place = [str(settings[name]) for name in ("host", "port", "path", "db") if name in settings]
+        where = " ".join([type(self._client).__name__, *place])
+        return f"RedisTokenCache(<{where}>, prefix={self._prefix!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A client has sockets and locks. What it was made from can go to another process.
@@ -363,6 +371,8 @@ def _client_from(recipe: tuple[str, Any]) -> Any:
 
 class _Unpicklable:
     """In the place of a client that could not come along; using it says so."""
+
+    connection_pool = None
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
