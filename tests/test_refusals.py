@@ -1187,3 +1187,15 @@ def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_reques
         session.auth = auth_for("https://acme.thebase.co.il", session=lending)
         assert session.post(url, data=b"body").status_code == 401
     assert calls == ["/oauth/token", "/no", "read", "/no"]
+
+
+def test_promise_14_a_redirect_is_an_acceptance(client: Client, clock: Clock) -> None:
+    """Also one to another host, whose answer says nothing of the token."""
+    elsewhere = Server(lambda _: (200, {}, b"a file"))
+    with forbidding(client) as (server, api, auth), elsewhere.running():
+        api.answers["/file"] = (302, {"Location": elsewhere.url + "/it"}, b"")
+        for _ in range(3):
+            api.revoke()
+            reply = client.get(auth, server.url + "/file", follow_redirects=True)
+            assert (reply.status, reply.body) == (200, b"a file")
+            assert auth._renewal.refusals.entries == {}

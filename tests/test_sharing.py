@@ -44,6 +44,8 @@ from thebase_auth import (
     Token,
     TokenRequestError,
 )
+from thebase_auth._sharing import _Failed
+from thebase_auth._waiting import blocking
 from thebase_auth.testing import Sandbox
 
 ROOT = Path(__file__).parent.parent
@@ -1746,6 +1748,66 @@ def test_a_cache_that_works_again_is_told_of(caplog: pytest.LogCaptureFixture) -
         for _ in range(2):
             renew(CLIENTS[0], auth, server.url, api)
     assert [one.levelname for one in caplog.records] == ["WARNING", "INFO"]
+
+
+# Exit
+
+
+def test_a_call_while_the_interpreter_ends_goes_on_without_the_cache(
+    monkeypatch: pytest.MonkeyPatch, told: Callable[[], int]
+) -> None:
+    with api_server() as (server, _):
+        auth = auth_for(server.url, cache=Shelf())
+        monkeypatch.setattr(sys, "is_finalizing", lambda: True)
+        assert CLIENTS[0].get(auth, server.url + "/a").status == 200
+        monkeypatch.undo()
+    assert told() == 1
+
+
+def test_an_interpreter_ends_with_a_flow_that_holds_the_lock() -> None:
+    code = """
+import sys, httpx
+from tests.test_sharing import Shelf
+from tests.clients import auth_for
+
+auth = auth_for("acme.thebase.co.il", cache=Shelf())
+sys.modules["kept"] = flow = auth.sync_auth_flow(httpx.Request("GET", "https://acme.thebase.co.il/"))
+next(flow)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30, cwd=ROOT)
+
+
+# Locks that have lapsed, callers in a hurry
+
+
+def test_a_lock_that_has_lapsed_is_not_inherited() -> None:
+    """A leader that never goes on has it; another process may have taken it since."""
+    shelf = Shelf()
+    auth = auth_for("acme.thebase.co.il", cache=shelf)
+    sharing = auth._sharing
+    assert sharing is not None
+    released: list[str] = []
+    sharing.hold(lambda: released.append("lapsed"), time.monotonic() - 1)
+    assert sharing.inherit() is None
+    until(lambda: released == ["lapsed"])
+    sharing.hold(lambda: released.append("good"), time.monotonic() + 60)
+    assert sharing.inherit() is not None
+    assert released == ["lapsed"]
+
+
+def test_a_caller_in_a_hurry_does_not_make_a_healthy_cache_pass_for_a_hanging_one() -> None:
+    gate = Gate("load")
+    with api_server() as (server, api), ThreadPoolExecutor(1) as pool:
+        shelf = Shelf(gate)
+        auth = auth_for(server.url, cache=shelf)
+        shelf.records[key_of(auth)] = auth._sharing.record.write(Token("stored"))
+        api.live.add("stored")
+        opening = pool.submit(lambda: gate.reached.wait(20) and threading.Event().wait(0.1))
+        auth_in_a_hurry = auth._sharing.call(lambda: shelf.load(key_of(auth)), 0.01)
+        assert blocking(auth_in_a_hurry) is _Failed
+        opening.add_done_callback(lambda _: gate.opened.set())
+        assert CLIENTS[0].get(auth, server.url + "/a").status == 200
+    assert api.token_requests == 0
 
 
 # Everything at once

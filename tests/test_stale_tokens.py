@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import Client, auth_for
-from tests.servers import Server, api_server
+from tests.clients import CLIENTS, Client, auth_for
+from tests.servers import Answer, Received, Server, api_server
 from thebase_auth.caches import FileTokenCache
 
 
@@ -64,3 +64,29 @@ def test_an_endpoint_that_says_no_to_each_token_gets_no_more_than_one_more_repla
         for _ in range(3):
             assert client.get(mine, server.url + "/no").history == []
         assert api.token_requests == 3
+
+
+def test_a_dead_token_is_found_out_though_another_caller_has_taken_a_good_one_meanwhile(
+    tmp_path: Path,
+) -> None:
+    with api_server() as (server, api):
+        mine, others = (
+            auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2)
+        )
+        requests = CLIENTS[0]
+        requests.get(mine, server.url + "/first")
+        api.revoke()
+        requests.get(others, server.url + "/first")
+        api.revoke()
+
+        def handler(request: Received) -> Answer:
+            if (request.path, request.authorization) == ("/a", "Bearer token-2"):
+                requests.get(others, server.url + "/b")  # stores the third
+                mine.forget()
+                requests.get(mine, server.url + "/b")  # takes it
+            return api(request)
+
+        server.handler = handler
+        assert requests.get(mine, server.url + "/a").status == 200
+        assert carried(server, "/a") == ["token-1", "token-2", "token-3"]
+    assert api.token_requests == 3

@@ -117,7 +117,7 @@ class AuthCore:
 
     def _is_borrowed(self, token: Token) -> bool:
         """Whether *token* came from the cache. Only the first use shows whether it is still good."""
-        return self._sharing is not None and self._sharing.taken is token
+        return self._sharing is not None and any(one is token for one in [*self._sharing.taken])
 
     def _turn(self) -> Turn | NoTurn:
         """The dealings of a leader with the cache."""

@@ -242,9 +242,11 @@ class HttpxDriver(AuthCore):
         return carried == token.access_token
 
     def _accepted(self, response: Response, token: Token) -> None:
-        """Take note of an answer other than 401."""
-        if self._renewal.refusals.entries and self._carries(response.request, token):
-            self._note_acceptance(response.status_code, *_call(response.request))
+        """Take note of an answer other than 401, and of the redirects that led to it."""
+        if self._renewal.refusals.entries:
+            for one in (*response.history, response):
+                if one.status_code != 401 and self._carries(one.request, token):
+                    self._note_acceptance(one.status_code, *_call(one.request))
 
     def _as_library_error(
         self,
@@ -355,6 +357,7 @@ class _Flow:
         response.history = redirects
         answer.history = redirects + [one for one in answer.history if one not in redirects]
         self._leave_out_token_requests(answer)
+        auth._accepted(answer, token)
         if not auth._carries(answer.request, token):
             return
         if answer.status_code == 401 and auth._is_borrowed(token) and not again:

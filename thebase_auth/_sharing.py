@@ -18,8 +18,10 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -43,6 +45,7 @@ _SHARE_FOR_AN_ANSWER: Final = 0.5
 _SHARE_FOR_THE_LEASE: Final = 0.65
 _SHARES_FOR_WAITING: Final = (0.7, 0.9)
 # In seconds:
+_SHORT_ANSWER: Final = 0.25  # a healthy cache may take that
 _LONGEST_ANSWER: Final = 3.0
 _LONGEST_LEASE: Final = 10.0
 _FIRST_PAUSE: Final = 0.02
@@ -54,8 +57,9 @@ Steps: TypeAlias = Generator[WaitFor, bool, Any]
 class _Held:
     """The lock of the cache, which this process has."""
 
-    def __init__(self, release: Callable[[], object]) -> None:
+    def __init__(self, release: Callable[[], object], lapses_at: float) -> None:
         self.release = release
+        self.lapses_at = lapses_at
         self.process = os.getpid()
 
 
@@ -70,7 +74,7 @@ class Sharing:
         self.cache = cache
         self.record = RecordFormat(credentials)
         self.renewal = renewal
-        self.taken: Token | None = None  # the last token that came from the cache
+        self.taken: deque[Token] = deque(maxlen=16)  # tokens that came from the cache
         # The lock, while this process has it. A list, whose append, pop and remove are atomic.
         self._held: list[_Held] = []
         self._credentials = credentials
@@ -88,12 +92,12 @@ class Sharing:
         One at a time: a leader that was cancelled may have left a call behind.
         """
         deadline = time.monotonic() + within
-        before = self._last_call
-        while before is not None and before.is_running():
-            if before.is_overdue:
+        while (before := self._last_call) is not None and before.is_running():
+            left = deadline - time.monotonic()
+            if before.is_overdue() or not (yield WaitFor(before.ended, left)):
+                before.waited_in_vain = True
                 self._tell("an earlier call has not ended yet")
                 return _Failed
-            before.is_overdue = not (yield WaitFor(before.ended, deadline - time.monotonic()))
         call = self._last_call = _Call(function, left_over=self._let_go_if_held)
         try:
             try:
@@ -106,7 +110,7 @@ class Sharing:
             call.abandon()
             raise
         if not in_time:
-            call.is_overdue = True
+            call.waited_in_vain = True
             call.abandon()
             self._tell(f"no answer within {within:.1f} seconds")
             return _Failed
@@ -117,16 +121,16 @@ class Sharing:
         return call.result.result()
 
     def works(self) -> None:
-        """Take note that the cache has kept a token, so that its next failure is news again."""
+        """Take note that the cache has kept or given a token: its next failure is news again."""
         if self._told:
             logger.info("the token cache %r works again", self.cache)
         self._told = False
 
     # The lock. A leader that was deposed still has it; then it passes to its successor.
 
-    def hold(self, release: Callable[[], object]) -> _Held:
-        """Take note that this process has the lock."""
-        held = _Held(release)
+    def hold(self, release: Callable[[], object], lapses_at: float) -> _Held:
+        """Take note that this process has the lock, as long as its lease lasts."""
+        held = _Held(release, lapses_at)
         self._held.append(held)
         return held
 
@@ -136,7 +140,13 @@ class Sharing:
             held = self._held.pop()
         except IndexError:
             return None
-        return self.hold(held.release) if held.process == os.getpid() else None
+        if held.process != os.getpid():
+            return None
+        mine = self.hold(held.release, held.lapses_at)
+        if time.monotonic() < held.lapses_at:
+            return mine
+        self.let_go_without_waiting(mine)  # where leases end by themselves, another has it by now
+        return None
 
     def let_go(self, held: _Held) -> None:
         """Give the lock back, unless a successor has it. This may block."""
@@ -254,7 +264,8 @@ class Turn:
                 return None
             if isinstance(found, Token):
                 logger.debug("took an access token from %r", sharing.cache)
-                sharing.taken = found
+                sharing.taken.append(found)
+                sharing.works()
                 return found
             self._held = found or sharing.inherit()
             if self._held is not None:
@@ -278,9 +289,14 @@ class Turn:
         if self._failed:
             return
         within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
-        outcome = yield from self._sharing.call(lambda: self._store(token), within)
-        if outcome is not _Failed:
-            self._held = None
+        held, self._held = (
+            self._held,
+            None,
+        )  # it is given back after the store, however long that takes
+        outcome = yield from self._sharing.call(lambda: self._store(token, held), within)
+        if outcome is _Failed:
+            self._held = held
+        else:
             self._sharing.works()
 
     # What follows runs in a thread of its own.
@@ -291,10 +307,11 @@ class Turn:
         token = self._load()
         if token is not None:
             return token
+        asked_at = time.monotonic()
         release = sharing.cache.lock(sharing.record.key, lease)
         if release is None:
             return None
-        held = sharing.hold(release)
+        held = sharing.hold(release, asked_at + lease)
         try:
             token = self._load()  # it may have been stored just before the lock was free
         except BaseException:
@@ -310,12 +327,14 @@ class Turn:
         token = sharing.record.read(sharing.cache.load(sharing.record.key), time.time())
         return None if token is None or sharing.renewal.is_dead(token) else token
 
-    def _store(self, token: Token) -> None:
+    def _store(self, token: Token, held: _Held | None) -> None:
         sharing = self._sharing
         kept_for = lifetime(token, time.time())
-        sharing.cache.store(sharing.record.key, sharing.record.write(token), kept_for)
-        if self._held is not None:
-            sharing.let_go(self._held)
+        try:
+            sharing.cache.store(sharing.record.key, sharing.record.write(token), kept_for)
+        finally:
+            if held is not None:
+                sharing.let_go(held)
 
 
 class _Call:
@@ -324,13 +343,14 @@ class _Call:
     Attributes:
         result: What it gives, unless it was abandoned before.
         ended: Done when the thread is about to end.
-        is_overdue: Whether somebody has waited for it in vain.
+        waited_in_vain: Whether somebody has waited for it until their time for that was over.
     """
 
     def __init__(self, function: Callable[[], Any], *, left_over: Callable[..., None]) -> None:
         self.result: Future[Any] = Future()
         self.ended: Future[None] = Future()
-        self.is_overdue = False
+        self.waited_in_vain = False
+        self.began = 0.0
         self._left_over = left_over
         self._thread = threading.Thread(
             target=self._run, args=(function,), daemon=True, name="thebase_auth-cache"
@@ -338,11 +358,18 @@ class _Call:
 
     def start(self) -> None:
         """Start the thread, or raise RuntimeError."""
+        if sys.is_finalizing():  # before Python 3.12, start() would wait for ever
+            raise RuntimeError("the interpreter is on its way out")
+        self.began = time.monotonic()
         self._thread.start()
 
     def is_running(self) -> bool:
         """Whether the thread is there and has not come to its end; in a forked child it is not."""
         return self._thread.is_alive() and not self.ended.done()
+
+    def is_overdue(self) -> bool:
+        """Whether nobody should wait for it any more. A hurried caller's measure is not all there is."""
+        return self.waited_in_vain and time.monotonic() - self.began >= _SHORT_ANSWER
 
     def abandon(self) -> None:
         """Let it go on by itself. Nobody takes its outcome any more."""
