@@ -1810,6 +1810,27 @@ def test_a_caller_in_a_hurry_does_not_make_a_healthy_cache_pass_for_a_hanging_on
     assert api.token_requests == 0
 
 
+@pytest.mark.parametrize("client", [CLIENTS[1], CLIENTS[3], CLIENTS[6]], ids=str)
+@pytest.mark.parametrize("trouble", ["hangs", "is locked by another"])
+def test_a_caller_with_less_time_does_not_fail_because_its_leader_is_patient_with_the_cache(
+    client: Client, trouble: str
+) -> None:
+    gate = Gate("load")
+    shelf = Shelf(gate if trouble == "hangs" else lambda method: None)
+    with api_server() as (server, _), ThreadPoolExecutor(2) as pool:
+        auth = auth_for(server.url, cache=shelf)
+        if trouble != "hangs":
+            shelf.locked.add(key_of(auth))
+        leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
+        until(lambda: shelf.count("load") > 0)
+        try:
+            assert client.get(auth, server.url + "/a", timeout=1).status == 200
+        finally:
+            gate.opened.set()
+            shelf.locked.clear()
+        assert leader.result(30).status == 200
+
+
 # Everything at once
 
 

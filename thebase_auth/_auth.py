@@ -21,7 +21,7 @@ from ._hidden import hidden
 from ._origin import Destination, Origin
 from ._patience import Patience
 from ._refusals import Endpoint, is_acceptance, lacks_scope, path_of
-from ._renewal import Renewal
+from ._renewal import Flight, Renewal
 from ._token import Token, carried_token
 from ._waiting import WaitFor
 
@@ -71,7 +71,7 @@ class AuthCore:
 
     def _set_up(self) -> None:
         """Make what a copy of this object must make for itself, and what saves time later."""
-        self._renewal = Renewal()
+        self._renewal = Renewal(has_cache=self._cache is not None)
         self._sharing: Sharing | None = None
         if self._cache is not None:
             from ._sharing import Sharing
@@ -205,6 +205,12 @@ class AuthCore:
         """The bounds of a call that begins now, and when that is."""
         now = self._now()
         return Patience.of_call(timeouts, default=self._timeout, now=now), now
+
+    def _wait_for(self, flight: Flight, patience: Patience, now: float) -> WaitFor:
+        """How long to wait for another caller: half the time, while that one may be held up at a cache."""
+        left = patience.left(now)
+        longest = left / 2 if flight.at_cache else left
+        return WaitFor(flight.landed, min(longest, flight.lapses_at - now))
 
     def _still_patient(self, patience: Patience) -> float:
         """The time by now, for a caller that waited for another in vain and has time left.

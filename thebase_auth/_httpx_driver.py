@@ -384,10 +384,16 @@ class _Flow:
         auth = self._auth
         timeouts = self._request.extensions.get("timeout", {})
         patience, now = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
+        in_vain = None
         try:
             while True:
                 step = self._renewal.ask(
-                    refused, endpoint=endpoint, now=now, lease=patience.lease, task=self._task
+                    refused,
+                    endpoint=endpoint,
+                    now=now,
+                    lease=patience.lease,
+                    task=self._task,
+                    in_vain=in_vain,
                 )
                 if isinstance(step, Token):
                     return step
@@ -395,11 +401,11 @@ class _Flow:
                     return None
                 if isinstance(step, Lead):
                     return (yield from self._lead(step.flight, patience, now))
-                seconds = min(patience.left(now), step.flight.lapses_at - now)
-                if (yield WaitFor(step.flight.landed, seconds)):
+                if (yield auth._wait_for(step.flight, patience, now)):
                     token = self._renewal.landed(step.flight, refused)
                     if token is not None:
                         return token
+                in_vain = step.flight
                 now = auth._still_patient(patience)
         except TheBaseAuthError as error:
             raise auth._as_library_error(error, self._request) from None
@@ -410,6 +416,7 @@ class _Flow:
             found = yield from turn.take(patience.left(now))
             if found is not None:
                 return flight.land(found, fetched=False)
+            flight.at_cache = False
             if turn.waited:
                 now = self._auth._still_patient(patience)
             left = patience.timeouts_left(now)

@@ -18,9 +18,10 @@
 # too is never missed.
 #
 # Some leaders cannot be waited for, and are deposed: one whose time was up long ago (its event loop
-# was stopped, say), and one that cannot go on while the asking caller waits, because both live in
-# one thread and are not tasks of one loop, or because both are the same task (a hook of the user's
-# that makes a call). What a deposed leader brings home serves its own caller alone.
+# was stopped, say), one that cannot go on while the asking caller waits, because both live in one
+# thread and are not tasks of one loop, or because both are the same task (a hook of the user's that
+# makes a call), and one that is held up at a cache for longer than the asking caller can wait. What
+# a deposed leader brings home serves its own caller alone.
 
 from __future__ import annotations
 
@@ -85,6 +86,7 @@ class Flight:
         task: Task | None,
     ) -> None:
         self.landed: Future[Outcome] = Future()
+        self.at_cache = renewal.has_cache  # and has not come to its token request yet
         self.endpoint = endpoint
         self.asked_at = now
         self.lapses_at = now + lease
@@ -150,7 +152,8 @@ class Flight:
 class Renewal:
     """The token that all callers of one auth object share, and the right to fetch the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_cache: bool = False) -> None:
+        self.has_cache = has_cache
         self.token: Token | None = None
         self.refusals = Refusals()
         self._dead: deque[str] = deque(maxlen=_DEAD_REMEMBERED)
@@ -166,6 +169,7 @@ class Renewal:
         now: float,
         lease: float,
         task: Task | None,
+        in_vain: Flight | None = None,
     ) -> Token | Lead | Wait | KeepRefusal:
         """Ask for a token other than the one that was refused.
 
@@ -175,13 +179,18 @@ class Renewal:
             now: Seconds on a clock that never goes back.
             lease: Seconds that the caller needs at most for a token request, should it lead.
             task: The asking task, or None for a caller that blocks its thread.
+            in_vain: The flight for which the caller has waited half its time. It is deposed if its
+                leader, who may be more patient, is still at a cache that does not answer.
         """
         with self._lock:
             self._bury(refused)
             if self.token is not None and self.token.access_token != refused:
                 return self.token
             under_way = self._flight
-            if under_way is not None and not under_way.cannot_be_waited_for(now=now, task=task):
+            if under_way is not None and not (
+                under_way.cannot_be_waited_for(now=now, task=task)
+                or (under_way is in_vain and under_way.at_cache)
+            ):
                 return Wait(under_way)
             if endpoint is not None and self._is_too_early(endpoint, now):
                 return KeepRefusal()

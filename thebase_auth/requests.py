@@ -175,10 +175,16 @@ class TheBaseAuth(AuthCore, AuthBase):
         None only for an *endpoint* that has refused it, and on whose account none is fetched now.
         """
         patience, now = self._patience(_timeouts(timeout))
+        in_vain = None
         with _as_requests_errors(request):
             while True:
                 step = self._renewal.ask(
-                    refused, endpoint=endpoint, now=now, lease=patience.lease, task=None
+                    refused,
+                    endpoint=endpoint,
+                    now=now,
+                    lease=patience.lease,
+                    task=None,
+                    in_vain=in_vain,
                 )
                 if isinstance(step, Token):
                     return step
@@ -186,12 +192,11 @@ class TheBaseAuth(AuthCore, AuthBase):
                     return None
                 if isinstance(step, Lead):
                     return self._lead(step.flight, patience, now)
-                if wait_blocking(
-                    step.flight.landed, min(patience.left(now), step.flight.lapses_at - now)
-                ):
+                if wait_blocking(*self._wait_for(step.flight, patience, now)):
                     token = self._renewal.landed(step.flight, refused)
                     if token is not None:
                         return token
+                in_vain = step.flight
                 now = self._still_patient(patience)
 
     def _lead(self, flight: Flight, patience: Patience, now: float) -> Token:
@@ -200,6 +205,7 @@ class TheBaseAuth(AuthCore, AuthBase):
             found = blocking(turn.take(patience.left(now)))
             if found is not None:
                 return flight.land(found, fetched=False)
+            flight.at_cache = False
             if turn.waited:
                 now = self._still_patient(patience)
             left = patience.timeouts_left(now)
