@@ -277,19 +277,21 @@ def test_the_lock_of_a_process_that_was_killed_is_free_at_once(
         release()
 
 
-def test_a_process_that_was_killed_while_it_stored_leaves_the_file_as_it_was(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    file_cache.store(KEY, "before", 60.0)
-    code = f"""
-import os, pathlib
+STOPS_BEFORE_REPLACING = f"""
+import pathlib
 def replace(self, target):
     tell("about to replace")
     wait()
 pathlib.Path.replace = replace
 cache.store({KEY!r}, "after", 60.0)
 """
-    with processes(path, code) as [other]:
+
+
+def test_a_process_that_was_killed_while_it_stored_leaves_the_file_as_it_was(
+    file_cache: FileTokenCache, path: Path
+) -> None:
+    file_cache.store(KEY, "before", 60.0)
+    with processes(path, STOPS_BEFORE_REPLACING) as [other]:
         assert other.hear() == "about to replace"
         other.process.kill()
         other.process.wait(10)
@@ -301,15 +303,7 @@ cache.store({KEY!r}, "after", 60.0)
 def test_a_store_that_cannot_begin_since_another_process_stops_in_the_middle_of_one_ends_in_a_second(
     file_cache: FileTokenCache, path: Path
 ) -> None:
-    code = f"""
-import pathlib
-def replace(self, target):
-    tell("about to replace")
-    wait()
-pathlib.Path.replace = replace
-cache.store({KEY!r}, "after", 60.0)
-"""
-    with processes(path, code) as [other]:
+    with processes(path, STOPS_BEFORE_REPLACING) as [other]:
         assert other.hear() == "about to replace"
         began = time.monotonic()
         with pytest.raises(filelock.Timeout):

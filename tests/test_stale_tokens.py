@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.clients import CLIENTS, Client, auth_for
 from tests.servers import Answer, Received, Server, api_server
 from thebase_auth.caches import FileTokenCache
+
+
+def two_that_share(server: Server, folder: Path) -> list[Any]:
+    """Auth objects as two processes would have them."""
+    return [auth_for(server.url, cache=FileTokenCache(folder / "tokens")) for _ in range(2)]
 
 
 def carried(server: Server, path: str) -> list[str | None]:
@@ -21,9 +27,7 @@ def test_a_token_that_another_process_stored_and_that_ended_since_costs_one_more
     client: Client, body: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with api_server() as (server, api):
-        mine, others = (
-            auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2)
-        )
+        mine, others = two_that_share(server, tmp_path)
         client.get(mine, server.url + "/first")
         api.revoke()
         client.get(others, server.url + "/first")
@@ -47,9 +51,7 @@ def test_an_endpoint_that_says_no_to_each_token_gets_no_more_than_one_more_repla
     client: Client, tmp_path: Path
 ) -> None:
     with api_server() as (server, api):
-        mine, others = (
-            auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2)
-        )
+        mine, others = two_that_share(server, tmp_path)
         client.get(mine, server.url + "/first")
         others.forget()
         api.revoke()
@@ -70,9 +72,7 @@ def test_a_dead_token_is_found_out_though_another_caller_has_taken_a_good_one_me
     tmp_path: Path,
 ) -> None:
     with api_server() as (server, api):
-        mine, others = (
-            auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2)
-        )
+        mine, others = two_that_share(server, tmp_path)
         requests = CLIENTS[0]
         requests.get(mine, server.url + "/first")
         api.revoke()

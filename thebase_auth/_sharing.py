@@ -247,13 +247,13 @@ class Turn:
         """
         began = time.monotonic()
         try:
-            share = random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
-            return (yield from self._take(seconds, began + seconds * share))
+            return (yield from self._take(seconds, began))
         finally:
             self.waited = time.monotonic() - began
 
-    def _take(self, seconds: float, give_up_at: float) -> Steps:
-        sharing, began = self._sharing, time.monotonic()
+    def _take(self, seconds: float, began: float) -> Steps:
+        sharing = self._sharing
+        give_up_at = began + seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
         pause = _FIRST_PAUSE
@@ -289,10 +289,8 @@ class Turn:
         if self._failed:
             return
         within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
-        held, self._held = (
-            self._held,
-            None,
-        )  # it is given back after the store, however long that takes
+        # The lock is given back after the store, however long that takes.
+        held, self._held = self._held, None
         outcome = yield from self._sharing.call(lambda: self._store(token, held), within)
         if outcome is _Failed:
             self._held = held
