@@ -81,7 +81,7 @@ def slow_to_give_tokens(sandbox: Sandbox, seconds: float = _TOKEN_SECONDS) -> AS
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/oauth/token":
             await asyncio.sleep(seconds)
-        await sandbox.app(scope, receive, send)
+        await sandbox.asgi(scope, receive, send)
 
     return app
 

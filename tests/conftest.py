@@ -14,7 +14,10 @@ import trustme
 
 from tests.clients import CLIENTS, Client
 from tests.databases import SERVERS, Database
-from thebase_auth.testing import Sandbox
+from thebase_auth._pytest_plugin import thebase, thebase_auth
+
+# The fixtures of the package, as pytest would find them where it is not the one being tested.
+__all__ = ["thebase", "thebase_auth"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +36,6 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Run each async test on asyncio and on trio."""
     return request.param
-
-
-@pytest.fixture
-def thebase() -> Iterator[Sandbox]:
-    """A TheBase on loopback."""
-    with Sandbox() as sandbox:
-        yield sandbox
 
 
 @pytest.fixture(params=CLIENTS, ids=str)

@@ -58,7 +58,7 @@ def test_demo_exits_with_1_when_a_line_is_not_as_it_should_be(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sandbox = Sandbox()
-    sandbox.answer_next_token_request(503, "<h1>Service Unavailable</h1>", "text/html", times=500)
+    sandbox.answer_next("/oauth/token", 503, "<h1>Service Unavailable</h1>", "text/html", times=500)
     assert main(["demo"], sandbox=sandbox) == 1
     assert "expected " in capsys.readouterr().out
 

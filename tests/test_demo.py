@@ -54,7 +54,7 @@ def test_the_account_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
         "AsyncClient  token     shared: 0 token requests, 3 so far",
         "lead      201, an id ",
         "הליד נוצר בהצלחה",
-        "users     200, 1 user, משה",
+        "users     200, 2 users, משה, הילה",
         "revoked   401 for 1 x POST /v2/leads/create before the renewal\n",
         "renewed   1 token request, 4 so far\n",
         "100 threads  revoked   401 for 100 x GET /v2/users before the renewal\n",
@@ -92,11 +92,11 @@ def test_tokens_that_are_always_refused() -> None:
     # Tokens that this sandbox has never issued.
     for number in range(500):
         token = json.dumps({"access_token": f"unknown-{number}", "token_type": "bearer"})
-        sandbox.answer_next_token_request(200, token)
+        sandbox.answer_next("/oauth/token", 200, token)
     held, out = run(sandbox)
     assert not held
     assert "lead      expected 201, an id, got 401\n" in out
-    assert "users     expected 200, 1 user, got 401\n" in out
+    assert "users     expected 200, 2 users, got 401\n" in out
     assert "answered  expected 5 x 200, got 5 x 401\n" in out
     assert "lines are not as they should be\n" in out.splitlines(keepends=True)[-1]
     for secret in secrets_of(sandbox):
@@ -137,7 +137,7 @@ def test_more_revocations_than_there_should_be() -> None:
 
 def test_an_error_ends_one_part_of_the_run_and_not_the_others() -> None:
     sandbox = Sandbox()
-    sandbox.answer_next_token_request(401, '{"error": "invalid_client"}', times=500)
+    sandbox.answer_next("/oauth/token", 401, '{"error": "invalid_client"}', times=500)
     held, out = run(sandbox)
     assert not held
     stopped = "stopped   expected an answer, got TokenRequestError: "
@@ -154,7 +154,7 @@ class LosesTheSecret(Sandbox):
     def revoke_tokens(self) -> None:
         """Refuse the tokens, and the secret too."""
         super().revoke_tokens()
-        self.client_secret = "another"
+        self.client.client_secret = "another"
 
 
 def test_what_led_to_an_error_is_told_before_it() -> None:
@@ -292,9 +292,10 @@ def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (answer(200, {"items": [{"name": "משה"}]}), "200, 1 user, משה"),
-        (answer(200, {"items": []}), "expected 200, 1 user, got 200, 0 users"),
-        (answer(500), "expected 200, 1 user, got 500"),
+        (answer(200, {"items": [{"name": "משה"}, {"name": "הילה"}]}), "200, 2 users, משה, הילה"),
+        (answer(200, {"items": [{"name": "משה"}]}), "expected 200, 2 users, got 200, 1 user, משה"),
+        (answer(200, {"items": []}), "expected 200, 2 users, got 200, 0 users"),
+        (answer(500), "expected 200, 2 users, got 500"),
     ],
 )
 def test_what_is_told_of_the_users(given: requests.Response, line: str) -> None:

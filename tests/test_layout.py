@@ -41,8 +41,30 @@ LAYERS = (
     ("requests", "httpx", "httpx2"),
     ("_combined",),
 )
-RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-MAY_IMPORT_ADAPTERS = {"__init__", "_combined", "_cli", "_demo", "__main__"}
+TESTING_LAYERS = (
+    ("_messages", "_lists"),
+    ("_working_days", "_access", "_faults", "_mounts"),
+    ("_crm", "_requests_adapter", "_server"),
+    ("_sandbox", "_mocks"),
+    ("__init__",),
+)
+
+
+def ranks(layers: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+    return {name: rank for rank, layer in enumerate(layers) for name in layer}
+
+
+RANK = ranks(LAYERS)
+TESTING_RANK = ranks(TESTING_LAYERS)
+MAY_IMPORT_ADAPTERS = {
+    "__init__",
+    "_combined",
+    "_cli",
+    "_demo",
+    "_httpie",
+    "_pytest_plugin",
+    "__main__",
+}
 
 
 def tree(path: Path) -> ast.Module:
@@ -65,10 +87,10 @@ def imports(node: ast.AST, *, inside_functions: bool) -> Iterator[tuple[int, str
                 yield from imports(child, inside_functions=inside_functions)
 
 
-def own_imports(name: str) -> set[str]:
-    """The modules of this package that a module of it imports, anywhere in its text."""
+def own_imports(path: Path) -> set[str]:
+    """The modules beside it that a module imports, anywhere in its text, and those of the package."""
     found = set()
-    for level, module in imports(tree(PACKAGE / f"{name}.py"), inside_functions=True):
+    for level, module in imports(tree(path), inside_functions=True):
         if level:
             found.add(module.partition(".")[0])
         elif module.partition(".")[0] == "thebase_auth":
@@ -100,16 +122,31 @@ def test_the_core_needs_nothing_that_is_not_in_the_standard_library(name: str) -
 
 @pytest.mark.parametrize("name", RANK)
 def test_dependencies_point_one_way(name: str) -> None:
-    imported = own_imports(name)
+    imported = own_imports(PACKAGE / f"{name}.py")
 
     assert imported <= set(RANK)
     assert all(RANK[other] < RANK[name] for other in imported), imported
 
 
+@pytest.mark.parametrize("name", TESTING_RANK)
+def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
+    imported = own_imports(PACKAGE / "testing" / f"{name}.py")
+
+    assert imported - set(TESTING_RANK) <= {"_waiting", "_origin"}
+    beside = imported & set(TESTING_RANK)
+    assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
+
+
+def test_every_module_has_its_place() -> None:
+    beside = {"__init__", "__main__", "_cli", "_demo", "_httpie", "_pytest_plugin"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(RANK) | beside
+    assert {path.stem for path in (PACKAGE / "testing").glob("*.py")} == set(TESTING_RANK)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_nothing_that_an_adapter_uses_imports_an_adapter(path: Path) -> None:
     if path.stem not in MAY_IMPORT_ADAPTERS:
-        assert not own_imports(path.stem) & set(LIBRARIES)
+        assert not own_imports(path) & set(LIBRARIES)
 
 
 def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
@@ -147,6 +184,7 @@ def run(code: str) -> Any:
         ("import thebase_auth.requests", {"httpx", "httpx2", "httpcore", "httpcore2", "trio"}),
         ("import thebase_auth.httpx", {"requests", "httpx2", "urllib3", "trio"}),
         ("import thebase_auth.httpx2", {"requests", "httpx", "urllib3", "trio"}),
+        ("import thebase_auth.testing", {*LIBRARIES, "uvicorn", "starlette", "asyncio"}),
     ],
 )
 def test_an_import_loads_no_library_but_its_own(statement: str, absent: set[str]) -> None:
@@ -274,6 +312,9 @@ except ImportError as error:
 
 def public_modules() -> list[Any]:
     names = [path.stem for path in SOURCES if not path.stem.startswith("_")]
+    names += [
+        path.parent.name for path in SOURCES if path.parent != PACKAGE and path.stem == "__init__"
+    ]
     return [thebase_auth, *(importlib.import_module(f"thebase_auth.{name}") for name in names)]
 
 

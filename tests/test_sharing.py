@@ -729,7 +729,7 @@ def test_promise_12_a_wrong_secret_is_told_as_clearly_with_a_cache_and_frees_the
             assert CLIENT_SECRET not in str(caught.value)
             assert thebase.token_requests == attempt
             until(lambda: is_free(cache, auth))
-        thebase.client_secret = CLIENT_SECRET
+        thebase.client.client_secret = CLIENT_SECRET
         assert client.get(auth, thebase.domain + "/v2/users").status == 200
     assert told() == 0
 

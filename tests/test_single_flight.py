@@ -208,7 +208,7 @@ def test_promise_12_the_failure_comes_to_each_as_an_exception_of_its_own_library
     import requests
 
     auth = auth_for(thebase.domain)
-    thebase.client_secret = "another"
+    thebase.client.client_secret = "another"
     url = thebase.domain + "/v2/users"
     with ThreadPoolExecutor(3) as pool, thebase.hold_token_requests():
         leader = pool.submit(requests.get, url, auth=auth, timeout=60)

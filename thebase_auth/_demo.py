@@ -285,7 +285,7 @@ def lead_statement(answer: Answer) -> Statement:
 
 def users_statement(answer: Answer) -> Statement:
     """What listing the users brought."""
-    expected, status = "200, 1 user", answer.status_code
+    expected, status = "200, 2 users", answer.status_code
     if status != 200:
         return Statement("users", expected, str(status))
     users = answer.json()["items"]

@@ -61,6 +61,19 @@ def blocking(steps: Generator[WaitFor, bool, Result]) -> Result:
         steps.close()
 
 
+async def awaiting(steps: Generator[WaitFor, bool, Result]) -> Result:
+    """Take *steps* to their end in this task of asyncio or trio, and give what they give."""
+    done = None
+    try:
+        while True:
+            done = await wait_async(*steps.send(done))  # type: ignore[arg-type]
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        steps.close()
+
+
 def running_task() -> Task:
     """The task of asyncio or trio that runs this."""
     if _in_trio():

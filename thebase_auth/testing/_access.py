@@ -1,0 +1,142 @@
+# Who gets a token from the sandbox, and what it is good for.
+#
+# Here: the clients, their secrets and rights, the tokens issued to them, and the token endpoint, as
+# the vendor's page on authentication and RFC 6749 4.4 have it. Not here: faults that are asked for
+# (_faults), and what a call does once it is let through (_crm).
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Protocol
+from urllib.parse import parse_qs
+
+from ._messages import Answer, Refused, Request, json_answer, matches
+
+_CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
+
+
+class SandboxClient:
+    """A client of the sandbox: an id, its secret, and what it may not do.
+
+    Args:
+        client_id: the client id; by default a new one of the vendor's form.
+        client_secret: its secret; by default a new one.
+        refused: the calls to which this client has no right, each like `"DELETE /v2/products/*"`; `*`
+            stands for anything, and without a method all methods are meant. They get a 401.
+
+    Attributes:
+        client_id: as given; may be changed at any time.
+        client_secret: as given; may be changed at any time. Tokens issued before stay good.
+        refused: a set; may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        *,
+        refused: Iterable[str] = (),
+    ) -> None:
+        self.client_id = _new_credential() if client_id is None else client_id
+        self.client_secret = _new_credential() if client_secret is None else client_secret
+        self.refused = set(refused)
+
+    def __repr__(self) -> str:
+        return f"SandboxClient({self.client_id!r}, refused={sorted(self.refused)})"
+
+
+class _Issued(NamedTuple):
+    """To whom a token was issued, and when."""
+
+    client: SandboxClient
+    at: float
+
+
+class Settings(Protocol):
+    """What the sandbox says of its clients and tokens; it may say otherwise at any time."""
+
+    clients: list[SandboxClient]
+    expires_in: object
+    token_lifetime: float
+    single_token: bool
+
+
+class Access:
+    """The clients and their tokens. Not thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._issued: dict[str, _Issued] = {}
+
+    def answer(self, request: Request) -> Answer:
+        """What the token endpoint says."""
+        client = self.authenticated(request)
+        # The server refuses credentials in the body, which RFC 6749 2.3.1 leaves optional.
+        if client is None:
+            raise Refused(401)
+        grant_type = _form(request).get("grant_type")
+        if grant_type is None:
+            return json_answer({"error": "invalid_request"}, 400)
+        if grant_type != ["client_credentials"]:
+            return json_answer({"error": "unsupported_grant_type"}, 400)
+        token = self._issue(client)
+        expires_in = self._settings.expires_in
+        return json_answer(
+            {"access_token": token, "token_type": "bearer", "expires_in": expires_in}
+        )
+
+    def check(self, request: Request) -> None:
+        """Let nothing pass without a live token of a client that has the right."""
+        client = self.holder(request)
+        if client is None:
+            raise Refused(401, WWW_Authenticate=_CHALLENGE)
+        # ORDS says 401, not 403, and nothing else that would tell the one from the other.
+        if any(matches(pattern, request.method, request.path) for pattern in client.refused):
+            raise Refused(401)
+
+    def authenticated(self, request: Request) -> SandboxClient | None:
+        """The client whose id and secret a request carries."""
+        given = request.credentials("basic")
+        for client in self._settings.clients:
+            pair = f"{client.client_id}:{client.client_secret}".encode()
+            if given == base64.b64encode(pair).decode():
+                return client
+        return None
+
+    def holder(self, request: Request) -> SandboxClient | None:
+        """The client whose live token a request carries."""
+        issued = self._issued.get(request.credentials("bearer"))
+        if issued is None or time.monotonic() >= issued.at + self._settings.token_lifetime:
+            return None
+        return issued.client
+
+    def revoke(self, client: SandboxClient | None = None) -> None:
+        """End the tokens of a client, or of all."""
+        self._issued = {
+            token: issued
+            for token, issued in self._issued.items()
+            if client is not None and issued.client is not client
+        }
+
+    def _issue(self, client: SandboxClient) -> str:
+        if self._settings.single_token:
+            self.revoke(client)
+        token = secrets.token_urlsafe(16)
+        self._issued[token] = _Issued(client, time.monotonic())
+        return token
+
+
+def _new_credential() -> str:
+    """An id or a secret of the vendor's form: base64url of 16 bytes, and two dots."""
+    return secrets.token_urlsafe(16) + ".."
+
+
+def _form(request: Request) -> dict[str, list[str]]:
+    """The fields of an urlencoded body; none if the body is said to be anything else."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        return {}
+    return parse_qs(request.body.decode("latin-1"))

@@ -1,0 +1,34 @@
+# What goes wrong because a test asked for it.
+#
+# Here: the faults that are still to come, and which request meets which. Not here: how a connection
+# is dropped or an answer delayed (_server, _mounts), and the methods to ask for it (_sandbox).
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+from ._messages import Answer, Request, matches
+
+Outcome = TypeVar("Outcome")
+
+DROP: Final = Answer(0)
+"""No answer: the connection is dropped."""
+
+
+class Coming(Generic[Outcome]):
+    """What the next requests meet, each so many times; those asked for first come first."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[str, Outcome]] = []
+
+    def add(self, pattern: str, outcome: Outcome, times: int) -> None:
+        """Let the next requests that a pattern means meet an outcome."""
+        self._entries += [(pattern, outcome)] * times
+
+    def take(self, request: Request) -> Outcome | None:
+        """What this request meets, and is used up by it."""
+        for place, (pattern, outcome) in enumerate(self._entries):
+            if matches(pattern, request.method, request.path):
+                del self._entries[place]
+                return outcome
+        return None

@@ -1,0 +1,130 @@
+# What the sandbox receives and what it answers, whatever carries it.
+#
+# Here: a request as it arrives, a request as the record keeps it, the words in which both are named,
+# and answers in the forms that the vendor and Oracle REST Data Services (ORDS) give them. Not here:
+# which answer a request gets (_crm, _access, _faults), and how it travels (_server, _mounts).
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+JSON: Final = "application/json"
+
+# To a client that does not ask for JSON, ORDS sends a page of about this size.
+_UNAUTHORIZED_PAGE: Final = (
+    b"<!DOCTYPE html>\n<html><head><title>Unauthorized</title></head>"
+    b"<body><h1>401 Unauthorized</h1></body></html>\n"
+).ljust(467_009)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it arrives.
+
+    Names of header fields are in lower case, the path is decoded and begins where the sandbox is
+    mounted, and the root is all that comes before it: scheme, host and the place of mounting.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    root: str = ""
+
+    @property
+    def url(self) -> str:
+        """The URL without its query."""
+        return self.root + self.path
+
+    def credentials(self, scheme: str) -> str:
+        """What `Authorization` says after a scheme, or nothing if it names another."""
+        given, _, credentials = self.headers.get("authorization", "").partition(" ")
+        return credentials if given.lower() == scheme else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """A request that the sandbox has received and dealt with.
+
+    Attributes:
+        method: the HTTP method, in capitals.
+        path: the decoded path from where the sandbox is mounted, with `?` and the query as sent if
+            there is one.
+        headers: the header fields, names in lower case; the last of several of one name.
+        body: the whole body.
+        status: the status code of the answer; None if the connection was dropped instead.
+        client_id: the client whose secret or token it carried; None if it carried neither that the
+            sandbox knows.
+    """
+
+    method: str
+    path: str
+    # Headers and body may hold a secret or a token; a failing assertion prints the repr.
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    status: int | None
+    client_id: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        outcome = "dropped" if self.status is None else self.status
+        return f"{self.method} {self.path} {outcome}"
+
+    def json(self) -> Any:
+        """The body, parsed as JSON.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        return json.loads(self.body)
+
+
+class Answer(NamedTuple):
+    """What goes back to the client."""
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer
+    """A request gets a problem document for an answer."""
+
+    def __init__(self, status: int, message: str = "", **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message or HTTPStatus(status).phrase
+        self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+
+
+def matches(pattern: str, method: str, path: str) -> bool:
+    """Whether a pattern means a request: `"DELETE /v2/products/*"`, or without the method."""
+    methods, _, paths = pattern.rpartition(" ")
+    return methods in {"", "*", method} and fnmatchcase(path, paths)
+
+
+def json_answer(document: Any, status: int = 200) -> Answer:
+    """A JSON document, Hebrew as it is in UTF-8."""
+    body = json.dumps(document, ensure_ascii=False).encode()
+    return Answer(status, body, (("Content-Type", JSON),))
+
+
+def problem(request: Request, refused: Refused) -> Answer:
+    """A refusal as ORDS puts it: a problem document, or a page for who asks for no JSON."""
+    if refused.status == 401 and JSON not in request.headers.get("accept", ""):
+        return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
+    code = HTTPStatus(refused.status).phrase.replace(" ", "")
+    document = {
+        "code": code,
+        "message": refused.message,
+        "type": f"tag:oracle.com,2020:error/{code}",
+        "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
+    }
+    body = json.dumps(document, ensure_ascii=False).encode()
+    headers = (("Content-Type", "application/problem+json"), *refused.headers)
+    return Answer(refused.status, body, headers)

@@ -1,0 +1,54 @@
+# The token endpoint for those who mock HTTP instead of serving it.
+#
+# Here: one function, for the libraries responses and respx. Not here: the sandbox, of which it uses
+# nothing.
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+from thebase_auth._origin import Origin
+
+
+def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) -> Any:
+    """Register the token endpoint of a domain with `responses` or `respx`.
+
+        mock_token_endpoint(responses, "acme.thebase.co.il")
+        mock_token_endpoint(respx_mock, "acme.thebase.co.il")
+
+    It gives a token to whoever asks: first `token-1`, then `token-2`, and so on.
+
+    Args:
+        mock: what requests are registered with: `responses`, a `responses.RequestsMock`, `respx`, or
+            a `respx` router.
+        domain: as it is given to `TheBaseAuth`.
+        expires_in: what the answers say of a token's life, in seconds; any JSON value.
+
+    Returns:
+        What the library returns for a registered request, a `responses.CallbackResponse` or a
+        `respx.Route`. Both have a `call_count`.
+
+    Raises:
+        ValueError: this cannot be a domain.
+    """
+    url = f"{Origin.of_domain(domain).url}/oauth/token"
+    numbers = itertools.count(1)
+
+    def answer(_: Any) -> tuple[int, dict[str, str], str]:
+        token = f"token-{next(numbers)}"
+        document = {"access_token": token, "token_type": "bearer", "expires_in": expires_in}
+        return 200, {"Content-Type": "application/json"}, json.dumps(document)
+
+    if hasattr(mock, "route"):
+        import httpx
+
+        def respond(request: httpx.Request) -> httpx.Response:
+            status, headers, body = answer(request)
+            return httpx.Response(status, headers=headers, text=body)
+
+        return mock.post(url).mock(side_effect=respond)
+    from responses import CallbackResponse
+
+    return mock.add(CallbackResponse("POST", url, answer, content_type=None))

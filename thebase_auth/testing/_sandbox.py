@@ -1,0 +1,433 @@
+# A TheBase of one's own: the sandbox itself.
+#
+# Here: what a test holds in its hands (the settings, the levers, the record of what was received) and
+# the course of one request through the parts. Not here: the parts: who may (_access), what goes
+# wrong (_faults), what is answered (_crm), and how a request comes in (_server, _mounts).
+
+from __future__ import annotations
+
+import json as json_module
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from thebase_auth._waiting import WaitFor
+
+from ._access import Access, SandboxClient
+from ._crm import Crm
+from ._faults import DROP, Coming
+from ._messages import Answer, ReceivedRequest, Refused, Request, matches, problem
+from ._mounts import ASGIApp, asgi_app, wsgi_app
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from ._requests_adapter import SandboxAdapter
+
+_TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
+_FOR_EVER: Final = threading.TIMEOUT_MAX
+
+# How many of the requests received an assertion that fails shows, the last of them.
+_SHOWN: Final = 20
+
+_ANY: Final = object()
+
+
+class Sandbox:
+    """A TheBase that runs in this process, on a port of its own, for one `with` block.
+
+        with Sandbox() as thebase:
+            auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
+
+    It answers every call of the vendor's API documentation over data of its own, which are gone with
+    it, and where the documentation is silent, as Oracle REST Data Services does. A client that does
+    not send `Accept: application/json` gets its 401 as a page of HTML of 467,009 bytes, as theirs did.
+
+    Without a `with` block it needs no port: `asgi` and `wsgi` are applications, to be given to
+    `httpx.ASGITransport` and `httpx.WSGITransport`, and `requests_adapter()` can be mounted on a
+    requests session. It then answers for whatever domain it is mounted on.
+
+    Calls are named by method and path, `"DELETE /v2/products/*"`; `*` stands for anything, a path
+    without a method for all methods. Every method may be called from any thread.
+
+    Args:
+        client_id: the id of the client that may do everything.
+        client_secret: its secret.
+        expires_in: what token responses say of a token's life, in seconds; any JSON value.
+        token_lifetime: after how many seconds a token is really refused.
+        single_token: whether a new token ends the earlier ones of its client.
+        port: the port to listen on; 0 for any that is free.
+        on_request: called with each request once it is answered, in the thread that answers it.
+        ssl_certfile: path of a PEM certificate valid for `localhost`; with it the sandbox speaks
+            TLS.
+        ssl_keyfile: path of the certificate's PEM key, if the certificate's file does not hold it.
+
+    Attributes:
+        client: the client that may do everything, unless its `refused` says otherwise.
+        limited_client: a client that may not delete.
+        clients: the list of clients that get a token, these two at first. More can be added, and each
+            cancelled by removing it; the tokens that it has stay good, as they do with the vendor.
+        expires_in: as given; may be changed at any time.
+        token_lifetime: as given; may be changed at any time, also for tokens already issued.
+        single_token: as given; may be changed at any time.
+        asgi: the sandbox as an ASGI application.
+        wsgi: the sandbox as a WSGI application.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str = "LvTJmqtlvEKyuqvz1brRMg..",
+        client_secret: str = "kZ3mY0o7TqWc1uXv9sBf2Q..",
+        expires_in: object = 3600,
+        token_lifetime: float = 3600.0,
+        single_token: bool = False,
+        port: int = 0,
+        on_request: Callable[[ReceivedRequest], object] | None = None,
+        ssl_certfile: str | None = None,
+        ssl_keyfile: str | None = None,
+    ) -> None:
+        self.client = SandboxClient(client_id, client_secret)
+        self.limited_client = SandboxClient(refused=["DELETE *"])
+        self.clients = [self.client, self.limited_client]
+        self.expires_in = expires_in
+        self.token_lifetime = token_lifetime
+        self.single_token = single_token
+        self.asgi: ASGIApp = asgi_app(self._exchange)
+        self.wsgi: WSGIApplication = wsgi_app(self._exchange)
+        self._on_request = on_request
+        self._port, self._tls = port, {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
+        self._domain: str | None = None
+        # Shared by the threads that call and those that test, guarded by the lock of `_changed`,
+        # which is notified when a token request arrives:
+        self._changed = threading.Condition()
+        self._access = Access(self)
+        self._crm = Crm()
+        self._delays: Coming[float] = Coming()
+        self._outcomes: Coming[Answer] = Coming()
+        self._received: list[ReceivedRequest] = []
+        self._token_requests = 0
+        self._holds = 0
+        self._held: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        from ._server import serve
+
+        self._serving = serve(self.asgi, port=self._port, **self._tls)
+        self._domain = self._serving.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._serving.__exit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        return f"<Sandbox at {self._domain}, {len(self.received)} requests>"
+
+    # The settings
+
+    @property
+    def domain(self) -> str:
+        """The base URL to hand to `TheBaseAuth`. It outlasts the block, after which nobody listens.
+
+        Raises:
+            RuntimeError: the sandbox has not been started.
+        """
+        if self._domain is None:
+            raise RuntimeError(
+                "the sandbox has no address before `with Sandbox() as thebase:`; without a port it "
+                "answers for any domain, by its asgi, wsgi or requests_adapter()"
+            )
+        return self._domain
+
+    @property
+    def client_id(self) -> str:
+        """The id of the client that may do everything."""
+        return self.client.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """Its secret."""
+        return self.client.client_secret
+
+    def requests_adapter(self) -> SandboxAdapter:
+        """A transport adapter for requests, by which a session calls the sandbox without a port.
+
+            session.mount("https://acme.thebase.co.il", thebase.requests_adapter())
+            session.auth = TheBaseAuth("acme.thebase.co.il", ..., session=session)
+
+        Timeouts have no meaning there, and a dropped connection is a `requests.ConnectionError`.
+
+        Returns:
+            An adapter, also for several sessions at once.
+
+        Raises:
+            ImportError: requests is not installed.
+        """
+        from ._requests_adapter import SandboxAdapter
+
+        return SandboxAdapter(self._exchange)
+
+    # The levers
+
+    def revoke_tokens(self, client: SandboxClient | None = None) -> None:
+        """Refuse from now on every token issued so far.
+
+        Args:
+            client: the client whose tokens end; by default those of all.
+        """
+        with self._changed:
+            self._access.revoke(client)
+
+    def answer_next(
+        self,
+        call: str,
+        status: int,
+        body: str | bytes = b"",
+        content_type: str = "application/json",
+        *,
+        headers: Mapping[str, str] | None = None,
+        times: int = 1,
+    ) -> None:
+        """Give the next requests this answer, whatever they ask and carry, and do nothing else.
+
+        Of several things asked for by `answer_next`, `redirect_next` and `drop_next`, a request meets
+        the first that is meant for it and not yet used up.
+
+        Args:
+            call: which requests, such as `"POST /oauth/token"` or `"*"`.
+            status: the status code.
+            body: the whole body; text is sent in UTF-8.
+            content_type: the `Content-Type`, sent as it is.
+            headers: more header fields, such as `Retry-After`.
+            times: how many requests get the answer.
+        """
+        content = body.encode() if isinstance(body, str) else body
+        fields = {"Content-Type": content_type, **(headers or {})}
+        with self._changed:
+            self._outcomes.add(call, Answer(status, content, tuple(fields.items())), times)
+
+    def redirect_next(self, call: str, location: str, status: int = 307, *, times: int = 1) -> None:
+        """Redirect the next requests.
+
+        Args:
+            call: which requests, such as `"POST /oauth/token"`.
+            location: where to, a URL or a path.
+            status: the status code.
+            times: how many requests are redirected.
+        """
+        self.answer_next(
+            call, status, b"", "text/html", headers={"Location": location}, times=times
+        )
+
+    def drop_next(self, call: str, *, times: int = 1) -> None:
+        """Drop the connections of the next requests without an answer.
+
+        Args:
+            call: which requests, such as `"POST /v2/leads/create"`.
+            times: how many requests are dropped.
+        """
+        with self._changed:
+            self._outcomes.add(call, DROP, times)
+
+    def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
+        """Let the next requests wait for their answer, whatever it will be.
+
+        Args:
+            call: which requests, such as `"GET /v2/users"`.
+            seconds: how long.
+            times: how many requests wait.
+        """
+        with self._changed:
+            self._delays.add(call, seconds, times)
+
+    @contextmanager
+    def hold_token_requests(self) -> Iterator[None]:
+        """Leave the token requests that arrive in the block unanswered until the block ends.
+
+        All other requests are answered meanwhile. What a held request gets is decided only when
+        it is let go, in the order of arrival. Where blocks overlap, the last to end lets go.
+        """
+        with self._changed:
+            self._holds += 1
+        try:
+            yield
+        finally:
+            self._end_hold()
+
+    def wait_for_token_requests(self, count: int, timeout: float = 10.0) -> None:
+        """Wait until so many token requests have arrived since the sandbox was made.
+
+        Args:
+            count: how many, those answered long ago included.
+            timeout: how long to wait, in seconds.
+
+        Raises:
+            TimeoutError: fewer have arrived by then.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._token_requests >= count, timeout):
+                raise TimeoutError(
+                    f"{self._token_requests} token requests in {timeout} s, not {count}"
+                )
+
+    # The record
+
+    @property
+    def token_requests(self) -> int:
+        """How many token requests have arrived, answered or not."""
+        with self._changed:
+            return self._token_requests
+
+    @property
+    def received(self) -> tuple[ReceivedRequest, ...]:
+        """The requests answered or dropped so far, in the order in which that was decided.
+
+        A request is in it before its client gets the answer.
+        """
+        with self._changed:
+            return tuple(self._received)
+
+    def calls(self, call: str) -> tuple[ReceivedRequest, ...]:
+        """The requests received so far of one kind.
+
+        Args:
+            call: which requests, such as `"/v2/users"`; queries do not count.
+        """
+        return tuple(
+            one for one in self.received if matches(call, one.method, one.path.partition("?")[0])
+        )
+
+    def assert_received(
+        self, call: str, times: int | None = None, *, status: int | None = None, json: object = _ANY
+    ) -> tuple[ReceivedRequest, ...]:
+        """Assert that requests of one kind were received, or not.
+
+            thebase.assert_received("POST /v2/leads/create", times=1, status=201)
+
+        Args:
+            call: which requests, such as `"POST /v2/leads/create"`.
+            times: how many of them; by default at least one.
+            status: count only those that got this status code.
+            json: count only those whose body was this JSON document.
+
+        Returns:
+            The requests.
+
+        Raises:
+            AssertionError: it was otherwise. The text shows what was received, without header fields.
+        """
+        alike = self.calls(call)
+        found = tuple(
+            one
+            for one in alike
+            if status in (None, one.status) and (json is _ANY or _json_or_none(one) == json)
+        )
+        if len(found) == times or (times is None and found):
+            return found
+        wanted = [f"{'at least one' if times is None else times} x {call}"]
+        wanted += [] if status is None else [f"with the answer {status}"]
+        wanted += (
+            [] if json is _ANY else [f"with the body {json_module.dumps(json, ensure_ascii=False)}"]
+        )
+        raise AssertionError(
+            f"expected {' '.join(wanted)}, received {len(found)}; all that was received:"
+            + _account(self.received, alike if json is not _ANY else ())
+        )
+
+    # The course of a request
+
+    def _exchange(self, request: Request) -> Generator[WaitFor, bool, Answer | None]:
+        is_token_request = request.method == "POST" and request.path == _TOKEN_PATH
+        if is_token_request and (turn := self._arrive()):
+            yield WaitFor(turn, _FOR_EVER)
+        with self._changed:
+            delay = self._delays.take(request)
+        if delay is not None:
+            yield WaitFor(Future(), delay)
+        with self._changed:
+            client = self._access.authenticated(request) or self._access.holder(request)
+            answer = self._outcomes.take(request) or self._answer(request)
+            received = ReceivedRequest(
+                method=request.method,
+                path=f"{request.path}?{request.query}" if request.query else request.path,
+                headers=request.headers,
+                body=request.body,
+                status=None if answer is DROP else answer.status,
+                client_id=None if client is None else client.client_id,
+            )
+            self._received.append(received)
+        if self._on_request is not None:
+            self._on_request(received)
+        return None if answer is DROP else _to_send(request, answer)
+
+    def _arrive(self) -> Future[None] | None:
+        """Count a token request, and what it has to wait for while token requests are held."""
+        with self._changed:
+            self._token_requests += 1
+            self._changed.notify_all()
+            if not self._holds:
+                return None
+            turn: Future[None] = Future()
+            self._held.append(turn)
+            return turn
+
+    def _end_hold(self) -> None:
+        with self._changed:
+            self._holds -= 1
+            if self._holds:
+                return
+            released, self._held = self._held, []
+        for turn in released:
+            turn.set_result(None)
+
+    def _answer(self, request: Request) -> Answer:
+        try:
+            return self._answer_or_refuse(request)
+        except Refused as refused:
+            return problem(request, refused)
+
+    def _answer_or_refuse(self, request: Request) -> Answer:
+        if request.path == _TOKEN_PATH:
+            if request.method != "POST":
+                raise Refused(405, Allow="POST")
+            return self._access.answer(request)
+        if not request.path.startswith("/v2/"):
+            raise Refused(404)
+        self._access.check(request)
+        return self._crm.answer(request)
+
+
+def _to_send(request: Request, answer: Answer) -> Answer:
+    """The answer with its length, and without its body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
+    status, body, headers = answer
+    if status not in (204, 304):
+        headers = (*headers, ("Content-Length", str(len(body))))
+    return Answer(status, b"" if request.method == "HEAD" else body, headers)
+
+
+def _json_or_none(request: ReceivedRequest) -> Any:
+    try:
+        return request.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _account(received: tuple[ReceivedRequest, ...], with_body: tuple[ReceivedRequest, ...]) -> str:
+    """What was received, line by line; token requests without their body, which may hold a secret."""
+    lines = [
+        f"{one} {one.body.decode(errors='replace')}"
+        if one in with_body and one.path != _TOKEN_PATH
+        else str(one)
+        for one in received[-_SHOWN:]
+    ]
+    if len(received) > _SHOWN:
+        lines.insert(0, f"({len(received) - _SHOWN} before)")
+    return "".join(f"\n  {line}" for line in lines or ["nothing"])
