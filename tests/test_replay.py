@@ -563,7 +563,8 @@ def test_promise_5_a_file_that_has_grown_meanwhile_is_replayed_as_it_was(
         api.revoke()
 
         def grow(request: Received) -> Answer:
-            if request.path == "/upload":
+            # Not before: the library might still be reading, and send what has been added.
+            if request.path == "/oauth/token":
                 with (tmp_path / "body").open("ab") as log:
                     log.write(b"one more line")
             return api(request)
