@@ -60,6 +60,7 @@ MAY_IMPORT_ADAPTERS = {
     "__init__",
     "_combined",
     "_cli",
+    "_commands",
     "_demo",
     "_httpie",
     "_pytest_plugin",
@@ -138,7 +139,7 @@ def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    beside = {"__init__", "__main__", "_cli", "_demo", "_httpie", "_pytest_plugin"}
+    beside = MAY_IMPORT_ADAPTERS - {"_combined"} | {"_settings"}
     assert {path.stem for path in PACKAGE.glob("*.py")} == set(RANK) | beside
     assert {path.stem for path in (PACKAGE / "testing").glob("*.py")} == set(TESTING_RANK)
 

@@ -210,3 +210,16 @@ def one_time_body(client: Client) -> Any:
 
         return chunks()
     return iter([b"on", b"ce"])
+
+
+@pytest.mark.parametrize(
+    ("domain", "base_url"),
+    [
+        ("acme.thebase.co.il", "https://acme.thebase.co.il"),
+        (" HTTPS://ACME.thebase.co.il:443/", "https://acme.thebase.co.il"),
+        ("ישראל.co.il:8443", "https://xn--4dbrk0ce.co.il:8443"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_the_urls_of_the_domain_begin_with_its_base_url(domain: str, base_url: str) -> None:
+    assert auth_for(domain).base_url == base_url

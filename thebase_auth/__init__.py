@@ -36,8 +36,13 @@ class of the same name for one library each, and import that one alone.
 #   _combined      one class out of those that can be imported
 # Beside the plugin:
 #   caches         where processes share a token: a file, Redis or Valkey, or your own
-#   testing        a TheBase on loopback
-#   _demo _cli     the command `thebase-auth`
+#   testing        a TheBase of one's own, for tests
+#   _pytest_plugin its fixtures for pytest
+#   _httpie        the auth type `thebase` of HTTPie
+#   _cli           the command `thebase-auth`: its arguments and exit codes
+#   _settings      where it takes domain, id and secret from
+#   _commands      check, token, request
+#   _demo          demo
 
 from __future__ import annotations
 

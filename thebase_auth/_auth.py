@@ -103,6 +103,11 @@ class AuthCore:
         return f"{type(self).__name__}({credentials.domain!r}, client_id={credentials.client_id!r})"
 
     @property
+    def base_url(self) -> str:
+        """What the URLs of the domain begin with, such as ``https://acme.thebase.co.il``."""
+        return self._credentials.origin.url
+
+    @property
     def token(self) -> Token | None:
         """The current access token, or None before the first request and after `forget`."""
         return self._renewal.token

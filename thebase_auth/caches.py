@@ -120,7 +120,8 @@ class FileTokenCache:
             if missing.name not in {"filelock", "platformdirs"}:
                 raise
             raise ImportError(
-                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'"
+                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'",
+                name=missing.name,
             ) from missing
         self._path = Path(path).expanduser().absolute()
 

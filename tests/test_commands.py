@@ -1,0 +1,706 @@
+"""The commands that speak to a TheBase: check, token, request, sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import Certificates
+from tests.servers import Server
+from thebase_auth import _commands
+from thebase_auth._cli import main
+from thebase_auth.testing import Sandbox
+
+LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch, thebase: Sandbox, tmp_path: Path) -> None:
+    """Settings of the sandbox in the environment, and a cache of this test's own."""
+    monkeypatch.setenv("THEBASE_DOMAIN", thebase.domain)
+    monkeypatch.setenv("THEBASE_CLIENT_ID", thebase.client_id)
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", thebase.client_secret)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], thebase: Sandbox) -> Run:
+    """Run the command; exit code, stdout and stderr. The secret is in neither."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            code = main(arguments)
+        except SystemExit as exit_:
+            assert isinstance(exit_.code, int)
+            code = exit_.code
+        out, err = capsys.readouterr()
+        assert thebase.client_secret not in out + err
+        return code, out, err
+
+    return run
+
+
+def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "thebase_auth", *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1", **options.pop("env", {})},
+        timeout=30,
+        check=False,
+        **options,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+# check
+
+
+def test_check_says_who_where_and_for_how_long(run: Run, thebase: Sandbox) -> None:
+    code, out, err = run("check")
+    host = thebase.domain.removeprefix("http://")
+    assert (code, err) == (0, "")
+    assert re.sub(r"\d\d:\d\d:\d\d", "TIME", out) == (
+        f"domain     {host}, asked at {thebase.domain}/oauth/token\n"
+        f"client id  {thebase.client_id}\n"
+        "token      granted; good for 3600 seconds, until TIME\n"
+    )
+    assert thebase.token_requests == 1
+
+
+def test_check_asks_whatever_is_kept(run: Run, thebase: Sandbox) -> None:
+    run("token")
+    assert run("check")[0] == 0
+    assert thebase.token_requests == 2
+
+
+def test_check_says_when_the_server_does_not_say_for_how_long(run: Run, thebase: Sandbox) -> None:
+    thebase.expires_in = None
+    assert "granted; the server does not say for how long\n" in run("check")[1]
+
+
+def test_check_blames_id_or_secret_where_a_thebase_refuses_them(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", "mistyped..")
+    code, out, err = run("check")
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "thebase-auth check: wrong client id or client secret: the token endpoint"
+    )
+    assert err.count("\n") == 1
+    assert "dots" not in err
+    assert "mistyped" not in err
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret", "told"),
+    [
+        ("abc", "def..", " The id does not end in two dots, as those that TheBase makes do.\n"),
+        (
+            "abc..",
+            "def.",
+            " The secret does not end in two dots, as those that TheBase makes do.\n",
+        ),
+        ("abc..", '"def.."', " The secret begins with a quotation mark: was it copied along?\n"),
+        ("'abc..'", "def..", " The id begins with a quotation mark: was it copied along?\n"),
+    ],
+)
+def test_a_slip_of_copying_is_pointed_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str, told: str
+) -> None:
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", secret)
+    code, _, err = run("check", "--client-id", client_id)
+    assert code == 1
+    assert err.endswith(f"API token.{told}")
+    assert "def" not in err
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "content_type", "blame"),
+    [
+        (401, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
+        (400, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
+        (401, "<h1>", "text/html", "wrong client id or client secret, or a domain that is no TheBase: "),
+        (404, "<h1>", "text/html", "wrong domain: "),
+        (200, "<h1>", "text/html", "wrong domain: "),
+        (307, "", "text/html", "wrong domain: "),
+        (429, "", "text/html", "the settings were not looked at: "),
+        (503, "<h1>", "text/html", "the settings were not looked at: "),
+    ],
+)  # fmt: skip
+def test_check_blames_as_far_as_the_answer_tells(
+    run: Run, thebase: Sandbox, status: int, body: str, content_type: str, blame: str
+) -> None:
+    thebase.answer_next("/oauth/token", status, body, content_type)
+    code, out, err = run("check")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith(f"thebase-auth check: {blame}the token endpoint of 127.0.0.1:")
+
+
+def test_a_host_that_nobody_knows_is_a_wrong_domain(run: Run) -> None:
+    code, _, err = run("check", "--domain", "acme.invalid")
+    assert code == 3
+    assert err == (
+        "thebase-auth check: nobody can say whether id and secret are right: "
+        "wrong domain, or no network: nobody knows a host acme.invalid\n"
+    )
+
+
+def test_where_nobody_listens_there_is_no_connection(run: Run) -> None:
+    domain = f"http://127.0.0.1:{free_port()}"
+    code, _, err = run("check", "--domain", domain)
+    assert code == 3
+    assert f"no connection to {domain.removeprefix('http://')}: " in err
+    assert "refused" in err
+    assert err.count("\n") == 1
+
+
+def test_a_server_that_does_not_answer_is_left_in_time(run: Run, thebase: Sandbox) -> None:
+    with thebase.hold_token_requests():
+        code, _, err = run("check", "--timeout", "0.2")
+    assert code == 3
+    assert f"no answer from {thebase.domain.removeprefix('http://')} in time: " in err
+
+
+def test_a_certificate_that_nobody_vouches_for(run: Run, certificates: Certificates) -> None:
+    tls = {"ssl_certfile": certificates.certificate, "ssl_keyfile": certificates.key}
+    with Sandbox(**tls) as thebase:
+        code, _, err = run("check", "--domain", thebase.domain)
+    assert code == 3
+    assert "cannot prove that it is localhost" in err
+    assert "CERTIFICATE_VERIFY_FAILED" in err
+    assert "REQUESTS_CA_BUNDLE" in err
+
+
+def test_an_authority_of_ones_own_is_named_in_the_environment(
+    run: Run, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates.authority)
+    with Sandbox(ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key) as thebase:
+        assert run("check", "--domain", thebase.domain)[0] == 0
+        assert run("request", "GET", "/v2/users", "--domain", thebase.domain)[0] == 0
+
+
+def test_a_proxy_that_is_not_there_is_named_as_such(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    code, _, err = run("check", "--domain", "acme.thebase.co.il")
+    assert code == 3
+    assert "the proxy on the way to acme.thebase.co.il does not let us through: " in err
+
+
+def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
+    def cut(request: Any) -> Any:
+        if request.path == "/oauth/token":
+            return 200, {"Content-Encoding": "gzip"}, b"no gzip"
+        raise AssertionError
+
+    with Server(cut).running() as server:
+        code, _, err = run("check", "--domain", server.url)
+    assert code == 3
+    assert "gzip" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--domain", "acme.thebase.co.il/v2"], "domain has a path"),
+        (["--domain", "http://acme.thebase.co.il"], "domain"),
+        (["--client-id", " abc"], "client id begins or ends with white space"),
+        (["--client-id", "a:b"], "client id has a colon"),
+        (["--timeout", "0"], "timeout"),
+    ],
+)
+def test_settings_that_cannot_be_right_are_refused_before_anything_is_sent(
+    run: Run, thebase: Sandbox, arguments: list[str], text: str
+) -> None:
+    for name in (["check"], ["token"], ["request", "GET", "/v2/users"]):
+        code, out, err = run(*name, *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"thebase-auth {name[0]}: {text}")
+    assert thebase.received == ()
+
+
+# Where the settings come from
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("THEBASE_DOMAIN", "--domain"), ("THEBASE_CLIENT_ID", "--client-id")]
+)
+def test_a_setting_that_is_nowhere_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, option: str
+) -> None:
+    for value in (None, ""):
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+        code, _, err = run("check")
+        assert code == 2
+        assert err == f"thebase-auth check: {name} is not set; set it, or give {option}\n"
+
+
+def test_an_option_goes_before_the_environment(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text(thebase.client_secret + "\n")
+    for name in ("DOMAIN", "CLIENT_ID", "CLIENT_SECRET"):
+        monkeypatch.setenv(f"THEBASE_{name}", "wrong")
+    options = ["--domain", thebase.domain, "--client-id", thebase.client_id]
+    assert run("check", *options, "--secret-file", str(tmp_path / "secret"))[0] == 0
+
+
+@pytest.mark.parametrize("client_id", ["-abc..", "-Vz", "_a.."])
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_id_may_begin_with_a_dash(
+    run: Run, thebase: Sandbox, client_id: str, joined: bool
+) -> None:
+    thebase.client.client_id = client_id
+    option = [f"--client-id={client_id}"] if joined else ["--client-id", client_id]
+    assert run("check", *option)[0] == 0
+
+
+def test_an_option_after_an_id_that_is_missing_is_not_taken_for_it(run: Run) -> None:
+    code, _, err = run("check", "--client-id", "--timeout", "3")
+    assert code == 2
+    assert "--client-id" in err
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_secret_is_read_from_a_file(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str, mark: str
+) -> None:
+    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
+    path = tmp_path / "secret"
+    path.write_bytes(f"{mark}{thebase.client_secret}{end}".encode())
+    assert run("check", "--secret-file", str(path))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\xff\xfe", "cannot be read: it is not UTF-8"),
+        (b"", "has 0 lines; it must have one"),
+        (b"a\nb\n", "has 2 lines; it must have one"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_it_is_refused(
+    run: Run, tmp_path: Path, content: bytes | None, text: str
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = run("check", "--secret-file", str(path))
+    assert code == 2
+    assert err == f"thebase-auth check: the secret file {path} {text}\n"
+
+
+def test_the_secret_is_read_from_stdin(thebase: Sandbox) -> None:
+    done = command("check", "--secret-file", "-", input=f"{thebase.client_secret}\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_a_terminal_nobody_is_asked_for_the_secret() -> None:
+    done = command("check", env={"THEBASE_CLIENT_SECRET": ""}, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "thebase-auth check: there is no client secret; set THEBASE_CLIENT_SECRET, give"
+        " --secret-file FILE, or leave it out at a terminal to be asked\n"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+def test_at_a_terminal_the_secret_is_asked_for_and_not_shown(thebase: Sandbox) -> None:
+    import pty
+
+    here, there = pty.openpty()
+    with open(there, "rb", buffering=0) as stdin, open(here, "r+b", buffering=0) as terminal:
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "thebase_auth", "check"],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "THEBASE_CLIENT_SECRET": ""},
+            start_new_session=True,  # away from the terminal of the tests, if they have one
+        )
+        assert asking.stderr is not None
+        assert asking.stderr.read(len("Client secret: ")) == b"Client secret: "
+        terminal.write(f"{thebase.client_secret}\n".encode())
+        out, err = asking.communicate(timeout=20)
+        assert (asking.returncode, err) == (0, b"\n")
+        assert b"granted" in out
+        echoed = os.read(here, 1000) if _has_output(here) else b""
+        assert thebase.client_secret.encode() not in echoed + out
+
+
+def _has_output(terminal: int) -> bool:
+    import select
+
+    return bool(select.select([terminal], [], [], 0)[0])
+
+
+@pytest.mark.parametrize("name", ["check", "token", "request GET /v2/users"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "--client-secret hunter2",
+        "--client-secret=hunter2",
+        "--secret hunter2",
+        "--password hunter2",
+        "--client-secret",
+    ],
+)
+def test_the_secret_is_not_taken_from_an_argument(
+    run: Run, thebase: Sandbox, name: str, given: str
+) -> None:
+    code, out, err = run(*name.split(), *given.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the client secret is not taken from an argument" in err
+    assert "--secret-file" in err
+    assert "hunter2" not in err
+    assert thebase.received == ()
+
+
+@pytest.mark.parametrize(
+    "given", ["hunter2", "--secrte=hunter2", "--secrte hunter2", "--sec hunter2"]
+)
+def test_an_argument_that_is_not_understood_is_not_repeated(run: Run, given: str) -> None:
+    code, _, err = run("check", *given.split())
+    assert code == 2
+    assert "hunter2" not in err
+    if given.startswith("--"):
+        assert given.partition("=")[0].partition(" ")[0] in err
+
+
+# token
+
+
+def test_token_prints_a_token_alone(run: Run, thebase: Sandbox) -> None:
+    code, out, err = run("token")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"[\w-]{22}\n", out)
+    headers = {"Authorization": f"Bearer {out.strip()}"}
+    assert requests.get(f"{thebase.domain}/v2/users", headers=headers, timeout=5).status_code == 200
+
+
+def test_token_prints_a_header_field_for_curl(run: Run) -> None:
+    assert re.fullmatch(r"Authorization: Bearer [\w-]{22}\n", run("token", "--header")[1])
+
+
+def test_a_token_is_kept_from_run_to_run_for_its_user_alone(
+    run: Run, thebase: Sandbox, tmp_path: Path
+) -> None:
+    first = run("token")[1]
+    assert run("token")[1] == first
+    assert run("request", "GET", "/v2/users")[0] == 0
+    assert thebase.token_requests == 1
+    [kept] = (tmp_path / "cache").rglob("tokens.json")
+    if os.name == "posix":
+        assert kept.stat().st_mode & 0o777 == 0o600
+
+    assert run("token", "--no-cache")[1] != first
+    assert run("token")[1] == first
+    assert thebase.token_requests == 2
+
+
+def test_token_warns_where_a_terminal_would_show_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, out, err = run("token")
+    assert code == 0
+    assert re.fullmatch(r"[\w-]{22}\n", out)
+    assert err.startswith("thebase-auth token: whoever sees this can use it until it ends")
+
+
+def test_a_failure_prints_no_token(run: Run, thebase: Sandbox) -> None:
+    thebase.answer_next("/oauth/token", 503)
+    code, out, _ = run("token")
+    assert (code, out) == (1, "")
+
+
+# request
+
+
+def test_request_prints_the_answer_set_for_reading(run: Run, thebase: Sandbox) -> None:
+    code, out, err = run("request", "get", "/v2/users?limit=1")
+    assert (code, err) == (0, "GET /v2/users?limit=1: 200 OK\n")
+    assert json.loads(out)["items"][0]["name"] == "משה"
+    assert '\n  "items": [\n    {\n      "id": "253960413951646409173244928790043995930",\n' in out
+    assert "משה" in out
+
+
+@pytest.mark.parametrize("path", ["/v2/leads/create", "v2/leads/create"])
+def test_request_sends_json(run: Run, thebase: Sandbox, path: str) -> None:
+    code, out, err = run("request", "POST", path, "--json", json.dumps(LEAD, ensure_ascii=False))
+    assert (code, err) == (0, f"POST {path}: 201 Created\n")
+    assert json.loads(out)["message"] == "הליד נוצר בהצלחה"
+    [sent] = thebase.assert_received("POST /v2/leads/create", times=1, json=LEAD)
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["accept"] == "application/json"
+
+
+def test_request_sends_json_from_a_file_or_stdin(
+    run: Run, thebase: Sandbox, tmp_path: Path
+) -> None:
+    content = json.dumps(LEAD, indent=4).encode()
+    (tmp_path / "lead.json").write_bytes(content)
+    assert (
+        run("request", "POST", "/v2/leads/create", "--json", f"@{tmp_path / 'lead.json'}")[0] == 0
+    )
+    done = command("request", "POST", "/v2/leads/create", "--json", "-", input=content.decode())
+    assert done.returncode == 0
+    first, second = thebase.assert_received("POST /v2/leads/create", times=2, status=201)
+    assert first.body == second.body == content  # as it is, byte for byte
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ('{"a', "thebase-auth request: what --json gives is not JSON: "),
+        ("[" * 100_000, "thebase-auth request: what --json gives is not JSON: "),
+        ("@missing.json", "thebase-auth request: [Errno 2] No such file or directory: 'missing.json'"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_json_is_not_sent(
+    run: Run, thebase: Sandbox, given: str, text: str
+) -> None:
+    code, out, err = run("request", "POST", "/v2/leads/create", "--json", given)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(text)
+    assert thebase.received == ()
+
+
+def test_stdin_is_read_for_one_thing_alone(run: Run) -> None:
+    code, _, err = run("request", "POST", "/v2/x", "--json", "-", "--secret-file", "-")
+    assert code == 2
+    assert err == "thebase-auth request: --json and --secret-file cannot both be read from stdin\n"
+
+
+@pytest.mark.parametrize("path", ["https://other.example/v2/users", "http://127.0.0.1/v2/users"])
+def test_a_url_is_no_path(run: Run, thebase: Sandbox, path: str) -> None:
+    code, _, err = run("request", "GET", path)
+    assert (code, thebase.received) == (2, ())
+    assert err == "thebase-auth request: PATH is what follows the domain, such as /v2/users\n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/users?next=https://a.example",
+        "//other.example/v2/users",
+        "@other.example/",
+        "\\\\other.example",
+    ],
+)
+def test_nothing_in_a_path_leads_elsewhere(run: Run, thebase: Sandbox, path: str) -> None:
+    run("request", "GET", path)
+    assert [one.path for one in thebase.received][:1] == ["/oauth/token"]
+    assert len(thebase.received) == 2  # it came to this host, whatever it asked
+
+
+def test_an_answer_of_400_or_more_is_printed_and_exit_code_1(run: Run, thebase: Sandbox) -> None:
+    code, out, err = run("request", "POST", "/v2/leads/create", "--json", "{}")
+    assert (code, err) == (1, "POST /v2/leads/create: 400 Bad Request\n")
+    assert json.loads(out)["message"] == "name is required"
+
+
+def test_an_empty_answer_is_told_by_its_status(run: Run, thebase: Sandbox) -> None:
+    thebase.answer_next("DELETE *", 200)
+    assert run("request", "DELETE", "/v2/products/1") == (0, "", "DELETE /v2/products/1: 200 OK\n")
+
+
+def test_a_redirect_is_told_and_not_followed(run: Run, thebase: Sandbox) -> None:
+    thebase.redirect_next("GET /v2/users", "https://elsewhere.example/", 302)
+    told = "GET /v2/users: 302 Found, to https://elsewhere.example/\n"
+    assert run("request", "GET", "/v2/users") == (0, "", told)
+
+
+def test_what_is_no_json_is_printed_without_what_commands_a_terminal(
+    run: Run, thebase: Sandbox
+) -> None:
+    thebase.answer_next("GET *", 502, "<h1>שגיאה\x1b[2J\n</h1>\t.", "text/html; charset=utf-8")
+    code, out, _ = run("request", "GET", "/v2/users")
+    assert (code, out) == (1, "<h1>שגיאה\N{REPLACEMENT CHARACTER}[2J\n</h1>\t.\n")
+
+
+def test_a_token_that_has_died_is_renewed(run: Run, thebase: Sandbox) -> None:
+    run("token")
+    thebase.revoke_tokens()
+    assert run("request", "POST", "/v2/leads/create", "--json", json.dumps(LEAD))[0] == 0
+    assert [str(one) for one in thebase.received] == [
+        "POST /oauth/token 200",
+        "POST /v2/leads/create 401",
+        "POST /oauth/token 200",
+        "POST /v2/leads/create 201",
+    ]
+    assert run("request", "GET", "/v2/users")[0] == 0
+    assert thebase.token_requests == 2
+
+
+def test_a_connection_that_breaks_is_no_answer(run: Run, thebase: Sandbox) -> None:
+    thebase.drop_next("GET /v2/users")
+    code, out, err = run("request", "GET", "/v2/users")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert err.startswith("thebase-auth request: no connection to 127.0.0.1:")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(thebase: Sandbox) -> None:
+    thebase.answer_next("GET *", 200, json.dumps(["a" * 100] * 10_000))
+    running = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "thebase_auth", "request", "GET", "/v2/users"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.read(1) == b"["
+    running.stdout.close()
+    assert running.stderr.read() == b"GET /v2/users: 200 OK\n"
+    running.stderr.close()
+    assert running.wait(20) == 0
+
+
+def test_hebrew_is_escaped_where_the_output_has_no_place_for_it() -> None:
+    done = command(
+        "request", "GET", "/v2/users", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
+    assert (done.returncode, done.stderr) == (0, "GET /v2/users: 200 OK\n")
+    assert r"\u05de\u05e9\u05d4" in done.stdout
+
+
+# Progress
+
+
+@contextmanager
+def impatient(monkeypatch: pytest.MonkeyPatch, thebase: Sandbox) -> Iterator[list[str]]:
+    """Every wait is long; token requests are answered once something has been said of it."""
+    said: list[str] = []
+    real = sys.stderr.write
+    spoken = threading.Event()
+
+    def write(text: str) -> int:
+        said.append(text)
+        if "waiting for" in text:
+            spoken.set()
+        return real(text)
+
+    monkeypatch.setattr(_commands, "_PATIENCE", 0)
+    monkeypatch.setattr(sys.stderr, "write", write)
+    hold = thebase.hold_token_requests()
+    hold.__enter__()
+
+    def let_go() -> None:
+        spoken.wait(10)
+        hold.__exit__(None, None, None)
+
+    waiting = threading.Thread(target=let_go)
+    waiting.start()
+    yield said
+    waiting.join()
+    assert spoken.is_set()
+
+
+def test_a_long_wait_is_told_of_in_a_line_where_there_is_no_terminal(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with impatient(monkeypatch, thebase):
+        code, out, err = run("token")
+    assert (code, len(out)) == (0, 23)
+    assert err == f"waiting for {thebase.domain.removeprefix('http://')}\n"
+
+
+def test_a_long_wait_is_shown_moving_at_a_terminal_and_leaves_nothing(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with impatient(monkeypatch, thebase):
+        code, _, err = run("token")
+    assert code == 0
+    assert "waiting for" in err
+    assert err.endswith("\x1b[2K")  # the line is erased
+
+
+def test_a_short_wait_is_not_told_of(run: Run) -> None:
+    assert run("token")[2] == ""
+    assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+
+
+# sandbox
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")
+def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
+    port = free_port()
+    arguments = ["sandbox", "--port", str(port), "--expires-in", "7"]
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "thebase_auth", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+    ) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            shown = [running.stdout.readline() for _ in range(10)]
+            settings = dict(re.findall(r"export (\w+)=(.+)\n", "".join(shown)))
+            assert settings["THEBASE_DOMAIN"] == f"http://127.0.0.1:{port}"
+            assert "good for 7 seconds" in command("check", env=settings).stdout
+            done = command("request", "GET", "/v2/א%1b", "--no-cache", env=settings)
+            assert done.returncode == 1
+            lines = [running.stdout.readline() for _ in range(3)]
+            assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200\n", lines[0])
+            assert lines[2].endswith(" GET /v2/א? 404\n")
+            running.send_signal(signal.SIGINT)
+            assert running.wait(10) == 0
+            assert running.stderr.read() == ""
+        finally:
+            running.kill()
+
+
+def test_a_port_that_is_taken_is_one_line(run: Run, thebase: Sandbox) -> None:
+    code, out, err = run("sandbox", "--port", thebase.domain.rpartition(":")[2])
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("thebase-auth sandbox: ")
+    assert "in use" in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")
+def test_ctrl_c_during_a_call_ends_quietly(thebase: Sandbox) -> None:
+    with thebase.hold_token_requests():
+        running = subprocess.Popen(
+            [sys.executable, "-m", "thebase_auth", "check"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        thebase.wait_for_token_requests(1)
+        running.send_signal(signal.SIGINT)
+        assert running.communicate(timeout=20) == (b"", b"")
+        assert running.returncode == 130

@@ -1,0 +1,246 @@
+# The commands that speak to a TheBase: check, token, request.
+#
+# Here: what each of them does, by way of the plugin for requests, and how its failure is told in one
+# line. Not here: options and exit codes (_cli), and where the settings come from (_settings).
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TextIO
+
+import requests
+from rich.console import Console
+from urllib3.exceptions import NameResolutionError
+
+from ._origin import Origin
+from ._settings import CommandError, Settings
+from ._token import Token
+from .caches import FileTokenCache, TokenCache
+from .requests import TheBaseAuth, TokenRequestError
+
+REFUSED: Final = 1
+WRONG_USE: Final = 2
+NO_ANSWER: Final = 3
+
+# A wait shorter than this needs no explanation.
+_PATIENCE: Final = 2.0  # seconds
+
+_JSON: Final = "application/json"
+
+
+def check(settings: Settings, *, timeout: float, out: TextIO) -> None:
+    """Ask for a token, whatever is in the cache, and say what came of it.
+
+    Args:
+        settings: What to check.
+        timeout: Seconds that connecting and each wait for data may take.
+        out: Where the account goes.
+
+    Raises:
+        CommandError: the settings are wrong, or nobody can say.
+    """
+    token = _token(settings, cache=None, timeout=timeout, checked=True)
+    now = time.time()
+    if token.expires_at is None:
+        life = "the server does not say for how long"
+    else:
+        until = time.strftime("%H:%M:%S", time.localtime(token.expires_at))
+        life = f"good for {round(token.expires_at - now)} seconds, until {until}"
+    origin = Origin.of_domain(settings.domain)
+    print(f"domain     {origin.netloc}, asked at {origin.url}/oauth/token", file=out)
+    print(f"client id  {settings.client_id}", file=out)
+    print(f"token      granted; {life}", file=out)
+
+
+def token(settings: Settings, *, timeout: float, cached: bool) -> str:
+    """The text of a token for other tools.
+
+    Args:
+        settings: Whose token.
+        timeout: Seconds that connecting and each wait for data may take.
+        cached: Whether it may be one that this command, or `request`, has fetched before.
+
+    Raises:
+        CommandError: there is none.
+    """
+    return _token(
+        settings, cache=FileTokenCache() if cached else None, timeout=timeout
+    ).access_token
+
+
+def _token(
+    settings: Settings, *, cache: TokenCache | None, timeout: float, checked: bool = False
+) -> Token:
+    with _told(settings, checked=checked) as origin:
+        auth = TheBaseAuth(*settings, cache=cache, timeout=timeout)
+        with _progress(f"waiting for {origin.netloc}"):
+            # Signing a request fetches the token; this one is not sent.
+            auth(requests.Request("GET", f"{origin.url}/v2/").prepare())
+    if auth.token is None:
+        raise AssertionError("a signed request has a token")  # pragma: no cover
+    return auth.token
+
+
+def request(
+    settings: Settings,
+    method: str,
+    path: str,
+    *,
+    content: bytes | None,
+    timeout: float,
+    cached: bool,
+    out: TextIO,
+) -> int:
+    """Make one signed call and print its answer: JSON set for reading, anything else as it is.
+
+    Args:
+        settings: Where, and by whom.
+        method: The HTTP method.
+        path: What follows the domain, such as ``/v2/users?limit=5``.
+        content: The JSON document to send, or None.
+        timeout: Seconds that connecting and each wait for data may take.
+        cached: Whether to share the token with earlier and later runs.
+        out: Where the body goes.
+
+    Returns:
+        The status code of the answer.
+
+    Raises:
+        CommandError: there is no answer.
+    """
+    with _told(settings) as origin:
+        cache = FileTokenCache() if cached else None
+        auth = TheBaseAuth(*settings, cache=cache, timeout=timeout)
+        headers = {"Accept": _JSON} | ({} if content is None else {"Content-Type": _JSON})
+        with _progress(f"waiting for {origin.netloc}"):
+            response = requests.request(
+                method,
+                f"{origin.url}/{path.removeprefix('/')}",
+                data=content,
+                headers=headers,
+                auth=auth,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+    status = response.status_code
+    location = response.headers.get("Location")
+    told = f"{status} {response.reason}{f', to {location}' if location else ''}"
+    print(f"{method} {path}: {_harmless(told)}", file=sys.stderr)
+    _show(response, out)
+    return status
+
+
+def _show(response: requests.Response, out: TextIO) -> None:
+    if not response.content:
+        return
+    try:
+        document = response.json()
+    except ValueError:
+        print(_harmless(response.text), file=out)
+        return
+    # Colours where there is a terminal; never a line broken to its width.
+    Console(file=out, soft_wrap=True).print_json(data=document, ensure_ascii=False)
+
+
+def _harmless(text: str) -> str:
+    """Text without the control characters that would command a terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Say on stderr what is being waited for, once that takes long."""
+    console = Console(stderr=True)
+    status = console.status(what)
+    begin = status.start if console.is_terminal else lambda: console.print(what)
+    timer = threading.Timer(_PATIENCE, begin)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # or it might begin after this
+        status.stop()
+
+
+@contextmanager
+def _told(settings: Settings, *, checked: bool = False) -> Iterator[Origin]:
+    """Turn what goes wrong into one line that says which of the settings is to blame."""
+    domain = settings.domain
+    try:
+        origin = Origin.of_domain(domain)
+        domain = origin.netloc
+        yield origin
+    except TokenRequestError as error:
+        raise CommandError(f"{_blame(error)}: {error}{_slips(settings)}", REFUSED) from None
+    except requests.RequestException as error:
+        blame = "nobody can say whether id and secret are right: " if checked else ""
+        raise CommandError(f"{blame}{_no_answer(error, domain)}", NO_ANSWER) from None
+    except ValueError as error:
+        raise CommandError(str(error), WRONG_USE) from None
+
+
+def _blame(error: TokenRequestError) -> str:
+    """Whose fault a refusal is, as far as the answer tells."""
+    match error.status:
+        case 400 | 401 | 403 if error.code or error.error:
+            # It speaks as a TheBase does, and does not say which of the two is wrong.
+            return "wrong client id or client secret"
+        case 400 | 401 | 403:
+            return "wrong client id or client secret, or a domain that is no TheBase"
+        case 429:
+            return "the settings were not looked at"
+        case status if status >= 500:
+            return "the settings were not looked at"
+        case _:
+            return "wrong domain"
+
+
+def _slips(settings: Settings) -> str:
+    """What looks like a slip of copying in id or secret, without showing either."""
+    told = ""
+    for name, value in (("id", settings.client_id), ("secret", settings.client_secret)):
+        if value[0] in "\"'":
+            told += f" The {name} begins with a quotation mark: was it copied along?"
+        elif not value.endswith(".."):
+            told += f" The {name} does not end in two dots, as those that TheBase makes do."
+    return told
+
+
+def _no_answer(error: requests.RequestException, domain: str) -> str:
+    """Why there was no answer, in one line."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    match error:
+        case requests.exceptions.ProxyError():
+            return f"the proxy on the way to {domain} does not let us through: {_inner(error)}"
+        case requests.exceptions.SSLError():
+            return (
+                f"{domain} cannot prove that it is {domain}: {_inner(error)}. Check the domain; behind a"
+                " proxy that reads TLS, name its authority's file in REQUESTS_CA_BUNDLE"
+            )
+        case requests.Timeout():
+            return f"no answer from {domain} in time: {_inner(error)}"
+        case _ if isinstance(cause, NameResolutionError):
+            return f"wrong domain, or no network: nobody knows a host {domain}"
+        case requests.ConnectionError():
+            return f"no connection to {domain}: {_inner(error)}"
+        case _:
+            return str(error)
+
+
+def _inner(error: BaseException) -> str:
+    """The words of the innermost cause: the others tell of pools and retries."""
+    while True:
+        inner = getattr(error, "reason", None) or next(
+            (one for one in error.args if isinstance(one, BaseException)), None
+        )
+        if not isinstance(inner, BaseException):
+            return str(error).replace("\n", " ")
+        error = inner

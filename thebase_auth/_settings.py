@@ -1,0 +1,94 @@
+# Where the command line takes its settings from.
+#
+# Here: domain, client id and client secret from options, the environment, a file or a prompt, and what
+# is said when one is missing. Not here: whether they can be right (the plugin says so), and the
+# options themselves (_cli). The secret is never taken from an argument, which every user of the
+# machine can read in the list of processes.
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ._hidden import hidden
+
+WAYS_TO_GIVE_IT: Final = (
+    "set THEBASE_CLIENT_SECRET, give --secret-file FILE, or leave it out at a terminal to be asked"
+)
+
+
+class CommandError(Exception):
+    """A command ends here, with one line on stderr.
+
+    Attributes:
+        exit_code: as ``--help`` explains.
+    """
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+class Settings(NamedTuple):
+    """What the settings screen of TheBase shows."""
+
+    domain: str
+    client_id: str
+    client_secret: str
+
+
+def read_settings(
+    domain: str | None,
+    client_id: str | None,
+    secret_file: str | None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Take each setting from its option, or else from the environment, or else ask for the secret.
+
+    Args:
+        domain: The option ``--domain``.
+        client_id: The option ``--client-id``.
+        secret_file: The option ``--secret-file``: a path, or ``-`` for stdin.
+        environ: Where THEBASE_DOMAIN, THEBASE_CLIENT_ID and THEBASE_CLIENT_SECRET are.
+
+    Raises:
+        CommandError: one of them is nowhere, or the file cannot be read.
+    """
+    return Settings(
+        domain or _from_environ(environ, "THEBASE_DOMAIN", "--domain"),
+        client_id or _from_environ(environ, "THEBASE_CLIENT_ID", "--client-id"),
+        hidden(_secret(secret_file, environ)),
+    )
+
+
+def _from_environ(environ: Mapping[str, str], name: str, option: str) -> str:
+    if not environ.get(name):
+        raise CommandError(f"{name} is not set; set it, or give {option}", 2)
+    return environ[name]
+
+
+def _secret(secret_file: str | None, environ: Mapping[str, str]) -> str:
+    if secret_file is not None:
+        return _first_line(secret_file)
+    if secret := environ.get("THEBASE_CLIENT_SECRET"):
+        return secret
+    if sys.stdin.isatty():
+        return getpass.getpass("Client secret: ")
+    raise CommandError(f"there is no client secret; {WAYS_TO_GIVE_IT}", 2)
+
+
+def _first_line(path: str) -> str:
+    """The first line of a file, without its end."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise CommandError(f"the secret file {path} cannot be read: {why}", 2) from None
+    lines = text.splitlines()
+    if len(lines) != 1:
+        raise CommandError(f"the secret file {path} has {len(lines)} lines; it must have one", 2)
+    return lines[0]
