@@ -12,14 +12,21 @@ import requests
 
 import thebase_auth
 import thebase_auth.requests
+from tests.test_pytest_plugin import run_pytest
+from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+HEBREW = (ROOT / "README.he.md").read_text(encoding="utf-8")
+BLOCKS, HEBREW_BLOCKS = (
+    re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in (README, HEBREW)
+)
+TESTS = [block for block in BLOCKS if "def test_" in block]
+SCRIPTS = [block for block in BLOCKS + HEBREW_BLOCKS if "def test_" not in block]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+@pytest.mark.parametrize("block", SCRIPTS, ids=range(len(SCRIPTS)))
 def test_each_python_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox() as thebase:
         for name, value in (
@@ -42,6 +49,38 @@ def test_each_python_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> 
             names["session"].close()
         answered = {request.status for request in thebase.received}
     assert answered <= {200, 201, 401}
+
+
+@pytest.mark.parametrize("block", TESTS, ids=range(len(TESTS)))
+def test_each_block_of_tests_passes_where_the_package_is_installed(
+    block: str, tmp_path: Path
+) -> None:
+    ended = run_pytest(tmp_path, block)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"{block.count('def test_')} passed" in ended.stdout
+
+
+def test_the_guide_in_hebrew_has_the_same_examples() -> None:
+    assert BLOCKS[:3] == HEBREW_BLOCKS
+    for path, anchor in re.findall(r"\]\(([\w.]+\.md)(#[\w-]+)?\)", HEBREW):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        heading = anchor.removeprefix("#").replace("-", " ")
+        assert not anchor or f"## {heading}" in text.lower()
+
+
+def test_the_guide_in_hebrew_is_right_to_left_and_its_code_is_not() -> None:
+    pieces = re.split(r"^(<div dir=\"rtl\">|</div>|```\w*)$", HEBREW, flags=re.MULTILINE)
+    opened = fenced = False
+    for piece in pieces:
+        if piece.startswith("```"):
+            assert not opened  # GitHub would set the code to the right
+            fenced = not fenced
+        elif piece in {'<div dir="rtl">', "</div>"}:
+            assert opened == (piece == "</div>")
+            opened = not opened
+        elif piece.strip():
+            assert opened or fenced
+    assert not opened
 
 
 def test_there_are_blocks_for_each_library() -> None:
@@ -89,3 +128,23 @@ def test_the_commands_for_a_fresh_machine_are_those_that_are_tried() -> None:
 def test_the_changelog_has_a_section_for_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert "## [Unreleased]" in changelog or f"## [{thebase_auth.__version__}]" in changelog
+
+
+def test_the_table_of_exit_codes_is_that_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out.partition("exit codes:")[2]
+    rows = re.findall(r"^\| (\d) \| (\w+)", README, re.MULTILINE)
+    assert rows == re.findall(r"^  (\d)  (\w+)", shown, re.MULTILINE)
+    for name in ("check", "token", "request", "sandbox", "demo"):
+        assert f"| `thebase-auth {name}" in README
+
+
+def test_each_lever_that_the_readme_names_is_there() -> None:
+    table = README.partition("The levers, ")[2].partition("Without pytest")[0]
+    named = set(re.findall(r"`(\w+)(?:\(| =|\.|`)", table)) - {"method", "path", "headers", "body",
+            "json", "status", "client_id", "times", "next", "with"}  # fmt: skip
+    thebase = Sandbox()
+    assert len(named) >= 15
+    for name in named:
+        assert name == "received" or hasattr(thebase, name), name
