@@ -118,9 +118,8 @@ def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -
         SystemExit: for ``--help`` and ``--version`` (code 0) and for wrong arguments (code 2).
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # rather an escape than no output where Hebrew has no place
+        # Rather an escape than no output at all where Hebrew has no place.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = _parse(sys.argv[1:] if argv is None else argv)
     try:
