@@ -108,7 +108,7 @@ def test_a_command_names_the_extra_to_install_where_a_library_is_missing(
 def test_demo_names_the_extra_in_this_process_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "thebase_auth._demo", raising=False)
+    monkeypatch.delitem(sys.modules, "thebase_auth._cli._demo", raising=False)
     monkeypatch.setitem(sys.modules, "httpx", None)
     assert main(["demo"]) == 2
     captured = capsys.readouterr()
@@ -119,7 +119,7 @@ def test_demo_names_the_extra_in_this_process_too(
 def test_an_import_that_fails_for_another_reason_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "thebase_auth._demo", raising=False)
+    monkeypatch.delitem(sys.modules, "thebase_auth._cli._demo", raising=False)
     monkeypatch.setitem(sys.modules, "concurrent", None)
     with pytest.raises(ModuleNotFoundError, match="concurrent"):
         main(["demo"])

@@ -20,8 +20,7 @@ import requests
 
 from tests.conftest import Certificates
 from tests.servers import Server
-from thebase_auth import _commands
-from thebase_auth._cli import main
+from thebase_auth._cli import _commands, main
 from thebase_auth.testing import Sandbox
 
 LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}

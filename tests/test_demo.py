@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from thebase_auth import _demo
-from thebase_auth._cli import main
-from thebase_auth._demo import Account, Statement
+from thebase_auth._cli import _demo, main
+from thebase_auth._cli._demo import Account, Statement
 from thebase_auth.testing import ReceivedRequest, Sandbox
 
 TOKEN = ReceivedRequest("POST", "/oauth/token", {"authorization": "Basic c2VjcmV0"}, b"g=c", 200)

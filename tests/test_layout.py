@@ -59,7 +59,6 @@ TESTING_RANK = ranks(TESTING_LAYERS)
 MAY_IMPORT_ADAPTERS = {
     "__init__",
     "_combined",
-    "_cli",
     "_commands",
     "_demo",
     "_httpie",
@@ -139,8 +138,10 @@ def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    beside = MAY_IMPORT_ADAPTERS - {"_combined"} | {"_settings"}
+    beside = {"__init__", "__main__", "_httpie", "_pytest_plugin"}
     assert {path.stem for path in PACKAGE.glob("*.py")} == set(RANK) | beside
+    cli = {"__init__", "_settings", "_commands", "_demo"}
+    assert {path.stem for path in (PACKAGE / "_cli").glob("*.py")} == cli
     assert {path.stem for path in (PACKAGE / "testing").glob("*.py")} == set(TESTING_RANK)
 
 
@@ -312,10 +313,9 @@ except ImportError as error:
 
 
 def public_modules() -> list[Any]:
-    names = [path.stem for path in SOURCES if not path.stem.startswith("_")]
-    names += [
-        path.parent.name for path in SOURCES if path.parent != PACKAGE and path.stem == "__init__"
-    ]
+    names = [path.stem for path in SOURCES if path.parent == PACKAGE]
+    names += [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    names = [name for name in names if not name.startswith("_")]
     return [thebase_auth, *(importlib.import_module(f"thebase_auth.{name}") for name in names)]
 
 

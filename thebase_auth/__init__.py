@@ -39,10 +39,7 @@ class of the same name for one library each, and import that one alone.
 #   testing        a TheBase of one's own, for tests
 #   _pytest_plugin its fixtures for pytest
 #   _httpie        the auth type `thebase` of HTTPie
-#   _cli           the command `thebase-auth`: its arguments and exit codes
-#   _settings      where it takes domain, id and secret from
-#   _commands      check, token, request
-#   _demo          demo
+#   _cli           the command `thebase-auth`
 
 from __future__ import annotations
 

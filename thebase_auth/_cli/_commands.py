@@ -1,7 +1,7 @@
 # The commands that speak to a TheBase: check, token, request.
 #
 # Here: what each of them does, by way of the plugin for requests, and how its failure is told in one
-# line. Not here: options and exit codes (_cli), and where the settings come from (_settings).
+# line. Not here: options and exit codes (__init__), and where the settings come from (_settings).
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ import requests
 from rich.console import Console
 from urllib3.exceptions import NameResolutionError
 
-from ._origin import Origin
+from thebase_auth._origin import Origin
+from thebase_auth._token import Token
+from thebase_auth.caches import FileTokenCache, TokenCache
+from thebase_auth.requests import TheBaseAuth, TokenRequestError
+
 from ._settings import CommandError, Settings
-from ._token import Token
-from .caches import FileTokenCache, TokenCache
-from .requests import TheBaseAuth, TokenRequestError
 
 REFUSED: Final = 1
 WRONG_USE: Final = 2

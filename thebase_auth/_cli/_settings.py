@@ -2,7 +2,7 @@
 #
 # Here: domain, client id and client secret from options, the environment, a file or a prompt, and what
 # is said when one is missing. Not here: whether they can be right (the plugin says so), and the
-# options themselves (_cli). The secret is never taken from an argument, which every user of the
+# options themselves (__init__). The secret is never taken from an argument, which every user of the
 # machine can read in the list of processes.
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ._hidden import hidden
+from thebase_auth._hidden import hidden
 
 WAYS_TO_GIVE_IT: Final = (
     "set THEBASE_CLIENT_SECRET, give --secret-file FILE, or leave it out at a terminal to be asked"

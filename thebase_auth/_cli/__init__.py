@@ -1,9 +1,9 @@
 # The command `thebase-auth`: its arguments, its exit codes, its errors.
 #
 # Here: one parser, and for each command the few lines that call it and turn its outcome into an exit
-# code. Not here: what a command does (_demo, _commands, testing), where its settings come from
-# (_settings), nor an import that a command alone needs, so that --help and --version work without
-# any library. Results go to stdout; an error is one line on stderr.
+# code. Not here: what a command does (_demo, _commands, and testing for the sandbox), where its
+# settings come from (_settings), nor an import that a command alone needs, so that --help and
+# --version work without any library. Results go to stdout; an error is one line on stderr.
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from . import __version__
+from thebase_auth import __version__
+
 from ._settings import WAYS_TO_GIVE_IT, CommandError, read_settings
 
 if TYPE_CHECKING:
+    from thebase_auth.testing import ReceivedRequest, Sandbox
+
     from ._settings import Settings
-    from .testing import ReceivedRequest, Sandbox
 
 _OK: Final = 0
 _FAILED: Final = 1
@@ -178,13 +180,13 @@ def _parser() -> _Parser:
             _add_settings(added)
         return added
 
-    command("check", _check, "say whether the settings are right", _CHECK)
+    command("check", _run_check, "say whether the settings are right", _CHECK)
 
-    token = command("token", _token, "print an access token for other tools", _TOKEN)
+    token = command("token", _run_token, "print an access token for other tools", _TOKEN)
     token.add_argument("--header", action="store_true", help="print it as a header field, for curl")
     _add_no_cache(token)
 
-    request = command("request", _request, "make one signed call", _REQUEST)
+    request = command("request", _run_request, "make one signed call", _REQUEST)
     request.add_argument("method", metavar="METHOD", help="GET, POST, PUT or DELETE")
     request.add_argument("path", metavar="PATH", help="what follows the domain, such as /v2/users")
     request.add_argument("--json", metavar="JSON", help="the body: JSON, @FILE, or - for stdin")
@@ -192,14 +194,14 @@ def _parser() -> _Parser:
 
     command(
         "demo",
-        _demo,
+        _run_demo,
         "show a token being fetched, shared, refused and renewed, against a local sandbox",
         _DEMO,
         settings=False,
     )
     sandbox = command(
         "sandbox",
-        _sandbox,
+        _run_sandbox,
         "run a TheBase of one's own, to try things on",
         _SANDBOX,
         settings=False,
@@ -272,14 +274,14 @@ class _NoSecret(argparse.Action):
         )
 
 
-def _check(options: argparse.Namespace, _: object) -> int:
+def _run_check(options: argparse.Namespace, _: object) -> int:
     from ._commands import check
 
     check(_settings(options), timeout=options.timeout, out=sys.stdout)
     return _OK
 
 
-def _token(options: argparse.Namespace, _: object) -> int:
+def _run_token(options: argparse.Namespace, _: object) -> int:
     from ._commands import token
 
     text = token(_settings(options), timeout=options.timeout, cached=not options.no_cache)
@@ -289,7 +291,7 @@ def _token(options: argparse.Namespace, _: object) -> int:
     return _OK
 
 
-def _request(options: argparse.Namespace, _: object) -> int:
+def _run_request(options: argparse.Namespace, _: object) -> int:
     from ._commands import request
 
     if "://" in options.path.partition("?")[0]:
@@ -309,14 +311,14 @@ def _request(options: argparse.Namespace, _: object) -> int:
     return _OK if status < 400 else _FAILED
 
 
-def _demo(_: argparse.Namespace, sandbox: Sandbox | None) -> int:
+def _run_demo(_: argparse.Namespace, sandbox: Sandbox | None) -> int:
     from ._demo import run
 
     return _OK if run(sys.stdout, sandbox) else _FAILED
 
 
-def _sandbox(options: argparse.Namespace, sandbox: Sandbox | None) -> int:
-    from .testing import Sandbox
+def _run_sandbox(options: argparse.Namespace, sandbox: Sandbox | None) -> int:
+    from thebase_auth.testing import Sandbox
 
     if sandbox is None:
         sandbox = Sandbox(

@@ -3,7 +3,7 @@
 # Here: the run against a sandbox, and the account of it. Each line of the account is a statement,
 # what should have happened beside what did; and what did is taken from the sandbox's record of what
 # it received, or from an answer, never from the plugin. Not here: the sandbox (testing), exit codes
-# (_cli).
+# (__init__).
 #
 # One TheBaseAuth serves all clients, and these work in turn, so that a token request in the record
 # belongs to the client whose turn it was.
@@ -25,8 +25,8 @@ import httpx
 import requests
 from requests.adapters import HTTPAdapter
 
-from . import TheBaseAuth
-from .testing import ReceivedRequest, Sandbox
+from thebase_auth import TheBaseAuth
+from thebase_auth.testing import ReceivedRequest, Sandbox
 
 # For each call: far more than a loopback server takes.
 _TIMEOUT: Final = 10.0  # seconds
