@@ -14,10 +14,10 @@ import trustme
 
 from tests.clients import CLIENTS, Client
 from tests.databases import SERVERS, Database
-from thebase_auth._pytest_plugin import thebase, thebase_auth
+from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 
 # The fixtures of the package, as pytest would find them where it is not the one being tested.
-__all__ = ["thebase", "thebase_auth"]
+__all__ = ["thebase", "thebase_auth", "thebase_env"]
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ BAD: dict[str, tuple[Answer, str]] = {
     "401 HTML": ((401, HTML_TYPE, HTML), r"answered 401 \(467009 bytes of text/html\)"),
     "403": ((403, {}, b""), "answered 403"),
     "404": ((404, HTML_TYPE, b"<html>"), "answered 404 .*domain"),
-    "429": ((429, {"Retry-After": "7"}, b""), "answered 429 .*after 7"),
+    "429": ((429, {"Retry-After": "7"}, b""), "answered 429 .*in 7 seconds"),
     "500": ((500, PROBLEM_TYPE, json.dumps(PROBLEM).encode()), "answered 500.*ecid"),
     "502": ((502, HTML_TYPE, HTML), "answered 502 .*try again later"),
     "503": ((503, {}, b""), "answered 503"),

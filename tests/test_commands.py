@@ -118,14 +118,18 @@ def test_check_blames_id_or_secret_where_a_thebase_refuses_them(
 @pytest.mark.parametrize(
     ("client_id", "secret", "told"),
     [
-        ("abc", "def..", " The id does not end in two dots, as those that TheBase makes do.\n"),
+        (
+            "abc",
+            "def..",
+            " The client id does not end in two dots, as those that TheBase makes do.\n",
+        ),
         (
             "abc..",
             "def.",
-            " The secret does not end in two dots, as those that TheBase makes do.\n",
+            " The client secret does not end in two dots, as those that TheBase makes do.\n",
         ),
-        ("abc..", '"def.."', " The secret begins with a quotation mark: was it copied along?\n"),
-        ("'abc..'", "def..", " The id begins with a quotation mark: was it copied along?\n"),
+        ("abc..", '"def.."', " The client secret is in quotation marks; were they copied along?\n"),
+        ("'abc..'", "def..", " The client id is in quotation marks; were they copied along?\n"),
     ],
 )
 def test_a_slip_of_copying_is_pointed_out(
@@ -164,8 +168,8 @@ def test_a_host_that_nobody_knows_is_a_wrong_domain(run: Run) -> None:
     code, _, err = run("check", "--domain", "acme.invalid")
     assert code == 3
     assert err == (
-        "thebase-auth check: nobody can say whether id and secret are right: "
-        "wrong domain, or no network: nobody knows a host acme.invalid\n"
+        "thebase-auth check: wrong domain, or no network: there is no host acme.invalid."
+        " Id and secret were not tried\n"
     )
 
 
@@ -233,7 +237,9 @@ def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
         (["--domain", "http://acme.thebase.co.il"], "domain"),
         (["--client-id", " abc"], "client id begins or ends with white space"),
         (["--client-id", "a:b"], "client id has a colon"),
-        (["--timeout", "0"], "timeout"),
+        (["--timeout", "0"], "argument --timeout: a time is a number of seconds above 0"),
+        (["--timeout", "nan"], "argument --timeout: a time is a number of seconds above 0"),
+        (["--timeout", "soon"], "argument --timeout: a time is a number of seconds above 0"),
     ],
 )
 def test_settings_that_cannot_be_right_are_refused_before_anything_is_sent(
@@ -425,6 +431,11 @@ def test_a_token_is_kept_from_run_to_run_for_its_user_alone(
     assert run("token", "--no-cache")[1] != first
     assert run("token")[1] == first
     assert thebase.token_requests == 2
+
+    second = run("token", "--new")[1]
+    assert second != first
+    assert run("token")[1] == second
+    assert thebase.token_requests == 3
 
 
 def test_token_warns_where_a_terminal_would_show_it(
@@ -668,15 +679,22 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
         try:
             assert running.stdout is not None
             assert running.stderr is not None
-            shown = [running.stdout.readline() for _ in range(10)]
-            settings = dict(re.findall(r"export (\w+)=(.+)\n", "".join(shown)))
+            shown = "".join(running.stdout.readline() for _ in range(12))
+            settings, limited = (
+                dict(re.findall(r"^  export (\w+)=(.+)$", part, re.MULTILINE))
+                for part in shown.split("A client that may not delete:")
+            )
             assert settings["THEBASE_DOMAIN"] == f"http://127.0.0.1:{port}"
             assert "good for 7 seconds" in command("check", env=settings).stdout
+            done = command("request", "DELETE", "/v2/products/1", env={**settings, **limited})
+            assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
+            skipped = [running.stdout.readline() for _ in range(5)]
+            assert skipped[-1].endswith(" DELETE /v2/products/1 401\n")
             done = command("request", "GET", "/v2/א%1b", "--no-cache", env=settings)
             assert done.returncode == 1
-            lines = [running.stdout.readline() for _ in range(3)]
+            lines = [running.stdout.readline() for _ in range(2)]
             assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200\n", lines[0])
-            assert lines[2].endswith(" GET /v2/א? 404\n")
+            assert lines[1].endswith(" GET /v2/א? 404\n")
             running.send_signal(signal.SIGINT)
             assert running.wait(10) == 0
             assert running.stderr.read() == ""
@@ -687,8 +705,32 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
 def test_a_port_that_is_taken_is_one_line(run: Run, thebase: Sandbox) -> None:
     code, out, err = run("sandbox", "--port", thebase.domain.rpartition(":")[2])
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("thebase-auth sandbox: ")
-    assert "in use" in err
+    port = thebase.domain.rpartition(":")[2]
+    assert err == f"thebase-auth sandbox: port {port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--port=-1",
+        "--port=65536",
+        "--port=a",
+        "--port=",
+        "--expires-in=-5",
+        "--expires-in=nan",
+        "--expires-in=inf",
+    ],
+)
+def test_a_sandbox_that_cannot_be_is_refused(run: Run, wrong: str) -> None:
+    code, out, err = run("sandbox", wrong)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert wrong.partition("=")[0] in err
+
+
+def test_a_server_without_tls_is_told_as_such(run: Run, thebase: Sandbox) -> None:
+    code, _, err = run("check", "--domain", thebase.domain.replace("http:", "https:"))
+    assert code == 3
+    assert "answers without TLS; only on loopback may it be named with http://" in err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")

@@ -230,3 +230,22 @@ def test_a_servers_text_is_shown_without_the_secret(secret: str, before: str, af
 
 def test_a_text_without_the_secret_stays_as_it_is() -> None:
     assert credentials().redact(f"no client {CLIENT_ID}") == f"no client {CLIENT_ID}"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "client_secret", "told"),
+    [
+        ("abc..", "def..", ""),
+        ("abc", "def..", " The client id does not end in two dots, as those that TheBase makes do."),
+        ("abc..", "de.", " The client secret does not end in two dots, as those that TheBase makes do."),
+        ("abc..", "d...", " The client secret does not end in two dots, as those that TheBase makes do."),
+        ("abc..", '"d.."', " The client secret is in quotation marks; were they copied along?"),
+        ("'abc..'", "'", " The client id is in quotation marks; were they copied along?"
+         " The client secret is in quotation marks; were they copied along?"),
+    ],
+)  # fmt: skip
+def test_slips_of_copying_are_told_without_the_value(
+    client_id: str, client_secret: str, told: str
+) -> None:
+    origin = Origin.of_domain("acme.thebase.co.il")
+    assert Credentials(origin, client_id, client_secret).slips() == told

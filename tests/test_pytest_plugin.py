@@ -40,6 +40,15 @@ def test_the_fixtures_give_a_running_sandbox_and_an_auth_for_it(
     thebase.assert_received("POST /oauth/token", times=1)
 
 
+def test_settings_in_the_environment_reach_code_that_makes_its_own_auth(
+    thebase: Sandbox, thebase_env: Sandbox
+) -> None:
+    assert thebase_env is thebase
+    auth = TheBaseAuth.from_env()
+    assert requests.get(f"{auth.base_url}/v2/users", auth=auth, timeout=5).status_code == 200
+    thebase.assert_received("GET /v2/users", times=1)
+
+
 def test_each_test_gets_a_sandbox_of_its_own(thebase: Sandbox) -> None:
     assert thebase.received == ()
 
@@ -86,3 +95,4 @@ def test_its_fixtures_are_listed_with_what_they_are(tmp_path: Path) -> None:
     listed = run_pytest(tmp_path, "", "--fixtures", "-v").stdout
     assert "A TheBase on loopback, fresh for each test" in listed
     assert "A `thebase_auth.TheBaseAuth` for the sandbox of this test" in listed
+    assert "The sandbox of this test, its settings in the environment" in listed

@@ -213,10 +213,48 @@ def test_a_right_is_refused_and_given_back(
         statuses = {call: client.request(*call, headers=token).status_code for call in calls}
         return {call for call, status in statuses.items() if status == 401}
 
-    thebase.client.refused.add(pattern)
+    thebase.client.refuse(pattern)
     assert answers() == refused
-    thebase.client.refused.discard(pattern)
+    thebase.client.allow(pattern)
     assert answers() == set()
+
+
+def test_what_was_not_refused_cannot_be_given_back(thebase: Sandbox) -> None:
+    with pytest.raises(ValueError, match=r"'GET \*' is not among what is refused: \['DELETE \*'\]"):
+        thebase.limited_client.allow("GET *")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["", "GET", "get /v2/users", "v2/users", "GET v2/users", "GET  /v2/users", "/v2/users?limit=1",
+     "https://acme.thebase.co.il/v2/users", " /v2/users", "GET /v2/users ", "GET /v2/a b"],
+)  # fmt: skip
+def test_what_can_mean_no_call_is_refused_wherever_a_call_is_named(
+    thebase: Sandbox, call: str
+) -> None:
+    for lever in (
+        thebase.calls,
+        thebase.assert_received,
+        lambda call: thebase.assert_received(call, times=0),
+        lambda call: thebase.answer_next(call, 200),
+        lambda call: thebase.redirect_next(call, "/"),
+        lambda call: thebase.delay_next(call, 1),
+        thebase.drop_next,
+        thebase.client.refuse,
+        lambda call: SandboxClient(refused=[call]),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(repr(call))} can mean no call; write"):
+            lever(call)
+
+
+def test_nothing_but_the_asterisk_is_special_in_a_call(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    client.get("/v2/us[e]rs")
+    client.get("/v2/users")
+    assert len(thebase.calls("/v2/us[e]rs")) == 1
+    assert len(thebase.calls("/v2/us.rs")) == 0
+    assert len(thebase.calls("*/us*rs")) == 2
 
 
 def test_each_client_has_its_own_secret_and_tokens(thebase: Sandbox, client: httpx.Client) -> None:
@@ -243,8 +281,8 @@ def test_a_new_client_has_credentials_of_the_vendors_form() -> None:
     for value in (made.client_id, made.client_secret):
         assert re.fullmatch(r"[\w-]{22}\.\.", value)
     assert made.client_id != made.client_secret
-    assert repr(SandboxClient("id", "secret", refused=["b", "a"])) == (
-        "SandboxClient('id', refused=['a', 'b'])"
+    assert repr(SandboxClient("id", "secret", refused=["GET *", "/v2/a"])) == (
+        "SandboxClient('id', refused=['/v2/a', 'GET *'])"
     )
 
 
@@ -286,7 +324,6 @@ def test_calls_are_chosen_by_path_without_query(thebase: Sandbox, client: httpx.
     client.get("/v2/users?offset=1")
     client.get("/v2/users", headers=bearer(thebase, client))
     assert [call.status for call in thebase.calls("/v2/users")] == [401, 200]
-    assert thebase.calls("/v2/users?offset=1") == ()
 
 
 def test_token_requests_are_counted_whatever_they_get(

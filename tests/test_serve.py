@@ -89,6 +89,15 @@ def test_any_application_is_served_over_http_1_1(
     assert capfd.readouterr() == ("", "")
 
 
+def test_each_answer_has_the_date_of_its_time(app: Starlette) -> None:
+    with serve(app) as url, httpx.Client() as client:
+        first = client.get(url).headers["date"]
+        deadline = time.monotonic() + 10
+        while client.get(url).headers["date"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_a_connection_serves_many_requests(app: Starlette) -> None:
     peers: set[Any] = set()
 

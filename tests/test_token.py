@@ -382,7 +382,7 @@ def test_a_redirect_without_a_target_is_survived() -> None:
 @pytest.mark.parametrize(
     ("after", "advice"),
     [
-        ("120", "try again after 120."),
+        ("120", "try again in 120 seconds."),
         ("Fri, 31 Dec 1999 23:59:59 GMT", "try again after Fri, 31 Dec 1999 23:59:59 GMT."),
         ("", "try again later."),
         ("\t", "try again later."),

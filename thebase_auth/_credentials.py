@@ -70,6 +70,18 @@ class Credentials:
             "Content-Type": "application/x-www-form-urlencoded",
         }
 
+    def slips(self) -> str:
+        """What looks like a slip of copying in id or secret, without showing either."""
+        told = ""
+        for name, value in (("id", self.client_id), ("secret", self.client_secret)):
+            if value[0] in "\"'" and value[0] == value[-1]:
+                told += f" The client {name} is in quotation marks; were they copied along?"
+            elif not value.endswith("..") or value.endswith("..."):
+                told += (
+                    f" The client {name} does not end in two dots, as those that TheBase makes do."
+                )
+        return told
+
     def redact(self, text: str) -> str:
         """The text of a server, with the secret taken out in both the forms that it was sent."""
         for secret in (self._user_pass(), self.client_secret):

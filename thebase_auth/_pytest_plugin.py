@@ -1,4 +1,4 @@
-# The pytest fixtures `thebase` and `thebase_auth`.
+# The pytest fixtures `thebase`, `thebase_auth` and `thebase_env`.
 #
 # Here: the fixtures, which pytest finds by an entry point. pytest loads this module in every run of a
 # project that has the package installed, so it imports nothing but pytest; the sandbox is imported
@@ -31,3 +31,12 @@ def thebase_auth(thebase: Sandbox) -> TheBaseAuth:
     from . import TheBaseAuth
 
     return TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
+
+
+@pytest.fixture
+def thebase_env(thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """The sandbox of this test, its settings in the environment for `TheBaseAuth.from_env()`."""
+    monkeypatch.setenv("THEBASE_DOMAIN", thebase.domain)
+    monkeypatch.setenv("THEBASE_CLIENT_ID", thebase.client_id)
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", thebase.client_secret)
+    return thebase

@@ -186,7 +186,7 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
         case 400 | 401 | 403:
             return (
                 f"Check that client id and client secret belong to {credentials.domain} and were not"
-                " cancelled: in TheBase, Settings, Webhooks/API, API token."
+                f" cancelled: in TheBase, Settings, Webhooks/API, API token.{credentials.slips()}"
             )
         case status if 300 <= status < 400:
             location = _quote(answer.headers.get("location", "no location"), credentials)
@@ -196,7 +196,14 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
             )
         case 429:
             after = _quote(answer.headers.get("retry-after", ""), credentials)
-            return f"Too many requests; try again {f'after {after}' if after else 'later'}."
+            when = (
+                f"in {after} seconds"
+                if after.isdecimal()
+                else f"after {after}"
+                if after
+                else "later"
+            )
+            return f"Too many requests; try again {when}."
         case status if status >= 500:
             instance = fields.get("instance")
             tell = f", naming {instance}" if instance else ""

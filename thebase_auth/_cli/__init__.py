@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -54,7 +55,7 @@ settings, as TheBase shows them under Settings, Webhooks/API, API token:
 
 _KEPT: Final = """\
 The token is kept in a file in the user's cache directory, readable for the user
-alone, and used again as long as the server takes it.
+alone, and used again until its time is over.
 """
 
 _CHECK: Final = """\
@@ -66,7 +67,8 @@ as the answer tells.
 _TOKEN: Final = f"""\
 Prints an access token, for tools that cannot fetch one themselves. Whoever has
 it can use it until it ends.
-{_KEPT}
+{_KEPT}Whether the server still takes it is not asked; if it does not, --new.
+
 examples:
   thebase-auth token | xclip -selection clipboard
   thebase-auth token --header \\
@@ -76,7 +78,8 @@ examples:
 _REQUEST: Final = f"""\
 Makes one signed call and prints the answer: JSON set for reading, anything else
 as it is. The status is told on stderr. A redirect is not followed.
-{_KEPT}
+{_KEPT}If the server no longer takes it, it is renewed.
+
 examples:
   thebase-auth request GET '/v2/users?limit=5'
   thebase-auth request POST /v2/leads/create --json @lead.json
@@ -184,6 +187,9 @@ def _parser() -> _Parser:
 
     token = command("token", _run_token, "print an access token for other tools", _TOKEN)
     token.add_argument("--header", action="store_true", help="print it as a header field, for curl")
+    token.add_argument(
+        "--new", action="store_true", help="fetch a new one, and keep it instead of the one kept"
+    )
     _add_no_cache(token)
 
     request = command("request", _run_request, "make one signed call", _REQUEST)
@@ -206,10 +212,10 @@ def _parser() -> _Parser:
         _SANDBOX,
         settings=False,
     )
-    sandbox.add_argument("--port", type=int, default=0, help="by default any that is free")
+    sandbox.add_argument("--port", type=_port, default=0, help="by default any that is free")
     sandbox.add_argument(
         "--expires-in",
-        type=float,
+        type=_seconds,
         default=3600,
         metavar="SECONDS",
         help="how long a token lives; by default 3600",
@@ -223,7 +229,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--secret-file", metavar="FILE", help="instead of THEBASE_CLIENT_SECRET")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=30,
         metavar="SECONDS",
         help="for connecting, and for each wait for data; by default 30",
@@ -234,8 +240,24 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _add_no_cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--no-cache", action="store_true", help="fetch a new token, and keep it nowhere"
+        "--no-cache", action="store_true", help="fetch a new token, and do not keep it"
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise argparse.ArgumentTypeError("a time is a number of seconds above 0")
+    return seconds
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
@@ -284,7 +306,12 @@ def _run_check(options: argparse.Namespace, _: object) -> int:
 def _run_token(options: argparse.Namespace, _: object) -> int:
     from ._commands import token
 
-    text = token(_settings(options), timeout=options.timeout, cached=not options.no_cache)
+    text = token(
+        _settings(options),
+        timeout=options.timeout,
+        cached=not options.no_cache,
+        new=options.new,
+    )
     if sys.stdout.isatty():
         _warn("token", "whoever sees this can use it until it ends; do not leave it on the screen")
     print(f"Authorization: Bearer {text}" if options.header else text)
@@ -327,18 +354,26 @@ def _run_sandbox(options: argparse.Namespace, sandbox: Sandbox | None) -> int:
             token_lifetime=options.expires_in,
             on_request=_tell,
         )
-    with sandbox as thebase, suppress(KeyboardInterrupt):
-        set_ = "set" if os.name == "nt" else "export"
-        print("A TheBase of your own. In another terminal:\n")
-        print(f"  {set_} THEBASE_DOMAIN={thebase.domain}")
-        print(f"  {set_} THEBASE_CLIENT_ID={thebase.client_id}")
-        print(f"  {set_} THEBASE_CLIENT_SECRET={thebase.client_secret}")
-        print("  thebase-auth request GET /v2/users\n")
-        print(f"A client that may not delete: id {thebase.limited_client.client_id},")
-        print(f"secret {thebase.limited_client.client_secret}. Ctrl-C ends it all.\n", flush=True)
-        while True:
-            time.sleep(3600)
+    try:
+        with sandbox as thebase, suppress(KeyboardInterrupt):
+            _introduce(thebase)
+            while True:
+                time.sleep(3600)
+    except OSError as error:
+        raise CommandError(f"port {options.port}: {error.strerror or error}", _WRONG_USE) from None
     return _OK
+
+
+def _introduce(thebase: Sandbox) -> None:
+    assign = "  set" if os.name == "nt" else "  export"
+    print("A TheBase of your own, until Ctrl-C. In another terminal:\n")
+    print(f"{assign} THEBASE_DOMAIN={thebase.domain}")
+    print(f"{assign} THEBASE_CLIENT_ID={thebase.client_id}")
+    print(f"{assign} THEBASE_CLIENT_SECRET={thebase.client_secret}")
+    print("  thebase-auth request GET /v2/users\n")
+    print("A client that may not delete:\n")
+    print(f"{assign} THEBASE_CLIENT_ID={thebase.limited_client.client_id}")
+    print(f"{assign} THEBASE_CLIENT_SECRET={thebase.limited_client.client_secret}\n", flush=True)
 
 
 def _tell(request: ReceivedRequest) -> None:

@@ -57,20 +57,27 @@ def check(settings: Settings, *, timeout: float, out: TextIO) -> None:
     print(f"token      granted; {life}", file=out)
 
 
-def token(settings: Settings, *, timeout: float, cached: bool) -> str:
+def token(settings: Settings, *, timeout: float, cached: bool, new: bool) -> str:
     """The text of a token for other tools.
 
     Args:
         settings: Whose token.
         timeout: Seconds that connecting and each wait for data may take.
-        cached: Whether it may be one that this command, or `request`, has fetched before.
+        cached: Whether to share it with earlier and later runs.
+        new: Whether it must not be of an earlier run.
 
     Raises:
         CommandError: there is none.
     """
-    return _token(
-        settings, cache=FileTokenCache() if cached else None, timeout=timeout
-    ).access_token
+    kind = _ForgetfulCache if new else FileTokenCache
+    return _token(settings, cache=kind() if cached else None, timeout=timeout).access_token
+
+
+class _ForgetfulCache(FileTokenCache):
+    """Keeps a token for later runs, and knows none of earlier ones."""
+
+    def load(self, key: str) -> str | None:  # noqa: ARG002
+        return None
 
 
 def _token(
@@ -180,10 +187,10 @@ def _told(settings: Settings, *, checked: bool = False) -> Iterator[Origin]:
         domain = origin.netloc
         yield origin
     except TokenRequestError as error:
-        raise CommandError(f"{_blame(error)}: {error}{_slips(settings)}", REFUSED) from None
+        raise CommandError(f"{_blame(error)}: {error}", REFUSED) from None
     except requests.RequestException as error:
-        blame = "nobody can say whether id and secret are right: " if checked else ""
-        raise CommandError(f"{blame}{_no_answer(error, domain)}", NO_ANSWER) from None
+        checking = ". Id and secret were not tried" if checked else ""
+        raise CommandError(f"{_no_answer(error, domain)}{checking}", NO_ANSWER) from None
     except ValueError as error:
         raise CommandError(str(error), WRONG_USE) from None
 
@@ -204,23 +211,14 @@ def _blame(error: TokenRequestError) -> str:
             return "wrong domain"
 
 
-def _slips(settings: Settings) -> str:
-    """What looks like a slip of copying in id or secret, without showing either."""
-    told = ""
-    for name, value in (("id", settings.client_id), ("secret", settings.client_secret)):
-        if value[0] in "\"'":
-            told += f" The {name} begins with a quotation mark: was it copied along?"
-        elif not value.endswith(".."):
-            told += f" The {name} does not end in two dots, as those that TheBase makes do."
-    return told
-
-
 def _no_answer(error: requests.RequestException, domain: str) -> str:
     """Why there was no answer, in one line."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
     match error:
         case requests.exceptions.ProxyError():
             return f"the proxy on the way to {domain} does not let us through: {_inner(error)}"
+        case requests.exceptions.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
+            return f"{domain} answers without TLS; only on loopback may it be named with http://"
         case requests.exceptions.SSLError():
             return (
                 f"{domain} cannot prove that it is {domain}: {_inner(error)}. Check the domain; behind a"
@@ -229,7 +227,7 @@ def _no_answer(error: requests.RequestException, domain: str) -> str:
         case requests.Timeout():
             return f"no answer from {domain} in time: {_inner(error)}"
         case _ if isinstance(cause, NameResolutionError):
-            return f"wrong domain, or no network: nobody knows a host {domain}"
+            return f"wrong domain, or no network: there is no host {domain}"
         case requests.ConnectionError():
             return f"no connection to {domain}: {_inner(error)}"
         case _:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
-from ._messages import Answer, Refused, Request, json_answer, matches
+from ._messages import Answer, CallPattern, Refused, Request, json_answer
 
 _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
 
@@ -30,7 +30,9 @@ class SandboxClient:
     Attributes:
         client_id: as given; may be changed at any time.
         client_secret: as given; may be changed at any time. Tokens issued before stay good.
-        refused: a set; may be changed at any time.
+
+    Raises:
+        ValueError: one of *refused* can mean no call.
     """
 
     def __init__(
@@ -42,10 +44,40 @@ class SandboxClient:
     ) -> None:
         self.client_id = _new_credential() if client_id is None else client_id
         self.client_secret = _new_credential() if client_secret is None else client_secret
-        self.refused = set(refused)
+        self._refused: dict[str, CallPattern] = {}
+        for call in refused:
+            self.refuse(call)
 
     def __repr__(self) -> str:
-        return f"SandboxClient({self.client_id!r}, refused={sorted(self.refused)})"
+        return f"SandboxClient({self.client_id!r}, refused={sorted(self._refused)})"
+
+    def refuse(self, call: str) -> None:
+        """Take the right to some calls: from now on they get a 401.
+
+        Args:
+            call: which calls, such as `"POST /v2/sms/*"`.
+
+        Raises:
+            ValueError: this can mean no call.
+        """
+        self._refused = {**self._refused, call: CallPattern(call)}
+
+    def allow(self, call: str) -> None:
+        """Give a right back.
+
+        Args:
+            call: what was refused, in the same words.
+
+        Raises:
+            ValueError: it was not refused in these words.
+        """
+        if call not in self._refused:
+            raise ValueError(f"{call!r} is not among what is refused: {sorted(self._refused)}")
+        self._refused = {key: value for key, value in self._refused.items() if key != call}
+
+    def may(self, method: str, path: str) -> bool:
+        """Whether this client has the right to a call."""
+        return not any(pattern.means(method, path) for pattern in self._refused.values())
 
 
 class _Issued(NamedTuple):
@@ -94,7 +126,7 @@ class Access:
         if client is None:
             raise Refused(401, WWW_Authenticate=_CHALLENGE)
         # ORDS says 401, not 403, and nothing else that would tell the one from the other.
-        if any(matches(pattern, request.method, request.path) for pattern in client.refused):
+        if not client.may(request.method, request.path):
             raise Refused(401)
 
     def authenticated(self, request: Request) -> SandboxClient | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
-from ._messages import Answer, Request, matches
+from ._messages import Answer, CallPattern, Request
 
 Outcome = TypeVar("Outcome")
 
@@ -19,16 +19,20 @@ class Coming(Generic[Outcome]):
     """What the next requests meet, each so many times; those asked for first come first."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[str, Outcome]] = []
+        self._entries: list[tuple[CallPattern, Outcome]] = []
 
-    def add(self, pattern: str, outcome: Outcome, times: int) -> None:
-        """Let the next requests that a pattern means meet an outcome."""
-        self._entries += [(pattern, outcome)] * times
+    def add(self, call: str, outcome: Outcome, times: int) -> None:
+        """Let the next requests that *call* means meet an outcome.
+
+        Raises:
+            ValueError: *call* can mean no request.
+        """
+        self._entries += [(CallPattern(call), outcome)] * times
 
     def take(self, request: Request) -> Outcome | None:
         """What this request meets, and is used up by it."""
         for place, (pattern, outcome) in enumerate(self._entries):
-            if matches(pattern, request.method, request.path):
+            if pattern.means(request.method, request.path):
                 del self._entries[place]
                 return outcome
         return None

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 JSON: Final = "application/json"
+
+_CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]*)")
 
 # To a client that does not ask for JSON, ORDS sends a page of about this size.
 _UNAUTHORIZED_PAGE: Final = (
@@ -102,10 +104,26 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
 
-def matches(pattern: str, method: str, path: str) -> bool:
-    """Whether a pattern means a request: `"DELETE /v2/products/*"`, or without the method."""
-    methods, _, paths = pattern.rpartition(" ")
-    return methods in {"", "*", method} and fnmatchcase(path, paths)
+class CallPattern:
+    """Which calls are meant: `"DELETE /v2/products/*"`, or a path alone for all methods.
+
+    Raises:
+        ValueError: this can mean no call.
+    """
+
+    def __init__(self, text: str) -> None:
+        found = _CALL.fullmatch(text)
+        if found is None:
+            raise ValueError(
+                f"{text!r} can mean no call; write a method in capitals and a path without its query,"
+                " such as 'GET /v2/users' or 'DELETE *', or the path alone"
+            )
+        self._method = found["method"] or "*"
+        self._path = re.compile(re.escape(found["path"]).replace(r"\*", ".*"), re.DOTALL)
+
+    def means(self, method: str, path: str) -> bool:
+        """Whether a request to a path, without its query, is one of the calls."""
+        return self._method in {"*", method} and self._path.fullmatch(path) is not None
 
 
 def json_answer(document: Any, status: int = 200) -> Answer:

@@ -19,7 +19,7 @@ from thebase_auth._waiting import WaitFor
 from ._access import Access, SandboxClient
 from ._crm import Crm
 from ._faults import DROP, Coming
-from ._messages import Answer, ReceivedRequest, Refused, Request, matches, problem
+from ._messages import Answer, CallPattern, ReceivedRequest, Refused, Request, problem
 from ._mounts import ASGIApp, asgi_app, wsgi_app
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ._requests_adapter import SandboxAdapter
 
 _TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
+_LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
 _FOR_EVER: Final = threading.TIMEOUT_MAX
 
 # How many of the requests received an assertion that fails shows, the last of them.
@@ -50,8 +51,8 @@ class Sandbox:
     `httpx.ASGITransport` and `httpx.WSGITransport`, and `requests_adapter()` can be mounted on a
     requests session. It then answers for whatever domain it is mounted on.
 
-    Calls are named by method and path, `"DELETE /v2/products/*"`; `*` stands for anything, a path
-    without a method for all methods. Every method may be called from any thread.
+    Calls are named by method and path, `"DELETE /v2/products/*"`; `*` stands for anything, and a
+    path alone for all methods. Queries are no part of a name. Every method may be called from any thread.
 
     Args:
         client_id: the id of the client that may do everything.
@@ -66,7 +67,7 @@ class Sandbox:
         ssl_keyfile: path of the certificate's PEM key, if the certificate's file does not hold it.
 
     Attributes:
-        client: the client that may do everything, unless its `refused` says otherwise.
+        client: the client that may do everything, until its `refuse` says otherwise.
         limited_client: a client that may not delete.
         clients: the list of clients that get a token, these two at first. More can be added, and each
             cancelled by removing it; the tokens that it has stay good, as they do with the vendor.
@@ -91,7 +92,7 @@ class Sandbox:
         ssl_keyfile: str | None = None,
     ) -> None:
         self.client = SandboxClient(client_id, client_secret)
-        self.limited_client = SandboxClient(refused=["DELETE *"])
+        self.limited_client = SandboxClient(*_LIMITED, refused=["DELETE *"])
         self.clients = [self.client, self.limited_client]
         self.expires_in = expires_in
         self.token_lifetime = token_lifetime
@@ -208,6 +209,9 @@ class Sandbox:
             content_type: the `Content-Type`, sent as it is.
             headers: more header fields, such as `Retry-After`.
             times: how many requests get the answer.
+
+        Raises:
+            ValueError: *call* can mean no request.
         """
         content = body.encode() if isinstance(body, str) else body
         fields = {"Content-Type": content_type, **(headers or {})}
@@ -222,6 +226,9 @@ class Sandbox:
             location: where to, a URL or a path.
             status: the status code.
             times: how many requests are redirected.
+
+        Raises:
+            ValueError: *call* can mean no request.
         """
         self.answer_next(
             call, status, b"", "text/html", headers={"Location": location}, times=times
@@ -233,6 +240,9 @@ class Sandbox:
         Args:
             call: which requests, such as `"POST /v2/leads/create"`.
             times: how many requests are dropped.
+
+        Raises:
+            ValueError: *call* can mean no request.
         """
         with self._changed:
             self._outcomes.add(call, DROP, times)
@@ -244,6 +254,9 @@ class Sandbox:
             call: which requests, such as `"GET /v2/users"`.
             seconds: how long.
             times: how many requests wait.
+
+        Raises:
+            ValueError: *call* can mean no request.
         """
         with self._changed:
             self._delays.add(call, seconds, times)
@@ -300,9 +313,13 @@ class Sandbox:
 
         Args:
             call: which requests, such as `"/v2/users"`; queries do not count.
+
+        Raises:
+            ValueError: this can mean no call.
         """
+        pattern = CallPattern(call)
         return tuple(
-            one for one in self.received if matches(call, one.method, one.path.partition("?")[0])
+            one for one in self.received if pattern.means(one.method, one.path.partition("?")[0])
         )
 
     def assert_received(
@@ -323,6 +340,7 @@ class Sandbox:
 
         Raises:
             AssertionError: it was otherwise. The text shows what was received, without header fields.
+            ValueError: *call* can mean no request.
         """
         alike = self.calls(call)
         found = tuple(

@@ -56,8 +56,10 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         # Not uvicorn's own, which looks ten times a second whether it should stop.
-        await self.on_tick(0)
-        await asyncio.wrap_future(self.told_to_stop)
+        stop = asyncio.wrap_future(self.told_to_stop)
+        while not stop.done():
+            await self.on_tick(0)  # the `Date` of the answers
+            await asyncio.wait([stop], timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         # Not uvicorn's own, which waits for answers under way, over TLS for each peer's close, and
