@@ -162,7 +162,7 @@ def test_what_led_to_an_error_is_told_before_it() -> None:
     assert (
         "             revoked   401 for 1 x POST /v2/leads/create before the renewal\n"
         "             renewed   1 token request, 2 so far\n"
-        "             replayed  expected 1 x POST /v2/leads/create, the same 115 bytes,"
+        "             replayed  expected 1 x POST /v2/leads/create, the same 146 bytes,"
         " another token, got nothing, no body, not another token\n"
         "requests     stopped   expected an answer, got TokenRequestError: "
     ) in out

@@ -13,8 +13,10 @@ import requests
 import thebase_auth
 import thebase_auth.requests
 from tests.test_pytest_plugin import run_pytest
+from tests.test_sandbox_calls import COLLECTIONS, SENT
 from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
+from thebase_auth.testing._crm import Crm
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -140,10 +142,30 @@ def test_the_table_of_exit_codes_is_that_of_the_help(capsys: pytest.CaptureFixtu
         assert f"| `thebase-auth {name}" in README
 
 
+def test_each_call_of_the_sandbox_is_in_the_readme_with_its_keys_and_answer() -> None:
+    table = README.partition("<details>")[2].partition("</details>")[0]
+    rows = re.findall(r"^\| (`.+`) \| (\d+) \| (.*) ?\|$", table, re.MULTILINE)
+    told = {
+        call: (int(status), re.findall(r"`(\w+)`", keys))
+        for calls, status, keys in rows
+        for call in re.findall(r"`(.+?)`", calls)
+    }
+    resources = Crm()._resources
+    found = set()
+    for call in told:
+        method, path = call.replace("{id}", "1").split()
+        resource = next(one for one in resources if one.path.fullmatch(path))
+        found.add((resource.path, method))
+    assert found == {(one.path, method) for one in resources for method in one.handlers}
+    for path, _, required in SENT:
+        assert set(told[f"POST {path}"][1]) == set(required)
+    for path, _ in COLLECTIONS:
+        assert told[f"GET {path}"] == (200, [])
+
+
 def test_each_lever_that_the_readme_names_is_there() -> None:
-    table = README.partition("The levers, ")[2].partition("Without pytest")[0]
-    named = set(re.findall(r"`(\w+)(?:\(| =|\.|`)", table)) - {"method", "path", "headers", "body",
-            "json", "status", "client_id", "times", "next", "with"}  # fmt: skip
+    table = README.partition("The levers; ")[2].partition("Without pytest")[0]
+    named = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) | {"calls"}
     thebase = Sandbox()
     assert len(named) >= 15
     for name in named:

@@ -38,7 +38,7 @@ _HOLD: Final = 5.0  # seconds
 _LOOK_AGAIN: Final = 0.005  # seconds
 
 _JSON: Final = {"Accept": "application/json"}
-_LEAD: Final = {"name": "ישראל", "f_name": "ישראלי", "phone": "0501234567"}
+_LEAD: Final = {"name": "ישראל ישראלי", "f_name": "ישראל", "phone": "0501234567"}
 _TOKEN, _LEADS, _USERS = "/oauth/token", "/v2/leads/create", "/v2/users"
 
 
