@@ -15,7 +15,8 @@ The columns name, f_name and phone must be there; others, like l_name and email,
 A row that TheBase refuses is reported, and the import goes on. Import the corrected rows from a
 file of their own: the whole file once more would create the other leads twice.
 
-Exit codes: 0 every lead created, 1 not every lead (stderr says which), 2 nothing sent.
+Exit codes: 0 every lead created, 1 not every lead (stderr says which), 2 wrong
+arguments, file or settings, and nothing was sent.
 """
 
 import argparse
@@ -125,7 +126,7 @@ def import_leads(
             f" up in TheBase. Go on with --from-line {line + 1} if it is there, or else {line}."
         )
     elif stopped:
-        tell(f"stopped at line {line}: {stopped}. Go on with --from-line {line}.")
+        tell(f"stopped at line {line}: {stopped.rstrip('.')}. Go on with --from-line {line}.")
     return 1 if stopped or refused else 0
 
 

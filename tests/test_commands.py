@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -731,6 +732,31 @@ def test_a_server_without_tls_is_told_as_such(run: Run, thebase: Sandbox) -> Non
     code, _, err = run("check", "--domain", thebase.domain.replace("http:", "https:"))
     assert code == 3
     assert "answers without TLS; only on loopback may it be named with http://" in err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    """As in ``thebase-auth request ... | head -0``."""
+    end_to_read, end_to_write = os.pipe()
+    os.close(end_to_read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "thebase_auth", "request", "GET", "/v2/users"],
+            stdout=end_to_write,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(end_to_write)
+    assert (done.returncode, done.stderr) == (0, "GET /v2/users: 200 OK\n")
+
+
+def test_output_may_go_to_any_text_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["check"]) == 0
+    assert "granted" in out.getvalue()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")

@@ -151,8 +151,9 @@ def test_promise_5_an_iterable_is_replayed_byte_for_byte(client: Client) -> None
 
 @pytest.mark.parametrize("kind", ["generator", "iterator", "map", "disguise", "unseekable", "pipe"])
 def test_promise_5_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_the_callers(
-    client: Client, kind: str
+    client: Client, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "thebase_auth")
     body: Any
     if client.is_async:
         kinds = {"generator": async_generator, "disguise": AsyncOnceInDisguise}
@@ -175,6 +176,7 @@ def test_promise_5_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_t
         body.close() if not client.is_async else None
     assert (status, reply.body, reply.history) == (401, b"refused", [])
     assert len(received) == 1
+    assert "not replaying POST" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["bytes", "BytesIO", "file", "offset"])

@@ -168,6 +168,12 @@ class AuthCore:
     def _drop_refused(self, refused: str, method: str, url: str) -> None:
         """Drop the token that a 401 refused which is not going to be replayed."""
         endpoint = Endpoint.of(method, url)
+        logger.debug(
+            "not replaying %s %s after a 401: its body cannot be sent once more, or the 401 could not be"
+            " read to its end; the next request fetches another access token",
+            method,
+            path_of(url),
+        )
         if self._renewal.drop_refused(refused, endpoint, now=self._now()):
             self._tell_of_refusal(method, url)
 

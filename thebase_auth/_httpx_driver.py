@@ -39,7 +39,7 @@ from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
 from ._patience import Patience
-from ._refusals import Endpoint
+from ._refusals import Endpoint, path_of
 from ._renewal import Flight, KeepRefusal, Lead, Task
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, running_task, wait_async, wait_blocking
@@ -352,7 +352,7 @@ class _Flow:
             return
         # Had we fetched that same token ourselves, we could not stop here: the client gives its
         # caller the answer to whatever was yielded last.
-        logger.debug("replaying %s %s after a 401", sent.method, sent.url)
+        logger.debug("replaying %s %s after a 401", sent.method, path_of(call[1]))
         answer = yield _again(response, content, token)
         response.history = redirects
         answer.history = redirects + [one for one in answer.history if one not in redirects]

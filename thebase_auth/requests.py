@@ -40,7 +40,7 @@ from ._credentials import TOKEN_REQUEST_BODY
 from ._hidden import Hidden, hidden
 from ._origin import Destination
 from ._patience import Patience
-from ._refusals import Endpoint
+from ._refusals import Endpoint, path_of
 from ._renewal import Flight, KeepRefusal, Lead
 from ._token import Answer, Token, parse_token_response
 from ._waiting import blocking, wait_blocking
@@ -321,7 +321,7 @@ class _ResponseHook:
         replay.body = content
         replay.headers["Authorization"] = token.authorization
         _take_cookies(replay, response)
-        logger.debug("replaying %s %s after a 401", request.method, request.url)
+        logger.debug("replaying %s %s after a 401", request.method, path_of(call[1]))
         started = time.perf_counter()
         answer: requests.Response = connection.send(replay, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)

@@ -113,8 +113,7 @@ def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -
 
     Args:
         argv: The arguments without the program's name; by default those of the process.
-        sandbox: What the demo or the sandbox command runs, not yet started; by default one of its
-            own. For tests.
+        sandbox: What the demo runs against, not yet started; by default one of its own. For tests.
 
     Returns:
         0, 1, 2, 3 or 130, as ``--help`` explains.
@@ -193,7 +192,7 @@ def _parser() -> _Parser:
     _add_no_cache(token)
 
     request = command("request", _run_request, "make one signed call", _REQUEST)
-    request.add_argument("method", metavar="METHOD", help="GET, POST, PUT or DELETE")
+    request.add_argument("method", metavar="METHOD", help="such as GET, POST, PUT or DELETE")
     request.add_argument("path", metavar="PATH", help="what follows the domain, such as /v2/users")
     request.add_argument("--json", metavar="JSON", help="the body: JSON, @FILE, or - for stdin")
     _add_no_cache(request)
@@ -344,16 +343,15 @@ def _run_demo(_: argparse.Namespace, sandbox: Sandbox | None) -> int:
     return _OK if run(sys.stdout, sandbox) else _FAILED
 
 
-def _run_sandbox(options: argparse.Namespace, sandbox: Sandbox | None) -> int:
+def _run_sandbox(options: argparse.Namespace, _: object) -> int:
     from thebase_auth.testing import Sandbox
 
-    if sandbox is None:
-        sandbox = Sandbox(
-            port=options.port,
-            expires_in=options.expires_in,
-            token_lifetime=options.expires_in,
-            on_request=_tell,
-        )
+    sandbox = Sandbox(
+        port=options.port,
+        expires_in=options.expires_in,
+        token_lifetime=options.expires_in,
+        on_request=_tell,
+    )
     try:
         with sandbox as thebase, suppress(KeyboardInterrupt):
             _introduce(thebase)

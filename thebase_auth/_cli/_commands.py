@@ -150,8 +150,12 @@ def _show(response: requests.Response, out: TextIO) -> None:
     except ValueError:
         print(_harmless(response.text), file=out)
         return
-    # Colours where there is a terminal; never a line broken to its width.
-    Console(file=out, soft_wrap=True).print_json(data=document, ensure_ascii=False)
+    # Colours where there is a terminal; never a line broken to its width. Rendered by the console and
+    # written by us: it would end the process, with code 1, where the reader of a pipe has gone.
+    console = Console(file=out, soft_wrap=True)
+    with console.capture() as rendered:
+        console.print_json(data=document, ensure_ascii=False)
+    print(rendered.get(), end="", file=out)
 
 
 def _harmless(text: str) -> str:

@@ -134,7 +134,7 @@ def serve(
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         # As asyncio's own servers do, so that a port can be taken again at once. On Windows the same
         # option would let two servers share it.
-        if os.name == "posix":
+        if os.name == "posix":  # pragma: no branch
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen(_BACKLOG)
