@@ -23,7 +23,7 @@ import argparse
 import csv
 import os
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import requests
@@ -66,6 +66,8 @@ def main() -> int:
         except (ImportError, LookupError, OSError, ValueError) as error:
             parser.error(str(error))
         leads = [(line, lead) for line, lead in leads if line >= options.from_line]
+        if not leads:
+            parser.error(f"{options.csv} has no lead from line {options.from_line} on")
         return import_leads(session, f"{auth.base_url}/v2/leads/create", leads)
 
 
@@ -119,14 +121,17 @@ def import_leads(
         unsure = not failed.endswith("/oauth/token")
     except KeyboardInterrupt:
         stopped, unsure = "interrupted", True
-    print(f"{created} leads created, {refused} refused")
+    except Exception as error:  # noqa: BLE001 - whatever it is: where to go on must be told
+        stopped, unsure = f"{type(error).__name__}: {error}", True
+    stopped = stopped.rstrip(".")
     if stopped and unsure:
         tell(
             f"stopped at line {line}: {stopped}. This lead may or may not have been created: look it"
             f" up in TheBase. Go on with --from-line {line + 1} if it is there, or else {line}."
         )
     elif stopped:
-        tell(f"stopped at line {line}: {stopped.rstrip('.')}. Go on with --from-line {line}.")
+        tell(f"stopped at line {line}: {stopped}. Go on with --from-line {line}.")
+    print(f"{created} leads created, {refused} refused")
     return 1 if stopped or refused else 0
 
 
@@ -134,13 +139,15 @@ def message(answer: requests.Response) -> str:
     """Return what TheBase says of an error."""
     try:
         return str(answer.json()["message"])
-    except (ValueError, LookupError, TypeError):  # a gateway in front may answer in HTML
+    except (ValueError, LookupError, TypeError, RecursionError):  # a gateway may answer in HTML
         return answer.reason
 
 
 def tell(text: str) -> None:
     """Print one line on stderr, whatever a server has put into the text."""
-    print(" ".join(text.split()), file=sys.stderr)
+    words = "".join(c if c.isprintable() or c.isspace() else "?" for c in text).split()
+    with suppress(OSError):  # nobody reads it any more
+        print(" ".join(words), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -68,7 +68,10 @@ def leads_csv(tmp_path: Path) -> Path:
 
 
 def start(
-    *arguments: object, thebase: Sandbox | None = None, domain: str = ""
+    *arguments: object,
+    thebase: Sandbox | None = None,
+    domain: str = "",
+    stdout: int | TextIO = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     settings = {"PYTHONUTF8": "1"}
     if thebase is not None:
@@ -80,7 +83,7 @@ def start(
     others = {name: value for name, value in os.environ.items() if not name.startswith("THEBASE_")}
     return subprocess.Popen(
         [sys.executable, "-W", "error", *map(str, arguments)],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         env=others | settings,
@@ -326,44 +329,80 @@ def test_it_stops_at_a_lead_that_was_not_created_and_can_go_on_with_it(
     assert created(thebase) == LEADS
 
 
+def escaping(thebase: Sandbox) -> None:
+    """Refuse a lead with a message that would command a terminal, and have no end of depth the next time."""
+    thebase.answer_next(CREATE, 400, json.dumps({"message": "no\x1b[31m\x07 good"}))
+    thebase.answer_next(CREATE, 400, "[" * 100_000)
+
+
+def test_what_a_server_says_is_told_in_one_line_without_commands_to_the_terminal(
+    leads_csv: Path,
+) -> None:
+    with after({1}, escaping) as thebase:
+        code, out, err = run(leads_csv, thebase=thebase)
+    assert (code, out) == (1, "4 leads created, 2 refused\n")
+    assert messages(err) == ["line 3 refused: no?[31m? good", "line 4 refused: Bad Request"]
+
+
+def test_a_redirect_that_requests_cannot_read_stops_it_with_the_line_told(leads_csv: Path) -> None:
+    with after({2}, lambda thebase: thebase.redirect_next(CREATE, "http://[::1/x")) as thebase:
+        code, _, err = run(leads_csv, thebase=thebase)
+    assert code == 1
+    [line] = messages(err)
+    assert line.startswith("stopped at line 4: ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_the_line_to_go_on_with_is_told_even_where_the_summary_cannot_be(leads_csv: Path) -> None:
+    with after({2}, answering(503)) as thebase, Path("/dev/full").open("w") as full:
+        process = start(SCRIPT, leads_csv, thebase=thebase, stdout=full)
+        err = process.communicate(timeout=30)[1]
+    assert "Go on with --from-line 5 if it is there, or else 4." in err
+
+
+def test_nothing_to_import_is_said_and_is_no_success(leads_csv: Path) -> None:
+    with Sandbox() as thebase:
+        code, out, err = run(leads_csv, "--from-line", 99, thebase=thebase)
+    assert (code, out) == (2, "")
+    assert "has no lead from line 99 on" in err
+
+
 def garbling_the_answer(thebase: Sandbox) -> None:
     thebase.answer_next(CREATE, 201, "no gzip", headers={"Content-Encoding": "gzip"})
 
 
 def losing_the_answer(thebase: Sandbox) -> None:
-    raise ConnectionResetError  # which cuts the connection
+    thebase.drop_next(CREATE, carried_out=True)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "count", "is_there", "why"),
+    ("trouble", "is_there", "why"),
     [
-        (answering(500), 3, False, "TheBase answered 500: Internal Server Error"),
-        (answering(555), 3, False, "TheBase answered 555: "),
-        (answering(502), 3, False, "TheBase answered 502: Bad Gateway"),
+        (answering(500), False, "TheBase answered 500: Internal Server Error"),
+        (answering(555), False, "TheBase answered 555: "),
+        (answering(502), False, "TheBase answered 502: Bad Gateway"),
         (
             lambda thebase: thebase.drop_next(CREATE),
-            3,
             False,
             "ConnectionError: ('Connection aborted.",
         ),
         (
             garbling_the_answer,
-            3,
             True,
             "ContentDecodingError: ('Received response with content-encoding: gzip",
         ),
-        (losing_the_answer, 4, True, "ConnectionError: ('Connection aborted."),
+        (losing_the_answer, True, "ConnectionError: ('Connection aborted."),
     ],
     ids=["500", "555", "502", "dropped", "garbled", "created and dropped"],
 )
 def test_it_stops_at_a_lead_that_may_have_been_created_and_does_not_send_it_again(
     leads_csv: Path,
     trouble: Callable[[Sandbox], object],
-    count: int,
     is_there: bool,
     why: str,
 ) -> None:
-    with after({count}, trouble) as thebase:
+    with after({3}, trouble) as thebase:
         code, out, err = run(leads_csv, thebase=thebase)
         assert (code, out) == (1, "3 leads created, 0 refused\n")
         [line] = messages(err)

@@ -383,6 +383,17 @@ def test_the_token_request_takes_its_authority_from_the_environment_alone(
         assert http(*call, f"--verify={certificates.authority}").code == 0
 
 
+def test_a_user_without_a_home_goes_on_without_a_kept_token(http: Http, thebase: Sandbox) -> None:
+    homeless = (
+        "import platformdirs\n"
+        "def nowhere(*_, **__): raise RuntimeError('no home')\n"
+        "platformdirs.user_cache_path = nowhere\n"
+    )
+    for _ in range(2):
+        assert http(*auth(thebase), thebase.domain + "/v2/users", before=homeless).code == 0
+    assert thebase.token_requests == 2
+
+
 # What has to be installed
 
 

@@ -84,3 +84,8 @@ def test_the_domain_is_taken_as_the_plugin_takes_it(domain: str, expires_in: Any
 def test_what_is_no_domain_is_refused() -> None:
     with pytest.raises(ValueError, match="domain"):
         mock_token_endpoint(responses, "acme.thebase.co.il/v2")
+
+
+def test_what_is_of_neither_library_is_refused() -> None:
+    with pytest.raises(TypeError, match="must be of responses or of respx, not object"):
+        mock_token_endpoint(object(), DOMAIN)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import pytest
@@ -361,7 +363,7 @@ def test_a_record_reads_as_a_line_and_its_body_as_json() -> None:
     assert str(received) == "POST /v2/leads/create 201"
     assert received.json() == {"name": 1}
     dropped = ReceivedRequest("GET", "/v2/users?a=1", {}, b"", None)
-    assert str(dropped) == "GET /v2/users?a=1 dropped"
+    assert str(dropped) == "GET /v2/users?a=1 without an answer"
     with pytest.raises(ValueError, match="Expecting value"):
         dropped.json()
 
@@ -457,7 +459,110 @@ def test_each_request_is_told_of_as_it_is_answered() -> None:
         assert told == ["POST /oauth/token 200"]
 
 
+def test_json_is_asserted_with_what_equals_anything(thebase: Sandbox, client: httpx.Client) -> None:
+    client.post("/v2/leads/create", json=LEAD)
+    thebase.assert_received("POST /v2/leads/create", json={**LEAD, "phone": ANY})
+    with pytest.raises(AssertionError, match='with the body {"id": "<ANY>"}'):
+        thebase.assert_received("POST /v2/leads/create", json={"id": ANY})
+
+
+def test_no_body_is_no_json(thebase: Sandbox, client: httpx.Client) -> None:
+    client.get("/v2/users")
+    thebase.assert_received("GET /v2/users", times=0, json=None)
+    client.post("/v2/users", json=None, content=b"null")
+    thebase.assert_received("POST /v2/users", times=1, json=None)
+
+
+def test_a_secret_in_the_query_of_a_token_request_is_not_shown(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    client.post("/oauth/token?client_secret=canary", content=b"client_secret=canary")
+    with pytest.raises(AssertionError) as caught:
+        thebase.assert_received("*", json=[])
+    assert "POST /oauth/token 401" in str(caught.value)
+    assert "canary" not in f"{caught.value} {thebase.received[0]}"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda thebase: setattr(thebase, "expires_in", {1, 2}),
+        lambda thebase: thebase.clients.insert(0, ("id", "secret")),
+        lambda thebase: setattr(thebase, "token_lifetime", "5"),
+    ],
+    ids=["expires_in", "clients", "token_lifetime"],
+)
+def test_a_setting_that_cannot_be_is_told_of_and_the_request_is_recorded(
+    thebase: Sandbox, client: httpx.Client, spoil: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = bearer(thebase, client)
+    spoil(thebase)
+    answers = [ask_token(thebase, client), client.get("/v2/users", headers=headers)]
+    failed = next(answer for answer in answers if answer.status_code == 500)
+    assert_problem(failed, 500, "InternalServerError", "Internal Server Error")
+    assert 500 in [one.status for one in thebase.received]
+    record = next(one for one in caplog.records if one.levelname == "ERROR")
+    assert (record.name, record.exc_info is None) == ("thebase_auth.testing", False)
+
+
+def test_on_request_that_raises_is_told_of_and_changes_no_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_: ReceivedRequest) -> None:
+        raise RuntimeError("by mistake")
+
+    with Sandbox(on_request=fail) as thebase:
+        assert httpx.get(f"{thebase.domain}/v2/users").status_code == 401
+    assert "on_request failed for GET /v2/users 401" in caplog.text
+    assert "by mistake" in caplog.text
+
+
 # --- levers ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("*", 0), {}),
+        (("*", 199), {}),
+        (("*", 600), {}),
+        (("*", 200), {"body": {"a": 1}}),
+        (("*", 200), {"times": 0}),
+        (("*", 200), {"times": -1}),
+        (("*", 200), {"headers": {"X-A": "שלום"}}),
+    ],
+    ids=str,
+)
+def test_an_answer_that_cannot_be_given_is_refused_where_it_is_asked_for(
+    arguments: Any, options: Any
+) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Sandbox().answer_next(*arguments, **options)
+
+
+def test_a_request_is_carried_out_before_its_answer_is_lost(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    token = bearer(thebase, client)
+    thebase.drop_next("POST /v2/leads/create", carried_out=True)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/v2/leads/create", json=LEAD, headers=token)
+    thebase.assert_received("POST /v2/leads/create", times=1, status=201)
+    found = client.post("/v2/search/leadsAndAccounts", json={"name": LEAD["name"]}, headers=token)
+    assert found.json()["count"] == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_a_delay_that_cannot_be_waited_for_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="no time in seconds"):
+        Sandbox().delay_next("*", seconds)
+
+
+def test_a_header_asked_for_takes_the_place_of_the_usual_one(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    thebase.answer_next("*", 200, "a", headers={"content-type": "text/plain"})
+    assert client.get("/").headers.get_list("content-type") == ["text/plain"]
 
 
 def test_the_next_token_requests_get_the_answers_asked_for(
@@ -558,7 +663,9 @@ def test_an_answer_is_delayed_and_others_are_not(thebase: Sandbox, client: httpx
     thebase.delay_next("GET /v2/users", 0.01)
     thebase.answer_next("GET /v2/users", 503)
     assert client.get("/v2/users").status_code == 503
-    assert [one.status for one in thebase.received] == [401, 503]
+    # The retry of a client that lost its patience is told from its first try.
+    assert [one.status for one in thebase.received] == [401, 503, None]
+    thebase.assert_received("GET /v2/users", times=3)
 
 
 def test_levers_may_be_pulled_from_any_thread(thebase: Sandbox, client: httpx.Client) -> None:
@@ -582,7 +689,7 @@ def test_token_requests_are_held_together_while_others_are_answered(
             waiting = [pool.submit(ask_token, thebase, client) for _ in range(2)]
             thebase.wait_for_token_requests(3)
             assert client.get("/v2/users", headers=token).status_code == 200
-            assert len(thebase.calls("/oauth/token")) == 1
+            assert [one.status for one in thebase.calls("/oauth/token")] == [200, None, None]
             thebase.answer_next("/oauth/token", 502)
         assert sorted(future.result().status_code for future in waiting) == [200, 502]
     assert ask_token(thebase, client).status_code == 200
@@ -597,7 +704,7 @@ def test_of_overlapping_holds_the_last_to_end_lets_go(
                 waiting = pool.submit(ask_token, thebase, client)
                 thebase.wait_for_token_requests(1)
             assert client.get("/v2/users").status_code == 401
-            assert thebase.calls("/oauth/token") == ()
+            assert [one.status for one in thebase.calls("/oauth/token")] == [None]
         assert waiting.result().status_code == 200
 
 
@@ -659,3 +766,20 @@ def test_a_port_may_be_chosen_and_taken_again_at_once() -> None:
     with Sandbox(port=port) as again:
         assert again.domain == f"http://127.0.0.1:{port}"
         assert httpx.get(again.domain).status_code == 404
+
+
+def test_a_sandbox_that_runs_cannot_be_started_again_and_runs_on() -> None:
+    with Sandbox() as thebase:
+        with pytest.raises(RuntimeError, match="is running already"):
+            thebase.__enter__()
+        assert httpx.get(f"{thebase.domain}/v2/users").status_code == 401
+    Sandbox().__exit__(None, None, None)
+
+
+def test_the_sandbox_leaves_the_loggers_of_other_servers_alone() -> None:
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+    before = [(log.level, log.handlers[:], log.propagate) for log in map(logging.getLogger, names)]
+    with Sandbox() as thebase:
+        httpx.get(f"{thebase.domain}/v2/users")
+    after = [(log.level, log.handlers[:], log.propagate) for log in map(logging.getLogger, names)]
+    assert after == before

@@ -640,3 +640,42 @@ def test_dates_that_cannot_be_read_are_a_400(thebase: httpx.Client, wrong: dict[
 def test_an_increment_is_a_whole_number(thebase: httpx.Client) -> None:
     response = thebase.post("/v2/workingDays/addWeekDays", json=ADD_DAYS | {"increment": -1})
     assert_problem(response, 400, "BadRequest", "increment is not a whole number of at least 0")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"name": "\\ud800", "f_name": "b", "phone": "7"}',
+        b'{"name": NaN, "f_name": "b", "phone": "7"}',
+        b'{"name": "a", "f_name": "b", "phone": Infinity}',
+    ],
+)
+def test_a_body_that_no_answer_could_carry_is_refused_and_not_kept(
+    thebase: httpx.Client, body: bytes
+) -> None:
+    for call in ("create", "intelligent"):
+        answer = thebase.post(f"/v2/leads/{call}", content=body)
+        assert_problem(answer, 400, "BadRequest", "the body is not a JSON object")
+    found = thebase.post("/v2/search/leadsAndAccounts", json={"phone": "7"})
+    assert found.json()["count"] == 0
+
+
+def test_a_date_format_that_names_a_field_twice_is_refused(thebase: httpx.Client) -> None:
+    fields = ADD_DAYS | {"date_format": "DD/MM/YYYY DD", "start_date": "31/08/2021 31"}
+    assert thebase.post("/v2/workingDays/addWorkingDays", json=fields).status_code == 400
+
+
+def test_a_quantity_that_no_column_could_hold_is_refused(thebase: httpx.Client) -> None:
+    answer = thebase.post("/v2/products/create", json=PRODUCT | {"invetory": 10**38})
+    assert_problem(answer, 400, "BadRequest", "invetory is not a number")
+
+
+def test_an_intelligent_lead_knows_a_phone_sent_as_a_number(thebase: httpx.Client) -> None:
+    thebase.post("/v2/leads/create", json=LEAD | {"phone": 501234567})
+    answer = thebase.post("/v2/leads/intelligent", json=LEAD | {"phone": "501234567"}).json()
+    assert "הליד כפול" in answer["message"]
+
+
+def test_a_media_type_is_asked_for_in_any_case(thebase: httpx.Client) -> None:
+    answer = thebase.get("/v2/users", headers={"Accept": "Application/JSON", "Authorization": "x"})
+    assert_problem(answer, 401, "Unauthorized", "Unauthorized")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def wsgi(library: Any) -> Callable[[Sandbox], Any]:
     def mounted(thebase: Sandbox) -> Opened:
         transport = library.WSGITransport(app=validator(thebase.wsgi))
         with library.Client(auth=auth_for(thebase), transport=transport) as client:
-            yield through(client, DOMAIN, ConnectionResetError)
+            yield through(client, DOMAIN, library.RemoteProtocolError)
 
     return mounted
 
@@ -98,7 +99,7 @@ def asgi(library: Any, run: Callable[..., Any]) -> Callable[[Sandbox], Any]:
 
             return told(run(call))
 
-        yield Carrier(send, DOMAIN, ConnectionResetError)
+        yield Carrier(send, DOMAIN, library.RemoteProtocolError)
 
     return mounted
 
@@ -285,7 +286,73 @@ def test_a_caller_cancelled_while_its_token_request_is_held_leaves_the_sandbox_a
             with sandbox.hold_token_requests():
                 with anyio.move_on_after(0.05):
                     await client.get(f"{DOMAIN}/v2/users")
-                assert sandbox.received == ()
+                assert [one.status for one in sandbox.received] == [None]
             return (await client.get(f"{DOMAIN}/v2/users", headers=JSON)).status_code
 
     assert run(call) == 200
+
+
+def half_a_lead() -> Iterator[bytes]:
+    yield json.dumps(LEAD).encode()
+    raise RuntimeError("the rest cannot be read")
+
+
+@pytest.mark.parametrize("library", [requests, httpx], ids=lambda library: library.__name__)
+def test_a_request_that_breaks_off_does_nothing_however_whole_it_looks(library: Any) -> None:
+    body = {"data" if library is requests else "content": half_a_lead()}
+    with Sandbox() as thebase:
+        auth = auth_for(thebase, thebase.domain)
+        library.get(f"{thebase.domain}/v2/users", auth=auth)
+        with pytest.raises(RuntimeError, match="cannot be read"):
+            library.post(f"{thebase.domain}/v2/leads/create", auth=auth, **body)
+        library.get(f"{thebase.domain}/v2/users", auth=auth)
+        found = requests.post(
+            f"{thebase.domain}/v2/search/leadsAndAccounts", auth=auth, json={"name": LEAD["name"]}
+        )
+    assert found.json()["count"] == 0
+    assert thebase.calls("POST /v2/leads/create") == ()
+
+
+def test_a_wsgi_request_that_breaks_off_does_nothing(sandbox: Sandbox) -> None:
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/v2/leads/create",
+        "CONTENT_LENGTH": "100",
+        "wsgi.input": BytesIO(b"{}"),
+        "wsgi.url_scheme": "https",
+        "HTTP_HOST": "acme.thebase.co.il",
+    }
+    with pytest.raises(ConnectionResetError, match="ended before the request did"):
+        sandbox.wsgi(environ, lambda *_: lambda _: None)  # type: ignore[arg-type, return-value]
+    assert sandbox.received == ()
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_has_no_body_has_none_on_any_way(
+    carrier: Carrier, sandbox: Sandbox, status: int
+) -> None:
+    sandbox.answer_next("GET /v2/users", status, "a body all the same")
+    assert carrier.send("GET", "/v2/users")[::2] == (status, b"")
+
+
+def test_a_session_without_a_port_keeps_the_cookies_that_an_answer_sets(sandbox: Sandbox) -> None:
+    sandbox.answer_next("/a", 401, headers={"Set-Cookie": "route=7; Path=/"})
+    with requests.Session() as session:
+        session.mount(DOMAIN, sandbox.requests_adapter())
+        answer = session.get(f"{DOMAIN}/a", headers={"Accept": b"application/json"})
+        session.get(f"{DOMAIN}/b")
+    assert (dict(answer.cookies), dict(session.cookies)) == ({"route": "7"}, {"route": "7"})
+    assert sandbox.received[-1].headers["cookie"] == "route=7"
+
+
+@pytest.mark.parametrize("body", [bytearray(b"{}"), memoryview(b"{}"), BytesIO(b"{}"), [b"{", "}"]])
+def test_a_session_without_a_port_sends_any_kind_of_body(sandbox: Sandbox, body: Any) -> None:
+    with requests.Session() as session:
+        session.mount(DOMAIN, sandbox.requests_adapter())
+        session.post(f"{DOMAIN}/a", data=iter(body) if isinstance(body, list) else body)
+    assert sandbox.received[0].body == b"{}"
+
+
+def test_a_session_without_a_port_cannot_be_pickled_and_says_why(sandbox: Sandbox) -> None:
+    with pytest.raises(TypeError, match="its sandbox lives in this process"):
+        pickle.dumps(sandbox.requests_adapter())

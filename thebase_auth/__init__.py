@@ -78,11 +78,13 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LOADED_WHEN_ASKED_FOR:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # who misspells a name is told so
 
-    member = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name], __name__), name)
-    globals()[name] = member
-    return member
+    def __getattr__(name: str) -> Any:
+        if name not in _LOADED_WHEN_ASKED_FOR:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        member = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name], __name__), name)
+        globals()[name] = member
+        return member

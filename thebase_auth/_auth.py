@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
+import threading
 import time
 from collections.abc import Generator
 from copy import deepcopy
@@ -304,7 +304,9 @@ def _checked(cache: Any) -> Any:
 
 def _seconds(option: str, value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and value > 0:
+    if is_number and 0 < value <= threading.TIMEOUT_MAX:
         return float(value)
     given = repr(value) if is_number else f"of type {type(value).__name__}"
-    raise ValueError(f"{option} must be a positive number of seconds; it is {given}")
+    raise ValueError(
+        f"{option} must be a positive number of seconds that the machine can wait; it is {given}"
+    )

@@ -82,9 +82,11 @@ def _domain_of(url: str) -> str:
     return origin.url
 
 
-def _cache() -> FileTokenCache:
+def _cache() -> FileTokenCache | None:
     try:
         return FileTokenCache()
+    except RuntimeError:  # a user without a home
+        return None
     except ImportError as error:
         raise ImportError(
             "the token is kept in a file, which needs filelock and platformdirs:"

@@ -12,16 +12,17 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TextIO
 
 from thebase_auth import __version__
 
-from ._settings import WAYS_TO_GIVE_IT, CommandError, read_settings
+from ._settings import WAYS_TO_GIVE_IT, CommandError, in_one_line, read_settings
 
 if TYPE_CHECKING:
     from thebase_auth.testing import ReceivedRequest, Sandbox
@@ -104,6 +105,9 @@ _LIBRARIES: Final = frozenset(
     {"requests", "httpx", "anyio", "rich", "filelock", "platformdirs", "uvicorn"}
 )
 
+# More than anybody waits, and less than the operating system can count.
+_LONGEST_TIME: Final = 10**8  # seconds
+
 # What people try, however they are told not to.
 _SECRET_ARGUMENTS: Final = ("--client-secret", "--secret", "--password")
 
@@ -121,11 +125,31 @@ def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -
     Raises:
         SystemExit: for ``--help`` and ``--version`` (code 0) and for wrong arguments (code 2).
     """
-    for stream in (sys.stdout, sys.stderr):
-        # Rather an escape than no output at all where Hebrew has no place.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    options = _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        with _usable_streams():
+            options = _parse(sys.argv[1:] if argv is None else argv)
+            return _run(options, sandbox)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+@contextmanager
+def _usable_streams() -> Iterator[None]:
+    """Make do with what streams there are: each may be closed, and not every one can tell Hebrew."""
+    with ExitStack() as stack:
+        for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+            stream = getattr(sys, name)
+            if stream is None:
+                nothing = stack.enter_context(Path(os.devnull).open(mode, encoding="utf-8"))
+                setattr(sys, name, nothing)
+                stack.callback(setattr, sys, name, None)
+            elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+                # Rather an escape than no output at all.
+                stream.reconfigure(errors="backslashreplace")
+        yield
+
+
+def _run(options: argparse.Namespace, sandbox: Sandbox | None) -> int:
     try:
         code: int = options.run(options, sandbox)
         sys.stdout.flush()
@@ -140,15 +164,17 @@ def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -
         _warn(options.command, f"needs {library}: pip install 'thebase-auth[{extra}]'")
         return _WRONG_USE
     except BrokenPipeError:
-        # Who read our output has seen enough. Python would complain when it flushes stdout at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
         return _OK
     except OSError as error:
         _warn(options.command, str(error))
         return _WRONG_USE
-    except KeyboardInterrupt:
-        return _INTERRUPTED
     return code
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is written go nowhere: who read it has gone. Python would complain at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -168,6 +194,7 @@ def _parser() -> _Parser:
         epilog=f"{_SETTINGS}\n{_EXIT_CODES}",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _refuse_secrets(parser)
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True
     )
@@ -233,6 +260,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="for connecting, and for each wait for data; by default 30",
     )
+    _refuse_secrets(parser)
+
+
+def _refuse_secrets(parser: argparse.ArgumentParser) -> None:
     for name in _SECRET_ARGUMENTS:
         parser.add_argument(name, action=_NoSecret, help=argparse.SUPPRESS)
 
@@ -254,16 +285,19 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise argparse.ArgumentTypeError("a time is a number of seconds above 0")
-    return seconds
+    if not 0 < seconds <= _LONGEST_TIME:
+        raise argparse.ArgumentTypeError(
+            f"a time is a number of seconds above 0, and at most {_LONGEST_TIME}"
+        )
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
     """The arguments, an id that begins with a dash joined to its option: argparse would not take it."""
     joined: list[str] = []
     for argument in argv:
-        if joined and joined[-1] == "--client-id" and not argument.startswith("--"):
+        is_id = not argument.startswith("--") or argument.endswith("..")
+        if joined and joined[-1] == "--client-id" and is_id:
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
@@ -279,6 +313,10 @@ class _Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        # What was given is not repeated: it may be a secret in the wrong place.
+        message = re.sub(
+            r"(invalid choice|ignored explicit argument):? .*", r"\1", message, flags=re.DOTALL
+        )
         self.exit(_WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -352,13 +390,16 @@ def _run_sandbox(options: argparse.Namespace, _: object) -> int:
         token_lifetime=options.expires_in,
         on_request=_tell,
     )
-    try:
-        with sandbox as thebase, suppress(KeyboardInterrupt):
+    with ExitStack() as stack:
+        try:
+            thebase = stack.enter_context(sandbox)
+        except OSError as error:
+            text = f"port {options.port}: {error.strerror or error}"
+            raise CommandError(text, _WRONG_USE) from None
+        with suppress(KeyboardInterrupt):
             _introduce(thebase)
             while True:
                 time.sleep(3600)
-    except OSError as error:
-        raise CommandError(f"port {options.port}: {error.strerror or error}", _WRONG_USE) from None
     return _OK
 
 
@@ -376,7 +417,8 @@ def _introduce(thebase: Sandbox) -> None:
 
 def _tell(request: ReceivedRequest) -> None:
     line = "".join(c if c.isprintable() else "?" for c in str(request))
-    print(time.strftime("%H:%M:%S"), line, flush=True)
+    with suppress(OSError):  # who read our output has seen enough
+        print(time.strftime("%H:%M:%S"), line, flush=True)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -384,19 +426,27 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _json(argument: str) -> bytes:
-    """The JSON document that an argument gives, or names."""
+    """The JSON document that an argument gives, or names, in UTF-8 (RFC 8259 section 8.1)."""
     if argument == "-":
         content = sys.stdin.buffer.read()
     elif argument.startswith("@"):
         content = Path(argument[1:]).read_bytes()
     else:
-        content = argument.encode()
+        content = os.fsencode(argument)
     try:
-        json.loads(content)
+        text = content.decode("utf-8-sig")
+        json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"what --json gives is not JSON: {error}", _WRONG_USE) from None
-    return content
+        raise CommandError(f"what --json gives is not JSON in UTF-8: {error}", _WRONG_USE) from None
+    return text.encode()
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _warn(command: str, text: str) -> None:
-    print(f"thebase-auth {command}: {text}", file=sys.stderr)
+    try:
+        print(f"thebase-auth {command}: {in_one_line(text)}", file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)

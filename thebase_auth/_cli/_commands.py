@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
 import threading
 import time
@@ -14,14 +16,15 @@ from typing import Final, TextIO
 
 import requests
 from rich.console import Console
-from urllib3.exceptions import NameResolutionError
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
 
 from thebase_auth._origin import Origin
 from thebase_auth._token import Token
 from thebase_auth.caches import FileTokenCache, TokenCache
 from thebase_auth.requests import TheBaseAuth, TokenRequestError
 
-from ._settings import CommandError, Settings
+from ._settings import CommandError, Settings, in_one_line
 
 REFUSED: Final = 1
 WRONG_USE: Final = 2
@@ -29,6 +32,9 @@ NO_ANSWER: Final = 3
 
 # A wait shorter than this needs no explanation.
 _PATIENCE: Final = 2.0  # seconds
+
+# Setting a longer text in colours would keep people waiting.
+_LONGEST_IN_COLOURS: Final = 100_000  # characters
 
 _JSON: Final = "application/json"
 
@@ -49,12 +55,19 @@ def check(settings: Settings, *, timeout: float, out: TextIO) -> None:
     if token.expires_at is None:
         life = "the server does not say for how long"
     else:
-        until = time.strftime("%H:%M:%S", time.localtime(token.expires_at))
-        life = f"good for {round(token.expires_at - now)} seconds, until {until}"
+        life = f"good for {token.expires_at - now:.0f} seconds{_until(token.expires_at, now)}"
     origin = Origin.of_domain(settings.domain)
     print(f"domain     {origin.netloc}, asked at {origin.url}/oauth/token", file=out)
     print(f"client id  {settings.client_id}", file=out)
     print(f"token      granted; {life}", file=out)
+
+
+def _until(instant: float, now: float) -> str:
+    """An instant for people, if it is one that they live to see."""
+    if instant - now >= 10 * 365 * 24 * 3600:
+        return ""
+    form = "%H:%M:%S" if instant - now < 24 * 3600 else "%Y-%m-%d %H:%M"
+    return time.strftime(f", until {form}", time.localtime(instant))
 
 
 def token(settings: Settings, *, timeout: float, cached: bool, new: bool) -> str:
@@ -69,8 +82,8 @@ def token(settings: Settings, *, timeout: float, cached: bool, new: bool) -> str
     Raises:
         CommandError: there is none.
     """
-    kind = _ForgetfulCache if new else FileTokenCache
-    return _token(settings, cache=kind() if cached else None, timeout=timeout).access_token
+    cache = _kept(_ForgetfulCache if new else FileTokenCache) if cached else None
+    return _token(settings, cache=cache, timeout=timeout).access_token
 
 
 class _ForgetfulCache(FileTokenCache):
@@ -80,11 +93,20 @@ class _ForgetfulCache(FileTokenCache):
         return None
 
 
+def _kept(kind: type[FileTokenCache] = FileTokenCache) -> FileTokenCache | None:
+    """Where a token is kept from run to run; None, and a word, for a user without a home."""
+    try:
+        return kind()
+    except RuntimeError as error:
+        print(f"the token is not kept: {in_one_line(str(error))}", file=sys.stderr)
+        return None
+
+
 def _token(
     settings: Settings, *, cache: TokenCache | None, timeout: float, checked: bool = False
 ) -> Token:
-    with _told(settings, checked=checked) as origin:
-        auth = TheBaseAuth(*settings, cache=cache, timeout=timeout)
+    with _told(settings, checked=checked) as origin, _session(origin) as session:
+        auth = TheBaseAuth(*settings, cache=cache, timeout=timeout, session=session)
         with _progress(f"waiting for {origin.netloc}"):
             # Signing a request fetches the token; this one is not sent.
             auth(requests.Request("GET", f"{origin.url}/v2/").prepare())
@@ -120,12 +142,12 @@ def request(
     Raises:
         CommandError: there is no answer.
     """
-    with _told(settings) as origin:
-        cache = FileTokenCache() if cached else None
-        auth = TheBaseAuth(*settings, cache=cache, timeout=timeout)
+    with _told(settings) as origin, _session(origin) as session:
+        cache = _kept() if cached else None
+        auth = TheBaseAuth(*settings, cache=cache, timeout=timeout, session=session)
         headers = {"Accept": _JSON} | ({} if content is None else {"Content-Type": _JSON})
         with _progress(f"waiting for {origin.netloc}"):
-            response = requests.request(
+            response = session.request(
                 method,
                 f"{origin.url}/{path.removeprefix('/')}",
                 data=content,
@@ -137,31 +159,56 @@ def request(
     status = response.status_code
     location = response.headers.get("Location")
     told = f"{status} {response.reason}{f', to {location}' if location else ''}"
-    print(f"{method} {path}: {_harmless(told)}", file=sys.stderr)
+    print(in_one_line(f"{method} {path}: {told}"), file=sys.stderr)
     _show(response, out)
     return status
+
+
+@contextmanager
+def _session(origin: Origin) -> Iterator[requests.Session]:
+    """A session that goes past every proxy where the domain is this very machine, over plain http."""
+    with requests.Session() as session:
+        session.trust_env = origin.scheme == "https"
+        yield session
 
 
 def _show(response: requests.Response, out: TextIO) -> None:
     if not response.content:
         return
     try:
-        document = response.json()
-    except ValueError:
-        print(_harmless(response.text), file=out)
+        text = json.dumps(response.json(), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        print(_harmless(_text(response), "\N{REPLACEMENT CHARACTER}"), file=out)
         return
-    # Colours where there is a terminal; never a line broken to its width. Rendered by the console and
-    # written by us: it would end the process, with code 1, where the reader of a pipe has gone.
+    text = _harmless(text)
     console = Console(file=out, soft_wrap=True)
+    if not console.is_terminal or len(text) > _LONGEST_IN_COLOURS:
+        print(text, file=out)
+        return
+    # Rendered by the console and written by us: it would end the process where nobody reads any more.
     with console.capture() as rendered:
-        console.print_json(data=document, ensure_ascii=False)
+        console.print(JSONHighlighter()(text))
     print(rendered.get(), end="", file=out)
 
 
-def _harmless(text: str) -> str:
-    """Text without the control characters that would command a terminal."""
+def _text(response: requests.Response) -> str:
+    """The body as text: in UTF-8, as the API is, where the answer does not say otherwise."""
+    said = response.headers.get("Content-Type", "").lower()
+    encoding = (response.encoding or "utf-8") if "charset" in said else "utf-8"
+    try:
+        return response.content.decode(encoding, "replace")
+    except (
+        LookupError,
+        UnicodeError,
+    ):  # no such encoding, or one of those that only seem to be some
+        return response.content.decode("utf-8", "replace")
+
+
+def _harmless(text: str, instead: str | None = None) -> str:
+    """Text without what would command a terminal; in JSON, escaped as JSON has it."""
     return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+        c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] if instead is None else instead
+        for c in text
     )
 
 
@@ -169,8 +216,8 @@ def _harmless(text: str) -> str:
 def _progress(what: str) -> Iterator[None]:
     """Say on stderr what is being waited for, once that takes long."""
     console = Console(stderr=True)
-    status = console.status(what)
-    begin = status.start if console.is_terminal else lambda: console.print(what)
+    status = console.status(Text(what))  # as it is: an address in brackets is no markup
+    begin = status.start if console.is_terminal else lambda: console.print(what, markup=False)
     timer = threading.Timer(_PATIENCE, begin)
     timer.daemon = True
     timer.start()
@@ -195,6 +242,8 @@ def _told(settings: Settings, *, checked: bool = False) -> Iterator[Origin]:
     except requests.RequestException as error:
         checking = ". Id and secret were not tried" if checked else ""
         raise CommandError(f"{_no_answer(error, domain)}{checking}", NO_ANSWER) from None
+    except UnicodeError as error:  # requests reads where an answer redirects to, followed or not
+        raise CommandError(f"the answer of {domain} cannot be read: {error}", NO_ANSWER) from None
     except ValueError as error:
         raise CommandError(str(error), WRONG_USE) from None
 
@@ -202,6 +251,10 @@ def _told(settings: Settings, *, checked: bool = False) -> Iterator[Origin]:
 def _blame(error: TokenRequestError) -> str:
     """Whose fault a refusal is, as far as the answer tells."""
     match error.status:
+        case 400 if error.error in {"invalid_request", "unsupported_grant_type"}:
+            return "the settings were not looked at"
+        case 407:
+            return "a proxy on the way does not let us through"
         case 400 | 401 | 403 if error.code or error.error:
             # It speaks as a TheBase does, and does not say which of the two is wrong.
             return "wrong client id or client secret"
@@ -218,6 +271,7 @@ def _blame(error: TokenRequestError) -> str:
 def _no_answer(error: requests.RequestException, domain: str) -> str:
     """Why there was no answer, in one line."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
+    unresolved = isinstance(getattr(cause, "__context__", None), socket.gaierror)
     match error:
         case requests.exceptions.ProxyError():
             return f"the proxy on the way to {domain} does not let us through: {_inner(error)}"
@@ -230,7 +284,7 @@ def _no_answer(error: requests.RequestException, domain: str) -> str:
             )
         case requests.Timeout():
             return f"no answer from {domain} in time: {_inner(error)}"
-        case _ if isinstance(cause, NameResolutionError):
+        case _ if unresolved:
             return f"wrong domain, or no network: there is no host {domain}"
         case requests.ConnectionError():
             return f"no connection to {domain}: {_inner(error)}"

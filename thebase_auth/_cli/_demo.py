@@ -206,7 +206,7 @@ def _many_meet_one_expiry(client: Client, thebase: Sandbox, *, callers: int) -> 
         calls = [client.get(thebase.domain + _USERS) for _ in range(callers)]
         deadline = time.monotonic() + _HOLD
         while (
-            len(thebase.received) < len(before) + callers
+            sum(one.status == 401 for one in thebase.received[len(before) :]) < callers
             and time.monotonic() < deadline
             and not all(call.done() for call in calls)
         ):

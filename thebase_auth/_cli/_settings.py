@@ -8,9 +8,11 @@
 from __future__ import annotations
 
 import getpass
+import io
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,6 +33,11 @@ class CommandError(Exception):
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def in_one_line(text: str) -> str:
+    """Text as one line without what would command a terminal: a server or a proxy may have written it."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
 
 
 class Settings(NamedTuple):
@@ -58,11 +65,11 @@ def read_settings(
     Raises:
         CommandError: one of them is nowhere, or the file cannot be read.
     """
-    return Settings(
-        domain or _from_environ(environ, "THEBASE_DOMAIN", "--domain"),
-        client_id or _from_environ(environ, "THEBASE_CLIENT_ID", "--client-id"),
-        hidden(_secret(secret_file, environ)),
-    )
+    if domain is None:  # an empty one is not taken from the environment: another may be meant
+        domain = _from_environ(environ, "THEBASE_DOMAIN", "--domain")
+    if client_id is None:
+        client_id = _from_environ(environ, "THEBASE_CLIENT_ID", "--client-id")
+    return Settings(domain, client_id, hidden(_secret(secret_file, environ)))
 
 
 def _from_environ(environ: Mapping[str, str], name: str, option: str) -> str:
@@ -72,19 +79,23 @@ def _from_environ(environ: Mapping[str, str], name: str, option: str) -> str:
 
 
 def _secret(secret_file: str | None, environ: Mapping[str, str]) -> str:
-    if secret_file is not None:
-        return _first_line(secret_file)
-    if secret := environ.get("THEBASE_CLIENT_SECRET"):
+    at_terminal = sys.stdin.isatty()
+    if secret_file is None and (secret := environ.get("THEBASE_CLIENT_SECRET")):
         return secret
-    if sys.stdin.isatty():
-        return getpass.getpass("Client secret: ")
+    if secret_file not in {None, "-"} or (secret_file and not at_terminal):
+        return _first_line(secret_file)
+    if at_terminal:
+        with suppress(EOFError):
+            return getpass.getpass("Client secret: ")
     raise CommandError(f"there is no client secret; {WAYS_TO_GIVE_IT}", 2)
 
 
 def _first_line(path: str) -> str:
     """The first line of a file, without its end."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8-sig")
+        stdin = sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else io.BytesIO()
+        content = stdin.read() if path == "-" else Path(path).read_bytes()
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise CommandError(f"the secret file {path} cannot be read: {why}", 2) from None

@@ -31,15 +31,16 @@ from ._mocks import mock_token_endpoint
 from ._sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from ._server import serve
+    from ._server import serve as serve
 
-__all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint", "serve"]
+__all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint"]
 
+if not TYPE_CHECKING:  # who misspells a name is told so
 
-def __getattr__(name: str) -> Any:
-    # It needs uvicorn, which a sandbox without a port does not.
-    if name == "serve":
-        from ._server import serve
+    def __getattr__(name: str) -> Any:
+        # It needs uvicorn, which a sandbox without a port does not; and so is not in `__all__`.
+        if name == "serve":
+            from ._server import serve
 
-        return serve
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return serve
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,8 +24,9 @@ class SandboxClient:
     Args:
         client_id: the client id; by default a new one of the vendor's form.
         client_secret: its secret; by default a new one.
-        refused: the calls to which this client has no right, each like `"DELETE /v2/products/*"`; `*`
-            stands for anything, and without a method all methods are meant. They get a 401.
+        refused: the calls under `/v2` to which this client has no right, each like
+            `"DELETE /v2/products/*"`; `*` stands for anything, and without a method all methods are meant.
+            They get a 401.
 
     Attributes:
         client_id: as given; may be changed at any time.

@@ -23,6 +23,7 @@ from ._lists import Item
 from ._messages import Answer, Refused, Request, json_answer
 
 _LONGEST_TEXT: Final = 4000  # characters, of a note and of a comment on an inventory movement
+_TOO_MUCH: Final = 10**38  # for a NUMBER of Oracle
 _PAGE: Final = 25  # items of a collection, unless `limit` says otherwise
 _FOUND: Final = ("name", "phone", "email", "passport", "company")  # what a search goes by
 _SHOWN: Final = (
@@ -136,7 +137,9 @@ class Crm:
         known = {
             one["object_type"]
             for one in self._leads_and_accounts
-            if any(lead.get(key) and one.get(key) == lead[key] for key in ("phone", "email"))
+            if any(
+                lead.get(key) and str(one.get(key)) == str(lead[key]) for key in ("phone", "email")
+            )
         }
         # The second message is the vendor's; the others are guesses.
         if "ACCOUNTS" in known:
@@ -341,6 +344,8 @@ def _body(request: Request, *required: str) -> Item:
     """The JSON object in the body, refused with 400 if it lacks one of the required keys."""
     try:
         body = json.loads(request.body)
+        # No NaN and no half of a surrogate pair: no answer could carry them.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
@@ -358,7 +363,7 @@ def _no_longer(fields: Item, key: str) -> None:
 
 
 def _number(key: str, value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _TOO_MUCH:
         return value
     raise Refused(400, f"{key} is not a number")
 
@@ -480,5 +485,5 @@ def _working_days_between(request: Request) -> Answer:
 def _readable_dates() -> Iterator[None]:
     try:
         yield
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, re.error) as error:  # a field twice is a re.error
         raise Refused(400, f"a date, its format or the weekend cannot be read: {error}") from error

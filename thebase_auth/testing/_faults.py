@@ -14,6 +14,9 @@ Outcome = TypeVar("Outcome")
 DROP: Final = Answer(0)
 """No answer: the connection is dropped."""
 
+LOSE: Final = Answer(0, b"lost")
+"""The request is carried out, and then the connection is dropped."""
+
 
 class Coming(Generic[Outcome]):
     """What the next requests meet, each so many times; those asked for first come first."""
@@ -25,8 +28,10 @@ class Coming(Generic[Outcome]):
         """Let the next requests that *call* means meet an outcome.
 
         Raises:
-            ValueError: *call* can mean no request.
+            ValueError: *call* can mean no request, or *times* is less than 1.
         """
+        if times < 1:
+            raise ValueError(f"times is {times}; no request would meet it")
         self._entries += [(CallPattern(call), outcome)] * times
 
     def take(self, request: Request) -> Outcome | None:

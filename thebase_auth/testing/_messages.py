@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 JSON: Final = "application/json"
+TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
 
 _CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]*)")
 
@@ -24,7 +25,7 @@ _UNAUTHORIZED_PAGE: Final = (
 ).ljust(467_009)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Request:
     """A request as it arrives.
 
@@ -52,15 +53,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A request that the sandbox has received and dealt with.
+    """A request that the sandbox has received.
 
     Attributes:
-        method: the HTTP method, in capitals.
+        method: the HTTP method, as it was sent.
         path: the decoded path from where the sandbox is mounted, with `?` and the query as sent if
             there is one.
         headers: the header fields, names in lower case; the last of several of one name.
         body: the whole body.
-        status: the status code of the answer; None if the connection was dropped instead.
+        status: the status code of the answer, also of one that was lost on its way; None if there is none
+            (yet): the connection was dropped, or the answer is delayed or held.
         client_id: the client whose secret or token it carried; None if it carried neither that the
             sandbox knows.
     """
@@ -74,8 +76,9 @@ class ReceivedRequest:
     client_id: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        outcome = "dropped" if self.status is None else self.status
-        return f"{self.method} {self.path} {outcome}"
+        # The query of a token request may hold a secret, put there by mistake.
+        path = TOKEN_PATH if self.path.startswith(f"{TOKEN_PATH}?") else self.path
+        return f"{self.method} {path} {self.status or 'without an answer'}"
 
     def json(self) -> Any:
         """The body, parsed as JSON.
@@ -134,7 +137,7 @@ def json_answer(document: Any, status: int = 200) -> Answer:
 
 def problem(request: Request, refused: Refused) -> Answer:
     """A refusal as ORDS puts it: a problem document, or a page for who asks for no JSON."""
-    if refused.status == 401 and JSON not in request.headers.get("accept", ""):
+    if refused.status == 401 and JSON not in request.headers.get("accept", "").lower():
         return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
     code = HTTPStatus(refused.status).phrase.replace(" ", "")
     document = {

@@ -32,6 +32,7 @@ def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) ->
 
     Raises:
         ValueError: this cannot be a domain.
+        TypeError: *mock* is of neither library.
     """
     url = f"{Origin.of_domain(domain).url}/oauth/token"
     numbers = itertools.count(1)
@@ -49,6 +50,8 @@ def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) ->
             return httpx.Response(status, headers=headers, text=body)
 
         return mock.post(url).mock(side_effect=respond)
+    if not hasattr(mock, "add"):
+        raise TypeError(f"mock must be of responses or of respx, not {type(mock).__name__}")
     from responses import CallbackResponse
 
     return mock.add(CallbackResponse("POST", url, answer, content_type=None))

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from wsgiref.util import application_uri
 
 from thebase_auth._waiting import WaitFor, awaiting, blocking
@@ -27,7 +28,20 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-DROPPED = "the sandbox was asked to drop this connection"
+DROPPED: Final = "the sandbox was asked to drop this connection"
+_HALF_A_REQUEST: Final = "the connection ended before the request did"
+
+
+def dropped(why: str = DROPPED) -> ConnectionResetError:
+    """What a dropped connection is raised as.
+
+    The transports that httpx and httpx2 have for applications let it through as it is. So it is an
+    exception of these libraries too, the one that they raise for a connection cut on a network.
+    """
+    libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    kinds = [library.RemoteProtocolError for library in libraries]
+    error: ConnectionResetError = type("Dropped", (*kinds, ConnectionResetError), {})(why)
+    return error
 
 
 def asgi_app(exchange: Exchange) -> ASGIApp:
@@ -39,7 +53,7 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
             return
         answer = await awaiting(exchange(await _read_asgi(scope, receive)))
         if answer is None:
-            raise ConnectionResetError(DROPPED)
+            raise dropped()
         headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
@@ -55,9 +69,11 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _read_asgi(scope: Scope, receive: Receive) -> Request:
-    body, more = b"", True
+    body, more = bytearray(), True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise dropped(_HALF_A_REQUEST)
         body += message.get("body", b"")
         more = message.get("more_body", False)
     headers = {
@@ -70,7 +86,7 @@ async def _read_asgi(scope: Scope, receive: Receive) -> Request:
         path=scope["path"].removeprefix(mounted_at),
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
-        body=body,
+        body=bytes(body),
         root=f"{scope['scheme']}://{host}{mounted_at}",
     )
 
@@ -81,7 +97,7 @@ def wsgi_app(exchange: Exchange) -> WSGIApplication:
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         answer = blocking(exchange(_read_wsgi(environ)))
         if answer is None:
-            raise ConnectionResetError(DROPPED)
+            raise dropped()
         start_response(f"{answer.status} {reason(answer.status)}", list(answer.headers))
         return [answer.body]
 
@@ -97,6 +113,8 @@ def _read_wsgi(environ: WSGIEnvironment) -> Request:
     # Beyond its end, the input of a real server would be waited for.
     if length := headers.get("content-length"):
         body = environ["wsgi.input"].read(int(length))
+        if len(body) < int(length):
+            raise dropped(_HALF_A_REQUEST)
     else:
         body = environ["wsgi.input"].read() if "transfer-encoding" in headers else b""
     return Request(

@@ -6,10 +6,19 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from http.client import HTTPMessage
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-import requests
+try:
+    import requests
+except ModuleNotFoundError as _missing:
+    if _missing.name != "requests":
+        raise
+    raise ImportError(
+        "requests_adapter() needs requests: pip install 'thebase-auth[requests]'", name="requests"
+    ) from _missing
+
 import urllib3
 from requests.adapters import HTTPAdapter
 
@@ -26,6 +35,11 @@ class SandboxAdapter(HTTPAdapter):
         super().__init__()
         self._exchange = exchange
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an adapter of a sandbox cannot be pickled: its sandbox lives in this process"
+        )
+
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer a request. Timeouts, proxies and TLS settings have no meaning here.
 
@@ -35,15 +49,34 @@ class SandboxAdapter(HTTPAdapter):
         answer = blocking(self._exchange(_read(request)))
         if answer is None:
             raise requests.ConnectionError(DROPPED, request=request)
+        headers: Any = answer.headers  # pairs, which urllib3 takes as well as a mapping
+        original: Any = _Original(answer.headers)
         raw = urllib3.HTTPResponse(
             io.BytesIO(answer.body),
-            urllib3.HTTPHeaderDict(answer.headers),
+            headers,
             answer.status,
             reason=reason(answer.status),
             preload_content=False,
+            original_response=original,
             request_method=request.method,
         )
         return self.build_response(request, raw)
+
+
+class _Original:
+    """What requests looks for cookies in: the response of http.client below that of urllib3."""
+
+    def __init__(self, headers: tuple[tuple[str, str], ...]) -> None:
+        self.msg = HTTPMessage()
+        for name, value in headers:
+            self.msg[name] = value
+
+    def isclosed(self) -> bool:
+        """Whether it has been read to its end, as far as urllib3 need know."""
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _read(request: requests.PreparedRequest) -> Request:
@@ -52,10 +85,14 @@ def _read(request: requests.PreparedRequest) -> Request:
         method=request.method or "",
         path=unquote(str(url.path)),
         query=str(url.query),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers={_text(name).lower(): _text(value) for name, value in request.headers.items()},
         body=_bytes(request.body),
         root=f"{url.scheme}://{url.netloc}",
     )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _bytes(body: Any) -> bytes:
@@ -64,7 +101,7 @@ def _bytes(body: Any) -> bytes:
         return b""
     if isinstance(body, str):
         return body.encode()
-    if isinstance(body, bytes):
-        return body
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
     content = body.read() if hasattr(body, "read") else b"".join(map(_bytes, body))
     return _bytes(content)

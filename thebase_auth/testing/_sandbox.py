@@ -7,19 +7,29 @@
 from __future__ import annotations
 
 import json as json_module
+import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from thebase_auth._waiting import WaitFor
 
 from ._access import Access, SandboxClient
 from ._crm import Crm
-from ._faults import DROP, Coming
-from ._messages import Answer, CallPattern, ReceivedRequest, Refused, Request, problem
+from ._faults import DROP, LOSE, Coming
+from ._messages import (
+    TOKEN_PATH,
+    Answer,
+    CallPattern,
+    ReceivedRequest,
+    Refused,
+    Request,
+    problem,
+)
 from ._mounts import ASGIApp, asgi_app, wsgi_app
 
 if TYPE_CHECKING:
@@ -27,7 +37,8 @@ if TYPE_CHECKING:
 
     from ._requests_adapter import SandboxAdapter
 
-_TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
+logger: Final = logging.getLogger("thebase_auth.testing")
+
 _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
 _FOR_EVER: Final = threading.TIMEOUT_MAX
 
@@ -53,6 +64,9 @@ class Sandbox:
 
     Calls are named by method and path, `"DELETE /v2/products/*"`; `*` stands for anything, and a
     path alone for all methods. Queries are no part of a name. Every method may be called from any thread.
+
+    Whatever goes wrong in the sandbox itself, because a setting cannot be or `on_request` raises, is
+    told by the logger `thebase_auth.testing`; the request gets a 500.
 
     Args:
         client_id: the id of the client that may do everything.
@@ -101,6 +115,7 @@ class Sandbox:
         self.wsgi: WSGIApplication = wsgi_app(self._exchange)
         self._on_request = on_request
         self._port, self._tls = port, {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
+        self._serving: AbstractContextManager[str] | None = None
         self._domain: str | None = None
         # Shared by the threads that call and those that test, guarded by the lock of `_changed`,
         # which is notified when a token request arrives:
@@ -110,6 +125,7 @@ class Sandbox:
         self._delays: Coming[float] = Coming()
         self._outcomes: Coming[Answer] = Coming()
         self._received: list[ReceivedRequest] = []
+        self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
         self._token_requests = 0
         self._holds = 0
         self._held: list[Future[None]] = []
@@ -117,8 +133,11 @@ class Sandbox:
     def __enter__(self) -> Self:
         from ._server import serve
 
-        self._serving = serve(self.asgi, port=self._port, **self._tls)
-        self._domain = self._serving.__enter__()
+        if self._serving is not None:
+            raise RuntimeError(f"{self!r} is running already")
+        serving = serve(self.asgi, port=self._port, **self._tls)
+        self._domain = serving.__enter__()
+        self._serving = serving
         return self
 
     def __exit__(
@@ -127,7 +146,9 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._serving.__exit__(kind, error, traceback)
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"<Sandbox at {self._domain}, {len(self.received)} requests>"
@@ -164,7 +185,7 @@ class Sandbox:
             session.mount("https://acme.thebase.co.il", thebase.requests_adapter())
             session.auth = TheBaseAuth("acme.thebase.co.il", ..., session=session)
 
-        Timeouts have no meaning there, and a dropped connection is a `requests.ConnectionError`.
+        Timeouts have no meaning there; a dropped connection is a `requests.ConnectionError`.
 
         Returns:
             An adapter, also for several sessions at once.
@@ -211,12 +232,20 @@ class Sandbox:
             times: how many requests get the answer.
 
         Raises:
-            ValueError: *call* can mean no request.
+            ValueError: *call* can mean no request, or an argument no answer.
+            TypeError: the body is neither text nor bytes.
         """
+        if not 200 <= status < 600:
+            raise ValueError(f"{status} is no status of a final answer: those are from 200 to 599")
+        if not isinstance(body, str | bytes):
+            raise TypeError(f"body must be text or bytes, not {type(body).__name__}")
         content = body.encode() if isinstance(body, str) else body
-        fields = {"Content-Type": content_type, **(headers or {})}
+        fields = {"content-type": ("Content-Type", content_type)}
+        for name, value in (headers or {}).items():
+            value.encode("latin-1")  # UnicodeEncodeError is a ValueError
+            fields[name.lower()] = (name, value)
         with self._changed:
-            self._outcomes.add(call, Answer(status, content, tuple(fields.items())), times)
+            self._outcomes.add(call, Answer(status, content, tuple(fields.values())), times)
 
     def redirect_next(self, call: str, location: str, status: int = 307, *, times: int = 1) -> None:
         """Redirect the next requests.
@@ -228,27 +257,30 @@ class Sandbox:
             times: how many requests are redirected.
 
         Raises:
-            ValueError: *call* can mean no request.
+            ValueError: *call* can mean no request, or an argument no answer.
         """
         self.answer_next(
             call, status, b"", "text/html", headers={"Location": location}, times=times
         )
 
-    def drop_next(self, call: str, *, times: int = 1) -> None:
+    def drop_next(self, call: str, *, carried_out: bool = False, times: int = 1) -> None:
         """Drop the connections of the next requests without an answer.
 
         Args:
             call: which requests, such as `"POST /v2/leads/create"`.
+            carried_out: whether they are carried out before, and the record has their status.
             times: how many requests are dropped.
 
         Raises:
-            ValueError: *call* can mean no request.
+            ValueError: *call* can mean no request, or *times* is less than 1.
         """
         with self._changed:
-            self._outcomes.add(call, DROP, times)
+            self._outcomes.add(call, LOSE if carried_out else DROP, times)
 
     def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
         """Let the next requests wait for their answer, whatever it will be.
+
+        Over a port a client can lose its patience meanwhile. Without one, timeouts have no meaning.
 
         Args:
             call: which requests, such as `"GET /v2/users"`.
@@ -256,8 +288,10 @@ class Sandbox:
             times: how many requests wait.
 
         Raises:
-            ValueError: *call* can mean no request.
+            ValueError: *call* can mean no request, *times* is less than 1, or *seconds* less than 0.
         """
+        if not 0 <= seconds < _FOR_EVER:
+            raise ValueError(f"{seconds} is no time in seconds that one can wait")
         with self._changed:
             self._delays.add(call, seconds, times)
 
@@ -301,12 +335,13 @@ class Sandbox:
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
-        """The requests answered or dropped so far, in the order in which that was decided.
+        """The requests received so far, in the order in which they were answered or dropped.
 
-        A request is in it before its client gets the answer.
+        A request is in it before its client gets the answer. Those that are still without one stand at
+        the end; so do those whose client has gone meanwhile.
         """
         with self._changed:
-            return tuple(self._received)
+            return (*self._received, *self._unanswered.values())
 
     def calls(self, call: str) -> tuple[ReceivedRequest, ...]:
         """The requests received so far of one kind.
@@ -346,14 +381,16 @@ class Sandbox:
         found = tuple(
             one
             for one in alike
-            if status in (None, one.status) and (json is _ANY or _json_or_none(one) == json)
+            if status in (None, one.status) and (json is _ANY or _is_json(one, json))
         )
         if len(found) == times or (times is None and found):
             return found
         wanted = [f"{'at least one' if times is None else times} x {call}"]
         wanted += [] if status is None else [f"with the answer {status}"]
         wanted += (
-            [] if json is _ANY else [f"with the body {json_module.dumps(json, ensure_ascii=False)}"]
+            []
+            if json is _ANY
+            else [f"with the body {json_module.dumps(json, ensure_ascii=False, default=repr)}"]
         )
         raise AssertionError(
             f"expected {' '.join(wanted)}, received {len(found)}; all that was received:"
@@ -363,32 +400,57 @@ class Sandbox:
     # The course of a request
 
     def _exchange(self, request: Request) -> Generator[WaitFor, bool, Answer | None]:
-        is_token_request = request.method == "POST" and request.path == _TOKEN_PATH
-        if is_token_request and (turn := self._arrive()):
+        received = ReceivedRequest(
+            method=request.method,
+            path=f"{request.path}?{request.query}" if request.query else request.path,
+            headers=request.headers,
+            body=request.body,
+            status=None,
+        )
+        turn = self._arrive(request, received)
+        if turn is not None:
             yield WaitFor(turn, _FOR_EVER)
         with self._changed:
             delay = self._delays.take(request)
         if delay is not None:
             yield WaitFor(Future(), delay)
+        answer, received = self._decide(request, received)
+        if self._on_request is not None:
+            try:
+                self._on_request(received)
+            except Exception:
+                logger.exception("on_request failed for %s", received)
+        return None if answer is None else _to_send(request, answer)
+
+    def _decide(
+        self, request: Request, received: ReceivedRequest
+    ) -> tuple[Answer | None, ReceivedRequest]:
+        """The answer to a request, if it gets one, and what the record says of it from now on."""
         with self._changed:
-            client = self._access.authenticated(request) or self._access.holder(request)
-            answer = self._outcomes.take(request) or self._answer(request)
-            received = ReceivedRequest(
-                method=request.method,
-                path=f"{request.path}?{request.query}" if request.query else request.path,
-                headers=request.headers,
-                body=request.body,
-                status=None if answer is DROP else answer.status,
+            outcome = self._outcomes.take(request)
+            client, answer = None, outcome
+            try:
+                client = self._access.authenticated(request) or self._access.holder(request)
+                if outcome in (None, LOSE):
+                    answer = self._answer(request)
+            except Exception:
+                logger.exception("the sandbox failed at %s", received)
+                answer = problem(request, Refused(500))
+            decided = replace(
+                received,
+                status=None if answer is None or answer is DROP else answer.status,
                 client_id=None if client is None else client.client_id,
             )
-            self._received.append(received)
-        if self._on_request is not None:
-            self._on_request(received)
-        return None if answer is DROP else _to_send(request, answer)
+            del self._unanswered[request]
+            self._received.append(decided)
+            return None if outcome in (DROP, LOSE) else answer, decided
 
-    def _arrive(self) -> Future[None] | None:
-        """Count a token request, and what it has to wait for while token requests are held."""
+    def _arrive(self, request: Request, received: ReceivedRequest) -> Future[None] | None:
+        """Record a request; the result is what a token request has to wait for, while these are held."""
         with self._changed:
+            self._unanswered[request] = received
+            if (request.method, request.path) != ("POST", TOKEN_PATH):
+                return None
             self._token_requests += 1
             self._changed.notify_all()
             if not self._holds:
@@ -413,7 +475,7 @@ class Sandbox:
             return problem(request, refused)
 
     def _answer_or_refuse(self, request: Request) -> Answer:
-        if request.path == _TOKEN_PATH:
+        if request.path == TOKEN_PATH:
             if request.method != "POST":
                 raise Refused(405, Allow="POST")
             return self._access.answer(request)
@@ -426,23 +488,25 @@ class Sandbox:
 def _to_send(request: Request, answer: Answer) -> Answer:
     """The answer with its length, and without its body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
     status, body, headers = answer
-    if status not in (204, 304):
-        headers = (*headers, ("Content-Length", str(len(body))))
+    if status in (204, 304):
+        left = [field for field in headers if field[0].lower() != "content-type"]
+        return Answer(status, b"", tuple(left))
+    headers = (*headers, ("Content-Length", str(len(body))))
     return Answer(status, b"" if request.method == "HEAD" else body, headers)
 
 
-def _json_or_none(request: ReceivedRequest) -> Any:
+def _is_json(request: ReceivedRequest, document: object) -> bool:
     try:
-        return request.json()
+        return bool(request.json() == document)
     except (ValueError, RecursionError):
-        return None
+        return False
 
 
 def _account(received: tuple[ReceivedRequest, ...], with_body: tuple[ReceivedRequest, ...]) -> str:
     """What was received, line by line; token requests without their body, which may hold a secret."""
     lines = [
         f"{one} {one.body.decode(errors='replace')}"
-        if one in with_body and one.path != _TOKEN_PATH
+        if one in with_body and one.path.partition("?")[0] != TOKEN_PATH
         else str(one)
         for one in received[-_SHOWN:]
     ]

@@ -34,11 +34,16 @@ _BACKLOG: Final = 4096
 _KEEP_ALIVE_SECONDS: Final = 60
 
 
+class _Config(uvicorn.Config):
+    def configure_logging(self) -> None:
+        """Leave the loggers alone: they are those of every uvicorn in this process."""
+
+
 class _Server(uvicorn.Server):
     """uvicorn, telling when it has started, stopping at once when told, and cutting connections."""
 
     def __init__(self, app: ASGIApp, **options: Any) -> None:
-        config = uvicorn.Config(self._cut_when_reset(app), **options)
+        config = _Config(self._cut_when_reset(app), **options)
         config.load()
         super().__init__(config)
         self.has_started: Future[None] = Future()
@@ -120,9 +125,6 @@ def serve(
         http="h11",
         ws="none",
         lifespan="off",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
         proxy_headers=False,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
