@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import thebase_auth.requests
 from thebase_auth._auth import AuthCore
 from thebase_auth._httpx_driver import HttpxDriver
 
+PROJECT = Path(__file__).parent.parent
 PACKAGE = Path(thebase_auth.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LIBRARIES = ("requests", "httpx", "httpx2")
@@ -159,6 +161,20 @@ def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_module_needs_more_than_the_oldest_python(path: Path) -> None:
     ast.parse(path.read_text("utf-8"), feature_version=(3, 11))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_nothing_is_checked_by_an_assert_that_an_option_of_python_takes_away(path: Path) -> None:
+    assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
+
+
+def test_nothing_is_required_and_extras_are_bounded_from_below_alone() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["dependencies"] == []
+    for extra, requirements in project["optional-dependencies"].items():
+        for requirement in requirements:
+            own = requirement.startswith("thebase-auth[")
+            assert own or re.fullmatch(r"[\w-]+>=[\d.]+(; .*)?", requirement), (extra, requirement)
 
 
 # Imports, as they happen

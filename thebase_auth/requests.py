@@ -134,13 +134,15 @@ class TheBaseAuth(AuthCore, AuthBase):
             PlainHTTPError: if it goes to the domain over plain http.
             TokenRequestError: if a token is needed and the token endpoint gives none.
             TokenTimeoutError: if another caller's token request takes longer than ``timeout``.
+            TypeError: if it is a request of another library.
         """
-        url = request.url
-        if not isinstance(url, str):
+        if not isinstance(request, requests.PreparedRequest):
             raise TypeError(
                 "thebase_auth.requests.TheBaseAuth signs the requests of requests alone; for httpx and"
-                " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2"
+                " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
+                " is none for niquests and others that are like requests"
             )
+        url = request.url or ""
         # What follows the slash cannot change the host, so that this needs no parsing.
         if not url.startswith(self._url_prefix) and not self._is_ours(request, url):
             return request

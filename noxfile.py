@@ -1,0 +1,82 @@
+"""The tests with other versions than those of the README's test command: ``nox``, or ``nox -s NAME``.
+
+tests      what ships, with each Python of the classifiers and the newest of every library
+lowest     the same with the lowest version of each library that the extras allow
+niquests   what a session of niquests is told
+
+Where an interpreter is missing, its session is skipped with a word.
+"""
+
+# What ships is tested, and nothing else: the package comes from the built wheel, the tests from the
+# built sdist, whose own copy of the package is deleted before they run.
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import nox
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+# The extras whose lower bounds are promised; what else the tests need are tools.
+PROMISED = ["requests", "httpx", "httpx2", "redis", "file", "testing", "cli", "httpie"]
+OLD_URLLIB3 = "urllib3<2"  # which the lowest requests still takes
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+nox.options.stop_on_first_error = True
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests with the newest of everything."""
+    wheel = build(session)
+    session.install(f"{wheel}[dev]")
+    run(session, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions of the libraries, and the old major of urllib3."""
+    wheel = build(session)
+    bounds = [one for extra in PROMISED for one in EXTRAS[extra] if ">=" in one]
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("\n".join([OLD_URLLIB3, *(one.replace(">=", "==") for one in bounds)]))
+    session.install("--constraint", str(constraints), f"{wheel}[dev]")
+    run(session, *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def niquests(session: nox.Session) -> None:
+    """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
+    wheel = build(session)
+    session.install(f"{wheel}[requests]", "niquests", "pytest")
+    run(session, "--noconftest", "--override-ini=addopts=", "tests/test_niquests.py")
+
+
+def build(session: nox.Session) -> Path:
+    """Build sdist and wheel, lay out the tests of the sdist, and give the wheel."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder)
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    shutil.rmtree(unpacked(session) / "thebase_auth")
+    return wheel
+
+
+def unpacked(session: nox.Session) -> Path:
+    """Where the sdist is laid out."""
+    [found] = (one for one in Path(session.create_tmp()).resolve().iterdir() if one.is_dir())
+    return found
+
+
+def run(session: nox.Session, *arguments: str) -> None:
+    """Run pytest where the source tree is out of reach."""
+    session.chdir(unpacked(session))
+    session.run("pytest", "-p", "no:cacheprovider", *arguments)

@@ -1,0 +1,20 @@
+"""niquests looks like requests and is another library: a session of it is told so."""
+
+from __future__ import annotations
+
+import pytest
+
+from thebase_auth.requests import TheBaseAuth
+
+niquests = pytest.importorskip(
+    "niquests", reason="needs niquests, which takes the place of urllib3: `nox -s niquests`"
+)
+
+
+def test_a_session_of_niquests_is_told_that_it_is_not_served() -> None:
+    auth = TheBaseAuth("acme.thebase.co.il", "id", "secret")
+    with (
+        niquests.Session() as session,
+        pytest.raises(TypeError, match="signs the requests of requests alone; .* niquests"),
+    ):
+        session.get("https://acme.thebase.co.il/v2/users", auth=auth)
