@@ -295,6 +295,27 @@ except ImportError as error:
     assert "thebase-auth[" not in text
 
 
+@pytest.mark.parametrize(
+    ("missing", "says_so"), [("requests", True), ("urllib3", False)], ids=["missing", "broken"]
+)
+def test_the_adapter_of_a_sandbox_names_the_extra_where_requests_is_missing(
+    missing: str, says_so: bool
+) -> None:
+    text, name = without(
+        {missing},
+        """
+from thebase_auth.testing import Sandbox
+try:
+    Sandbox().requests_adapter()
+except ImportError as error:
+    print(json.dumps([str(error), error.name]))
+""",
+    )
+
+    assert name == missing
+    assert ("pip install 'thebase-auth[requests]'" in text) == says_so
+
+
 @pytest.mark.parametrize("missing", LIBRARIES)
 def test_the_class_for_all_libraries_is_made_of_those_that_are_installed(missing: str) -> None:
     bases = without(
