@@ -1,8 +1,8 @@
 # What TheBaseAuth is in every HTTP library.
 #
-# Here: the constructor and its options, the public token, and the decisions about one request that
-# need no HTTP library: is it ours to sign, what did its answer refuse. Not here: sending anything
-# (the adapters), and who fetches a token (_renewal).
+# Here: the constructor and its options, the public token, and what can be said and done about one
+# request without an HTTP library: is it ours to sign, what did its answer refuse, how does it come by
+# another token. Not here: sending anything (the adapters), and who fetches a token (_renewal).
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from ._body import Body
 from ._credentials import Credentials
@@ -21,7 +21,7 @@ from ._hidden import hidden
 from ._origin import Destination, Origin
 from ._patience import Patience
 from ._refusals import Endpoint, is_acceptance, lacks_scope, path_of
-from ._renewal import Flight, Renewal
+from ._renewal import Flight, KeepRefusal, Lead, Renewal, Task
 from ._token import Token, carried_token
 from ._waiting import WaitFor
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 logger: Final = logging.getLogger("thebase_auth")
 
 DEFAULT_TIMEOUT: Final = 30.0  # seconds
+
+#: Sends a token request within these timeouts (seconds, by phase), and gives the token that it brings.
+Fetch: TypeAlias = Callable[[dict[str, float]], Generator[Any, Any, Token]]
 
 
 class AuthCore:
@@ -212,10 +215,67 @@ class AuthCore:
             return token.access_token
         return None
 
-    def _patience(self, timeouts: dict[str, object]) -> tuple[Patience, float]:
-        """The bounds of a call that begins now, and when that is."""
+    def _token_steps(
+        self,
+        fetch: Fetch,
+        timeouts: dict[str, object],
+        *,
+        refused: str | None,
+        endpoint: Endpoint | None = None,
+        task: Task | None = None,
+    ) -> Generator[Any, Any, Token | None]:
+        """Get a token other than *refused*: another caller's, or else one that we fetch.
+
+        Args:
+            fetch: Sends the token request. Its steps are the adapter's own; all others are `WaitFor`.
+            timeouts: Those of the call, in seconds, by the HTTP library's name for each phase.
+            refused: The access token that the server refused, or None to take any.
+            endpoint: The endpoint that refused it, or None if it was not refused by any.
+            task: The asking task, or None for a caller that blocks its thread.
+
+        Returns:
+            The token; None only for an *endpoint* on whose account none is fetched now.
+        """
         now = self._now()
-        return Patience.of_call(timeouts, default=self._timeout, now=now), now
+        patience = Patience.of_call(timeouts, default=self._timeout, now=now)
+        in_vain = None
+        while True:
+            step = self._renewal.ask(
+                refused,
+                endpoint=endpoint,
+                now=now,
+                lease=patience.lease,
+                task=task,
+                in_vain=in_vain,
+            )
+            if isinstance(step, Token):
+                return step
+            if isinstance(step, KeepRefusal):
+                return None
+            if isinstance(step, Lead):
+                return (yield from self._lead(step.flight, fetch, patience, now))
+            if (yield self._wait_for(step.flight, patience, now)):
+                token = self._renewal.landed(step.flight, refused)
+                if token is not None:
+                    return token
+            in_vain = step.flight
+            now = self._still_patient(patience)
+
+    def _lead(
+        self, flight: Flight, fetch: Fetch, patience: Patience, now: float
+    ) -> Generator[Any, Any, Token]:
+        """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
+        with flight, self._turn() as turn:
+            found = yield from turn.take(patience.left(now))
+            if found is not None:
+                return flight.land(found, fetched=False)
+            flight.at_cache = False
+            if turn.waited:
+                now = self._still_patient(patience)
+            left = patience.timeouts_left(now)
+            token = flight.land((yield from fetch(left)), now=self._now())
+            yield from turn.give(token, left["read"])
+            return token
 
     def _wait_for(self, flight: Flight, patience: Patience, now: float) -> WaitFor:
         """How long to wait for another caller: half the time, while that one may be held up at a cache."""

@@ -38,9 +38,8 @@ from ._body import (
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
-from ._patience import Patience
 from ._refusals import Endpoint, path_of
-from ._renewal import Flight, KeepRefusal, Lead, Task
+from ._renewal import Task
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, running_task, wait_async, wait_blocking
 
@@ -377,52 +376,20 @@ class _Flow:
     def _fresh_token(
         self, refused: str | None, endpoint: Endpoint | None = None
     ) -> Generator[Any, Any, Token | None]:
-        """A token other than *refused*: another caller's, or else our own.
-
-        None only for an *endpoint* that has refused it, and on whose account none is fetched now.
-        """
-        auth = self._auth
+        """A token other than *refused*, or None: none is fetched now on account of *endpoint*."""
         timeouts = self._request.extensions.get("timeout", {})
-        patience, now = auth._patience({phase: timeouts.get(phase) for phase in _PHASES})
-        in_vain = None
         try:
-            while True:
-                step = self._renewal.ask(
-                    refused,
+            return (
+                yield from self._auth._token_steps(
+                    self._fetch,
+                    {phase: timeouts.get(phase) for phase in _PHASES},
+                    refused=refused,
                     endpoint=endpoint,
-                    now=now,
-                    lease=patience.lease,
                     task=self._task,
-                    in_vain=in_vain,
                 )
-                if isinstance(step, Token):
-                    return step
-                if isinstance(step, KeepRefusal):
-                    return None
-                if isinstance(step, Lead):
-                    return (yield from self._lead(step.flight, patience, now))
-                if (yield auth._wait_for(step.flight, patience, now)):
-                    token = self._renewal.landed(step.flight, refused)
-                    if token is not None:
-                        return token
-                in_vain = step.flight
-                now = auth._still_patient(patience)
+            )
         except TheBaseAuthError as error:
-            raise auth._as_library_error(error, self._request) from None
-
-    def _lead(self, flight: Flight, patience: Patience, now: float) -> Generator[Any, Any, Token]:
-        """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
-        with flight, self._auth._turn() as turn:
-            found = yield from turn.take(patience.left(now))
-            if found is not None:
-                return flight.land(found, fetched=False)
-            flight.at_cache = False
-            if turn.waited:
-                now = self._auth._still_patient(patience)
-            left = patience.timeouts_left(now)
-            token = flight.land((yield from self._fetch(left)), now=self._auth._now())
-            yield from turn.give(token, left["read"])
-            return token
+            raise self._auth._as_library_error(error, self._request) from None
 
     def _fetch(self, timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
         """Send the token request, by the client that sends the API request."""

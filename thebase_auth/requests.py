@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -39,11 +39,9 @@ from ._body import File, Repeatable, body_to_send, sent_body
 from ._credentials import TOKEN_REQUEST_BODY
 from ._hidden import Hidden, hidden
 from ._origin import Destination
-from ._patience import Patience
 from ._refusals import Endpoint, path_of
-from ._renewal import Flight, KeepRefusal, Lead
 from ._token import Answer, Token, parse_token_response
-from ._waiting import blocking, wait_blocking
+from ._waiting import WaitFor, blocking
 
 if TYPE_CHECKING:
     from .caches import TokenCache
@@ -172,51 +170,16 @@ class TheBaseAuth(AuthCore, AuthBase):
         request: requests.PreparedRequest,
         endpoint: Endpoint | None = None,
     ) -> Token | None:
-        """A token other than *refused*: another caller's, or else our own.
-
-        None only for an *endpoint* that has refused it, and on whose account none is fetched now.
-        """
-        patience, now = self._patience(_timeouts(timeout))
-        in_vain = None
+        """A token other than *refused*, or None: none is fetched now on account of *endpoint*."""
         with _as_requests_errors(request):
-            while True:
-                step = self._renewal.ask(
-                    refused,
-                    endpoint=endpoint,
-                    now=now,
-                    lease=patience.lease,
-                    task=None,
-                    in_vain=in_vain,
-                )
-                if isinstance(step, Token):
-                    return step
-                if isinstance(step, KeepRefusal):
-                    return None
-                if isinstance(step, Lead):
-                    return self._lead(step.flight, patience, now)
-                if wait_blocking(*self._wait_for(step.flight, patience, now)):
-                    token = self._renewal.landed(step.flight, refused)
-                    if token is not None:
-                        return token
-                in_vain = step.flight
-                now = self._still_patient(patience)
+            steps = self._token_steps(
+                self._fetch, _timeouts(timeout), refused=refused, endpoint=endpoint
+            )
+            return blocking(steps)
 
-    def _lead(self, flight: Flight, patience: Patience, now: float) -> Token:
-        """Bring home a token: from the cache, where there is one, or else from the token endpoint."""
-        with flight, self._turn() as turn:
-            found = blocking(turn.take(patience.left(now)))
-            if found is not None:
-                return flight.land(found, fetched=False)
-            flight.at_cache = False
-            if turn.waited:
-                now = self._still_patient(patience)
-            left = patience.timeouts_left(now)
-            token = flight.land(self._fetch(left), now=self._now())
-            blocking(turn.give(token, left["read"]))
-            return token
-
-    def _fetch(self, timeouts: dict[str, float]) -> Token:
+    def _fetch(self, timeouts: dict[str, float]) -> Generator[WaitFor, bool, Token]:
         """Send the token request, past everything in the session but its adapters and their settings."""
+        yield from ()  # it waits in its own way
         credentials = self._credentials
         request = requests.Request(
             "POST",
