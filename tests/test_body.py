@@ -232,6 +232,53 @@ def test_a_file_of_which_a_part_was_sent_is_sent_again_from_where_it_began(
         assert body.read() == CONTENT[2:]
 
 
+def test_a_file_of_one_byte_goes_back() -> None:
+    file = watched_file(io.BytesIO(b"a"))
+    assert file.read() == b"a"  # type: ignore[union-attr]
+    assert file.can_repeat()
+    assert file.read() == b"a"  # type: ignore[union-attr]
+
+
+def test_a_file_that_was_read_past_us_is_not_sent_again() -> None:
+    user_s = io.BytesIO(b"abc")
+    file = watched_file(user_s)
+    user_s.read()
+    assert not file.can_repeat()
+
+
+@pytest.mark.parametrize(
+    ("size", "chunks"),
+    [
+        (2, [b"ab", b"cd", b"e", b""]),
+        (5, [b"abcde", b""]),
+        (9, [b"abcde", b""]),
+        (-1, [b"abcde", b""]),
+        (None, [b"abcde", b""]),
+    ],
+)
+def test_a_second_sending_reads_as_much_as_is_asked_for_and_no_more_than_was_sent(
+    size: int | None, chunks: list[bytes]
+) -> None:
+    user_s = io.BytesIO(b"abcde")
+    file: Any = watched_file(user_s)
+    while file.read(2):
+        pass
+    user_s.write(b"grown")
+    assert file.can_repeat()
+    assert [file.read(size) for _ in chunks] == chunks
+
+
+def test_a_watched_file_is_iterated_in_blocks() -> None:
+    file: Any = watched_file(io.BytesIO(b"a" * 100_000))
+    assert [len(chunk) for chunk in file] == [65_536, 34_464]
+
+
+def test_a_watched_file_says_which_attribute_it_does_not_have() -> None:
+    file: Any = watched_file(io.BytesIO())
+    with pytest.raises(AttributeError, match="^_hidden$"):
+        file._hidden  # noqa: B018
+
+
 def test_a_file_that_was_not_sent_at_all_can_still_be_sent(path: Path) -> None:
     with path.open("rb") as file:
         file.seek(4)

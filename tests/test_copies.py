@@ -95,6 +95,14 @@ def test_promise_17_a_deep_copy_of_two_holders_of_one_auth_object_has_one_auth_o
     assert first is second is not auth
 
 
+def test_promise_17_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> None:
+    auth: Any = auth_for("acme.thebase.co.il")
+    auth.itself = auth
+    copied = copy.deepcopy(auth)
+
+    assert copied.itself is copied is not auth
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cache", CACHES[:2])
 def test_promise_17_a_copy_signs(

@@ -20,6 +20,7 @@ from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import Api, api_server
 from tests.world import LIBRARIES
 from thebase_auth import PlainHTTPError
+from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import serve
 
 DOMAIN = "acme.thebase.co.il"
@@ -211,7 +212,8 @@ def test_the_settings_can_come_from_the_environment(
 ) -> None:
     for name, value in (("DOMAIN", DOMAIN), ("CLIENT_ID", "id"), ("CLIENT_SECRET", "secret")):
         monkeypatch.setenv(f"THEBASE_{name}", value)
-    auth = type(auth_of(library, DOMAIN)).from_env(timeout=3)
+    auth = type(auth_of(library, DOMAIN)).from_env(cache=FileTokenCache("/tmp/x.json"), timeout=3)
+    assert isinstance(auth._cache, FileTokenCache)
     assert repr(auth) == f"TheBaseAuth('{DOMAIN}', client_id='id')"
     assert auth._timeout == 3
 

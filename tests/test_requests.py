@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import BASIC, Answer, Api, Received, api_server
+from thebase_auth.caches import FileTokenCache
 from thebase_auth.requests import TheBaseAuth
 
 DOMAIN = "acme.thebase.co.il"
@@ -316,8 +317,9 @@ def test_from_env_takes_the_same_options(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in (("DOMAIN", DOMAIN), ("CLIENT_ID", "id"), ("CLIENT_SECRET", "secret")):
         monkeypatch.setenv(f"THEBASE_{name}", value)
     with requests.Session() as session:
-        auth = TheBaseAuth.from_env(timeout=3, session=session)
-        assert (auth._timeout, auth._session) == (3, session)
+        cache = FileTokenCache("/tmp/x.json")
+        auth = TheBaseAuth.from_env(cache=cache, timeout=3, session=session)
+        assert (auth._cache, auth._timeout, auth._session) == (cache, 3, session)
 
 
 def test_an_error_document_is_quoted_in_one_line() -> None:

@@ -537,7 +537,7 @@ def test_a_token_and_its_copies_are_sent_as_they_are_and_not_shown(
 
 def test_tokens_are_the_same_by_value() -> None:
     assert Token("abc", 5.0) == Token("abc", 5.0)
-    assert hash(Token("abc", 5.0)) == hash(Token("abc", 5.0))
+    assert hash(Token("abc", 5.0)) == hash(Token("abc", 5.0)) == hash("abc")
     assert Token("abc", 5.0) != Token("abd", 5.0)
     assert Token("abc", 5.0) == Token("abc", 6.0)  # the server knows it by its text alone
     assert Token("abc", 5.0) == "abc"
