@@ -1457,6 +1457,36 @@ def test_an_interrupt_that_strikes_when_a_thread_has_just_been_started_leaves_th
     assert not shelf.locked
 
 
+def test_a_caller_that_gives_a_cache_no_time_does_not_warn_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "thebase_auth")
+    ended = threading.Event()
+    sharing = auth_for("acme.thebase.co.il", cache=Shelf())._sharing
+    assert sharing is not None
+    try:
+        blocking(sharing.call(ended.wait, 0.01))
+    finally:
+        ended.set()
+    [record] = [one for one in caplog.records if "failed" in one.getMessage()]
+    assert (record.levelname, sharing._told) == ("DEBUG", False)
+    assert "failed a caller: no answer within 0.0 seconds" in record.getMessage()
+
+
+def test_a_leader_that_vanishes_before_it_can_store_leaves_the_lock_free() -> None:
+    shelf, other_call = Shelf(), threading.Event()
+    sharing = auth_for("acme.thebase.co.il", cache=shelf)._sharing
+    with sharing.turn() as turn:
+        assert blocking(turn.take(5.0)) is None
+        assert shelf.locked
+        next(sharing.call(other_call.wait, 5.0))  # that of a successor, say
+        steps = turn.give(Token("a-token"), 5.0)
+        next(steps)  # waits for the other call to end
+        steps.close()
+    other_call.set()
+    until(lambda: not shelf.locked)
+
+
 def test_a_flow_that_is_dropped_in_another_thread_leaves_the_lock_free() -> None:
     shelf = Shelf()
     auth = auth_for("acme.thebase.co.il", cache=shelf)

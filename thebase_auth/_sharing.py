@@ -44,6 +44,7 @@ logger: Final = logging.getLogger("thebase_auth")
 _SHARE_FOR_AN_ANSWER: Final = 0.5
 _SHARE_FOR_THE_LEASE: Final = 0.65
 _SHARES_FOR_WAITING: Final = (0.7, 0.9)
+_SHARE_FOR_A_PAUSE: Final = 0.05  # or the last look would be long before the end of the waiting
 # In seconds:
 _SHORT_ANSWER: Final = 0.25  # a healthy cache may take that
 _LONGEST_ANSWER: Final = 3.0
@@ -86,10 +87,17 @@ class Sharing:
         """The dealings of one leader with the cache."""
         return Turn(self)
 
-    def call(self, function: Callable[[], Any], within: float) -> Steps:
+    def call(
+        self,
+        function: Callable[[], Any],
+        within: float,
+        *,
+        begins: Callable[[], None] = lambda: None,
+    ) -> Steps:
         """What *function* gives, run in a thread of its own; `_Failed` if it does not, in time.
 
-        One at a time: a leader that was cancelled may have left a call behind.
+        One at a time: a leader that was cancelled may have left a call behind. *begins* is called when
+        that has ended and the thread is started: from then on *function* runs, whatever else happens.
         """
         deadline = time.monotonic() + within
         while (before := self._last_call) is not None and before.is_running():
@@ -100,6 +108,7 @@ class Sharing:
                 return _Failed
         call = self._last_call = _Call(function, left_over=self._let_go_if_held)
         try:
+            begins()
             try:
                 call.start()
             except RuntimeError as error:  # no more threads, or the interpreter is on its way out
@@ -112,7 +121,9 @@ class Sharing:
         if not in_time:
             call.waited_in_vain = True
             call.abandon()
-            self._tell(f"no answer within {within:.1f} seconds")
+            self._tell(
+                f"no answer within {within:.1f} seconds", may_be_healthy=within < _SHORT_ANSWER
+            )
             return _Failed
         failure = call.result.exception()
         if failure is not None:
@@ -172,9 +183,9 @@ class Sharing:
 
     # What the user is told.
 
-    def _tell(self, trouble: str) -> None:
-        if self._told:
-            logger.debug("the token cache %r failed again: %s", self.cache, trouble)
+    def _tell(self, trouble: str, *, may_be_healthy: bool = False) -> None:
+        if self._told or may_be_healthy:  # known already, or its caller was in too much of a hurry
+            logger.debug("the token cache %r failed a caller: %s", self.cache, trouble)
             return
         self._told = True
         logger.warning(
@@ -256,7 +267,7 @@ class Turn:
         give_up_at = began + seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
-        pause = _FIRST_PAUSE
+        pause, longest_pause = _FIRST_PAUSE, min(seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
         while True:
             found = yield from sharing.call(lambda: self._look(lease), answer_within)
             if found is _Failed:
@@ -271,7 +282,7 @@ class Turn:
             if self._held is not None:
                 return None
             # Together they would all ask at the same moment, again and again.
-            pause = min(pause * random.uniform(1.0, 2.0), _LONGEST_PAUSE)  # noqa: S311
+            pause = min(pause * random.uniform(1.0, 2.0), longest_pause)  # noqa: S311
             left = give_up_at - time.monotonic() - pause
             if left <= 0:
                 sharing.tell_of_lock(time.monotonic() - began)
@@ -289,9 +300,15 @@ class Turn:
         if self._failed:
             return
         within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
-        # The lock is given back after the store, however long that takes.
-        held, self._held = self._held, None
-        outcome = yield from self._sharing.call(lambda: self._store(token, held), within)
+        held = self._held
+
+        def begins() -> None:
+            # The lock is given back after the store, however long that takes.
+            self._held = None
+
+        outcome = yield from self._sharing.call(
+            lambda: self._store(token, held), within, begins=begins
+        )
         if outcome is _Failed:
             self._held = held
         else:

@@ -1,0 +1,173 @@
+"""What must not be left over in a process, and what nobody may have complained of."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import re
+import sys
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ._callers import PATIENT, wait_for
+from ._crew import Crew
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_STATM = Path("/proc/self/statm")
+#: Of the objects that one auth object is made of, whatever it has been through: it remembers 16 tokens
+#: that were refused and 16 that came from the cache, and a token is made of three objects.
+_MOST_OBJECTS = 120
+
+#: The libraries leave the iteration of a body unfinished when a call is cancelled while that is sent,
+#: with any auth or none, and trio warns of each generator in it: theirs, the caller's, and ours around it.
+_BODIES = re.compile(
+    r"Async generator '(httpx2?\._content|benchmarks\.soak\._bodies|thebase_auth\._body)\."
+)
+
+
+class Watch:
+    """Sees to a process from before its clients are made until after they are closed."""
+
+    def __init__(self, secret: str) -> None:
+        self.log = _Log(secret)
+        self._complaints: list[str] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        stack = self._stack
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always", ResourceWarning)
+        warnings.simplefilter("always", RuntimeWarning)
+        assert caught is not None
+        self._warnings = caught
+        for module, hook in ((sys, "unraisablehook"), (threading, "excepthook")):
+            stack.callback(setattr, module, hook, getattr(module, hook))
+            setattr(module, hook, self._complain)
+        logger = logging.getLogger("thebase_auth")
+        stack.callback(logger.removeHandler, self.log)
+        stack.callback(logger.setLevel, logger.level)
+        stack.callback(setattr, logger, "propagate", logger.propagate)
+        logger.addHandler(self.log)
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+        self._threads = set(threading.enumerate())
+        self._descriptors = _descriptors()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _complain(self, what: Any) -> None:
+        self._complaints.append(f"{what.exc_type.__name__}: {what.exc_value}")
+
+    def found(self, crew: Crew) -> dict[str, list[str]]:
+        """By the name of the check, what is not as it should be, now that *crew* has been closed."""
+        crew.forget_clients()
+        gc.collect()
+        wait_for(lambda: not self._threads_left(), 10)
+        gc.collect()
+        return {
+            "no token request under way, no lock kept": _held(crew.auth),
+            "nobody keeps the lock of the cache": self.log.lock_kept,
+            "no thread left": self._threads_left(),
+            "no task left": crew.tasks_left,
+            "no socket, no file left": self._descriptors_left(),
+            "no object of thebase_auth left but those of one auth object": _objects_left(),
+            "no ResourceWarning, no exception that nobody took": [
+                *[
+                    f"{one.category.__name__}: {one.message}"
+                    for one in self._warnings
+                    if not _BODIES.match(f"{one.message}")
+                ],
+                *self._complaints,
+                *crew.complaints,
+            ],
+            "no secret and no token logged": [*self.log.secrets],
+        }
+
+    def _threads_left(self) -> list[str]:
+        return [repr(thread) for thread in set(threading.enumerate()) - self._threads]
+
+    def _descriptors_left(self) -> list[str]:
+        left = _descriptors()
+        if len(left) == len(self._descriptors):
+            return []
+        new = left - self._descriptors
+        return [
+            f"{len(self._descriptors)} before, {len(left)} now; new are {sorted(new.elements())}"
+        ]
+
+
+class _Log(logging.Handler):
+    """What the package has to say."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__(logging.DEBUG)
+        self.current_token: Callable[[], Any] = lambda: None
+        self.cache_failures: list[str] = []  # why somebody went on without the cache, each time
+        self.lock_kept: list[str] = []  # by another process, from a caller that has time enough
+        self.secrets: set[str] = set()
+        self._secret = secret
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        details: Any = record.args
+        if text.startswith("the token cache") and " failed" in text:
+            self.cache_failures.append(details[1])
+        if text.startswith("another process holds the lock") and details[1] > PATIENT / 2:
+            self.lock_kept.append(text)
+        token = self.current_token()
+        if self._secret in text or (token is not None and token.access_token in text):
+            self.secrets.add(record.msg)
+
+
+def resident_bytes() -> int | None:
+    """How much memory this process takes; None where the system does not say."""
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def can_count_descriptors() -> bool:
+    return _DESCRIPTORS.exists()
+
+
+def _descriptors() -> Counter[str]:
+    """What the open descriptors are; sockets and pipes without their numbers."""
+    found: Counter[str] = Counter()
+    if can_count_descriptors():
+        for link in _DESCRIPTORS.iterdir():
+            with suppress(OSError):  # that of the directory itself
+                found[str(link.readlink()).partition("[")[0]] += 1
+    return found
+
+
+def _objects_left() -> list[str]:
+    kinds = Counter(
+        type(one).__qualname__
+        for one in gc.get_objects()
+        if str(type(one).__module__).startswith("thebase_auth")
+    )
+    return [] if kinds.total() <= _MOST_OBJECTS else [f"{kinds.total()}: {kinds.most_common(8)}"]
+
+
+def _held(auth: Any) -> list[str]:
+    left = []
+    if auth._renewal._flight is not None:
+        left.append("a token request is under way")
+    if auth._sharing is not None and auth._sharing._held:
+        left.append("the lock of the cache is held")
+    return left

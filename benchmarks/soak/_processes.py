@@ -1,0 +1,78 @@
+"""Processes that are asked, and answer, in lines of JSON on their standard input and output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+
+class Process:
+    """A module of this package that runs in a process of its own, for one `with` block.
+
+    However the block is left, and after so many seconds at the latest, the process ends.
+    """
+
+    def __init__(self, module: str, *arguments: str, longest: float) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.soak.{module}", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        self._too_long = threading.Timer(longest, self._process.kill)
+        self._too_long.daemon = True
+        self._too_long.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._too_long.cancel()
+        self._too_long.join()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def ask(self, what: str, *details: Any) -> Any:
+        """What the process answers."""
+        return self.ask_later(what, *details)()
+
+    def ask_later(self, what: str, *details: Any) -> Callable[[], Any]:
+        """Ask now, and call the result for the answer; nothing else may be asked in between."""
+        assert self._process.stdin is not None
+        self._lock.acquire()
+        self._process.stdin.write(json.dumps([what, *details]) + "\n")
+        self._process.stdin.flush()
+        return self._answer
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self._lock.release()
+        if not line:
+            raise RuntimeError(
+                f"a process of the soak has ended, or took too long: {self._process.args!r}"
+            )
+        return json.loads(line)
+
+
+def answer_all(answer: Callable[[str, list[Any]], Any]) -> None:
+    """The other side: answer each question, until there are no more."""
+    for line in sys.stdin:
+        what, *details = json.loads(line)
+        print(json.dumps(answer(what, details)), flush=True)
