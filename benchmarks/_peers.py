@@ -6,16 +6,22 @@ it. All of them send by the adapter or transport that they are given, their toke
 
 from __future__ import annotations
 
+import json
+import sys
 import time
+import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeAlias
+from unittest.mock import patch
 
 import requests
 from requests.adapters import BaseAdapter
-from requests.auth import AuthBase
+from requests.auth import AuthBase, _basic_auth_str
 
 #: By the clock an expired token is renewed so many seconds early by most.
 _EARLY = 30
@@ -149,6 +155,55 @@ def authlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Sig
     return session, session.token_auth  # type: ignore[attr-defined]
 
 
+def google_auth(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    theirs = import_module("google.auth.transport.requests")
+    credentials = google_credentials(server)
+    request = theirs.Request(session_by(adapter))
+    session: requests.Session = theirs.AuthorizedSession(credentials, auth_request=request)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    session.headers["Accept"] = "application/json"
+
+    def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        credentials.before_request(request, prepared.method, prepared.url, prepared.headers)
+        return prepared
+
+    return session, sign
+
+
+def google_credentials(server: Server) -> Any:
+    """Client credentials for google-auth, which has none for other servers than Google's."""
+    return _google_credentials_type()(server)
+
+
+@cache
+def _google_credentials_type() -> Any:
+    base = import_module("google.auth.credentials").Credentials
+
+    class ClientCredentials(base):  # type: ignore[misc,valid-type]
+        def __init__(self, server: Server) -> None:
+            super().__init__()
+            self._server = server
+
+        def refresh(self, request: Any) -> None:
+            answer = json.loads(
+                request(
+                    self._server.token_url,
+                    method="POST",
+                    body="grant_type=client_credentials",
+                    headers={
+                        "Authorization": _basic_auth_str(*self._server.credentials),
+                        "Content-Type": "application/x-www-form-urlencoded",
+                    },
+                ).data
+            )
+            now = datetime.now(UTC).replace(tzinfo=None)  # which is how it wants it
+            self.token = answer["access_token"]
+            self.expiry = now + timedelta(seconds=answer["expires_in"])
+
+    return ClientCredentials
+
+
 def _authlib_options(server: Server) -> dict[str, Any]:
     return {
         "token_endpoint": server.token_url,
@@ -163,6 +218,7 @@ REQUESTS_PEERS: dict[str, RequestsPeer] = {
     "requests_auth": requests_auth,
     "requests-oauth2client": requests_oauth2client,
     "Authlib OAuth2Session": authlib,
+    "google-auth": google_auth,
 }
 
 
@@ -226,10 +282,10 @@ def httpx_auth(
     return client_by(library, transport, asynchronous, auth), auth
 
 
-def authlib_httpx2(
+def authlib_httpx(
     library: ModuleType, server: Server, transport: Any, asynchronous: bool
 ) -> tuple[Any, Any]:
-    theirs = import_module("authlib.integrations.httpx_client")
+    theirs = _authlib_for(library.__name__)
     kind = theirs.AsyncOAuth2Client if asynchronous else theirs.OAuth2Client
     client = kind(
         *server.credentials,
@@ -241,15 +297,27 @@ def authlib_httpx2(
     return client, client.token_auth
 
 
+@cache
+def _authlib_for(library: str) -> ModuleType:
+    """Authlib's clients of this library; those of httpx are there only where httpx2 is not."""
+    hidden: dict[str, Any] = {"httpx2": None} if library == "httpx" else {}
+    with patch.dict(sys.modules, hidden), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in [name for name in sys.modules if name.startswith("authlib.integrations")]:
+            del sys.modules[name]
+        return import_module("authlib.integrations.httpx_client")
+
+
 HTTPX_PEERS: dict[str, dict[str, HttpxPeer]] = {
     "httpx": {
         "thebase_auth": thebase_auth_httpx,
         "hand-written Auth": hand_written_httpx,
         "httpx_auth": httpx_auth,
+        "Authlib OAuth2Client": authlib_httpx,
     },
     "httpx2": {
         "thebase_auth": thebase_auth_httpx,
         "hand-written Auth": hand_written_httpx,
-        "Authlib OAuth2Client": authlib_httpx2,
+        "Authlib OAuth2Client": authlib_httpx,
     },
 }

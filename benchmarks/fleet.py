@@ -33,8 +33,8 @@ from thebase_auth.testing import Sandbox, serve
 
 from . import _crowd, _peers
 from ._fleet_worker import Place, fresh
-from ._timing import distribution, table
-from .herd import slow_to_give_tokens
+from ._loopback import slow_to_give_tokens
+from ._timing import Effort, distribution, table
 
 _TOKEN_SECONDS = 0.1  # what a token request takes
 _LONGEST_RUN = 300.0  # seconds that one fleet may live
@@ -135,10 +135,10 @@ class _Fleet:
             process.kill()
 
 
-def run(*, quick: bool = False) -> list[str]:
+def run(effort: Effort, picture: Path | None) -> list[str]:
     """Measure and print, some 70 seconds, or 15; the promises that were broken."""
-    sizes, rounds = ((8,), 1) if quick else ((16, 64), 3)
-    workers = (1, 10, 100) if quick else (1, 10, 100, 1000)
+    sizes, rounds = effort.pick(((16, 64), 3), ((8,), 1), ((2,), 1))
+    workers = effort.pick((1, 10, 100, 1000), (1, 10, 100), (1, 10))
     print("\n== fleet: one token for many processes")
     with _places() as places:
         broken = _processes(places, sizes, rounds)

@@ -12,10 +12,11 @@ import json
 import os
 import subprocess
 import sys
-from statistics import median, quantiles
+from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
-from ._timing import table, verdict
+from ._timing import Effort, Spread, table, verdict
 
 _TARGET = 10.0  # ms over the HTTP library; alone, the package loads what any of them would
 _LIBRARIES = ("requests", "httpx", "httpx2")
@@ -40,9 +41,9 @@ print(json.dumps([(times[1] - times[0]) * 1000, (times[2] - times[1]) * 1000, lo
 """
 
 
-def run(*, quick: bool = False) -> None:
+def run(effort: Effort, picture: Path | None) -> None:
     """Measure and print; some 25 seconds, or 5."""
-    rounds = 5 if quick else 31
+    rounds = effort.pick(31, 5, 1)
     timed: dict[tuple[str, str], list[tuple[float, float, list[str]]]] = {}
     with TemporaryDirectory(prefix="benchmarks-") as compiled:
         runnable = [pair for pair in _PAIRS if _timed(*pair, compiled) is not None]
@@ -62,13 +63,13 @@ def run(*, quick: bool = False) -> None:
 
 def _row(pair: tuple[str, str], timed: list[tuple[float, float, list[str]]]) -> tuple[str, ...]:
     first, then = pair
-    low, middle, high = quantiles([added for _, added, _ in timed], n=4)
+    added = Spread.of([added for _, added, _ in timed])
     return (
         then,
         f"{first}: {median(before for before, _, _ in timed):.1f}",
-        f"+{middle:.1f}",
-        f"{low:.1f} - {high:.1f}",
-        "" if first == "pass" else verdict(middle, _TARGET, "ms"),
+        f"+{added.middle:.1f}",
+        f"{added.low:.1f} - {added.high:.1f}",
+        "" if first == "pass" else verdict(added.middle, _TARGET, "ms"),
         " ".join(timed[0][2]) or "none",
     )
 
