@@ -11,6 +11,9 @@ Every number is taken beside its rivals in the same run, since only ratios mean 
 does other things too. A missed target is printed and is no failure: the exit status is 0. It is 1 if
 more token requests were made than the one that is promised.
 
+Beside them there is a program of its own, which measures nothing and breaks all it can, for three
+minutes: python -m benchmarks.soak (see its --help).
+
 All that they need, in a checkout:      pip install -e '.[bench]'
 What is measured needs no more than:    pip install -e '.[requests,httpx,httpx2,testing]'
 A peer or a cache that is missing is said to be "not installed".

@@ -259,6 +259,8 @@ class HttpxDriver(AuthCore):
 class _Flow:
     """One API request from start to end, for either driver. Yields steps, and does no I/O."""
 
+    __slots__ = ("_auth", "_body", "_fetched", "_renewal", "_request", "_task", "_token")
+
     def __init__(
         self,
         auth: HttpxDriver,

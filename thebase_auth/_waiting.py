@@ -5,8 +5,8 @@
 #
 # asyncio.wrap_future is not used: it cancels the future, and so the flight of everybody, when one
 # waiter is cancelled. A lock or event of one event loop cannot be kept on an auth object that
-# several loops share; so each waiter has an event of its own, which the future's callback sets from
-# whatever thread it runs in.
+# several loops share; so each waiter has one of its own to wait for, which the future's callback sets
+# from whatever thread it runs in.
 
 from __future__ import annotations
 
@@ -88,11 +88,20 @@ def running_task() -> Task:
 async def _wait_asyncio(landed: Future[Any], seconds: float) -> None:
     import asyncio
 
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-    landed.add_done_callback(_waking(lambda: loop.call_soon_threadsafe(event.set)))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+    # Ten thousand may wait: one future each, and one timer, are all that it takes.
+    loop = asyncio.get_running_loop()
+    woken = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    landed.add_done_callback(_waking(lambda: loop.call_soon_threadsafe(wake)))
+    timer = loop.call_later(max(seconds, 0), wake)
+    try:
+        await woken
+    finally:
+        timer.cancel()
 
 
 async def _wait_trio(landed: Future[Any], seconds: float) -> None:
