@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
 import nox
@@ -53,7 +54,7 @@ def lowest(session: nox.Session) -> None:
 def niquests(session: nox.Session) -> None:
     """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
     wheel = build(session)
-    session.install(f"{wheel}[requests]", "niquests", "pytest")
+    session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-cov")
     run(session, "--noconftest", "--override-ini=addopts=", "tests/test_niquests.py")
 
 
@@ -79,4 +80,7 @@ def unpacked(session: nox.Session) -> Path:
 def run(session: nox.Session, *arguments: str) -> None:
     """Run pytest where the source tree is out of reach."""
     session.chdir(unpacked(session))
-    session.run("pytest", "-p", "no:cacheprovider", *arguments)
+    # Not in the temporary folder that a session has here: the tests run pytest there, which would find
+    # the settings of this project.
+    elsewhere = {"TMPDIR": tempfile.gettempdir()}
+    session.run("pytest", "--no-cov", "-p", "no:cacheprovider", *arguments, env=elsewhere)

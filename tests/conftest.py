@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 
 from tests.clients import CLIENTS, Client
 from tests.databases import SERVERS, Database
@@ -18,6 +20,14 @@ from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 
 # The fixtures of the package, as pytest would find them where it is not the one being tested.
 __all__ = ["thebase", "thebase_auth", "thebase_env"]
+
+# How long the property tests look: `HYPOTHESIS_PROFILE=long pytest --no-cov tests/properties` takes
+# many minutes. A busy machine is no fault of what is tested.
+settings.register_profile("normal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "long", settings.get_profile("normal"), max_examples=2000, stateful_step_count=60
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from thebase_auth._hidden import Hidden
+from thebase_auth._hidden import Hidden, redacted
 
 CANARY = "Bearer canary-4f1c"
 
@@ -72,3 +72,38 @@ def test_a_request_that_is_copied_whole_keeps_its_value_hidden() -> None:
     headers = copy.deepcopy({"Authorization": Hidden(CANARY)})
     assert type(headers["Authorization"]) is Hidden
     assert headers["Authorization"] == CANARY
+
+
+# A secret in the text of others
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        pytest.param("kZ3..", "kZ3..", id="as it is"),
+        pytest.param("kZ3..", "kZ3%2E%2e", id="escaped in a URL without need"),
+        pytest.param("TH+/==", "TH%2B%2f%3D%3d", id="base64 escaped in a URL"),
+        pytest.param("TH/==", r"TH\/==", id="a slash escaped in JSON"),
+        pytest.param('a"b', r"a\"b", id="a quotation mark escaped in JSON"),
+        pytest.param('a"b', r"a\\\"b", id="twice"),
+        pytest.param("a\\b", r"a\\b", id="a back slash escaped in JSON"),
+        pytest.param("a.b|c*", "a.b|c*", id="what means something in a pattern"),
+        pytest.param("סוד", "%D7%a1%d7%95%D7%93", id="Hebrew escaped in a URL"),
+        pytest.param("my secret", "my+secret", id="a blank in a form"),
+        pytest.param("my secret", "my%20secret", id="a blank in a URL"),
+        pytest.param("my secret", "my\nsecret", id="a blank where a line was broken"),
+    ],
+)
+def test_a_secret_is_taken_out_of_a_text_however_it_is_escaped(secret: str, text: str) -> None:
+    assert redacted(f"one {text}, {text}!", secret) == "one [hidden], [hidden]!"
+
+
+@pytest.mark.parametrize("text", ["kZ3", "kz3..", "kZ3--", "KZ3..", "kZ3.%2f", ""])
+def test_what_is_not_the_secret_stays(text: str) -> None:
+    assert redacted(text, "kZ3..") == text
+
+
+def test_a_text_that_is_made_to_be_slow_is_not() -> None:
+    text = "\\" * 500_000 + "%" * 500_000
+
+    assert redacted(text, 'a\\\\"b') == text  # in quadratic time it would take hours

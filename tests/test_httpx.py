@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import anyio
 import httpx
+import httpx2
 import pytest
 import requests
 import respx
@@ -72,7 +74,7 @@ async def test_it_works_with_respx_in_async_clients() -> None:
         async with httpx.AsyncClient(auth=auth_of(httpx, DOMAIN)) as client:
             answer = await client.post(f"https://{DOMAIN}/v2/leads/create", json={"name": "משה"})
         assert answer.status_code == 201
-        assert "משה" in route.calls.last.request.content.decode()
+        assert json.loads(route.calls.last.request.content) == {"name": "משה"}
 
 
 class Events:
@@ -307,6 +309,7 @@ def test_a_401_for_something_else_than_our_token_is_the_callers(library: Any, he
     assert len(server.to("/a")) == 1
 
 
+@pytest.mark.skipif(not hasattr(httpx2, "alias_httpx"), reason="needs a newer httpx2")
 def test_httpx_may_be_an_alias_of_httpx2() -> None:
     program = f"""
 import httpx2

@@ -206,8 +206,11 @@ def run(code: str) -> Any:
     ],
 )
 def test_an_import_loads_no_library_but_its_own(statement: str, absent: set[str]) -> None:
-    code = "before = set(sys.modules)\n{}\nprint(json.dumps([*set(sys.modules) - before]))"
-    loaded = set(run(code.format(statement)))
+    # What the library loads by itself is its own affair.
+    library = statement.rpartition(".")[2]
+    first = f"import {library}" if library in LIBRARIES else "pass"
+    code = "{}\nbefore = set(sys.modules)\n{}\nprint(json.dumps([*set(sys.modules) - before]))"
+    loaded = set(run(code.format(first, statement)))
 
     assert "thebase_auth" in loaded
     assert not loaded & absent

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+import ada_url
 import httpx
 import pytest
 import urllib3
@@ -480,6 +481,12 @@ def by_urllib3(url: str) -> Reading:
     return normal(parsed.scheme or "", parsed.host, parsed.port)
 
 
+def by_ada(url: str) -> Reading:
+    parsed = ada_url.URL(url)  # as browsers read it
+    scheme = parsed.protocol.removesuffix(":")
+    return normal(scheme, parsed.hostname, int(parsed.port) if parsed.port else None)
+
+
 @unhurried
 @given(st.one_of(URLS, st.text(max_size=60)), st.sampled_from(ORIGINS))
 @example("https://acme.thebase.co.il:0443/@evil.com", ACME)
@@ -496,6 +503,7 @@ def test_what_we_take_for_ours_every_reader_of_urls_takes_for_ours(
         (by_urlsplit, (ValueError,)),
         (by_httpx, (httpx.InvalidURL,)),
         (by_urllib3, (urllib3.exceptions.LocationParseError,)),
+        (by_ada, (ValueError,)),
     ]
     for read, its_refusals in readers:
         try:

@@ -15,8 +15,9 @@ import httpx
 import httpx2
 import pytest
 import requests
+import urllib3
 
-from tests.clients import AsyncHttpx, Client, auth_for
+from tests.clients import AsyncHttpx, Client, Httpx, auth_for
 from tests.servers import Answer, Api, Received, api_server
 
 CONTENT = b"".join(b"%06d\n" % number for number in range(30_000))  # 210 kB: several chunks
@@ -104,6 +105,14 @@ def post_with_first_token_refused(
     return reply.status, server.to("/upload"), reply
 
 
+def takes_a_pipe_for_empty(client: Client) -> bool:
+    if not isinstance(client, Httpx):
+        return False
+    with piped() as pipe:
+        request = client.library.Request("POST", "https://a", content=pipe)
+    return request.headers.get("Content-Length") == "0"
+
+
 REPLAYED = {
     "bytes": lambda folder: CONTENT,
     "text": lambda folder: "שלום " * 1000,
@@ -118,6 +127,8 @@ def test_promise_5_a_body_that_can_be_repeated_is_replayed_byte_for_byte(
 ) -> None:
     if client.is_async and kind in {"BytesIO", "file"}:
         pytest.skip("AsyncClient takes no sync file as content")
+    if kind == "text" and client.name == "requests" and urllib3.__version__ < "2":
+        pytest.skip("the old urllib3 takes text of Latin-1 alone")
     body = REPLAYED[kind](tmp_path) if kind in REPLAYED else None
     status, received, _ = post_with_first_token_refused(client, content=body)
     if hasattr(body, "close"):
@@ -160,8 +171,8 @@ def test_promise_5_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_t
         if kind not in kinds:
             pytest.skip("AsyncClient takes async iterables alone")
         body = kinds[kind]()
-    elif (client.name, kind) == ("httpx", "pipe"):
-        pytest.skip("httpx takes a pipe for a file of no length, and cannot send it")
+    elif kind == "pipe" and takes_a_pipe_for_empty(client):
+        pytest.skip("it takes a pipe for a file of no length, and cannot send it")
     else:
         body = {
             "generator": lambda: (chunk for chunk in Chunks()),

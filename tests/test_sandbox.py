@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
@@ -371,7 +372,7 @@ def test_a_record_reads_as_a_line_and_its_body_as_json() -> None:
 @pytest.fixture
 def leads(thebase: Sandbox, client: httpx.Client) -> dict[str, str]:
     """One refused lead, one created, one search, and one token request."""
-    client.post("/v2/leads/create", json=LEAD)
+    client.post("/v2/leads/create", content=json.dumps(LEAD, ensure_ascii=False))
     token = bearer(thebase, client)
     client.post("/v2/leads/create?a=1", json=LEAD, headers=token)
     client.post("/v2/search/leadsAndAccounts", content=b"[", headers=token)
@@ -416,7 +417,7 @@ def test_an_assertion_that_fails_shows_what_was_received(
     assert shown.startswith(text)
     lines = shown.splitlines()[1:]
     if "json" in wanted:
-        assert '  POST /v2/leads/create 401 {"name":"ישראל"' in lines[0]
+        assert '  POST /v2/leads/create 401 {"name": "ישראל"' in lines[0]
         assert lines.pop() == "  POST /v2/search/leadsAndAccounts 400 ["
     else:
         assert lines[2:] == [

@@ -221,7 +221,7 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
         (answer(400, {"error": "invalid_client", "error_description": "no\x1b such\nclient"}),
          f"answered 400 (error: invalid_client, error_description: no  such client). {CHECK}"),
         (answer(403, b"<", content_type="text/html"), f"answered 403 (1 bytes of text/html). {CHECK}"),
-        (answer(302, location="https://elsewhere.example/"),
+        (answer(302, location="https://elsewhere.example/?code=7#access_token=abc"),
          ("answered 302 (empty). A token endpoint that redirects (to https://elsewhere.example/) is not"
          f" followed, so that the secret goes nowhere else. Check the domain in TheBase: {SETTINGS}.")),
         (answer(308), ("answered 308 (empty). A token endpoint that redirects (to no location) is not"

@@ -369,6 +369,21 @@ def test_a_token_in_a_refusal_is_not_used(status: int) -> None:
     assert GOOD["access_token"] not in str(error)
 
 
+def test_a_token_that_a_refusal_repeats_is_not_shown() -> None:
+    document = {**GOOD, "error": "odd", "message": f"could not keep {GOOD['access_token']}!"}
+    error = refused(answer(document, status=500))
+
+    assert error.message == "could not keep [hidden]!"
+    assert GOOD["access_token"] not in str(error)
+
+
+@pytest.mark.parametrize("access_token", [None, "", 7, ["no"], {"no": 1}], ids=repr)
+def test_what_is_no_token_takes_nothing_out_of_a_refusal(access_token: object) -> None:
+    document = {"access_token": access_token, "message": "no 7 times"}
+
+    assert refused(answer(document, status=500)).message == "no 7 times"
+
+
 def test_a_redirect_is_named_with_its_target() -> None:
     error = refused(answer(b"", status=302, Location="https://login.thebase.co.il/oauth/token"))
 

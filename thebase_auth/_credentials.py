@@ -10,7 +10,7 @@ import base64
 import unicodedata
 from typing import Final
 
-from ._hidden import Hidden, hidden
+from ._hidden import Hidden, hidden, redacted
 from ._origin import Origin
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, from the vendor's page
@@ -85,7 +85,7 @@ class Credentials:
     def redact(self, text: str) -> str:
         """The text of a server, with the secret taken out in both the forms that it was sent."""
         for secret in (self._user_pass(), self.client_secret):
-            text = text.replace(secret, "[hidden]")
+            text = redacted(text, secret)
         return text
 
     def _user_pass(self) -> str:

@@ -164,10 +164,14 @@ def _refusal(
     answer: Answer, document: dict[str, Any] | None, credentials: Credentials
 ) -> TokenRequestError:
     fields: dict[str, str] = {}
+    token = (document or {}).get("access_token")  # not used, and not shown either
     for name in ("error", "error_description", "code", "message", "instance"):
         value = (document or {}).get(name)
         plain = isinstance(value, (str, int)) and not isinstance(value, bool)
-        quoted = _quote(str(value), credentials) if plain else ""
+        said = str(value) if plain else ""
+        if isinstance(token, str) and token:
+            said = said.replace(token, "[hidden]")
+        quoted = _quote(said, credentials)
         if quoted:
             fields[name] = quoted
     said = ", ".join(f"{name}: {value}" for name, value in fields.items())
@@ -189,7 +193,9 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
                 f" cancelled: in TheBase, Settings, Webhooks/API, API token.{credentials.slips()}"
             )
         case status if 300 <= status < 400:
-            location = _quote(answer.headers.get("location", "no location"), credentials)
+            # Where to, and no more: a query or a fragment may carry what nobody should see.
+            target = re.split("[?#]", answer.headers.get("location", "no location"))[0]
+            location = _quote(target, credentials)
             return (
                 f"A token endpoint that redirects (to {location}) is not followed, so that the secret"
                 " goes nowhere else. Check the domain in TheBase: Settings, Webhooks/API, API token."

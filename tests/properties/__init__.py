@@ -1,0 +1,10 @@
+"""Promises that are held of whatever hypothesis thinks of; see tests/conftest.py for how long it looks."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+
+def looked_at(times: int) -> settings:
+    """So many times as many examples as other tests have, for one whose examples are cheap."""
+    return settings(max_examples=times * settings.default.max_examples)
