@@ -54,7 +54,7 @@ def lowest(session: nox.Session) -> None:
 def niquests(session: nox.Session) -> None:
     """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
     wheel = build(session)
-    session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-cov")
+    session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-cov", "pytest-timeout")
     run(session, "--noconftest", "--override-ini=addopts=", "tests/test_niquests.py")
 
 
