@@ -23,6 +23,9 @@ WAYS_TO_GIVE_IT: Final = (
 )
 
 
+_STDIN: Final = "-"
+
+
 class CommandError(Exception):
     """A command ends here, with one line on stderr.
 
@@ -82,7 +85,7 @@ def _secret(secret_file: str | None, environ: Mapping[str, str]) -> str:
     at_terminal = sys.stdin.isatty()
     if secret_file is None and (secret := environ.get("THEBASE_CLIENT_SECRET")):
         return secret
-    if secret_file not in {None, "-"} or (secret_file and not at_terminal):
+    if secret_file is not None and (secret_file != _STDIN or not at_terminal):
         return _first_line(secret_file)
     if at_terminal:
         with suppress(EOFError):
@@ -94,7 +97,7 @@ def _first_line(path: str) -> str:
     """The first line of a file, without its end."""
     try:
         stdin = sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else io.BytesIO()
-        content = stdin.read() if path == "-" else Path(path).read_bytes()
+        content = stdin.read() if path == _STDIN else Path(path).read_bytes()
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

@@ -43,8 +43,8 @@ class SandboxClient:
         *,
         refused: Iterable[str] = (),
     ) -> None:
-        self.client_id = _new_credential() if client_id is None else client_id
-        self.client_secret = _new_credential() if client_secret is None else client_secret
+        self.client_id: str = _new_credential() if client_id is None else client_id
+        self.client_secret: str = _new_credential() if client_secret is None else client_secret
         self._refused: dict[str, CallPattern] = {}
         for call in refused:
             self.refuse(call)

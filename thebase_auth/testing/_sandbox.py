@@ -105,9 +105,9 @@ class Sandbox:
         ssl_certfile: str | None = None,
         ssl_keyfile: str | None = None,
     ) -> None:
-        self.client = SandboxClient(client_id, client_secret)
-        self.limited_client = SandboxClient(*_LIMITED, refused=["DELETE *"])
-        self.clients = [self.client, self.limited_client]
+        self.client: SandboxClient = SandboxClient(client_id, client_secret)
+        self.limited_client: SandboxClient = SandboxClient(*_LIMITED, refused=["DELETE *"])
+        self.clients: list[SandboxClient] = [self.client, self.limited_client]
         self.expires_in = expires_in
         self.token_lifetime = token_lifetime
         self.single_token = single_token
