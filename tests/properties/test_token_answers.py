@@ -14,6 +14,7 @@ import math
 import pickle
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
+import thebase_auth
 from tests.properties import looked_at
 from thebase_auth import httpx2 as for_httpx2
 from thebase_auth import requests as for_requests
@@ -173,10 +175,13 @@ def header_mappings(draw: st.DrawFn, credentials: Credentials) -> Mapping[str, s
 STATUSES = st.sampled_from([200, 201, 204, 302, 307, 400, 401, 404, 429, 500, 503]) | st.integers()
 
 
+PACKAGE = str(Path(thebase_auth.__file__).parent)
+
+
 def shown_by(error: TokenRequestError) -> str:
     """All that can be seen of an error, also by an error report that prints variables."""
     frames = traceback.TracebackException.from_exception(error, capture_locals=True)
-    ours = [str(one.locals) for one in frames.stack if "thebase_auth" in one.filename]
+    ours = [str(one.locals) for one in frames.stack if one.filename.startswith(PACKAGE)]
     assert ours
     return f"{error}\n{error!r}\n{error.args}\n{vars(error)}\n{pickle.dumps(error)!r}\n{ours}"
 
