@@ -268,6 +268,24 @@ def test_a_second_sending_reads_as_much_as_is_asked_for_and_no_more_than_was_sen
     assert [file.read(size) for _ in chunks] == chunks
 
 
+def test_a_second_sending_that_asks_for_nothing_gets_nothing() -> None:
+    file: Any = watched_file(io.BytesIO(b"abc"))
+    file.read()
+    file.read()
+    assert file.can_repeat()
+    assert [file.read(0), file.read()] == [b"", b"abc"]
+
+
+def test_a_file_read_byte_by_byte_ends_where_its_first_sending_ended() -> None:
+    user_s = io.BytesIO(b"abc")
+    file: Any = watched_file(user_s)
+    while file.read(1):
+        pass
+    user_s.write(b"grown")
+    assert file.can_repeat()
+    assert file.read() == b"abc"
+
+
 def test_a_watched_file_is_iterated_in_blocks() -> None:
     file: Any = watched_file(io.BytesIO(b"a" * 100_000))
     assert [len(chunk) for chunk in file] == [65_536, 34_464]

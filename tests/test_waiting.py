@@ -7,8 +7,8 @@ import logging
 import math
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -20,7 +20,14 @@ import trio
 from thebase_auth._errors import TokenRequestError
 from thebase_auth._renewal import Flight, Lead, Renewal
 from thebase_auth._token import Token
-from thebase_auth._waiting import running_task, wait_async, wait_blocking
+from thebase_auth._waiting import (
+    WaitFor,
+    awaiting,
+    blocking,
+    running_task,
+    wait_async,
+    wait_blocking,
+)
 
 TOKEN = Token("abc")
 ERROR = TokenRequestError("no", domain="acme.thebase.co.il", status=401)
@@ -311,3 +318,17 @@ def test_a_task_of_asyncio_waits_where_trio_is_not_installed(
         return await wait_async(flight.landed, LONG)
 
     assert asyncio.run(wait()) is True
+
+
+@pytest.mark.anyio
+async def test_who_takes_steps_hears_of_each_whether_the_future_was_done() -> None:
+    done: Future[str] = Future()
+    done.set_result("landed")
+
+    def steps() -> Generator[WaitFor, bool, list[bool]]:
+        first = yield WaitFor(done, 5.0)
+        second = yield WaitFor(Future(), 0.0)
+        return [first, second]
+
+    assert await awaiting(steps()) == [True, False]
+    assert blocking(steps()) == [True, False]
