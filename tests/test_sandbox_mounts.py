@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -356,3 +357,14 @@ def test_a_session_without_a_port_sends_any_kind_of_body(sandbox: Sandbox, body:
 def test_a_session_without_a_port_cannot_be_pickled_and_says_why(sandbox: Sandbox) -> None:
     with pytest.raises(TypeError, match="its sandbox lives in this process"):
         pickle.dumps(sandbox.requests_adapter())
+
+
+@pytest.mark.parametrize("other", [httpx2, None], ids=["an alias", "blocked"])
+def test_a_dropped_connection_is_one_error_where_httpx_is_another_or_none(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, other: Any
+) -> None:
+    sandbox.drop_next("*")
+    with httpx2.Client(transport=httpx2.WSGITransport(app=sandbox.wsgi)) as client:
+        monkeypatch.setitem(sys.modules, "httpx", other)
+        with pytest.raises(httpx2.RemoteProtocolError, match="asked to drop"):
+            client.get(f"{DOMAIN}/v2/users")

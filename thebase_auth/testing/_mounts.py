@@ -38,8 +38,10 @@ def dropped(why: str = DROPPED) -> ConnectionResetError:
     The transports that httpx and httpx2 have for applications let it through as it is. So it is an
     exception of these libraries too, the one that they raise for a connection cut on a network.
     """
-    libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
-    kinds = [library.RemoteProtocolError for library in libraries]
+    loaded = dict.fromkeys(
+        map(sys.modules.get, ("httpx", "httpx2"))
+    )  # one may be the other's alias
+    kinds = [library.RemoteProtocolError for library in loaded if library]
     error: ConnectionResetError = type("Dropped", (*kinds, ConnectionResetError), {})(why)
     return error
 
