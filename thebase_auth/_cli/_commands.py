@@ -197,10 +197,7 @@ def _text(response: requests.Response) -> str:
     encoding = (response.encoding or "utf-8") if "charset" in said else "utf-8"
     try:
         return response.content.decode(encoding, "replace")
-    except (
-        LookupError,
-        UnicodeError,
-    ):  # no such encoding, or one of those that only seem to be some
+    except (LookupError, UnicodeError):  # no such encoding, or one that only seems to be one
         return response.content.decode("utf-8", "replace")
 
 
