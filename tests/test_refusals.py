@@ -28,7 +28,6 @@ from thebase_auth._refusals import (
     Refusals,
     is_acceptance,
     lacks_scope,
-    path_of,
 )
 from thebase_auth._renewal import Lead, Renewal
 from thebase_auth._token import Token
@@ -52,10 +51,15 @@ ID = "253960413951646409173244928790043995930"
         ("https://acme.thebase.co.il", "/"),
         ("https://acme.thebase.co.il?limit=5", "/"),
         ("http://[::1]:8080/v2//users/", "/v2//users/"),
+        (
+            "https://acme.thebase.co.il/v2/proxy/https://elsewhere/x",
+            "/v2/proxy/https://elsewhere/x",
+        ),
+        ("/v2/users", "/"),
     ],
 )
-def test_the_path_of_a_url_is_what_the_server_is_asked_for(url: str, path: str) -> None:
-    assert path_of(url) == path
+def test_the_path_of_an_endpoint_is_what_the_server_is_asked_for(url: str, path: str) -> None:
+    assert Endpoint.of("GET", url) == ("GET", path)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,9 @@ def test_the_path_of_a_url_is_what_the_server_is_asked_for(url: str, path: str) 
         ("/v2/products/7?with=8", "/v2/products/{id}"),
         ("/v2/products/7a", "/v2/products/7a"),
         ("/v2/products/-7", "/v2/products/-7"),
+        ("/v2/products/7/8/9", "/v2/products/{id}/{id}/{id}"),
+        ("/v2/products/7\n", "/v2/products/7\n"),
+        ("/v2/products/7:8", "/v2/products/7:8"),
         ("/2/users", "/{id}/users"),
         ("/v2/files/0f8fad5b-d9cb-469f-a165-70867728950e", "/v2/files/{id}"),
         ("/v2/workingDays/addWorkingDays", "/v2/workingDays/addWorkingDays"),
@@ -555,7 +562,7 @@ def test_promise_14_the_warning_says_what_to_check_and_nothing_that_is_secret(
             client.send(auth, "DELETE", server.url + "/v2/products/7?phone=0501234567")
             clock.now += pause
     (text,) = warnings()
-    assert "DELETE /v2/products/7 on " in text
+    assert "DELETE /v2/products/{id} on " in text
     for part in (server.url.partition("://")[2], CLIENT_ID, "lacks the right", "Settings"):
         assert part in text
     for part in (CLIENT_SECRET, "token-1", "token-2", "token-3", "0501234567", "Basic "):

@@ -20,7 +20,7 @@ from ._errors import PlainHTTPError, TokenTimeoutError
 from ._hidden import hidden
 from ._origin import Destination, Origin
 from ._patience import Patience
-from ._refusals import Endpoint, is_acceptance, lacks_scope, path_of
+from ._refusals import Endpoint, is_acceptance, lacks_scope
 from ._renewal import Flight, KeepRefusal, Lead, Renewal, Task
 from ._token import Token, carried_token
 from ._waiting import WaitFor
@@ -159,51 +159,44 @@ class AuthCore:
             return None
         return carried_token(authorization)
 
-    def _is_final(self, refused: str, method: str, url: str, challenges: str | None) -> bool:
+    def _is_final(self, refused: str, endpoint: Endpoint, challenges: str | None) -> bool:
         """Whether a 401 is left as it is, and unread: a new token would not help, or not yet."""
-        endpoint = Endpoint.of(method, url)
         must_wait = self._renewal.is_final(refused, endpoint, now=self._now())
         if not must_wait and not lacks_scope(challenges):
             return False
-        self._tell_of_refusal(method, url)
+        self._tell_of_refusal(endpoint)
         return True
 
-    def _drop_refused(self, refused: str, method: str, url: str) -> None:
+    def _drop_refused(self, refused: str, endpoint: Endpoint) -> None:
         """Drop the token that a 401 refused which is not going to be replayed."""
-        endpoint = Endpoint.of(method, url)
         logger.debug(
-            "not replaying %s %s after a 401: its body cannot be sent once more, or the 401 could not be"
+            "not replaying %s after a 401: its body cannot be sent once more, or the 401 could not be"
             " read to its end; the next request fetches another access token",
-            method,
-            path_of(url),
+            endpoint,
         )
         if self._renewal.drop_refused(refused, endpoint, now=self._now()):
-            self._tell_of_refusal(method, url)
+            self._tell_of_refusal(endpoint)
 
-    def _replay_answered(self, status: int, token: Token, method: str, url: str) -> None:
-        """Take note of the answer to a replay."""
-        if status != 401:
-            self._note_acceptance(status, method, url)
-        elif self._renewal.refused_again(token, Endpoint.of(method, url), now=self._now()):
-            self._tell_of_refusal(method, url)
+    def _refused_again(self, token: Token, endpoint: Endpoint) -> None:
+        """Take note that the replay, with *token*, was answered by a 401 too."""
+        if self._renewal.refused_again(token, endpoint, now=self._now()):
+            self._tell_of_refusal(endpoint)
 
-    def _note_acceptance(self, status: int, method: str, url: str) -> None:
+    def _note_acceptance(self, status: int, endpoint: Endpoint) -> None:
         """Take note of an answer other than 401 to a signed request, while any endpoint says no."""
-        entries = self._renewal.refusals.entries
-        if entries and is_acceptance(status) and (endpoint := Endpoint.of(method, url)) in entries:
+        if endpoint in self._renewal.refusals.entries and is_acceptance(status):
             self._renewal.accepted(endpoint)
 
-    def _tell_of_refusal(self, method: str, url: str) -> None:
+    def _tell_of_refusal(self, endpoint: Endpoint) -> None:
         """Warn, once for each endpoint, that it refuses whatever token it gets."""
-        if self._renewal.to_be_told(Endpoint.of(method, url)):
+        if self._renewal.to_be_told(endpoint):
             credentials = self._credentials
             logger.warning(
-                "%s %s on %s answers 401, and another access token does not change that: the client id %s"
+                "%s on %s answers 401, and another access token does not change that: the client id %s"
                 " probably lacks the right to this call. Check what it may do in TheBase: Settings,"
                 " Webhooks/API, API token. This is said once; the caller gets the 401, and another token"
                 " is tried ever more rarely, if at all.",
-                method,
-                path_of(url),
+                endpoint,
                 credentials.domain,
                 credentials.client_id,
             )

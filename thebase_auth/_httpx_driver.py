@@ -38,7 +38,7 @@ from ._body import (
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
-from ._refusals import Endpoint, path_of
+from ._refusals import Endpoint
 from ._renewal import Task
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, running_task, wait_async, wait_blocking
@@ -217,9 +217,9 @@ class HttpxDriver(AuthCore):
         """
         refusal = self._refusal_behind(closed, token)
         if refusal is not None:
-            call, challenges = _call(refusal.request), refusal.headers.get("WWW-Authenticate")
-            if not self._is_final(token.access_token, *call, challenges):
-                self._drop_refused(token.access_token, *call)
+            refused, endpoint = token.access_token, _endpoint(refusal.request)
+            if not self._is_final(refused, endpoint, refusal.headers.get("WWW-Authenticate")):
+                self._drop_refused(refused, endpoint)
         elif token.past_its_time(time.time()) and self._renewal.token is token:
             self._renewal.drop()
 
@@ -245,7 +245,7 @@ class HttpxDriver(AuthCore):
         if self._renewal.refusals.entries:
             for one in (*response.history, response):
                 if one.status_code != 401 and self._carries(one.request, token):
-                    self._note_acceptance(one.status_code, *_call(one.request))
+                    self._note_acceptance(one.status_code, _endpoint(one.request))
 
     def _as_library_error(
         self,
@@ -304,22 +304,12 @@ class _Flow:
     def answered(self, response: Response) -> _Steps:
         """From the answer on: replay the request if it is a 401 that refused our token."""
         self._leave_out_token_requests(response)
-        refused = self._refused_token(response)
+        if response.status_code != 401:
+            self._auth._accepted(response, cast("Token", self._token))
+            return
+        refused = self._carried_token(response.request)
         if refused is not None:
             yield from self._replay(response, refused)
-
-    def _refused_token(self, response: Response) -> str | None:
-        """The access token of ours that *response* refused, if another one may be taken instead."""
-        auth, status = self._auth, response.status_code
-        if status != 401:
-            auth._accepted(response, cast("Token", self._token))
-            return None
-        carried = self._carried_token(response.request)
-        if carried is None:
-            return None
-        call = _call(response.request)
-        challenges = response.headers.get("WWW-Authenticate")
-        return None if auth._is_final(carried, *call, challenges) else carried
 
     def _replay(self, response: Response, refused: str, *, again: bool = False) -> _Steps:
         """Send the request of this 401 once more with another token, or leave it at the 401.
@@ -327,44 +317,46 @@ class _Flow:
         A token from a cache may be long dead. If it is refused, the request is replayed *again*.
         """
         auth, sent = self._auth, response.request
-        call = _call(sent)
+        endpoint = _endpoint(sent)
+        if auth._is_final(refused, endpoint, response.headers.get("WWW-Authenticate")):
+            return
         body = self._body if sent.stream is self._request.stream else _body_to_send(sent)
         if not body.can_repeat():
-            auth._drop_refused(refused, *call)
+            auth._drop_refused(refused, endpoint)
             return
         redirects = response.history
         try:
             yield _Read(response)
         except GeneratorExit:
-            auth._drop_refused(refused, *call)  # it could not be read, but it was a 401
+            auth._drop_refused(refused, endpoint)  # it could not be read, but it was a 401
             raise
         content = None
         if isinstance(body, (Repeatable, AsyncRepeatable)):
             content = yield _Reread(body)
             if content is None:
-                auth._drop_refused(refused, *call)
+                auth._drop_refused(refused, endpoint)
                 return
         fetched_before = len(self._fetched)
-        token = yield from self._fresh_token(refused, Endpoint.of(*call))
+        token = yield from self._fresh_token(refused, endpoint)
         if token is None:
-            auth._tell_of_refusal(*call)
+            auth._tell_of_refusal(endpoint)
             return
         if token.access_token == refused and len(self._fetched) == fetched_before:
             return
         # Had we fetched that same token ourselves, we could not stop here: the client gives its
         # caller the answer to whatever was yielded last.
-        logger.debug("replaying %s %s after a 401", sent.method, path_of(call[1]))
+        logger.debug("replaying %s after a 401", endpoint)
         answer = yield _again(response, content, token)
         response.history = redirects
         answer.history = redirects + [one for one in answer.history if one not in redirects]
         self._leave_out_token_requests(answer)
         auth._accepted(answer, token)
-        if not auth._carries(answer.request, token):
+        if answer.status_code != 401 or not auth._carries(answer.request, token):
             return
-        if answer.status_code == 401 and auth._is_borrowed(token) and not again:
+        if auth._is_borrowed(token) and not again:
             yield from self._replay(answer, token.access_token, again=True)
         else:
-            auth._replay_answered(answer.status_code, token, *_call(answer.request))
+            auth._refused_again(token, _endpoint(answer.request))
 
     def _carried_token(self, sent: Request) -> str | None:
         """The access token of ours that *sent* carried to us, or None if there was none.
@@ -426,9 +418,8 @@ class _Flow:
                 answer.history = [one for one in answer.history if one not in self._fetched]
 
 
-def _call(request: Request) -> tuple[str, str]:
-    """Method and URL."""
-    return request.method, str(request.url)
+def _endpoint(request: Request) -> Endpoint:
+    return Endpoint.of(request.method, str(request.url))
 
 
 def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:

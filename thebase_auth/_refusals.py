@@ -20,7 +20,8 @@ FIRST_PAUSE: Final = 1.0  # seconds
 LONGEST_PAUSE: Final = 60.0  # seconds
 _MOST_ENTRIES: Final = 1000  # of each kind; more endpoints than an API has
 
-_ID: Final = re.compile("[0-9]+|[0-9a-fA-F-]{16,}")
+_PATH: Final = re.compile("[^:/?#]+://[^/?#]*([^?#]*)")  # of an absolute URL
+_ID: Final = re.compile(r"(?<=/)(?:[0-9]+|[0-9a-fA-F-]{16,})(?=/|\Z)")  # a part of a path
 # RFC 9110 sections 11.2 and 5.6: a parameter with its value, or a word that begins a challenge.
 _CHALLENGE_PART: Final = re.compile(
     r"""(?P<name>[!#$%&'*+.^_`|~\w-]+)
@@ -38,13 +39,11 @@ class Endpoint(NamedTuple):
     @classmethod
     def of(cls, method: str, url: str) -> Self:
         """The endpoint of a request. The vendor's ids are decimal numbers; others use UUIDs."""
-        parts = path_of(url).split("/")
-        return cls(method, "/".join("{id}" if _ID.fullmatch(part) else part for part in parts))
+        found = _PATH.match(url)
+        return cls(method, _ID.sub("{id}", (found and found[1]) or "/"))
 
-
-def path_of(url: str) -> str:
-    """The path of an absolute URL, without its query."""
-    return "/" + re.split("[?#]", url)[0].partition("://")[2].partition("/")[2]
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 class _Refusal:

@@ -39,7 +39,7 @@ from ._body import File, Repeatable, body_to_send, sent_body
 from ._credentials import TOKEN_REQUEST_BODY
 from ._hidden import Hidden, hidden
 from ._origin import Destination
-from ._refusals import Endpoint, path_of
+from ._refusals import Endpoint
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, blocking
 
@@ -244,7 +244,7 @@ class _ResponseHook:
         if status == 401:
             replay = self._replay(response, carried, **kwargs)
         else:
-            auth._note_acceptance(status, *_call(request))
+            auth._note_acceptance(status, _endpoint(request))
         if replay.is_redirect:
             self._prepare_redirect(response, replay)
         return replay
@@ -257,28 +257,25 @@ class _ResponseHook:
         A token from a cache may be long dead. If it is refused, the request is replayed *again*.
         """
         request, auth = response.request, self._auth
-        call = _call(request)
-        if auth._is_final(refused, *call, response.headers.get("WWW-Authenticate")):
-            return response
-        if isinstance(request.headers, _SuccessorHeaders) and request.headers.replay_is_spent:
-            request.headers.replay_is_spent = False  # should the user send this request once more
+        endpoint = _endpoint(request)
+        if self._is_final(response, refused, endpoint):
             return response
         connection = getattr(response, "connection", None)
         body = sent_body(request.body)
         if connection is None or not body.can_repeat():
-            auth._drop_refused(refused, *call)
+            auth._drop_refused(refused, endpoint)
             return response
         _drain(response)
         content: Any = request.body
         if isinstance(body, Repeatable):
             content = body.reread()
             if content is None:
-                auth._drop_refused(refused, *call)
+                auth._drop_refused(refused, endpoint)
                 return response
         token_before = auth._renewal.token
-        token = auth._fresh_token(refused, kwargs.get("timeout"), request, Endpoint.of(*call))
+        token = auth._fresh_token(refused, kwargs.get("timeout"), request, endpoint)
         if token is None:
-            auth._tell_of_refusal(*call)
+            auth._tell_of_refusal(endpoint)
             return response
         if token.access_token == refused or not body.can_repeat():  # no longer, after the wait
             return response
@@ -286,20 +283,33 @@ class _ResponseHook:
         replay.body = content
         replay.headers["Authorization"] = token.authorization
         _take_cookies(replay, response)
-        logger.debug("replaying %s %s after a 401", request.method, path_of(call[1]))
+        logger.debug("replaying %s after a 401", endpoint)
         started = time.perf_counter()
         answer: requests.Response = connection.send(replay, **kwargs)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history = [*response.history, response]
-        if answer.status_code == 401 and auth._is_borrowed(token) and not again:
+        if answer.status_code != 401:
+            auth._note_acceptance(answer.status_code, endpoint)
+            return answer
+        if auth._is_borrowed(token) and not again:
             return self._replay(answer, token.access_token, again=True, **kwargs)
-        auth._replay_answered(answer.status_code, token, *call)
-        if answer.status_code == 401 and token is token_before:
+        auth._refused_again(token, endpoint)
+        if token is token_before:
             # It was not fetched for us, and may be dead too. requests signs when it prepares: should this
             # request be sent once more, it must not carry its first token for ever.
             response.request = request.copy()
             request.headers["Authorization"] = token.authorization
         return answer
+
+    def _is_final(self, response: requests.Response, refused: str, endpoint: Endpoint) -> bool:
+        """Whether this 401 is left as it is: a new token would not help, or the replay is spent."""
+        if self._auth._is_final(refused, endpoint, response.headers.get("WWW-Authenticate")):
+            return True
+        headers = response.request.headers
+        if isinstance(headers, _SuccessorHeaders) and headers.replay_is_spent:
+            headers.replay_is_spent = False  # should the user send this request once more
+            return True
+        return False
 
     def _prepare_redirect(self, response: requests.Response, redirect: requests.Response) -> None:
         """Let the next request be made as a copy of the one that was redirected, token included.
@@ -350,9 +360,8 @@ class _SuccessorHeaders(CaseInsensitiveDict[Any]):
         super().__setitem__(key, value)
 
 
-def _call(request: requests.PreparedRequest) -> tuple[str, str]:
-    """Method and URL."""
-    return request.method or "", request.url or ""
+def _endpoint(request: requests.PreparedRequest) -> Endpoint:
+    return Endpoint.of(request.method or "", request.url or "")
 
 
 def _netrc_value(url: str) -> str | None:
