@@ -14,9 +14,13 @@ import contextlib
 import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ._renewal import Task
+
+if TYPE_CHECKING:
+    import asyncio
 
 Result = TypeVar("Result")
 
@@ -88,15 +92,11 @@ def running_task() -> Task:
 async def _wait_asyncio(landed: Future[Any], seconds: float) -> None:
     import asyncio
 
-    # Ten thousand may wait: one future each, and one timer, are all that it takes.
+    # Ten thousand may wait: one future each, and one timer, are nearly all that it takes.
     loop = asyncio.get_running_loop()
     woken = loop.create_future()
-
-    def wake() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    landed.add_done_callback(_waking(lambda: loop.call_soon_threadsafe(wake)))
+    wake = partial(_wake, woken)
+    landed.add_done_callback(_Waker(loop.call_soon_threadsafe, wake))
     timer = loop.call_later(max(seconds, 0), wake)
     try:
         await woken
@@ -104,23 +104,33 @@ async def _wait_asyncio(landed: Future[Any], seconds: float) -> None:
         timer.cancel()
 
 
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
 async def _wait_trio(landed: Future[Any], seconds: float) -> None:
     import trio
 
     token, event = trio.lowlevel.current_trio_token(), trio.Event()
-    landed.add_done_callback(_waking(lambda: token.run_sync_soon(event.set)))
+    landed.add_done_callback(_Waker(token.run_sync_soon, event.set))
     with trio.move_on_after(max(seconds, 0)):
         await event.wait()
 
 
-def _waking(wake: Callable[[], Any]) -> Callable[[Future[Any]], None]:
-    def callback(_: Future[Any]) -> None:
-        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with
-        # it.
-        with contextlib.suppress(RuntimeError):
-            wake()
+class _Waker:
+    """Callback of a future, which may call it in any thread: has *wake* called in the waiter's loop."""
 
-    return callback
+    __slots__ = ("_schedule", "_wake")
+
+    def __init__(self, schedule: Callable[..., object], wake: Callable[[], object]) -> None:
+        self._schedule = schedule
+        self._wake = wake
+
+    def __call__(self, _: Future[Any]) -> None:
+        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
+        with contextlib.suppress(RuntimeError):
+            self._schedule(self._wake)
 
 
 def _in_trio() -> bool:
