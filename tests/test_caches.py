@@ -16,7 +16,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -1133,44 +1134,85 @@ def test_many_threads_do_with_a_pool_of_five_connections(kind: str, database: Da
     assert at_once(20, use) == [f"record {number}" for number in range(20)]
 
 
-def test_a_thread_that_waited_a_second_for_its_turn_goes_on_all_the_same(
-    database: Database,
+# How many threads use a cache at once
+
+
+@pytest.fixture(params=["file", "redis"])
+def any_cache(request: pytest.FixtureRequest, file_cache: Any, database: Database) -> Any:
+    return file_cache if request.param == "file" else RedisTokenCache(database.client())
+
+
+@contextmanager
+def all_turns_taken(cache: Any) -> Iterator[Any]:
+    """As by threads that do not come to an end; gives what ends the first of them."""
+    with ExitStack() as others, ExitStack() as first:
+        for _ in range(caches._CALLS_AT_ONCE - 1):
+            others.enter_context(cache._turns.one())
+        first.enter_context(cache._turns.one())
+        yield first.close
+    assert cache._turns._free._value == caches._CALLS_AT_ONCE
+
+
+def test_a_few_threads_at_a_time_read_a_file(
+    file_cache: FileTokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = RedisTokenCache(database.client())
-    turns = [cache._turns.one() for _ in range(caches._CONNECTIONS_AT_ONCE)]
-    for turn in turns:
-        turn.__enter__()  # as calls to a server that does not answer
-    began = time.monotonic()
-    assert in_thread(lambda: cache.load(KEY)) is None
-    assert 0.9 < time.monotonic() - began < 10
-    for turn in turns:
-        turn.__exit__(None, None, None)
-    assert cache._turns._free._value == caches._CONNECTIONS_AT_ONCE
+    reading, most = [0], [0]
+    records, count = file_cache._records, threading.Lock()
+
+    def counted() -> Any:
+        with count:
+            reading[0] += 1
+            most[0] = max(most[0], reading[0])
+        time.sleep(0.005)
+        with count:
+            reading[0] -= 1
+        return records()
+
+    monkeypatch.setattr(file_cache, "_records", counted)
+    assert at_once(20, lambda _: file_cache.load(KEY)) == [None] * 20
+    assert most[0] == caches._CALLS_AT_ONCE
+
+
+def test_a_thread_waits_for_its_turn_as_long_as_others_come_to_an_end(
+    any_cache: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caches, "_NOBODY_ENDS", 0.02)
+    any_cache.store(KEY, "record", 60.0)
+    with all_turns_taken(any_cache) as end_one, ThreadPoolExecutor(1) as pool:
+        any_cache._turns._ended_at = time.monotonic() + 3600
+        waiting = pool.submit(any_cache.load, KEY)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        end_one()
+        assert waiting.result(10) == "record"
+
+
+def test_a_thread_goes_on_without_a_turn_when_nobody_comes_to_an_end_for_a_second(
+    any_cache: Any,
+) -> None:
+    any_cache.store(KEY, "record", 60.0)
+    with all_turns_taken(any_cache):
+        began = time.monotonic()
+        assert in_thread(lambda: any_cache.load(KEY)) == "record"
+        assert 0.9 < time.monotonic() - began < 10
 
 
 @needs_fork
 @fork_with_threads
-def test_a_forked_child_uses_the_database_though_its_parent_had_all_turns(
-    database: Database,
-) -> None:
-    cache = RedisTokenCache(database.client())
-    cache.store(KEY, "record", 60.0)
-    turns = [cache._turns.one() for _ in range(caches._CONNECTIONS_AT_ONCE)]
-    for turn in turns:
-        turn.__enter__()
-    with cache._turns._free._cond:  # as another thread may, at the moment of the fork
-        child = os.fork()
-        if child == 0:
-            found = None
-            with suppress(BaseException):
-                began = time.monotonic()
-                found = cache.load(KEY)
-                found = found if time.monotonic() - began < 0.9 else "too late"
-            os._exit(7 if found == "record" else 1)
-    assert os.waitstatus_to_exitcode(wait_for(child)) == 7
-    for turn in turns:
-        turn.__exit__(None, None, None)
-    assert cache.load(KEY) == "record"
+def test_a_forked_child_uses_the_cache_though_its_parent_had_all_turns(any_cache: Any) -> None:
+    any_cache.store(KEY, "record", 60.0)
+    with all_turns_taken(any_cache):
+        with any_cache._turns._free._cond:  # as another thread may, at the moment of the fork
+            child = os.fork()
+            if child == 0:
+                found = None
+                with suppress(BaseException):
+                    began = time.monotonic()
+                    found = any_cache.load(KEY)
+                    found = found if time.monotonic() - began < 0.9 else "too late"
+                os._exit(7 if found == "record" else 1)
+        assert os.waitstatus_to_exitcode(wait_for(child)) == 7
+    assert any_cache.load(KEY) == "record"
 
 
 def wait_for(child: int) -> int:

@@ -37,7 +37,8 @@ _LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 300
 _UNKNOWN_LIFETIME: Final = 3600.0  # seconds; what the vendor's page shows
 _LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
 _SHORTEST_LEASE: Final = 0.05  # seconds; Redis takes 0 for an error, and redis-py for no end at all
-_CONNECTIONS_AT_ONCE: Final = 4
+_CALLS_AT_ONCE: Final = 4
+_NOBODY_ENDS: Final = 1.0  # seconds, after which those who use a cache are taken to hang
 # Of the objects among a client's settings, those without which another could not stand in for it.
 _OBJECTS_NEEDED: Final = {
     "credential_provider",
@@ -124,13 +125,15 @@ class FileTokenCache:
                 name=missing.name,
             ) from missing
         self._path = Path(path).expanduser().absolute()
+        self._turns = _Turns()
 
     def __repr__(self) -> str:
         return f"FileTokenCache({str(self._path)!r})"
 
     def load(self, key: str) -> str | None:
         """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
-        record: str | None = self._records().get(key, (None, 0.0))[0]
+        with self._turns.one():
+            record: str | None = self._records().get(key, (None, 0.0))[0]
         return record
 
     def store(self, key: str, record: str, lifetime: float | None) -> None:
@@ -142,7 +145,7 @@ class FileTokenCache:
             lifetime: Seconds, or None.
         """
         now = time.time()
-        with self._file_lock("update", timeout=1.0):
+        with self._turns.one(), self._file_lock("update", timeout=1.0):
             kept = {
                 other: (text, until)
                 for other, (text, until) in self._records().items()
@@ -164,7 +167,8 @@ class FileTokenCache:
 
         lock = self._file_lock(key[:16], timeout=0)
         try:
-            lock.acquire()
+            with self._turns.one():
+                lock.acquire()
         except filelock.Timeout:
             return None
         release: Callable[[], object] = lock.release
@@ -315,16 +319,20 @@ class RedisTokenCache:
 
 
 class _Turns:
-    """Lets a few threads at a time use a client, whose pool may be small.
+    """Lets a few threads at a time use a cache: many slow each other down, and a pool may be small.
 
-    Who has waited a second goes on all the same: the others may hang.
+    Who waits while nobody comes to an end goes on all the same: the others may hang.
     """
 
     def __init__(self) -> None:
         self._renew()
 
+    def __reduce__(self) -> tuple[type[_Turns], tuple[()]]:
+        return _Turns, ()  # a copy of the cache, perhaps in another process, has its own
+
     def _renew(self) -> None:
-        self._free = threading.Semaphore(_CONNECTIONS_AT_ONCE)
+        self._free = threading.Semaphore(_CALLS_AT_ONCE)
+        self._ended_at = 0.0
         self._process = os.getpid()  # last: it tells other threads that the semaphore is good
 
     @contextmanager
@@ -332,10 +340,13 @@ class _Turns:
         if self._process != os.getpid():  # forked; who had a turn is not in this process
             self._renew()
         free = self._free
-        mine = free.acquire(timeout=1.0)
+        mine = free.acquire(timeout=_NOBODY_ENDS)
+        while not mine and time.monotonic() - self._ended_at < _NOBODY_ENDS:
+            mine = free.acquire(timeout=_NOBODY_ENDS)
         try:
             yield
         finally:
+            self._ended_at = time.monotonic()
             if mine:
                 free.release()
 
