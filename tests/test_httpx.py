@@ -22,6 +22,7 @@ from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import Api, api_server
 from tests.world import LIBRARIES
 from thebase_auth import PlainHTTPError
+from thebase_auth._token import Token
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import serve
 
@@ -195,18 +196,26 @@ class OtherRequest:
     url = OtherURL()
 
 
-def test_an_error_for_a_request_of_neither_library_is_our_own(library: Any) -> None:
+@pytest.mark.parametrize("token", [None, Token("at hand")])
+def test_an_error_for_a_request_of_neither_library_is_our_own(
+    library: Any, token: Token | None
+) -> None:
+    auth = auth_of(library, DOMAIN)
+    auth._renewal.token = token
     with pytest.raises(PlainHTTPError) as caught:
-        next(auth_of(library, DOMAIN).sync_auth_flow(OtherRequest()))
+        next(auth.sync_auth_flow(OtherRequest()))
     assert type(caught.value) is PlainHTTPError
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("token", [None, Token("at hand")])
 async def test_an_async_request_of_neither_library_is_looked_at_the_longer_way(
-    library: Any,
+    library: Any, token: Token | None
 ) -> None:
+    auth = auth_of(library, DOMAIN)
+    auth._renewal.token = token
     with pytest.raises(PlainHTTPError):
-        await anext(auth_of(library, DOMAIN).async_auth_flow(OtherRequest()))
+        await anext(auth.async_auth_flow(OtherRequest()))
 
 
 def test_the_settings_can_come_from_the_environment(

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.clients import auth_for
+from thebase_auth import TheBaseAuth, TokenTimeoutError
 from thebase_auth._patience import Patience
+from thebase_auth._renewal import Lead
+from thebase_auth._token import Token
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = 1000.0
+DOMAIN = "acme.thebase.co.il"
 
 
 def patience(default: float = 30.0, **timeouts: object) -> Patience:
@@ -102,3 +110,84 @@ def test_no_wait_and_no_phase_is_unbounded(
     for phase, seconds in bounded.timeouts_left(now).items():
         assert seconds <= bounded.timeouts[phase]
         assert seconds <= bounded.left(now)
+
+
+# What a caller makes of it, step by step
+
+
+class Clock:
+    """Stands in for the module ``time``."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("thebase_auth._auth.time", clock)
+    return clock
+
+
+def leader_of(auth: TheBaseAuth, lease: float) -> Lead:
+    """Another thread's right to fetch the token."""
+    with ThreadPoolExecutor(1) as another:
+        ask = another.submit(auth._renewal.ask, None, now=NOW, lease=lease, task=None)
+        answer = ask.result()
+    assert isinstance(answer, Lead)
+    return answer
+
+
+def fetch(timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
+    yield timeouts
+    return Token("fetched")
+
+
+def steps_of(auth: TheBaseAuth) -> Generator[Any, Any, Token | None]:
+    """Those of a caller that has eight seconds."""
+    return auth._token_steps(fetch, {"connect": 3, "read": 8}, refused=None)
+
+
+@pytest.mark.parametrize(
+    ("lease", "at_cache", "wait"), [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)]
+)
+def test_a_caller_waits_for_another_as_long_as_that_one_may_take_and_it_has_time(
+    clock: Clock, lease: float, at_cache: bool, wait: float
+) -> None:
+    auth = auth_for(DOMAIN)
+    leader = leader_of(auth, lease)
+    leader.flight.at_cache = at_cache
+
+    assert next(steps_of(auth)) == (leader.flight.landed, wait)
+
+
+@pytest.mark.parametrize("left", [0.25, 1.0])
+def test_a_caller_whose_leader_vanishes_goes_on_with_the_time_that_is_left(
+    clock: Clock, left: float
+) -> None:
+    auth = auth_for(DOMAIN)
+    leader = leader_of(auth, lease=60)
+    steps = steps_of(auth)
+    next(steps)
+    leader.flight.vanish()
+    clock.now += 8 - left
+
+    assert steps.send(True) == {"connect": left, "read": left}
+    with pytest.raises(StopIteration) as end:
+        steps.send(None)
+    assert end.value.value.access_token == "fetched"
+
+
+def test_a_caller_whose_time_is_over_when_its_leader_vanishes_gives_up(clock: Clock) -> None:
+    auth = auth_for(DOMAIN)
+    leader = leader_of(auth, lease=60)
+    steps = steps_of(auth)
+    next(steps)
+    leader.flight.vanish()
+    clock.now += 8
+
+    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that repeats"):
+        steps.send(True)

@@ -1011,6 +1011,24 @@ def test_promise_14_insufficient_scope_costs_nothing_where_a_hook_raises_because
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_14_an_endpoint_that_says_no_costs_one_renewal_where_a_hook_raises_because_of_it(
+    library: Any, clock: Clock, warnings: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "thebase_auth")
+    hooks = {"response": [lambda response: response.raise_for_status()]}
+    with forbidding(CLIENTS[0], "/no") as (server, api, auth):
+        with library.Client(auth=auth, event_hooks=hooks) as http:
+            for _ in range(4):
+                with pytest.raises(library.HTTPStatusError):
+                    http.get(server.url + "/no")
+    assert api.token_requests == 2
+    assert caplog.text.count("not replaying GET /no after a 401") == 1
+    assert [text.partition(" answers 401")[0] for text in warnings()] == [
+        f"GET /no on {server.url[7:]}"
+    ]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_promise_8_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
     library: Any, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
@@ -1133,7 +1151,9 @@ class ReadWithCare:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(library: Any) -> None:
+def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(
+    library: Any, warnings: Callable[[], list[str]]
+) -> None:
     """Another caller's token is dropped meanwhile, on account of the same endpoint."""
     auth = auth_for("https://acme.thebase.co.il")
     calls: list[str] = []
@@ -1157,9 +1177,13 @@ def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(library: 
         reply = client.post(url, content=b"body")
         assert (reply.status_code, reply.content) == (401, b"no right")
     assert calls == ["/oauth/token", "/no", "/no"]
+    [warning] = warnings()
+    assert warning.startswith("POST /no on acme.thebase.co.il answers 401")
 
 
-def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_requests() -> None:
+def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_requests(
+    warnings: Callable[[], list[str]],
+) -> None:
     calls: list[str] = []
 
     class Raw(io.RawIOBase):
@@ -1194,6 +1218,8 @@ def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_reques
         session.auth = auth_for("https://acme.thebase.co.il", session=lending)
         assert session.post(url, data=b"body").status_code == 401
     assert calls == ["/oauth/token", "/no", "read", "/no"]
+    [warning] = warnings()
+    assert warning.startswith("POST /no on acme.thebase.co.il answers 401")
 
 
 def test_promise_14_a_redirect_is_an_acceptance(client: Client, clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import os
 import pickle
 from collections.abc import AsyncIterator, Iterator
@@ -409,8 +410,9 @@ def test_promise_6_a_body_goes_along_with_a_307_after_the_replay(client: Client)
     ] == [CONTENT] * 3
 
 
+@pytest.mark.parametrize("hops", [["/from", "/to"], ["/from", "/on", "/and/on", "/to"]])
 def test_promise_3_a_call_is_replayed_once_also_when_its_redirect_is_refused(
-    client: Client,
+    client: Client, hops: list[str]
 ) -> None:
     api = Api()
 
@@ -419,7 +421,8 @@ def test_promise_3_a_call_is_replayed_once_also_when_its_redirect_is_refused(
             return 401, {}, b"no"
         return api(request)
 
-    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    for path, following in itertools.pairwise(hops):
+        api.answers[path] = (302, {"Location": following}, b"")
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -786,8 +789,9 @@ def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(client: Clie
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize("body", ["none", "stream"])
 def test_promise_3_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
-    library: Any,
+    library: Any, body: str
 ) -> None:
     hooks = {"response": [lambda response: response.raise_for_status()]}
     with (
@@ -797,7 +801,7 @@ def test_promise_3_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
         client.get(server.url + "/warm-up")
         api.revoke()
         with pytest.raises(library.HTTPStatusError):
-            client.get(server.url + "/a")
+            client.post(server.url + "/a", content=iter([b"abc"]) if body == "stream" else None)
         assert client.get(server.url + "/a").status_code == 200
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import threading
+import time
 from copy import deepcopy
 from typing import Any
 
@@ -13,12 +15,12 @@ import pytest
 import requests
 import responses
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth.caches import FileTokenCache
-from thebase_auth.requests import TheBaseAuth
+from thebase_auth.requests import TheBaseAuth, TokenRequestError
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -146,6 +148,74 @@ def test_a_401_that_cannot_be_read_to_its_end_is_renewed_all_the_same() -> None:
         assert session.get(server.url + "/a").status_code == 200  # the one connection is free
 
 
+def test_a_401_that_an_adapter_has_read_piece_by_piece_is_renewed_all_the_same() -> None:
+    class Reading(HTTPAdapter):
+        def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+            response = super().send(*args, **kwargs)
+            if response.status_code == 401:
+                list(response.iter_content(3))
+            return response
+
+    with api_server() as (server, api), requests.Session() as session:
+        session.mount("http://", Reading())
+        session.auth = auth_of_requests(server.url)
+        session.get(server.url + "/a")
+        api.revoke()
+        assert session.get(server.url + "/a").status_code == 200
+
+
+def test_a_renewal_that_fails_names_the_request_that_needed_it() -> None:
+    def failing(request: Received) -> Answer:
+        return api(request) if request.path == "/a" else (400, {}, b"no")
+
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        session.get(server.url + "/a")
+        api.revoke()
+        server.handler = failing
+        with pytest.raises(TokenRequestError) as caught:
+            session.get(server.url + "/a")
+        assert caught.value.request is not None
+        assert caught.value.request.url == server.url + "/a"
+
+
+def test_the_time_that_a_replay_takes_is_that_of_its_answer() -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        session.get(server.url + "/a")
+        api.revoke()
+        began = time.perf_counter()
+        elapsed = session.get(server.url + "/a").elapsed.total_seconds()
+        assert 0 < elapsed <= time.perf_counter() - began
+
+
+@pytest.mark.parametrize("past_the_proxy", ["", "acme.thebase.co.il"])
+def test_the_token_request_goes_by_the_proxy_of_the_environment_if_the_call_does(
+    monkeypatch: pytest.MonkeyPatch, past_the_proxy: str
+) -> None:
+    proxies: dict[str, Any] = {}
+
+    class Noting(BaseAdapter):
+        def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+            proxies[request.path_url] = dict(kwargs["proxies"])
+            response = requests.Response()
+            response.request, response.url, response.status_code = request, request.url, 200
+            response.raw = io.BytesIO(b'{"access_token": "token-1"}')
+            return response
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setenv("https_proxy", "http://proxy.example:8080")
+    monkeypatch.setenv("no_proxy", past_the_proxy)
+    with requests.Session() as session:
+        session.mount("https://", Noting())
+        session.auth = auth_of_requests(DOMAIN, session=session)
+        session.get(URL)
+    assert proxies["/oauth/token"] == proxies["/v2/users"]
+    assert bool(proxies["/oauth/token"]) is not bool(past_the_proxy)
+
+
 def test_the_settings_of_the_call_go_with_the_replay() -> None:
     sent: list[dict[str, Any]] = []
 
@@ -232,6 +302,17 @@ def test_the_next_request_of_a_replayed_redirect_can_be_sent_again_and_again() -
         following.headers["Authorization"] = "Basic of-the-user"
         assert session.send(following).status_code == 401
     assert server.received[-1].authorization == "Basic of-the-user"
+
+
+def test_a_prepared_request_that_was_redirected_can_be_sent_again_after_a_renewal() -> None:
+    api = Api()
+    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    with api_server(api) as (server, _), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        prepared = session.prepare_request(requests.Request("GET", server.url + "/from"))
+        for _ in range(3):
+            assert session.send(prepared).status_code == 200
+            api.revoke()
 
 
 def test_a_session_that_is_none_is_refused() -> None:

@@ -36,7 +36,9 @@ def test_a_short_soak_leaves_no_call_unaccounted_for() -> None:
 
 
 def entry(number: int, *outcomes: str, status: int | None = 201, body: str = "bytes") -> Entry:
-    call = Call(f"{number}", "a client", "POST", "/v2/leads/create", body, PATIENT, True, None)
+    call = Call(
+        f"{number}", "a client", "POST", "/v2/leads/create", body, PATIENT, True, False, None
+    )
     ends = [{"outcome": one, "status": status, "seconds": 0.1, "detail": ""} for one in outcomes]
     return Entry(call, ends)
 

@@ -16,6 +16,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 import trio
+import trio.testing
 
 from thebase_auth._errors import TokenRequestError
 from thebase_auth._renewal import Flight, Lead, Renewal
@@ -159,6 +160,36 @@ async def test_a_task_gives_up_in_time_and_the_flight_goes_on(seconds: float) ->
     assert not flight.landed.done()
     flight.land(TOKEN)
     assert await wait_async(flight.landed, LONG) is True
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0, -1])
+def test_a_task_of_asyncio_waits_so_long_and_no_longer(seconds: float) -> None:
+    asked: list[float] = []
+
+    async def wait() -> bool:
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def noting(delay: float, *rest: Any) -> Any:
+            asked.append(delay)
+            return call_later(0, *rest)
+
+        loop.call_later = noting  # type: ignore[method-assign]
+        return await wait_async(a_flight().landed, seconds)
+
+    assert asyncio.run(wait()) is False
+    assert asked == [max(seconds, 0)]
+
+
+@pytest.mark.parametrize("seconds", [300, 0, -1])
+def test_a_task_of_trio_waits_so_long_and_no_longer(seconds: float) -> None:
+    async def wait() -> float:
+        began = trio.current_time()
+        assert await wait_async(a_flight().landed, seconds) is False
+        return trio.current_time() - began
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    assert trio.run(wait, clock=clock) == max(seconds, 0)
 
 
 @pytest.mark.anyio

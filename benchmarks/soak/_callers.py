@@ -48,6 +48,7 @@ _OFTEN = (45, 35, 20)
 _LONGEST_PAUSE = 0.15  # seconds, between two calls of one caller
 _HURRIED = 0.05  # how many of the calls have hardly any time
 _CANCELLED = 0.1  # how many of those in tasks are cancelled
+_STREAMED = 0.2  # how many read their answer for themselves
 _WITHOUT_ACCEPT = 0.1  # how many get their 401 as a long page of HTML
 _CONNECTIONS = 2
 
@@ -92,6 +93,7 @@ class _Client:
             body=chance.choice(kinds) if method == "POST" else _bodies.NONE,
             timeout=chance.uniform(0.01, 0.3) if hurried else PATIENT,
             json_errors=chance.random() >= _WITHOUT_ACCEPT,
+            streamed=chance.random() < _STREAMED,
             cancel_after=chance.uniform(0, 0.03) if cancelled else None,
         )
 
@@ -163,12 +165,25 @@ class SyncClient(_Client):
             try:
                 with ExitStack() as stack:
                     body = _bodies.in_sync_form(call.body, content, self._library, stack)
-                    response = self._client.request(**self._arguments(call), **body)
+                    status = self._send(call, body)
             except BaseException as error:
                 self._note_error(call, error, time.monotonic() - began)
             else:
-                seconds = time.monotonic() - began
-                self._journal.end(call, ANSWER, seconds, status=response.status_code)
+                self._journal.end(call, ANSWER, time.monotonic() - began, status=status)
+
+    def _send(self, call: Call, body: dict[str, Any]) -> int:
+        """The status of the answer, which has been read to its end."""
+        arguments = self._arguments(call) | body
+        if not call.streamed:
+            response = self._client.request(**arguments)
+        elif self._library == "requests":
+            with self._client.request(**arguments, stream=True) as response:
+                response.content  # noqa: B018 - reads it
+        else:
+            with self._client.stream(**arguments) as response:
+                response.read()
+        status: int = response.status_code
+        return status
 
 
 class AsyncClient(_Client):
@@ -261,16 +276,22 @@ class AsyncClient(_Client):
     async def _attempt(
         self, client: Any, call: Call, content: dict[str, Any], cancelling: Callable[..., Any]
     ) -> None:
-        async def send() -> Any:
-            body = _bodies.in_async_form(call.body, content)
-            return await client.request(**self._arguments(call), **body)
+        async def send() -> int:
+            arguments = self._arguments(call) | _bodies.in_async_form(call.body, content)
+            if call.streamed:
+                async with client.stream(**arguments) as response:
+                    await response.aread()
+            else:
+                response = await client.request(**arguments)
+            status: int = response.status_code
+            return status
 
         began = time.monotonic()
         try:
             if call.cancel_after is None:
-                response = await send()
+                status = await send()
             else:
-                response = await cancelling(send, call.cancel_after)
+                status = await cancelling(send, call.cancel_after)
         except _CancelledByUsError:
             self._journal.end(call, CANCELLED, time.monotonic() - began)
         except BaseException as error:
@@ -278,8 +299,7 @@ class AsyncClient(_Client):
             if not isinstance(error, Exception):
                 raise
         else:
-            seconds = time.monotonic() - began
-            self._journal.end(call, ANSWER, seconds, status=response.status_code)
+            self._journal.end(call, ANSWER, time.monotonic() - began, status=status)
 
 
 class _CancelledByUsError(Exception):

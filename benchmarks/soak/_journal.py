@@ -25,6 +25,7 @@ class Call:
         id: goes along in a header, so that the record of the sandbox knows the call.
         body: the kind of its body; see _bodies.py.
         timeout: seconds, for each phase.
+        streamed: whether its answer is read only after the call has given it.
         cancel_after: seconds after which its caller cancels it; None for never.
     """
 
@@ -35,6 +36,7 @@ class Call:
     body: str
     timeout: float
     json_errors: bool
+    streamed: bool
     cancel_after: float | None
 
 
