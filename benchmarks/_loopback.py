@@ -12,11 +12,8 @@ the pool of httpx takes many seconds for so many waiting requests, whatever the 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
-from time import perf_counter
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from thebase_auth.testing import Sandbox, serve
 
 from . import _peers
+from ._at_once import failed, in_tasks, in_threads
 from ._timing import table
 
 _CONNECTIONS = 20
@@ -108,37 +106,14 @@ def _threads_of(name: str, peer: _peers.RequestsPeer, callers: int) -> tuple[str
         url = f"{server.url}/v2/users"
         session, _ = peer(server, adapter)
         unsigned = _peers.session_by(adapter)
-        _in_threads(min(callers, _CONNECTIONS), lambda: unsigned.get(url, timeout=60).status_code)
+        in_threads(min(callers, _CONNECTIONS), lambda: unsigned.get(url, timeout=60))
         session.get(url, timeout=60)
         before = _expire(sandbox)
-        at_expiry = _in_threads(callers, lambda: session.get(url, timeout=60).status_code)
+        at_expiry = _herd(*in_threads(callers, lambda: session.get(url, timeout=60)))
         token_requests = sandbox.token_requests - before
-        good = _in_threads(callers, lambda: session.get(url, timeout=60).status_code)
+        good = _herd(*in_threads(callers, lambda: session.get(url, timeout=60)))
         adapter.close()
     return _row(name, callers, token_requests, at_expiry, good)
-
-
-def _in_threads(callers: int, call: Callable[[], int]) -> _Herd:
-    statuses: list[int] = []
-    ready = threading.Barrier(callers + 1)
-
-    def one_caller() -> None:
-        ready.wait()
-        try:
-            statuses.append(call())
-        except Exception as error:
-            statuses.append(0)
-            if statuses.count(0) == 1:
-                print(f"  a call failed: {type(error).__name__}")
-
-    threads = [threading.Thread(target=one_caller) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    started = perf_counter()
-    for thread in threads:
-        thread.join()
-    return _Herd(perf_counter() - started, callers - statuses.count(200))
 
 
 # httpx and httpx2
@@ -181,21 +156,14 @@ async def _tasks_of(
     client, _ = peer(library, server, transport, True)
     async with client:
         unsigned = _peers.client_by(library, transport, True)
-        await _in_tasks(min(callers, _CONNECTIONS), lambda: unsigned.get(url))
+        await in_tasks(min(callers, _CONNECTIONS), lambda: unsigned.get(url))
         await client.get(url)
         before = _expire(sandbox)
-        at_expiry = await _in_tasks(callers, lambda: client.get(url))
+        at_expiry = _herd(*await in_tasks(callers, lambda: client.get(url)))
         token_requests = sandbox.token_requests - before
-        good = await _in_tasks(callers, lambda: client.get(url))
+        good = _herd(*await in_tasks(callers, lambda: client.get(url)))
     return _row(name, callers, token_requests, at_expiry, good)
 
 
-async def _in_tasks(callers: int, call: Callable[[], Awaitable[Any]]) -> _Herd:
-    started = perf_counter()
-    answers = await asyncio.gather(*[call() for _ in range(callers)], return_exceptions=True)
-    seconds = perf_counter() - started
-    failures = [answer for answer in answers if isinstance(answer, BaseException)]
-    if failures:
-        print(f"  a call failed: {type(failures[0]).__name__}")
-    good = sum(getattr(answer, "status_code", 0) == 200 for answer in answers)
-    return _Herd(seconds, callers - good)
+def _herd(seconds: float, answers: list[Any]) -> _Herd:
+    return _Herd(seconds, failed(answers))

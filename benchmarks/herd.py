@@ -33,11 +33,11 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from types import ModuleType
 from typing import Any, TypeAlias
 
 from . import _loopback, _peers
+from ._at_once import failed, in_tasks, in_threads
 from ._in_memory import Adapter, Api, transport
 from ._timing import Effort, Spread, ratios, table
 
@@ -199,18 +199,21 @@ def _is_run(name: str, callers: int, turn: int) -> bool:
 
 
 class _Bare:
-    """A call, one shared wait as for a token, the call again; whoever comes later has no need to."""
+    """A call, one shared wait as for a token, the call again; whoever comes later has no need to.
+
+    The first answer is kept until the second is there, as it has to be in a history.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._begun = False
         self._over = threading.Event()
 
-    def __call__(self, call: Callable[[], int]) -> int:
+    def __call__(self, call: Callable[[], Any]) -> Any:
         late = self._over.is_set()
-        status = call()
+        answer = call()
         if late:
-            return status
+            return answer
         with self._lock:
             first, self._begun = not self._begun, True
         if first:
@@ -228,11 +231,11 @@ class _BareAsync:
         self._begun = False
         self._over = asyncio.Event()
 
-    async def __call__(self, call: Callable[[], Awaitable[int]]) -> int:
+    async def __call__(self, call: Callable[[], Awaitable[Any]]) -> Any:
         late = self._over.is_set()
-        status = await call()
+        answer = await call()
         if late:
-            return status
+            return answer
         if not self._begun:
             self._begun = True
             await asyncio.sleep(ROUND_TRIP)
@@ -255,7 +258,7 @@ def _requests_meets() -> dict[str, _Meet]:
 def _threads_of_requests(peer: _peers.RequestsPeer, is_bare: bool, callers: int) -> _Herd:
     api = Api()
     session, _ = peer(api.server, Adapter(api, lambda _: time.sleep(api.seconds)))
-    return _threads(api, lambda: session.get(api.url).status_code, is_bare, callers)
+    return _threads(api, lambda: session.get(api.url), is_bare, callers)
 
 
 def _threads_of_httpx(
@@ -264,36 +267,14 @@ def _threads_of_httpx(
     api = Api()
     way = transport(library, api, lambda _: time.sleep(api.seconds))
     client, _ = peer(library, api.server, way, False)
-    return _threads(api, lambda: client.get(api.url).status_code, is_bare, callers)
+    return _threads(api, lambda: client.get(api.url), is_bare, callers)
 
 
-def _threads(api: Api, get: Callable[[], int], is_bare: bool, callers: int) -> _Herd:
+def _threads(api: Api, get: Callable[[], Any], is_bare: bool, callers: int) -> _Herd:
     get()
     api.expire(ROUND_TRIP)
     seconds, answers = in_threads(callers, partial(_Bare(), get) if is_bare else get)
-    return _Herd(seconds, _failed(answers, is_bare), api.token_requests, api.calls)
-
-
-def in_threads(callers: int, call: Callable[[], Any]) -> tuple[float, list[Any]]:
-    """Let so many threads, which are there already, make the call at once; seconds, and answers."""
-    answers: list[Any] = []
-    ready = threading.Barrier(callers + 1)
-
-    def one_caller() -> None:
-        ready.wait()
-        try:
-            answers.append(call())
-        except Exception as error:
-            answers.append(error)
-
-    threads = [threading.Thread(target=one_caller) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    started = perf_counter()
-    for thread in threads:
-        thread.join()
-    return perf_counter() - started, answers
+    return _herd(seconds, answers, api, is_bare)
 
 
 # Tasks
@@ -323,24 +304,15 @@ async def _tasks(library: ModuleType, peer: _peers.HttpxPeer, is_bare: bool, cal
         lambda _: asyncio.sleep(api.seconds),
     )
     client, _ = peer(library, api.server, way, True)
-    bare = _BareAsync()
-
-    async def get() -> int:
-        status: int = (await client.get(api.url)).status_code
-        return status
-
+    get = partial(client.get, api.url)
     await get()
     api.expire(ROUND_TRIP)
-    calls = [bare(get) if is_bare else get() for _ in range(callers)]
-    started = perf_counter()
-    answers = await asyncio.gather(*calls, return_exceptions=True)
-    seconds = perf_counter() - started
-    return _Herd(seconds, _failed(answers, is_bare), api.token_requests, api.calls)
+    seconds, answers = await in_tasks(callers, partial(_BareAsync(), get) if is_bare else get)
+    return _herd(seconds, answers, api, is_bare)
 
 
-def _failed(answers: list[Any], is_bare: bool) -> int:
-    """How many got no answer, or a 401; the bare ones have no token that could be good."""
-    errors = [answer for answer in answers if isinstance(answer, Exception)]
-    if errors:
-        print(f"  a call failed: {type(errors[0]).__name__}: {errors[0]}")
-    return len(errors) if is_bare else sum(answer != 200 for answer in answers)
+def _herd(seconds: float, answers: list[Any], api: Api, is_bare: bool) -> _Herd:
+    # The bare ones have no token that could be good.
+    return _Herd(
+        seconds, failed(answers, status=401 if is_bare else 200), api.token_requests, api.calls
+    )
