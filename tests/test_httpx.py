@@ -21,7 +21,7 @@ import respx
 from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import Api, api_server
 from tests.world import LIBRARIES
-from thebase_auth import PlainHTTPError
+from thebase_auth import PlainHTTPError, _httpx_driver
 from thebase_auth._token import Token
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import serve
@@ -162,6 +162,85 @@ def test_the_token_request_has_the_timeouts_of_the_call(library: Any) -> None:
         "pool": 1,
     }
     assert timeouts(timeout=None) == {"connect": 9.0, "read": 9.0, "write": 9.0, "pool": 9.0}
+
+
+def test_a_replay_has_the_timeouts_of_the_call(library: Any) -> None:
+    seen: list[dict[str, float]] = []
+
+    def handler(request: Any) -> Any:
+        if request.url.path == "/oauth/token":
+            return library.Response(200, json=TOKEN | {"access_token": f"t{len(seen)}"})
+        seen.append(request.extensions["timeout"])
+        return library.Response(401 if len(seen) == 1 else 200)
+
+    transport = library.MockTransport(handler)
+    with library.Client(auth=auth_of(library, DOMAIN), transport=transport) as client:
+        client.get(URL, timeout=3.0)
+    assert seen == [{"connect": 3.0, "read": 3.0, "write": 3.0, "pool": 3.0}] * 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "domain",
+    ["acme.thebase.co.il", "acme.thebase.co.il:8443", "http://127.0.0.1:8000", "http://[::1]:80"],
+)
+async def test_a_request_with_a_token_at_hand_goes_the_short_way(
+    library: Any, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_httpx_driver, "_Flow", None)
+    auth = auth_of(library, domain)
+    auth._renewal.token = Token("at hand")
+    for request in (
+        library.Request("GET", auth.base_url + "/v2/users?page=2"),
+        library.Request("POST", auth.base_url, json={"name": "a"}),
+    ):
+        assert next(auth.sync_auth_flow(request)).headers["Authorization"] == "Bearer at hand"
+        del request.headers["Authorization"]
+        flow = auth.async_auth_flow(request)
+        assert (await anext(flow)).headers["Authorization"] == "Bearer at hand"
+        await flow.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("domain", "url"),
+    [
+        ("acme.thebase.co.il", "https://acme.thebase.co.il:8443/"),
+        ("acme.thebase.co.il:8443", "https://acme.thebase.co.il/"),
+        ("acme.thebase.co.il:8443", "https://acme.thebase.co.il:8444/"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1/"),
+        ("http://[::1]:8000", "http://[::1]/"),
+    ],
+)
+async def test_promise_8_another_port_of_the_host_is_another_origin(
+    library: Any, domain: str, url: str
+) -> None:
+    auth = auth_of(library, domain)
+    auth._renewal.token = Token("at hand")
+    request = library.Request("GET", url)
+    assert "Authorization" not in next(auth.sync_auth_flow(request)).headers
+    flow = auth.async_auth_flow(request)
+    assert "Authorization" not in (await anext(flow)).headers
+    await flow.aclose()
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"),
+    [*((status, False) for status in (200, 201, 204, 302, 307, 400, 401, 403)),
+     *((status, True) for status in (402, 404, 407, 408, 429, 500, 502, 503))],
+)  # fmt: skip
+def test_the_secret_is_dropped_at_an_answer_after_which_it_is_not_sent_again(
+    library: Any, status: int, kept: bool
+) -> None:
+    request = library.Request("POST", URL, headers={"Authorization": "Basic abc"})
+    sent = library.Request("POST", URL)
+    sent.method = b"POST"
+    trace = _httpx_driver._dropping_the_secret(request, blocking=True)
+    trace("http11.receive_response_headers.complete", {"return_value": (b"HTTP/1.1", 200)})
+    assert "Authorization" in request.headers  # nothing has been asked yet
+    trace("http11.send_request_headers.started", {"request": sent})
+    trace("http11.receive_response_headers.complete", {"return_value": (b"HTTP/1.1", status)})
+    assert ("Authorization" in request.headers) is kept
 
 
 def test_a_flow_can_be_driven_by_hand(library: Any) -> None:

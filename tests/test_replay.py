@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import logging
 import os
 import pickle
 from collections.abc import AsyncIterator, Iterator
@@ -159,6 +160,44 @@ def test_promise_5_an_iterable_is_replayed_byte_for_byte(client: Client) -> None
     status, received, _ = post_with_first_token_refused(client, content=body)
     assert status == 200
     assert [one.body for one in received] == [CONTENT, CONTENT]
+
+
+def test_promise_5_a_replay_sends_the_bytes_that_were_found_to_be_the_same(client: Client) -> None:
+    passes = itertools.count(1)
+
+    def next_pass() -> bytes:
+        return b"same" if next(passes) <= 2 else b"other"
+
+    class Third:
+        """Gives other bytes when it is read for a third time."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield next_pass()
+
+    class AsyncThird:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield next_pass()
+
+    body = AsyncThird() if client.is_async else Third()
+    status, received, _ = post_with_first_token_refused(client, content=body)
+    assert status == 200
+    assert [one.body for one in received] == [b"same", b"same"]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_promise_5_a_file_is_not_read_into_memory_for_its_replay(
+    library: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    with api_server() as (server, api), library.Client(auth=auth_for(server.url)) as client:
+        client.get(server.url + "/warm-up")
+        api.revoke()
+        with (tmp_path / "file").open("rb") as file:
+            response = client.post(server.url + "/a", content=file)
+        assert [one.status_code for one in response.history] == [401]
+        with pytest.raises(library.RequestNotRead):
+            response.request.content  # noqa: B018 - raises
+    assert [one.body for one in server.to("/a")] == [CONTENT] * 2
 
 
 @pytest.mark.parametrize("kind", ["generator", "iterator", "map", "disguise", "unseekable", "pipe"])
@@ -370,8 +409,17 @@ def test_promise_6_a_redirect_after_the_replay_is_followed_with_the_new_token(
         assert reply.history == [401, 302]
 
 
-def test_promise_6_a_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client) -> None:
-    """A create that redirects to what it created must not be sent twice."""
+@pytest.mark.parametrize("body", ["bytes", "stream"])
+def test_promise_6_a_401_behind_a_redirect_is_replayed_where_it_came_from(
+    client: Client, body: str
+) -> None:
+    """A create that redirects to what it created must not be sent twice.
+
+    The body is gone by then, so that it does not matter whether it could be sent once more.
+    """
+    content: Any = b"body"
+    if body == "stream":
+        content = async_generator() if client.is_async else iter([b"body"])
     api = Api()
 
     def redirect_and_revoke(request: Received) -> Answer:
@@ -384,7 +432,7 @@ def test_promise_6_a_401_behind_a_redirect_is_replayed_where_it_came_from(client
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         server.handler = redirect_and_revoke
-        reply = client.post(auth, server.url + "/create", b"body", follow_redirects=True)
+        reply = client.post(auth, server.url + "/create", content, follow_redirects=True)
     assert reply.status == 200
     assert len(server.to("/create")) == 1
     assert [one.authorization for one in server.to("/created")] == [
@@ -774,7 +822,10 @@ def test_promise_6_a_stream_of_the_users_own_is_sent_as_it_is(library: Any, attr
     assert [one.body for one in server.to("/a")] == [b"ABCDEF"]
 
 
-def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(client: Client) -> None:
+def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "thebase_auth")
     if client.name.endswith("trio"):
         pytest.skip("httpx itself leaves a stream to trio's garbage collector here, which warns")
     api = Api()
@@ -786,6 +837,7 @@ def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(client: Clie
         with suppress(client.error):
             client.get(auth, server.url + "/a")
         assert client.get(auth, server.url + "/a").status == 200
+    assert ("not replaying GET /a after a 401" in caplog.text) is (client.name != "requests")
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
@@ -806,17 +858,43 @@ def test_promise_3_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
+@pytest.mark.parametrize(
+    ("set_by_the_401", "by_hand", "of_the_replay"),
+    [
+        ("n=2; Path=/", "a=1; a=2; flag; n=1", "a=1; a=2; flag; n=2"),
+        ("n=2=3; Path=/", "a=1=1; n=1=1; b=1", "a=1=1; b=1; n=2=3"),
+        ("n=; Max-Age=0; Path=/", "a=1; n=1", "a=1; n=1"),
+    ],
+)
 def test_promise_6_a_cookie_header_written_by_hand_keeps_what_the_401_does_not_change(
-    library: Any,
+    library: Any, set_by_the_401: str, by_hand: str, of_the_replay: str
 ) -> None:
     api = Api()
-    api.refusal = (401, {"Set-Cookie": "n=2; Path=/"}, b"")
+    api.refusal = (401, {"Set-Cookie": set_by_the_401}, b"")
     with api_server(api) as (server, _), library.Client(auth=auth_for(server.url)) as client:
         client.get(server.url + "/warm-up")
         api.revoke()
         client.cookies.clear()
-        client.get(server.url + "/c", headers={"Cookie": "a=1; a=2; flag; n=1"})
-    assert [one.headers["cookie"] for one in server.to("/c")] == [
-        "a=1; a=2; flag; n=1",
-        "a=1; a=2; flag; n=2",
-    ]
+        client.get(server.url + "/c", headers={"Cookie": by_hand})
+    assert [one.headers["cookie"] for one in server.to("/c")] == [by_hand, of_the_replay]
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_promise_6_a_401_may_change_several_cookies_of_a_header_written_by_hand(
+    library: Any,
+) -> None:
+    cookies: list[str] = []
+
+    def handler(request: Any) -> Any:
+        if request.url.path == "/oauth/token":
+            return library.Response(200, json={"access_token": f"token-{len(cookies)}"})
+        cookies.append(request.headers["Cookie"])
+        changes = [("Set-Cookie", "a=2; Path=/"), ("Set-Cookie", "b=2; Path=/")]
+        return (
+            library.Response(401, headers=changes) if len(cookies) == 1 else library.Response(200)
+        )
+
+    auth = auth_for("https://acme.thebase.co.il")
+    with library.Client(auth=auth, transport=library.MockTransport(handler)) as client:
+        client.get("https://acme.thebase.co.il/c", headers={"Cookie": "a=1; b=1; c=1"})
+    assert cookies == ["a=1; b=1; c=1", "c=1; a=2; b=2"]

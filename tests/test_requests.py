@@ -20,7 +20,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth.caches import FileTokenCache
-from thebase_auth.requests import TheBaseAuth, TokenRequestError
+from thebase_auth.requests import TheBaseAuth, TokenRequestError, _timeouts
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -99,12 +99,34 @@ def test_a_cookie_that_the_token_endpoint_sets_stays_out_of_the_session() -> Non
     [5, 5.0, (5, 5), (None, 5), urllib3.Timeout(5), urllib3.Timeout(connect=5, read=5), None],
     ids=str,
 )
-def test_every_form_of_timeout_is_understood(timeout: Any) -> None:
+def test_a_call_with_any_form_of_timeout_is_renewed(timeout: Any) -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_of_requests(server.url)
         session.get(server.url + "/a")
         api.revoke()
         assert session.get(server.url + "/a", timeout=timeout).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("timeout", "connect", "read"),
+    [
+        (None, None, None),
+        (5, 5, 5),
+        ((3, 5), 3, 5),
+        ((None, 5), None, 5),
+        (urllib3.Timeout(5), 5, 5),
+        (urllib3.Timeout(connect=3, read=5), 3, 5),
+        (urllib3.Timeout(total=2, connect=3, read=5), 2, 2),
+        (urllib3.Timeout(connect=3), 3, None),
+    ],
+    ids=str,
+)
+def test_every_form_of_timeout_is_understood(timeout: Any, connect: Any, read: Any) -> None:
+    understood = {
+        phase: seconds if isinstance(seconds, (int, float)) else None
+        for phase, seconds in _timeouts(timeout).items()
+    }
+    assert understood == {"connect": connect, "read": read}
 
 
 def test_a_renewal_keeps_to_the_timeout_of_the_call() -> None:

@@ -244,7 +244,7 @@ class HttpxDriver(AuthCore):
         """Take note of an answer other than 401, and of the redirects that led to it."""
         if self._renewal.refusals.entries:
             for one in (*response.history, response):
-                if one.status_code != 401 and self._carries(one.request, token):
+                if self._carries(one.request, token):
                     self._note_acceptance(one.status_code, _endpoint(one.request))
 
     def _as_library_error(
