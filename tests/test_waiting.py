@@ -164,6 +164,7 @@ async def test_a_task_gives_up_in_time_and_the_flight_goes_on(seconds: float) ->
 
 @pytest.mark.parametrize("seconds", [0.3, 0, -1])
 def test_a_task_of_asyncio_waits_so_long_and_no_longer(seconds: float) -> None:
+    flight = a_flight()
     asked: list[float] = []
 
     async def wait() -> bool:
@@ -175,7 +176,7 @@ def test_a_task_of_asyncio_waits_so_long_and_no_longer(seconds: float) -> None:
             return call_later(0, *rest)
 
         loop.call_later = noting  # type: ignore[method-assign]
-        return await wait_async(a_flight().landed, seconds)
+        return await wait_async(flight.landed, seconds)
 
     assert asyncio.run(wait()) is False
     assert asked == [max(seconds, 0)]
@@ -183,9 +184,11 @@ def test_a_task_of_asyncio_waits_so_long_and_no_longer(seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [300, 0, -1])
 def test_a_task_of_trio_waits_so_long_and_no_longer(seconds: float) -> None:
+    flight = a_flight()
+
     async def wait() -> float:
         began = trio.current_time()
-        assert await wait_async(a_flight().landed, seconds) is False
+        assert await wait_async(flight.landed, seconds) is False
         return trio.current_time() - began
 
     clock = trio.testing.MockClock(autojump_threshold=0)
