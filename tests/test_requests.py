@@ -319,6 +319,7 @@ def test_the_next_request_of_a_replayed_redirect_can_be_sent_again_and_again() -
         following = session.get(server.url + "/from", allow_redirects=False).next
         assert following is not None
         api.revoke()
+        assert session.send(following.copy().copy()).status_code == 401  # the replay is spent
         statuses = [session.send(following).status_code for _ in range(3)]
         assert statuses[1:] == [200, 200]
         following.headers["Authorization"] = "Basic of-the-user"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from tests.clients import CLIENTS, Client, auth_for
 from tests.servers import Answer, Received, Server, api_server
+from thebase_auth._record import RecordFormat
+from thebase_auth._token import Token
 from thebase_auth.caches import FileTokenCache
 
 
@@ -90,3 +95,53 @@ def test_a_dead_token_is_found_out_though_another_caller_has_taken_a_good_one_me
         assert requests.get(mine, server.url + "/a").status == 200
         assert carried(server, "/a") == ["token-1", "token-2", "token-3"]
     assert api.token_requests == 3
+
+
+class DeadTokens:
+    """A cache with another token each time, none of them good."""
+
+    def __init__(self) -> None:
+        self.form: Any = None
+        self.numbers = iter(range(1, 9))
+
+    def load(self, key: str) -> str | None:
+        number = next(self.numbers, None)
+        return None if number is None else str(self.form.write(Token(f"dead-{number}")))
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        pass
+
+    def lock(self, key: str, lease: float) -> Callable[[], object]:
+        return lambda: None
+
+
+def auth_of_the_dead(domain: str) -> Any:
+    cache = DeadTokens()
+    auth = auth_for(domain, cache=cache)
+    cache.form = RecordFormat(auth._credentials)
+    return auth
+
+
+def test_a_cache_full_of_dead_tokens_costs_a_call_no_more_than_two_replays(client: Client) -> None:
+    with api_server() as (server, api):
+        reply = client.post(auth_of_the_dead(server.url), server.url + "/a", b"whole")
+        assert (reply.status, reply.history) == (401, [401, 401])
+        assert carried(server, "/a") == ["dead-1", "dead-2", "dead-3"]
+        assert api.token_requests == 0
+
+
+def test_the_settings_of_the_call_go_with_both_replays_of_requests() -> None:
+    sent: list[dict[str, Any]] = []
+
+    class Noting(HTTPAdapter):
+        def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+            sent.append(kwargs)
+            return super().send(request, **kwargs)
+
+    with api_server() as (server, _), requests.Session() as session:
+        session.mount("http://", Noting())
+        session.auth = auth_of_the_dead(server.url)
+        session.get(server.url + "/a", timeout=7, stream=True).close()
+    assert len(sent) == 3
+    assert sent[0] == sent[1] == sent[2]
+    assert (sent[2]["timeout"], sent[2]["stream"]) == (7, True)
