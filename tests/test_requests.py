@@ -117,6 +117,7 @@ def test_a_call_with_any_form_of_timeout_is_renewed(timeout: Any) -> None:
         (urllib3.Timeout(5), 5, 5),
         (urllib3.Timeout(connect=3, read=5), 3, 5),
         (urllib3.Timeout(total=2, connect=3, read=5), 2, 2),
+        (urllib3.Timeout(total=4, connect=3, read=5), 3, 4),
         (urllib3.Timeout(connect=3), 3, None),
     ],
     ids=str,

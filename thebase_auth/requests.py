@@ -340,8 +340,8 @@ class _SuccessorHeaders(CaseInsensitiveDict[Any]):
         headers: Any,
         *,
         netrc: str | None,
+        spent_for_copies: bool,
         replay_is_spent: bool = False,
-        spent_for_copies: bool = False,
     ) -> None:
         self.replay_is_spent = replay_is_spent
         self._netrc = netrc
@@ -400,9 +400,8 @@ def _timeouts(timeout: Any) -> dict[str, object]:
     if isinstance(timeout, tuple):
         connect, read = timeout
     elif hasattr(timeout, "connect_timeout"):  # urllib3's Timeout
-        total = timeout.total
-        connect = timeout.connect_timeout if total is None else total
-        read = timeout.read_timeout if total is None else total
+        connect = timeout.connect_timeout
+        read = timeout.read_timeout if timeout.total is None else timeout.total
     else:
         connect = read = timeout
     return {"connect": connect, "read": read}
