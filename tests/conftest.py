@@ -15,6 +15,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from tests.clients import CLIENTS, Client
+from tests.clock import Clock
 from tests.databases import SERVERS, Database
 from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 
@@ -52,6 +53,14 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def client(request: pytest.FixtureRequest) -> Client:
     """Each HTTP library in each of its forms: requests, httpx and httpx2, sync and async."""
     return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which pauses and waits are measured, in the hands of the test."""
+    clock = Clock()
+    monkeypatch.setattr("thebase_auth._auth.time", clock)
+    return clock
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.clients import auth_for
+from tests.clock import Clock
 from thebase_auth import TheBaseAuth, TokenTimeoutError
 from thebase_auth._patience import Patience
 from thebase_auth._renewal import Lead
@@ -113,23 +114,6 @@ def test_no_wait_and_no_phase_is_unbounded(
 
 
 # What a caller makes of it, step by step
-
-
-class Clock:
-    """Stands in for the module ``time``."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("thebase_auth._auth.time", clock)
-    return clock
 
 
 def leader_of(auth: TheBaseAuth, lease: float) -> Lead:

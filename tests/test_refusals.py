@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.clients import CLIENT_ID, CLIENT_SECRET, CLIENTS, Client, Requests, auth_for
+from tests.clock import Clock
 from tests.servers import Answer, Api, Received, Server, api_server
 from tests.test_token_use import one_time_body
 from tests.world import DOMAIN, LIBRARIES, URL, World
@@ -377,24 +378,6 @@ def forbidding(
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/warm-up").status == 200
         yield server, api, auth
-
-
-class Clock:
-    """Stands in for the module ``time`` and stands still."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.time = time.time
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("thebase_auth._auth.time", clock)
-    return clock
 
 
 @pytest.fixture
