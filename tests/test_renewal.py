@@ -888,3 +888,17 @@ def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(
 
     # In a child, because a collector that hangs hangs for the whole process.
     assert in_a_child(child) in (["Lead", "Wait"], ["Wait", "Lead"])
+
+
+def test_a_401_in_the_pause_is_final_unless_another_caller_is_fetching_a_token() -> None:
+    renewal = Renewal()
+    lead(renewal).land(TOKEN, now=0)
+    lead(renewal, TOKEN.access_token, LEADS).land(OTHER, now=1)
+    refused = OTHER.access_token
+    assert renewal.is_final(refused, LEADS, now=1.5)
+    flight = lead(renewal, refused, USERS, now=1.5)
+    assert not renewal.is_final(refused, LEADS, now=1.5)
+    flight.vanish()
+    assert renewal.is_final(refused, LEADS, now=1.5)
+    assert not renewal.is_final(refused, USERS, now=1.5)
+    assert not renewal.is_final(TOKEN.access_token, LEADS, now=1.5)
