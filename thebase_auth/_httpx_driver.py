@@ -437,7 +437,7 @@ def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:
             under_way = info["request"].method
         elif event.endswith("receive_response_headers.complete") and under_way == b"POST":
             status = next(part for part in info["return_value"] if isinstance(part, int))
-            if status < 400 or status in {400, 401, 403}:
+            if status <= 401 or status == 403:
                 request.headers.pop("Authorization", None)
 
     async def async_trace(event: str, info: dict[str, Any]) -> None:
