@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from thebase_auth import TheBaseAuth, TokenTimeoutError
 from thebase_auth._patience import Patience
 from thebase_auth._renewal import Lead
 from thebase_auth._token import Token
+from thebase_auth.caches import FileTokenCache
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -136,14 +138,14 @@ def steps_of(auth: TheBaseAuth) -> Generator[Any, Any, Token | None]:
 
 
 @pytest.mark.parametrize(
-    ("lease", "at_cache", "wait"), [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)]
+    ("lease", "has_cache", "wait"), [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)]
 )
 def test_a_caller_waits_for_another_as_long_as_that_one_may_take_and_it_has_time(
-    clock: Clock, lease: float, at_cache: bool, wait: float
+    clock: Clock, tmp_path: Path, lease: float, has_cache: bool, wait: float
 ) -> None:
-    auth = auth_for(DOMAIN)
+    cache = FileTokenCache(tmp_path / "tokens") if has_cache else None
+    auth = auth_for(DOMAIN, cache=cache)
     leader = leader_of(auth, lease)
-    leader.flight.at_cache = at_cache
 
     assert next(steps_of(auth)) == (leader.flight.landed, wait)
 

@@ -418,6 +418,11 @@ def test_a_timeout_that_is_no_positive_number_is_refused(timeout: Any) -> None:
         auth_for(DOMAIN, timeout=timeout)
 
 
+def test_the_longest_timeout_is_as_long_as_the_machine_can_wait() -> None:
+    longest = threading.TIMEOUT_MAX
+    assert auth_of_requests(DOMAIN, timeout=longest)._timeout == longest
+
+
 def test_from_env_takes_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("DOMAIN", DOMAIN), ("CLIENT_ID", "id"), ("CLIENT_SECRET", "secret")):
         monkeypatch.setenv(f"THEBASE_{name}", value)
