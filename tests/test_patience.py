@@ -177,3 +177,19 @@ def test_a_caller_whose_time_is_over_when_its_leader_vanishes_gives_up(clock: Cl
 
     with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that repeats"):
         steps.send(True)
+
+
+def test_a_caller_goes_on_with_what_its_leader_brought_though_the_refused_token_has_come_again(
+    clock: Clock,
+) -> None:
+    auth = auth_for(DOMAIN)
+    leader = leader_of(auth, lease=60)
+    auth._renewal.token = Token("refused")
+    steps = auth._token_steps(fetch, {"connect": 3, "read": 8}, refused="refused")
+    next(steps)
+    leader.flight.land(Token("brought"), now=NOW)
+    auth._renewal.token = Token("refused")
+
+    with pytest.raises(StopIteration) as end:
+        steps.send(True)
+    assert end.value.value.access_token == "brought"
