@@ -9,9 +9,9 @@ nothing else, however many are under way. So one knows what is to be had at best
 401, a token request for all, the call once more; this *ideal* is 300 ms. What even a perfect auth
 object cannot save is the library's own work, which for a thousand calls is much on few CPUs: the *bare*
 time is that of the same callers with a header that never changes, who make the call, wait for 100 ms
-all together, and make the call again;
-the first answer is kept until then, as it has to be in a history. *The machine adds* what this takes over the ideal. The
-target is 1.2 times the ideal, or 1.2 times the bare time if that is over the ideal by more than 5 %.
+all together, and make the call again. They keep the first answer until then, as a history does. *The
+machine adds* what this takes over the ideal. The target is 1.2 times the ideal, or 1.2 times the bare
+time if that is over the ideal by more than 5 %.
 A ratio is that of one round, in which all take turns. Who goes by the clock, and finds the token over,
 does not even try it: that saves one round trip in three, as long as clock and server agree. Who comes
 when the new token is there makes one call and not two. In requests we send the call again beneath the

@@ -340,9 +340,9 @@ class _Turns:
         if self._process != os.getpid():  # forked; who had a turn is not in this process
             self._renew()
         free = self._free
-        mine = free.acquire(timeout=_NOBODY_ENDS)
-        while not mine and time.monotonic() - self._ended_at < _NOBODY_ENDS:
-            mine = free.acquire(timeout=_NOBODY_ENDS)
+        while not (mine := free.acquire(timeout=_NOBODY_ENDS)):
+            if time.monotonic() - self._ended_at >= _NOBODY_ENDS:
+                break
         try:
             yield
         finally:

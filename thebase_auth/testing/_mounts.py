@@ -38,9 +38,8 @@ def dropped(why: str = DROPPED) -> ConnectionResetError:
     The transports that httpx and httpx2 have for applications let it through as it is. So it is an
     exception of these libraries too, the one that they raise for a connection cut on a network.
     """
-    loaded = dict.fromkeys(
-        map(sys.modules.get, ("httpx", "httpx2"))
-    )  # one may be the other's alias
+    # One may be the other's alias, and an exception cannot have the same base twice.
+    loaded = dict.fromkeys(map(sys.modules.get, ("httpx", "httpx2")))
     kinds = [library.RemoteProtocolError for library in loaded if library]
     error: ConnectionResetError = type("Dropped", (*kinds, ConnectionResetError), {})(why)
     return error
