@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import requests
 import trio
+from requests.adapters import HTTPAdapter
 
 from thebase_auth import TheBaseAuth
 
@@ -141,3 +142,15 @@ CLIENTS: list[Client] = [
 def auth_for(domain: str, **options: Any) -> TheBaseAuth:
     """An auth object with the credentials that the test servers know."""
     return TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, **options)
+
+
+class NotingAdapter(HTTPAdapter):
+    """Keeps the settings with which requests has each request sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        self.sent.append(kwargs)
+        return super().send(request, **kwargs)

@@ -1158,12 +1158,13 @@ def test_a_few_threads_at_a_time_read_a_file(
 ) -> None:
     reading, most = [0], [0]
     records, count = file_cache._records, threading.Lock()
+    together = threading.Barrier(caches._CALLS_AT_ONCE)
 
     def counted() -> Any:
         with count:
             reading[0] += 1
             most[0] = max(most[0], reading[0])
-        time.sleep(0.005)
+        together.wait(10)
         with count:
             reading[0] -= 1
         return records()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.clients import auth_for
 from tests.clock import Clock
+from tests.world import DOMAIN
 from thebase_auth import TheBaseAuth, TokenTimeoutError
 from thebase_auth._patience import Patience
 from thebase_auth._renewal import Lead
@@ -24,7 +25,6 @@ from thebase_auth.caches import FileTokenCache
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = 1000.0
-DOMAIN = "acme.thebase.co.il"
 
 
 def patience(default: float = 30.0, **timeouts: object) -> Patience:
@@ -132,9 +132,9 @@ def fetch(timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
     return Token("fetched")
 
 
-def steps_of(auth: TheBaseAuth) -> Generator[Any, Any, Token | None]:
+def steps_of(auth: TheBaseAuth, refused: str | None = None) -> Generator[Any, Any, Token | None]:
     """Those of a caller that has eight seconds."""
-    return auth._token_steps(fetch, {"connect": 3, "read": 8}, refused=None)
+    return auth._token_steps(fetch, {"connect": 3, "read": 8}, refused=refused)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_caller_goes_on_with_what_its_leader_brought_though_the_refused_token_
     auth = auth_for(DOMAIN)
     leader = leader_of(auth, lease=60)
     auth._renewal.token = Token("refused")
-    steps = auth._token_steps(fetch, {"connect": 3, "read": 8}, refused="refused")
+    steps = steps_of(auth, refused="refused")
     next(steps)
     leader.flight.land(Token("brought"), now=NOW)
     auth._renewal.token = Token("refused")

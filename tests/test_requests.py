@@ -17,7 +17,7 @@ import responses
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from tests.clients import CLIENT_ID, CLIENT_SECRET, auth_for
+from tests.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, auth_for
 from tests.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.requests import TheBaseAuth, TokenRequestError, _timeouts
@@ -240,25 +240,20 @@ def test_the_token_request_goes_by_the_proxy_of_the_environment_if_the_call_does
 
 
 def test_the_settings_of_the_call_go_with_the_replay() -> None:
-    sent: list[dict[str, Any]] = []
-
-    class Noting(HTTPAdapter):
-        def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-            sent.append(kwargs)
-            return super().send(request, **kwargs)
-
+    adapter = NotingAdapter()
     with api_server() as (server, api), requests.Session() as session:
-        session.mount("http://", Noting())
+        session.mount("http://", adapter)
         session.auth = auth_of_requests(server.url)
         session.get(server.url + "/a")
         api.revoke()
-        del sent[:]
+        adapter.sent.clear()
         session.get(
             server.url + "/a", timeout=7, verify=False, stream=True, cert="/dev/null"
         ).close()
-    assert len(sent) == 2
-    assert sent[0] == sent[1]
-    assert (sent[1]["timeout"], sent[1]["verify"], sent[1]["stream"]) == (7, False, True)
+    assert len(adapter.sent) == 2
+    assert adapter.sent[0] == adapter.sent[1]
+    replay = adapter.sent[1]
+    assert (replay["timeout"], replay["verify"], replay["stream"]) == (7, False, True)
 
 
 @responses.activate

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
 
-from tests.clients import CLIENTS, Client, auth_for
+from tests.clients import CLIENTS, Client, NotingAdapter, auth_for
 from tests.servers import Answer, Received, Server, api_server
 from thebase_auth._record import RecordFormat
 from thebase_auth._token import Token
@@ -131,17 +130,12 @@ def test_a_cache_full_of_dead_tokens_costs_a_call_no_more_than_two_replays(clien
 
 
 def test_the_settings_of_the_call_go_with_both_replays_of_requests() -> None:
-    sent: list[dict[str, Any]] = []
-
-    class Noting(HTTPAdapter):
-        def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-            sent.append(kwargs)
-            return super().send(request, **kwargs)
-
+    adapter = NotingAdapter()
     with api_server() as (server, _), requests.Session() as session:
-        session.mount("http://", Noting())
+        session.mount("http://", adapter)
         session.auth = auth_of_the_dead(server.url)
         session.get(server.url + "/a", timeout=7, stream=True).close()
-    assert len(sent) == 3
-    assert sent[0] == sent[1] == sent[2]
-    assert (sent[2]["timeout"], sent[2]["stream"]) == (7, True)
+    assert len(adapter.sent) == 3
+    first, second, third = adapter.sent
+    assert first == second == third
+    assert (third["timeout"], third["stream"]) == (7, True)
