@@ -55,7 +55,7 @@ def niquests(session: nox.Session) -> None:
     """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
     wheel = build(session)
     session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-cov", "pytest-timeout")
-    run(session, "--noconftest", "--override-ini=addopts=", "tests/test_niquests.py")
+    run(session, "--noconftest", "--override-ini=addopts=", "tests/adapters/test_niquests.py")
 
 
 def build(session: nox.Session) -> Path:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,10 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, settings
 
-from tests.clients import CLIENTS, Client
-from tests.clock import Clock
-from tests.databases import SERVERS, Database
+from tests.support.certificates import Certificates
+from tests.support.clients import CLIENTS, Client
+from tests.support.clock import Clock
+from tests.support.databases import SERVERS, Database
 from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 
 # The fixtures of the package, as pytest would find them where it is not the one being tested.
@@ -61,20 +60,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("thebase_auth._auth.time", clock)
     return clock
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """A certificate for localhost, and the authority that signed it."""
-
-    authority: str
-    certificate: str
-    key: str
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        """What a client needs to trust the certificate."""
-        return ssl.create_default_context(cafile=self.authority)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 
-from tests.clients import auth_for
 from tests.properties import looked_at
+from tests.support.clients import auth_for
 from thebase_auth import PlainHTTPError
 from thebase_auth._origin import Origin
 

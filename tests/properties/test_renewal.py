@@ -29,9 +29,9 @@ from requests.adapters import HTTPAdapter
 
 import thebase_auth._httpx_driver
 import thebase_auth._waiting
-from tests.clients import auth_for
 from tests.properties import looked_at
-from tests.test_renewal import ELSEWHERE, LEADS, ONE, OTHER_TASK, USERS, a_task, an_error, led
+from tests.support.clients import auth_for
+from tests.support.renewals import ELSEWHERE, LEADS, ONE, OTHER_TASK, USERS, a_task, an_error, led
 from thebase_auth import TokenRequestError
 from thebase_auth._refusals import Endpoint
 from thebase_auth._renewal import Flight, KeepRefusal, Lead, Renewal, Task, Wait

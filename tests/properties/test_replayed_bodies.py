@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 
-from tests.clients import auth_for
+from tests.support.clients import auth_for
 
 try:
     from urllib3.util.request import body_to_chunks

@@ -1,0 +1,166 @@
+"""Promise 17: auth objects, and sessions that hold them, pickle, copy and survive a fork."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
+from thebase_auth.caches import FileTokenCache, RedisTokenCache
+from thebase_auth.testing import Sandbox
+
+WAYS = [
+    pytest.param(copy.copy, id="copy"),
+    pytest.param(copy.deepcopy, id="deepcopy"),
+    *(
+        pytest.param(
+            lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}"
+        )
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    ),
+]
+CACHES = [
+    pytest.param(lambda folder: None, id="no cache"),
+    pytest.param(lambda folder: FileTokenCache(folder / "tokens.json"), id="file"),
+    # Nobody listens there: a copy is made without a word to the server.
+    pytest.param(lambda folder: RedisTokenCache(redis.Redis(port=1)), id="redis"),
+]
+
+
+@pytest.fixture
+def thebase() -> Any:
+    with Sandbox(client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cache", CACHES)
+def test_promise_17_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own_locks(
+    way: Callable[[Any], Any], cache: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    auth = auth_for("acme.thebase.co.il", timeout=12, cache=cache(tmp_path))
+    copied = way(auth)
+
+    assert repr(copied) == repr(auth)
+    assert copied._credentials.client_secret == auth._credentials.client_secret
+    assert copied._timeout == 12
+    assert copied._renewal is not auth._renewal
+    assert copied._renewal._lock is not auth._renewal._lock
+    assert repr(copied._cache) == repr(auth._cache)
+    assert (copied._sharing is None) == (auth._sharing is None)
+    if copied._sharing is not None:
+        assert copied._sharing.renewal is copied._renewal
+        assert copied._sharing.record.key == auth._sharing.record.key
+
+
+@pytest.mark.parametrize("way", WAYS[:2])
+@pytest.mark.parametrize("cache", CACHES[1:])
+def test_promise_17_a_copy_within_the_process_has_the_very_same_cache(
+    way: Callable[[Any], Any], cache: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    auth = auth_for("acme.thebase.co.il", cache=cache(tmp_path))
+
+    assert way(auth)._cache is auth._cache
+    assert way({"first": auth, "again": auth})["first"]._cache is auth._cache
+
+
+def test_promise_17_a_cache_that_cannot_be_copied_is_no_obstacle_to_a_deep_copy() -> None:
+    class LockedTokenCache:
+        def __init__(self) -> None:
+            self.mutex = threading.Lock()
+
+        def load(self, key: str) -> None: ...
+        def store(self, key: str, record: str, lifetime: float | None) -> None: ...
+        def lock(self, key: str, lease: float) -> None: ...
+
+    auth = auth_for("acme.thebase.co.il", cache=LockedTokenCache())
+
+    assert copy.deepcopy(auth)._cache is auth._cache
+
+
+def test_promise_17_a_deep_copy_of_two_holders_of_one_auth_object_has_one_auth_object() -> None:
+    auth = auth_for("acme.thebase.co.il")
+    first, second = copy.deepcopy([auth, auth])
+
+    assert first is second is not auth
+
+
+def test_promise_17_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> None:
+    auth: Any = auth_for("acme.thebase.co.il")
+    auth.itself = auth
+    copied = copy.deepcopy(auth)
+
+    assert copied.itself is copied is not auth
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cache", CACHES[:2])
+def test_promise_17_a_copy_signs(
+    way: Callable[[Any], Any],
+    cache: Callable[[Path], Any],
+    client: Client,
+    thebase: Sandbox,
+    tmp_path: Path,
+) -> None:
+    auth = auth_for(thebase.domain, cache=cache(tmp_path))
+    url = thebase.domain + "/v2/users"
+    assert client.get(auth, url).status == 200
+    copied = way(auth)
+
+    assert copied.token is None
+    assert client.get(copied, url).status == 200
+    assert client.get(auth, url).status == 200
+    assert thebase.token_requests == (2 if auth._cache is None else 1)
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+@pytest.mark.parametrize("cache", CACHES[:2])
+def test_promise_17_a_copy_of_a_session_signs(
+    way: Callable[[Any], Any], cache: Callable[[Path], Any], thebase: Sandbox, tmp_path: Path
+) -> None:
+    with requests.Session() as session:
+        session.auth = auth_for(thebase.domain, cache=cache(tmp_path))
+        assert session.get(thebase.domain + "/v2/users", timeout=10).status_code == 200
+        with way(session) as copied:
+            assert copied.auth is not session.auth
+            thebase.revoke_tokens()
+            assert copied.get(thebase.domain + "/v2/users", timeout=10).status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("cache", CACHES[:2])
+def test_promise_17_a_child_forked_in_the_middle_of_a_renewal_can_use_the_object(
+    cache: Callable[[Path], Any], client: Client, thebase: Sandbox, tmp_path: Path
+) -> None:
+    auth = auth_for(thebase.domain, cache=cache(tmp_path))
+    url = thebase.domain + "/v2/users"
+    assert client.get(auth, url).status == 200
+    thebase.revoke_tokens()
+    shared = auth._cache is not None
+    with ThreadPoolExecutor(1) as pool:
+        with thebase.hold_token_requests():
+            renewing = pool.submit(client.get, auth, url)
+            thebase.wait_for_token_requests(2)
+            child = os.fork()
+            if child == 0:
+                try:
+                    os._exit(client.get(auth, url).status - 200)
+                finally:
+                    os._exit(99)
+            if not shared:  # the child asks by itself, and then waits for its answer
+                thebase.wait_for_token_requests(3)
+        assert renewing.result(30).status == 200
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert thebase.token_requests == (2 if shared else 3)
+    assert client.get(auth, url).status == 200

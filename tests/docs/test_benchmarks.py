@@ -1,0 +1,97 @@
+"""The benchmarks run, whichever peers are installed, and draw their pictures. Nothing is said of times."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.support import ROOT
+
+
+def run(*arguments: str) -> str:
+    """What the benchmarks print, with the least that they can measure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--least", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def rows(printed: str, beginning: str) -> list[list[str]]:
+    """The cells of the rows that begin so."""
+    lines = [line.strip() for line in printed.splitlines()]
+    return [re.split(r" {2,}", line) for line in lines if line.startswith(beginning)]
+
+
+def drawn(picture: Path) -> str:
+    """The text of a picture."""
+    return " ".join(ET.parse(picture).getroot().itertext())
+
+
+def test_the_cost_of_a_call_is_measured_and_drawn(tmp_path: Path) -> None:
+    printed = run("call-cost", "--svg", "--into", str(tmp_path))
+
+    assert len(rows(printed, "thebase_auth ")) == 3 + 4 + 4
+    assert "httpx2, async" in drawn(tmp_path / "call-cost.svg")
+
+
+def test_a_herd_makes_one_token_request_and_is_drawn(tmp_path: Path) -> None:
+    printed = run("herd", "--svg", "--into", str(tmp_path))
+
+    ours = rows(printed, "thebase_auth ")
+    assert len(ours) == 5 + 3  # in memory, over loopback
+    assert {(callers, token_requests) for _, callers, token_requests, *_ in ours} == {("3", "1")}
+    assert "thebase_auth" in drawn(tmp_path / "herd.svg")
+
+
+def test_a_fleet_with_a_cache_makes_one_token_request() -> None:
+    printed = run("fleet")
+
+    assert {row[3] for row in rows(printed, "FileTokenCache  ") if len(row) == 8} == {"1"}
+
+
+def test_an_import_loads_one_http_library() -> None:
+    loaded = {row[0]: row[-1] for row in rows(run("import-time"), "import thebase_auth")}
+
+    assert loaded.pop("import thebase_auth") == "none"
+    assert loaded == {
+        f"import thebase_auth.{name}": name for name in ("requests", "httpx", "httpx2")
+    }
+
+
+def test_those_who_wait_do_so_for_one_token_request() -> None:
+    printed = run("memory")
+
+    assert len(rows(printed, "thebase_auth.")) == 3
+    waiting = rows(printed, "thebase_auth  ")
+    assert [token_requests for *_, token_requests in waiting] == ["1"] * 5
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--least", "--quick"]])
+def test_what_is_not_understood_is_refused(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+
+
+def test_the_pictures_of_the_readme_are_there() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[.+?\]\((benchmarks/[\w-]+\.svg)\)", readme)
+    assert pictures == ["benchmarks/herd.svg", "benchmarks/call-cost.svg"]
+    for picture in pictures:
+        assert "thebase_auth" in drawn(ROOT / picture)

@@ -1,0 +1,485 @@
+"""The package is laid out as it says: who imports whom, and what each module says of itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import thebase_auth
+import thebase_auth.httpx
+import thebase_auth.httpx2
+import thebase_auth.requests
+from tests.support import ROOT
+from tests.support.pythons import run, without
+from thebase_auth._auth import AuthCore
+from thebase_auth._httpx_driver import HttpxDriver
+
+PACKAGE = Path(thebase_auth.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+LIBRARIES = ("requests", "httpx", "httpx2")
+CORE = ("_hidden", "_errors", "_origin", "_credentials", "_token", "_refusals", "_renewal", "_body",
+        "_patience", "_record")  # fmt: skip
+
+# Who may import whom: each module those above it, and of the adapters none the other.
+LAYERS = (
+    ("_hidden", "_errors", "_origin", "_body", "_patience", "_refusals"),
+    ("_credentials",),
+    ("_token",),
+    ("_renewal", "_record"),
+    ("_waiting", "caches"),
+    ("_sharing",),
+    ("_auth",),
+    ("_httpx_driver",),
+    ("requests", "httpx", "httpx2"),
+    ("_combined",),
+)
+TESTING_LAYERS = (
+    ("_messages", "_lists"),
+    ("_working_days", "_access", "_faults", "_mounts"),
+    ("_crm", "_requests_adapter", "_server"),
+    ("_sandbox", "_mocks"),
+    ("__init__",),
+)
+
+
+def ranks(layers: tuple[tuple[str, ...], ...]) -> dict[str, int]:
+    return {name: rank for rank, layer in enumerate(layers) for name in layer}
+
+
+RANK = ranks(LAYERS)
+TESTING_RANK = ranks(TESTING_LAYERS)
+MAY_IMPORT_ADAPTERS = {
+    "__init__",
+    "_combined",
+    "_commands",
+    "_demo",
+    "_httpie",
+    "_pytest_plugin",
+    "__main__",
+}
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), filename=str(path))
+
+
+def imports(node: ast.AST, *, inside_functions: bool) -> Iterator[tuple[int, str]]:
+    """Level and name of every import: ``(1, "_token")`` for ``from ._token import Token``."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Import(names=names):
+                yield from ((0, alias.name) for alias in names)
+            case ast.ImportFrom(module=None, names=names, level=level):
+                yield from ((level, alias.name) for alias in names)
+            case ast.ImportFrom(module=str(module), level=level):
+                yield level, module
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if not inside_functions:
+                pass
+            case _:
+                yield from imports(child, inside_functions=inside_functions)
+
+
+def own_imports(path: Path) -> set[str]:
+    """The modules beside it that a module imports, anywhere in its text, and those of the package."""
+    found = set()
+    for level, module in imports(tree(path), inside_functions=True):
+        if level:
+            found.add(module.partition(".")[0])
+        elif module.partition(".")[0] == "thebase_auth":
+            found.add(module.partition(".")[2].partition(".")[0] or "__init__")
+    return found
+
+
+def outside_imports(name: str, *, inside_functions: bool) -> set[str]:
+    found = imports(tree(PACKAGE / f"{name}.py"), inside_functions=inside_functions)
+    return {module.partition(".")[0] for level, module in found if level == 0} - {"thebase_auth"}
+
+
+# Imports, in the text
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_knows_no_library_no_clock_and_no_event_loop(name: str) -> None:
+    imported = outside_imports(name, inside_functions=True)
+
+    assert imported - sys.stdlib_module_names <= ({"idna"} if name == "_origin" else set())
+    assert not imported & {"time", "datetime", "asyncio", "selectors", "socket", "ssl", "http",
+                           "urllib", "logging", "subprocess", "sched", "signal"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_core_needs_nothing_that_is_not_in_the_standard_library(name: str) -> None:
+    assert outside_imports(name, inside_functions=False) <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", RANK)
+def test_dependencies_point_one_way(name: str) -> None:
+    imported = own_imports(PACKAGE / f"{name}.py")
+
+    assert imported <= set(RANK)
+    assert all(RANK[other] < RANK[name] for other in imported), imported
+
+
+@pytest.mark.parametrize("name", TESTING_RANK)
+def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
+    imported = own_imports(PACKAGE / "testing" / f"{name}.py")
+
+    assert imported - set(TESTING_RANK) <= {"_waiting", "_origin"}
+    beside = imported & set(TESTING_RANK)
+    assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
+
+
+def test_every_module_has_its_place() -> None:
+    beside = {"__init__", "__main__", "_httpie", "_pytest_plugin"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set(RANK) | beside
+    cli = {"__init__", "_settings", "_commands", "_demo"}
+    assert {path.stem for path in (PACKAGE / "_cli").glob("*.py")} == cli
+    assert {path.stem for path in (PACKAGE / "testing").glob("*.py")} == set(TESTING_RANK)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_nothing_that_an_adapter_uses_imports_an_adapter(path: Path) -> None:
+    if path.stem not in MAY_IMPORT_ADAPTERS:
+        assert not own_imports(path) & set(LIBRARIES)
+
+
+def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
+    for name in ("_auth", "_waiting", "_httpx_driver"):
+        assert not outside_imports(name, inside_functions=True) & set(LIBRARIES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_module_needs_more_than_the_oldest_python(path: Path) -> None:
+    ast.parse(path.read_text("utf-8"), feature_version=(3, 11))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_nothing_is_checked_by_an_assert_that_an_option_of_python_takes_away(path: Path) -> None:
+    assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
+
+
+def test_nothing_is_required_and_extras_are_bounded_from_below_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["dependencies"] == []
+    for extra, requirements in project["optional-dependencies"].items():
+        for requirement in requirements:
+            own = requirement.startswith("thebase-auth[")
+            assert own or re.fullmatch(r"[\w-]+>=[\d.]+(; .*)?", requirement), (extra, requirement)
+
+
+# Imports, as they happen
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import thebase_auth", {*LIBRARIES, "asyncio", "anyio", "trio", "idna", "ssl", "socket"}),
+        ("from thebase_auth import *; del TheBaseAuth", set()),
+        ("from thebase_auth import Token, TheBaseAuthError", {*LIBRARIES, "asyncio", "idna"}),
+        ("import thebase_auth.requests", {"httpx", "httpx2", "httpcore", "httpcore2", "trio"}),
+        ("import thebase_auth.httpx", {"requests", "httpx2", "urllib3", "trio"}),
+        ("import thebase_auth.httpx2", {"requests", "httpx", "urllib3", "trio"}),
+        ("import thebase_auth.testing", {*LIBRARIES, "uvicorn", "starlette", "asyncio"}),
+    ],
+)
+def test_an_import_loads_no_library_but_its_own(statement: str, absent: set[str]) -> None:
+    # What the library loads by itself is its own affair.
+    library = statement.rpartition(".")[2]
+    first = f"import {library}" if library in LIBRARIES else "pass"
+    code = "{}\nbefore = set(sys.modules)\n{}\nprint(json.dumps([*set(sys.modules) - before]))"
+    loaded = set(run(code.format(first, statement)))
+
+    assert "thebase_auth" in loaded
+    assert not loaded & absent
+
+
+def test_a_domain_in_ascii_does_not_load_idna() -> None:
+    assert run("""
+from thebase_auth._origin import Origin
+Origin.of_domain("acme.thebase.co.il")
+before = "idna" in sys.modules
+Origin.of_domain("ישראל.co.il")
+print(json.dumps([before, "idna" in sys.modules]))
+""") == [False, True]
+
+
+def test_the_core_can_be_imported_where_nothing_else_is_installed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"""
+import sys
+sys.path.insert(0, {str(PACKAGE.parent)!r})
+import thebase_auth
+for name in {[*CORE, "_waiting", "_auth", "_httpx_driver"]!r}:
+    __import__("thebase_auth." + name)
+"""],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_missing_library_is_an_import_error_that_names_the_extra(library: str) -> None:
+    text, kind = without(
+        {library},
+        f"""
+try:
+    import thebase_auth.{library}
+except ImportError as error:
+    print(json.dumps([str(error), type(error).__name__]))
+""",
+    )
+
+    assert kind == "ImportError"
+    assert f"needs {library}" in text
+    assert f"pip install 'thebase-auth[{library}]'" in text
+
+
+@pytest.mark.parametrize(
+    ("library", "needs"),
+    [("requests", "urllib3"), ("httpx", "idna"), ("httpx2", "idna")],
+)
+def test_a_library_that_is_broken_is_not_reported_as_missing(library: str, needs: str) -> None:
+    text, name = without(
+        {needs},
+        f"""
+try:
+    import thebase_auth.{library}
+except ImportError as error:
+    print(json.dumps([str(error), error.name]))
+""",
+    )
+
+    assert name == needs
+    assert "thebase-auth[" not in text
+
+
+@pytest.mark.parametrize(
+    ("missing", "says_so"), [("requests", True), ("urllib3", False)], ids=["missing", "broken"]
+)
+def test_the_adapter_of_a_sandbox_names_the_extra_where_requests_is_missing(
+    missing: str, says_so: bool
+) -> None:
+    text, name = without(
+        {missing},
+        """
+from thebase_auth.testing import Sandbox
+try:
+    Sandbox().requests_adapter()
+except ImportError as error:
+    print(json.dumps([str(error), error.name]))
+""",
+    )
+
+    assert name == missing
+    assert ("pip install 'thebase-auth[requests]'" in text) == says_so
+
+
+@pytest.mark.parametrize("missing", LIBRARIES)
+def test_the_class_for_all_libraries_is_made_of_those_that_are_installed(missing: str) -> None:
+    bases = without(
+        {missing},
+        """
+from thebase_auth import TheBaseAuth
+TheBaseAuth("acme.thebase.co.il", "id", "secret")
+print(json.dumps([base.__module__ for base in TheBaseAuth.__bases__]))
+""",
+    )
+
+    assert bases == [f"thebase_auth.{library}" for library in LIBRARIES if library != missing]
+
+
+def test_the_class_for_all_libraries_names_the_extras_where_none_is_installed() -> None:
+    text = without(
+        set(LIBRARIES),
+        """
+import thebase_auth
+try:
+    thebase_auth.TheBaseAuth
+except ImportError as error:
+    print(json.dumps(str(error)))
+""",
+    )
+
+    for library in LIBRARIES:
+        assert f"'thebase-auth[{library}]'" in text
+
+
+# What is public
+
+
+def public_modules() -> list[Any]:
+    names = [path.stem for path in SOURCES if path.parent == PACKAGE]
+    names += [path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    names = [name for name in names if not name.startswith("_")]
+    return [thebase_auth, *(importlib.import_module(f"thebase_auth.{name}") for name in names)]
+
+
+PUBLIC = [pytest.param(module, id=module.__name__) for module in public_modules()]
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_what_a_module_exports_is_sorted_and_there(module: Any) -> None:
+    assert module.__all__ == sorted(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__name__ == name
+
+
+def test_every_adapter_exports_the_same_names() -> None:
+    names = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+    for library in LIBRARIES:
+        assert importlib.import_module(f"thebase_auth.{library}").__all__ == names
+
+
+def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        thebase_auth.nonsense  # noqa: B018
+
+
+def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() -> None:
+    classes = [
+        importlib.import_module(f"thebase_auth.{library}").TheBaseAuth for library in LIBRARIES
+    ]
+    for kind in [*classes, thebase_auth.TheBaseAuth]:
+        parameters = list(inspect.signature(kind).parameters.values())
+        positional = [
+            p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        ]
+        assert positional == ["domain", "client_id", "client_secret"]
+        for option in parameters[3:]:
+            assert option.kind is inspect.Parameter.KEYWORD_ONLY
+            assert option.default is not inspect.Parameter.empty
+        from_env = inspect.signature(kind.from_env).parameters.values()
+        assert [(p.name, p.default) for p in from_env] == [
+            (p.name, p.default) for p in parameters[3:]
+        ]
+
+
+def public_callables() -> Iterator[Any]:
+    """Every public function and method that is written down, and its docstring."""
+    classes: set[type] = {AuthCore, HttpxDriver}
+    for module in public_modules():
+        for name in module.__all__:
+            member = getattr(module, name)
+            if inspect.isclass(member):
+                classes.add(member)
+            elif callable(member):
+                yield pytest.param(member, inspect.getdoc(member) or "", id=name)
+    for kind in sorted(classes, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        for name, member in vars(kind).items():
+            function = getattr(member, "__func__", member)
+            if not inspect.isfunction(function) or function.__code__.co_filename == "<string>":
+                continue  # an attribute, or made by a dataclass
+            if not function.__module__.startswith("thebase_auth"):
+                continue  # made by Protocol
+            docstring = inspect.getdoc(function) or ""
+            if name == "__init__":  # may leave it to its class
+                docstring += f"\n{inspect.getdoc(kind)}"
+            if (kind, name) == (AuthCore, "__init__"):
+                continue  # refers to those of the adapters
+            if name in {"__init__", "__call__"} or not name.startswith("_"):
+                where = f"{kind.__module__}.{kind.__qualname__}.{name}"
+                yield pytest.param(function, docstring, id=where)
+
+
+CALLABLES = list(public_callables())
+
+
+@pytest.mark.parametrize(("function", "docstring"), CALLABLES)
+def test_a_public_callable_that_raises_says_so_in_its_docstring(
+    function: Any, docstring: str
+) -> None:
+    parsed = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function)))
+    raises = any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(parsed))
+
+    assert not raises or re.search(r"^ *Raises:$", docstring, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("function", "docstring"), CALLABLES)
+def test_a_public_callable_that_takes_a_time_says_that_it_is_in_seconds(
+    function: Any, docstring: str
+) -> None:
+    times = {"timeout", "expires_in", "seconds", "lease", "ttl", "delay"}
+
+    assert not times & set(inspect.signature(function).parameters) or "seconds" in docstring.lower()
+
+
+@pytest.mark.parametrize(("function", "docstring"), CALLABLES)
+def test_a_public_callable_says_what_it_is_for(function: Any, docstring: str) -> None:
+    assert docstring.strip(), function
+
+
+PRIVATE = [path for path in SOURCES if path.stem.startswith("_") and not path.stem.startswith("__")]
+
+
+@pytest.mark.parametrize("path", PRIVATE, ids=lambda path: path.stem)
+def test_a_private_module_begins_with_what_belongs_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    docstring = ast.get_docstring(tree(path))
+    beginning = (docstring or "").splitlines()
+    for line in text.splitlines():
+        if docstring or not line.startswith("#"):
+            break
+        beginning.append(line.strip("# "))
+
+    assert len([line for line in beginning if line.strip()]) >= 3
+
+
+# One class out of several
+
+
+def own_names(kind: type, below: type) -> set[str]:
+    """The names that a class and its bases set beside those of *below*, also on its instances."""
+    names: set[str] = set()
+    for base in kind.__mro__:
+        if base.__module__.startswith("thebase_auth") and base not in below.__mro__:
+            names |= set(vars(base))
+            for node in ast.walk(ast.parse(inspect.cleandoc("\n" + inspect.getsource(base)))):
+                match node:
+                    case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                        names.add(name)
+    return names
+
+
+COOPERATIVE = {"__init__", "__module__", "__doc__", "__static_attributes__", "__firstlineno__",
+               "__call__", "from_env", "_set_up"}  # fmt: skip
+
+
+DRIVERS = pytest.mark.parametrize(
+    "driver",
+    [thebase_auth.httpx.TheBaseAuth, thebase_auth.httpx2.TheBaseAuth],
+    ids=["httpx", "httpx2"],
+)
+
+
+@DRIVERS
+def test_the_adapters_that_make_one_class_together_share_no_name_by_chance(driver: type) -> None:
+    requests_names = own_names(thebase_auth.requests.TheBaseAuth, AuthCore)
+    driver_names = own_names(driver, AuthCore)
+
+    assert "_session" in requests_names
+    assert "_authority" in driver_names
+    assert requests_names & driver_names <= COOPERATIVE
+
+
+@DRIVERS
+def test_an_adapter_takes_no_name_that_its_librarys_base_class_uses(driver: type) -> None:
+    library = next(
+        base for base in driver.__mro__ if base.__module__.partition(".")[0] in LIBRARIES
+    )
+    public = {"auth_flow", "sync_auth_flow", "async_auth_flow", "requires_request_body",
+              "requires_response_body"}  # fmt: skip
+
+    shared = own_names(driver, object) & {name for name in vars(library) if name[:2] != "__"}
+    assert shared == public

@@ -1,0 +1,786 @@
+"""The sandbox: its token endpoint, its clients, its levers, its record, its life."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest.mock import ANY
+
+import httpx
+import pytest
+
+from tests.support.sandbox import GRANT, JSON, LEAD, ask_token, assert_problem, bearer
+from thebase_auth.testing import ReceivedRequest, Sandbox, SandboxClient
+
+
+@pytest.fixture
+def client(thebase: Sandbox) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=thebase.domain, headers=JSON) as client:
+        yield client
+
+
+# --- the token endpoint ---
+
+
+def test_right_credentials_get_a_token(thebase: Sandbox, client: httpx.Client) -> None:
+    response = ask_token(thebase, client)
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+    answer = response.json()
+    assert re.fullmatch(r"[\w-]{22}", answer.pop("access_token"))
+    assert answer == {"token_type": "bearer", "expires_in": 3600}
+
+
+@pytest.mark.parametrize("expires_in", [60, "3600", 1.5, None, -1, [], {"a": 1}])
+def test_expires_in_is_said_as_given_and_may_change(expires_in: object) -> None:
+    with Sandbox(expires_in=expires_in) as thebase, httpx.Client(base_url=thebase.domain) as client:
+        assert ask_token(thebase, client).json()["expires_in"] == expires_in
+        thebase.expires_in = 7
+        assert ask_token(thebase, client).json()["expires_in"] == 7
+
+
+@pytest.mark.parametrize("pair", [("LvTJmqtlvEKyuqvz1brRMg..", "wrong"), ("wrong", "kZ3m..")])
+def test_wrong_credentials_get_a_problem_document(
+    client: httpx.Client, pair: tuple[str, str]
+) -> None:
+    response = client.post("/oauth/token", auth=pair, data=GRANT)
+    assert_problem(response, 401, "Unauthorized", "Unauthorized")
+
+
+def test_wrong_credentials_get_a_page_without_accept_json(client: httpx.Client) -> None:
+    headers = {"Accept": "*/*"}
+    response = client.post("/oauth/token", auth=("a", "b"), data=GRANT, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.text.startswith("<!DOCTYPE html>")
+
+
+def test_credentials_in_the_body_are_refused(thebase: Sandbox, client: httpx.Client) -> None:
+    pair = {"client_id": thebase.client_id, "client_secret": thebase.client_secret}
+    assert client.post("/oauth/token", data={**GRANT, **pair}).status_code == 401
+
+
+def test_credentials_under_another_scheme_are_refused(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    request = client.build_request("POST", "/oauth/token", data=GRANT)
+    basic = next(
+        httpx.BasicAuth(thebase.client_id, thebase.client_secret).auth_flow(request)
+    ).headers["Authorization"]
+    request.headers["Authorization"] = basic.replace("Basic", "Bearer")
+    assert client.send(request).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        ({}, "invalid_request"),
+        ({"grant_type": ""}, "invalid_request"),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": ["client_credentials", "password"]}, "unsupported_grant_type"),
+    ],
+)
+def test_any_other_grant_type_is_an_oauth_error(
+    thebase: Sandbox, client: httpx.Client, form: dict[str, Any], error: str
+) -> None:
+    pair = (thebase.client_id, thebase.client_secret)
+    response = client.post("/oauth/token", auth=pair, data=form)
+    assert (response.status_code, response.json()) == (400, {"error": error})
+
+
+def test_a_grant_type_that_is_not_urlencoded_is_not_read(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    pair = (thebase.client_id, thebase.client_secret)
+    response = client.post("/oauth/token", auth=pair, json=GRANT)
+    assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
+
+
+def test_the_token_endpoint_takes_only_post(thebase: Sandbox, client: httpx.Client) -> None:
+    response = client.get("/oauth/token")
+    assert_problem(response, 405, "MethodNotAllowed", "Method Not Allowed")
+    assert response.headers["allow"] == "POST"
+    assert thebase.token_requests == 0
+
+
+def test_another_pair_of_credentials_may_be_chosen_and_changed() -> None:
+    with (
+        Sandbox(client_id="-id", client_secret="ס:od") as thebase,
+        httpx.Client(base_url=thebase.domain) as client,
+    ):
+        old = (thebase.client_id, thebase.client_secret)
+        assert ask_token(thebase, client).status_code == 200
+        thebase.client.client_secret = "new"
+        assert ask_token(thebase, client).status_code == 200
+        assert client.post("/oauth/token", auth=old, data=GRANT).status_code == 401
+
+
+# --- what a token is good for ---
+
+
+def test_several_tokens_live_at_once(thebase: Sandbox, client: httpx.Client) -> None:
+    first, second = bearer(thebase, client), bearer(thebase, client)
+    assert first != second
+    assert client.get("/v2/users", headers=first).status_code == 200
+    assert client.get("/v2/users", headers=second).status_code == 200
+
+
+def test_a_single_token_ends_the_one_before() -> None:
+    with (
+        Sandbox(single_token=True) as thebase,
+        httpx.Client(base_url=thebase.domain) as client,
+    ):
+        first, second = bearer(thebase, client), bearer(thebase, client)
+        assert client.get("/v2/users", headers=first).status_code == 401
+        assert client.get("/v2/users", headers=second).status_code == 200
+
+
+def test_revoked_tokens_are_refused_and_new_ones_accepted(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    old = [bearer(thebase, client), bearer(thebase, client)]
+    thebase.revoke_tokens()
+    assert [client.get("/v2/users", headers=token).status_code for token in old] == [401, 401]
+    assert client.get("/v2/users", headers=bearer(thebase, client)).status_code == 200
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x", "Basic YTpi"])
+@pytest.mark.parametrize("path", ["/v2/users", "/v2/no/such/path"])
+def test_a_call_without_a_live_token_gets_a_problem_document(
+    client: httpx.Client, path: str, authorization: str | None
+) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    response = client.get(path, headers=headers)
+    assert_problem(response, 401, "Unauthorized", "Unauthorized")
+    assert response.headers["www-authenticate"] == (
+        'Bearer realm="Oracle REST Data Services", error="invalid_token"'
+    )
+
+
+def test_a_refused_call_gets_a_huge_page_without_accept_json(client: httpx.Client) -> None:
+    response = client.get("/v2/users", headers={"Accept": "text/html"})
+    assert response.status_code == 401
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert len(response.content) == 467_009
+
+
+def test_tokens_end_by_the_clock(thebase: Sandbox, client: httpx.Client) -> None:
+    token = bearer(thebase, client)
+    thebase.token_lifetime = 0
+    assert client.get("/v2/users", headers=token).status_code == 401
+    assert client.get("/v2/users", headers=bearer(thebase, client)).status_code == 401
+    thebase.token_lifetime = 60
+    assert client.get("/v2/users", headers=token).status_code == 200
+
+
+# --- clients and their rights ---
+
+
+def test_a_client_may_lack_the_right_to_delete(thebase: Sandbox, client: httpx.Client) -> None:
+    token = bearer(thebase, client, thebase.limited_client)
+    product = {"name": "Tv", "price": 505, "is_active": True, "category": "1"}
+    created = client.post("/v2/products/create", json=product, headers=token)
+    path = f"/v2/products/{created.json()['id']}"
+    assert client.get(path, headers=token).status_code == 200
+    refused = client.delete(path, headers=token)
+    assert_problem(refused, 401, "Unauthorized", "Unauthorized")
+    assert "www-authenticate" not in refused.headers
+    assert client.get("/v2/users", headers=token).status_code == 200  # the token is good
+    assert client.delete(path, headers=bearer(thebase, client)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("pattern", "refused"),
+    [
+        ("GET /v2/users", {("GET", "/v2/users")}),
+        ("/v2/users", {("GET", "/v2/users"), ("PUT", "/v2/users")}),
+        ("* /v2/users", {("GET", "/v2/users"), ("PUT", "/v2/users")}),
+        ("GET *", {("GET", "/v2/users"), ("GET", "/v2/leads/statuses")}),
+        ("/v2/*/statuses", {("GET", "/v2/leads/statuses")}),
+        ("POST /v2/users", set()),
+        ("/v2/user", set()),
+    ],
+)
+def test_a_right_is_refused_and_given_back(
+    thebase: Sandbox, client: httpx.Client, pattern: str, refused: set[tuple[str, str]]
+) -> None:
+    token = bearer(thebase, client)
+    calls = [("GET", "/v2/users"), ("PUT", "/v2/users"), ("GET", "/v2/leads/statuses")]
+
+    def answers() -> set[tuple[str, str]]:
+        statuses = {call: client.request(*call, headers=token).status_code for call in calls}
+        return {call for call, status in statuses.items() if status == 401}
+
+    thebase.client.refuse(pattern)
+    assert answers() == refused
+    thebase.client.allow(pattern)
+    assert answers() == set()
+
+
+def test_what_was_not_refused_cannot_be_given_back(thebase: Sandbox) -> None:
+    with pytest.raises(ValueError, match=r"'GET \*' is not among what is refused: \['DELETE \*'\]"):
+        thebase.limited_client.allow("GET *")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["", "GET", "get /v2/users", "v2/users", "GET v2/users", "GET  /v2/users", "/v2/users?limit=1",
+     "https://acme.thebase.co.il/v2/users", " /v2/users", "GET /v2/users ", "GET /v2/a b"],
+)  # fmt: skip
+def test_what_can_mean_no_call_is_refused_wherever_a_call_is_named(
+    thebase: Sandbox, call: str
+) -> None:
+    for lever in (
+        thebase.calls,
+        thebase.assert_received,
+        lambda call: thebase.assert_received(call, times=0),
+        lambda call: thebase.answer_next(call, 200),
+        lambda call: thebase.redirect_next(call, "/"),
+        lambda call: thebase.delay_next(call, 1),
+        thebase.drop_next,
+        thebase.client.refuse,
+        lambda call: SandboxClient(refused=[call]),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(repr(call))} can mean no call; write"):
+            lever(call)
+
+
+def test_nothing_but_the_asterisk_is_special_in_a_call(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    client.get("/v2/us[e]rs")
+    client.get("/v2/users")
+    assert len(thebase.calls("/v2/us[e]rs")) == 1
+    assert len(thebase.calls("/v2/us.rs")) == 0
+    assert len(thebase.calls("*/us*rs")) == 2
+
+
+def test_each_client_has_its_own_secret_and_tokens(thebase: Sandbox, client: httpx.Client) -> None:
+    third = SandboxClient()
+    assert (
+        client.post("/oauth/token", auth=(third.client_id, third.client_secret)).status_code == 401
+    )
+    thebase.clients.append(third)
+    tokens = [bearer(thebase, client, one) for one in thebase.clients]
+    assert len({one.client_id for one in thebase.clients}) == 3
+    swapped = (third.client_id, thebase.client_secret)
+    assert client.post("/oauth/token", auth=swapped, data=GRANT).status_code == 401
+
+    thebase.revoke_tokens(third)
+    assert [client.get("/v2/users", headers=token).status_code for token in tokens] == [
+        200,
+        200,
+        401,
+    ]
+
+
+def test_a_new_client_has_credentials_of_the_vendors_form() -> None:
+    made = SandboxClient()
+    for value in (made.client_id, made.client_secret):
+        assert re.fullmatch(r"[\w-]{22}\.\.", value)
+    assert made.client_id != made.client_secret
+    assert repr(SandboxClient("id", "secret", refused=["GET *", "/v2/a"])) == (
+        "SandboxClient('id', refused=['/v2/a', 'GET *'])"
+    )
+
+
+def test_a_cancelled_client_gets_no_token_and_the_one_it_has_stays_good(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    token = bearer(thebase, client, thebase.limited_client)
+    thebase.clients.remove(thebase.limited_client)
+    assert ask_token(thebase, client, thebase.limited_client).status_code == 401
+    assert client.get("/v2/users", headers=token).status_code == 200
+
+
+def test_a_single_token_ends_those_of_its_client_alone(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    thebase.single_token = True
+    mine, theirs = bearer(thebase, client), bearer(thebase, client, thebase.limited_client)
+    bearer(thebase, client)
+    assert client.get("/v2/users", headers=mine).status_code == 401
+    assert client.get("/v2/users", headers=theirs).status_code == 200
+
+
+# --- what is told of requests ---
+
+
+def test_every_answered_request_is_recorded(thebase: Sandbox, client: httpx.Client) -> None:
+    client.post("/v2/leads/create?a=%D7%90", content=b"body", headers={"X-One": "1"})
+    ask_token(thebase, client)
+    client.get("/v2/%D7%90")
+    refused, token, unknown = thebase.received
+    assert (refused.method, refused.path) == ("POST", "/v2/leads/create?a=%D7%90")
+    assert (refused.status, refused.body, refused.headers["x-one"]) == (401, b"body", "1")
+    assert (token.method, token.path, token.status) == ("POST", "/oauth/token", 200)
+    assert token.body == b"grant_type=client_credentials"
+    assert (unknown.method, unknown.path, unknown.status) == ("GET", "/v2/א", 401)
+
+
+def test_calls_are_chosen_by_path_without_query(thebase: Sandbox, client: httpx.Client) -> None:
+    client.get("/v2/users?offset=1")
+    client.get("/v2/users", headers=bearer(thebase, client))
+    assert [call.status for call in thebase.calls("/v2/users")] == [401, 200]
+
+
+def test_token_requests_are_counted_whatever_they_get(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    ask_token(thebase, client)
+    client.post("/oauth/token")
+    assert thebase.token_requests == 2
+
+
+def test_no_repr_shows_a_secret_or_a_token(thebase: Sandbox, client: httpx.Client) -> None:
+    token = bearer(thebase, client)
+    client.post("/v2/notes/create", headers=token, json={"msg": "private"})
+    shown = repr(thebase) + repr(thebase.received)
+    assert repr(thebase) == f"<Sandbox at {thebase.domain}, 2 requests>"
+    assert repr(thebase.received[1]) == (
+        "ReceivedRequest(method='POST', path='/v2/notes/create', status=201)"
+    )
+    for hidden in (thebase.client_secret, token["Authorization"], "Basic", "private"):
+        assert hidden not in shown
+
+
+def test_a_record_says_which_client_called(thebase: Sandbox, client: httpx.Client) -> None:
+    token = bearer(thebase, client, thebase.limited_client)
+    client.get("/v2/users", headers=token)
+    thebase.revoke_tokens()
+    client.get("/v2/users", headers=token)
+    client.get("/v2/users")
+    limited = thebase.limited_client.client_id
+    assert [one.client_id for one in thebase.received] == [limited, limited, None, None]
+
+
+def test_a_record_reads_as_a_line_and_its_body_as_json() -> None:
+    received = ReceivedRequest("POST", "/v2/leads/create", {}, b'{"name": 1}', 201)
+    assert str(received) == "POST /v2/leads/create 201"
+    assert received.json() == {"name": 1}
+    dropped = ReceivedRequest("GET", "/v2/users?a=1", {}, b"", None)
+    assert str(dropped) == "GET /v2/users?a=1 without an answer"
+    with pytest.raises(ValueError, match="Expecting value"):
+        dropped.json()
+
+
+@pytest.fixture
+def leads(thebase: Sandbox, client: httpx.Client) -> dict[str, str]:
+    """One refused lead, one created, one search, and one token request."""
+    client.post("/v2/leads/create", content=json.dumps(LEAD, ensure_ascii=False))
+    token = bearer(thebase, client)
+    client.post("/v2/leads/create?a=1", json=LEAD, headers=token)
+    client.post("/v2/search/leadsAndAccounts", content=b"[", headers=token)
+    return token
+
+
+@pytest.mark.usefixtures("leads")
+def test_what_was_received_is_asserted(thebase: Sandbox) -> None:
+    both = thebase.assert_received("/v2/leads/create")
+    assert [one.status for one in both] == [401, 201]
+    assert thebase.assert_received("POST /v2/leads/create", times=2) == both
+    assert thebase.assert_received("POST /v2/leads/create", 1, status=201, json=LEAD) == both[1:]
+    assert thebase.assert_received("POST /v2/*", times=2, json=LEAD) == both
+    assert thebase.assert_received("DELETE *", times=0) == ()
+    assert len(thebase.assert_received("*", times=4)) == 4
+    thebase.assert_received("POST /v2/leads/create", times=0, json=None, status=500)
+
+
+@pytest.mark.usefixtures("leads")
+@pytest.mark.parametrize(
+    ("wanted", "text"),
+    [
+        ({"call": "/v2/users"}, "expected at least one x /v2/users, received 0"),
+        ({"call": "*", "times": 3}, "expected 3 x *, received 4"),
+        ({"call": "POST /v2/leads/create", "times": 0}, "expected 0 x POST /v2/leads/create, rec"),
+        (
+            {"call": "POST /v2/leads/create", "times": 2, "status": 201},
+            "expected 2 x POST /v2/leads/create with the answer 201, received 1",
+        ),
+        (
+            {"call": "POST /v2/*", "json": {"a": "א"}},
+            'expected at least one x POST /v2/* with the body {"a": "א"}, received 0',
+        ),
+    ],
+)
+def test_an_assertion_that_fails_shows_what_was_received(
+    thebase: Sandbox, wanted: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(AssertionError) as caught:
+        thebase.assert_received(**wanted)
+    shown = str(caught.value)
+    assert shown.startswith(text)
+    lines = shown.splitlines()[1:]
+    if "json" in wanted:
+        assert '  POST /v2/leads/create 401 {"name": "ישראל"' in lines[0]
+        assert lines.pop() == "  POST /v2/search/leadsAndAccounts 400 ["
+    else:
+        assert lines[2:] == [
+            "  POST /v2/leads/create?a=1 201",
+            "  POST /v2/search/leadsAndAccounts 400",
+        ]
+    assert lines[1] == "  POST /oauth/token 200"
+
+
+def test_an_assertion_that_fails_shows_no_secret(thebase: Sandbox, client: httpx.Client) -> None:
+    client.post("/oauth/token", json={"client_secret": thebase.client_secret})
+    token = bearer(thebase, client)["Authorization"].partition(" ")[2]
+    with pytest.raises(AssertionError) as caught:
+        thebase.assert_received("*", json=[])
+    assert "POST /oauth/token 200" in str(caught.value)
+    for secret in (thebase.client_secret, token, "Basic"):
+        assert secret not in str(caught.value)
+
+
+def test_an_assertion_that_fails_shows_the_last_requests_of_many(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    with pytest.raises(AssertionError, match=r"received:\n  nothing$"):
+        thebase.assert_received("*")
+    for number in range(22):
+        client.get(f"/{number}")
+    with pytest.raises(AssertionError) as caught:
+        thebase.assert_received("*", times=0)
+    lines = str(caught.value).splitlines()
+    assert (lines[1], lines[2], lines[-1]) == ("  (2 before)", "  GET /2 404", "  GET /21 404")
+
+
+def test_each_request_is_told_of_as_it_is_answered() -> None:
+    told: list[str] = []
+    with (
+        Sandbox(on_request=lambda request: told.append(str(request))) as thebase,
+        httpx.Client(base_url=thebase.domain) as client,
+    ):
+        ask_token(thebase, client)
+        assert told == ["POST /oauth/token 200"]
+
+
+def test_json_is_asserted_with_what_equals_anything(thebase: Sandbox, client: httpx.Client) -> None:
+    client.post("/v2/leads/create", json=LEAD)
+    thebase.assert_received("POST /v2/leads/create", json={**LEAD, "phone": ANY})
+    with pytest.raises(AssertionError, match='with the body {"id": "<ANY>"}'):
+        thebase.assert_received("POST /v2/leads/create", json={"id": ANY})
+
+
+def test_no_body_is_no_json(thebase: Sandbox, client: httpx.Client) -> None:
+    client.get("/v2/users")
+    thebase.assert_received("GET /v2/users", times=0, json=None)
+    client.post("/v2/users", json=None, content=b"null")
+    thebase.assert_received("POST /v2/users", times=1, json=None)
+
+
+def test_a_secret_in_the_query_of_a_token_request_is_not_shown(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    client.post("/oauth/token?client_secret=canary", content=b"client_secret=canary")
+    with pytest.raises(AssertionError) as caught:
+        thebase.assert_received("*", json=[])
+    assert "POST /oauth/token 401" in str(caught.value)
+    assert "canary" not in f"{caught.value} {thebase.received[0]}"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda thebase: setattr(thebase, "expires_in", {1, 2}),
+        lambda thebase: thebase.clients.insert(0, ("id", "secret")),
+        lambda thebase: setattr(thebase, "token_lifetime", "5"),
+    ],
+    ids=["expires_in", "clients", "token_lifetime"],
+)
+def test_a_setting_that_cannot_be_is_told_of_and_the_request_is_recorded(
+    thebase: Sandbox, client: httpx.Client, spoil: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = bearer(thebase, client)
+    spoil(thebase)
+    answers = [ask_token(thebase, client), client.get("/v2/users", headers=headers)]
+    failed = next(answer for answer in answers if answer.status_code == 500)
+    assert_problem(failed, 500, "InternalServerError", "Internal Server Error")
+    assert 500 in [one.status for one in thebase.received]
+    record = next(one for one in caplog.records if one.levelname == "ERROR")
+    assert (record.name, record.exc_info is None) == ("thebase_auth.testing", False)
+
+
+def test_on_request_that_raises_is_told_of_and_changes_no_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_: ReceivedRequest) -> None:
+        raise RuntimeError("by mistake")
+
+    with Sandbox(on_request=fail) as thebase:
+        assert httpx.get(f"{thebase.domain}/v2/users").status_code == 401
+    assert "on_request failed for GET /v2/users 401" in caplog.text
+    assert "by mistake" in caplog.text
+
+
+# --- levers ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("*", 0), {}),
+        (("*", 199), {}),
+        (("*", 600), {}),
+        (("*", 200), {"body": {"a": 1}}),
+        (("*", 200), {"times": 0}),
+        (("*", 200), {"times": -1}),
+        (("*", 200), {"headers": {"X-A": "שלום"}}),
+    ],
+    ids=str,
+)
+def test_an_answer_that_cannot_be_given_is_refused_where_it_is_asked_for(
+    arguments: Any, options: Any
+) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Sandbox().answer_next(*arguments, **options)
+
+
+def test_a_request_is_carried_out_before_its_answer_is_lost(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    token = bearer(thebase, client)
+    thebase.drop_next("POST /v2/leads/create", carried_out=True)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/v2/leads/create", json=LEAD, headers=token)
+    thebase.assert_received("POST /v2/leads/create", times=1, status=201)
+    found = client.post("/v2/search/leadsAndAccounts", json={"name": LEAD["name"]}, headers=token)
+    assert found.json()["count"] == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
+def test_a_delay_that_cannot_be_waited_for_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="no time in seconds"):
+        Sandbox().delay_next("*", seconds)
+
+
+def test_a_header_asked_for_takes_the_place_of_the_usual_one(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    thebase.answer_next("*", 200, "a", headers={"content-type": "text/plain"})
+    assert client.get("/").headers.get_list("content-type") == ["text/plain"]
+
+
+def test_the_next_token_requests_get_the_answers_asked_for(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    thebase.answer_next("/oauth/token", 503, "<h1>סגור</h1>", "text/html", times=2)
+    thebase.answer_next("/oauth/token", 200, b'{"access_token": "x"}')
+    answers = [ask_token(thebase, client) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [503, 503, 200, 200]
+    assert answers[0].headers["content-type"] == "text/html"
+    assert answers[1].content.decode() == "<h1>סגור</h1>"
+    assert answers[2].headers["content-type"] == "application/json"
+    assert answers[2].json() == {"access_token": "x"}
+    assert len(answers[3].json()["access_token"]) == 22
+
+
+def test_the_next_calls_get_the_answers_asked_for_in_turn(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    token = bearer(thebase, client)
+    thebase.answer_next("GET /v2/users", 429, headers={"Retry-After": "1"})
+    thebase.answer_next("/v2/*", 555, "<h1>!</h1>", "text/html")
+    thebase.answer_next("POST *", 503)
+
+    def get(path: str) -> httpx.Response:
+        return client.get(path, headers=token)
+
+    assert get("/v2/leads/statuses").status_code == 555
+    limited = get("/v2/users")
+    assert (limited.status_code, limited.headers["retry-after"]) == (429, "1")
+    assert get("/v2/users").status_code == 200
+    assert ask_token(thebase, client).status_code == 503
+    assert ask_token(thebase, client).status_code == 200
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body_may_be_asked_for(
+    thebase: Sandbox, client: httpx.Client, status: int
+) -> None:
+    thebase.answer_next("*", status)
+    response = client.get("/")
+    assert (response.status_code, response.content) == (status, b"")
+    assert "content-length" not in response.headers
+    assert client.get("/").status_code == 404
+
+
+def test_an_answer_asked_for_does_nothing_else(thebase: Sandbox, client: httpx.Client) -> None:
+    token = bearer(thebase, client)
+    thebase.answer_next("POST /v2/leads/create", 500)
+    client.post("/v2/leads/create", json=LEAD, headers=token)
+    wanted = {"phone": LEAD["phone"]}
+    found = client.post("/v2/search/leadsAndAccounts", json=wanted, headers=token)
+    assert found.json()["count"] == 0
+
+
+def test_the_token_endpoint_redirects(thebase: Sandbox, client: httpx.Client) -> None:
+    thebase.redirect_next("POST /oauth/token", "https://elsewhere.example/oauth/token")
+    thebase.redirect_next("POST /oauth/token", "/login", 302)
+    first, second, third = (ask_token(thebase, client) for _ in range(3))
+    assert first.status_code == 307
+    assert first.headers["location"] == "https://elsewhere.example/oauth/token"
+    assert (second.status_code, second.headers["location"]) == (302, "/login")
+    assert third.status_code == 200
+
+
+def test_connections_are_dropped_without_an_answer(
+    thebase: Sandbox, client: httpx.Client, capfd: pytest.CaptureFixture[str]
+) -> None:
+    thebase.drop_next("GET /v2/users", times=2)
+    for _ in range(2):
+        with pytest.raises(httpx.TransportError):
+            client.get("/v2/users")
+    assert client.get("/v2/users").status_code == 401
+    assert [one.status for one in thebase.received] == [None, None, 401]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dropped_connection_takes_no_other_along(thebase: Sandbox) -> None:
+    with (
+        httpx.Client(base_url=thebase.domain) as one,
+        httpx.Client(base_url=thebase.domain) as two,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with thebase.hold_token_requests():
+            waiting = pool.submit(ask_token, thebase, one)
+            thebase.wait_for_token_requests(1)
+            thebase.drop_next("*")
+            with pytest.raises(httpx.TransportError):
+                two.get("/v2/users")
+        assert waiting.result().status_code == 200
+
+
+def test_an_answer_is_delayed_and_others_are_not(thebase: Sandbox, client: httpx.Client) -> None:
+    thebase.delay_next("GET /v2/users", 3600)
+    with pytest.raises(httpx.ReadTimeout):
+        client.get("/v2/users", timeout=0.05)
+    assert client.get("/v2/users").status_code == 401
+    thebase.delay_next("GET /v2/users", 0.01)
+    thebase.answer_next("GET /v2/users", 503)
+    assert client.get("/v2/users").status_code == 503
+    # The retry of a client that lost its patience is told from its first try.
+    assert [one.status for one in thebase.received] == [401, 503, None]
+    thebase.assert_received("GET /v2/users", times=3)
+
+
+def test_levers_may_be_pulled_from_any_thread(thebase: Sandbox, client: httpx.Client) -> None:
+    threads = [
+        threading.Thread(target=thebase.answer_next, args=("*", 500), kwargs={"times": 5})
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [client.get("/").status_code for _ in range(41)] == [500] * 40 + [404]
+
+
+def test_token_requests_are_held_together_while_others_are_answered(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    token = bearer(thebase, client)
+    with ThreadPoolExecutor(2) as pool:
+        with thebase.hold_token_requests():
+            waiting = [pool.submit(ask_token, thebase, client) for _ in range(2)]
+            thebase.wait_for_token_requests(3)
+            assert client.get("/v2/users", headers=token).status_code == 200
+            assert [one.status for one in thebase.calls("/oauth/token")] == [200, None, None]
+            thebase.answer_next("/oauth/token", 502)
+        assert sorted(future.result().status_code for future in waiting) == [200, 502]
+    assert ask_token(thebase, client).status_code == 200
+
+
+def test_of_overlapping_holds_the_last_to_end_lets_go(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with thebase.hold_token_requests():
+            with thebase.hold_token_requests():
+                waiting = pool.submit(ask_token, thebase, client)
+                thebase.wait_for_token_requests(1)
+            assert client.get("/v2/users").status_code == 401
+            assert [one.status for one in thebase.calls("/oauth/token")] == [None]
+        assert waiting.result().status_code == 200
+
+
+def test_waiting_for_token_requests_ends_when_they_do_not_come(thebase: Sandbox) -> None:
+    thebase.wait_for_token_requests(0, timeout=0)
+    with pytest.raises(TimeoutError, match=r"^0 token requests in 0\.01 s, not 1$"):
+        thebase.wait_for_token_requests(1, timeout=0.01)
+
+
+def test_a_hold_may_outlast_the_server() -> None:
+    with ThreadPoolExecutor(1) as pool, httpx.Client() as client:
+        thebase = Sandbox()
+        hold = thebase.hold_token_requests()
+        with thebase:
+            hold.__enter__()
+            waiting = pool.submit(client.post, f"{thebase.domain}/oauth/token")
+            thebase.wait_for_token_requests(1)
+        assert isinstance(waiting.exception(), httpx.TransportError)
+        hold.__exit__(None, None, None)
+
+
+# --- the sandbox's life ---
+
+
+def test_there_is_no_domain_before_the_start() -> None:
+    thebase = Sandbox()
+    assert repr(thebase) == "<Sandbox at None, 0 requests>"
+    with pytest.raises(RuntimeError, match="no address before"):
+        _ = thebase.domain
+
+
+def test_after_the_block_the_record_stays_and_nobody_listens() -> None:
+    with Sandbox() as thebase:
+        httpx.get(f"{thebase.domain}/v2/users")
+    assert len(thebase.received) == 1
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{thebase.domain}/v2/users")
+
+
+def test_sandboxes_share_nothing() -> None:
+    with (
+        Sandbox() as one,
+        Sandbox() as two,
+        httpx.Client(base_url=one.domain) as at_one,
+        httpx.Client(base_url=two.domain) as at_two,
+    ):
+        token = bearer(one, at_one)
+        assert at_two.get("/v2/users", headers=token).status_code == 401
+        assert (one.token_requests, two.token_requests) == (1, 0)
+
+
+def test_a_port_may_be_chosen_and_taken_again_at_once() -> None:
+    with Sandbox() as thebase:
+        port = httpx.URL(thebase.domain).port
+        assert port is not None
+        httpx.get(thebase.domain)
+        with pytest.raises(OSError, match="in use"), Sandbox(port=port):
+            raise AssertionError("unreachable")  # pragma: no cover
+    with Sandbox(port=port) as again:
+        assert again.domain == f"http://127.0.0.1:{port}"
+        assert httpx.get(again.domain).status_code == 404
+
+
+def test_a_sandbox_that_runs_cannot_be_started_again_and_runs_on() -> None:
+    with Sandbox() as thebase:
+        with pytest.raises(RuntimeError, match="is running already"):
+            thebase.__enter__()
+        assert httpx.get(f"{thebase.domain}/v2/users").status_code == 401
+    Sandbox().__exit__(None, None, None)
+
+
+def test_the_sandbox_leaves_the_loggers_of_other_servers_alone() -> None:
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+    before = [(log.level, log.handlers[:], log.propagate) for log in map(logging.getLogger, names)]
+    with Sandbox() as thebase:
+        httpx.get(f"{thebase.domain}/v2/users")
+    after = [(log.level, log.handlers[:], log.propagate) for log in map(logging.getLogger, names)]
+    assert after == before

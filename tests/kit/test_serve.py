@@ -1,0 +1,309 @@
+"""Serving any ASGI application on loopback: it starts, and it stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.util
+import re
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import thebase_auth.testing
+from tests.support.sandbox import bearer
+from thebase_auth.testing import Sandbox, serve
+
+# --- serving any application ---
+
+
+async def hello(request: Request) -> Response:
+    return PlainTextResponse(f"{request.url.scheme} {request.scope['http_version']}")
+
+
+async def never_answer(request: Request) -> None:
+    request.app.state.arrived.set()
+    await asyncio.Event().wait()
+
+
+async def stream_for_ever(request: Request) -> Response:
+    async def chunks() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65_536
+
+    return StreamingResponse(chunks())
+
+
+@pytest.fixture
+def app() -> Starlette:
+    app = Starlette(
+        routes=[
+            Route("/", hello),
+            Route("/never", never_answer),
+            Route("/stream", stream_for_ever),
+        ]
+    )
+    app.state.arrived = threading.Event()
+    return app
+
+
+def server_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("thebase-sandbox-")]
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> dict[str, str]:
+    ca = trustme.CA()
+    certificate = ca.issue_cert("localhost", "127.0.0.1")
+    files = {name: str(tmp_path / f"{name}.pem") for name in ("ca", "certificate", "key")}
+    ca.cert_pem.write_to_path(files["ca"])
+    certificate.cert_chain_pems[0].write_to_path(files["certificate"])
+    certificate.private_key_pem.write_to_path(files["key"])
+    return files
+
+
+def test_any_application_is_served_over_http_1_1(
+    app: Starlette, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serve(app) as url:
+        assert len(server_threads()) == 1
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        assert httpx.get(url).text == "http 1.1"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_each_answer_has_the_date_of_its_time(app: Starlette) -> None:
+    with serve(app) as url, httpx.Client() as client:
+        first = client.get(url).headers["date"]
+        deadline = time.monotonic() + 10
+        while client.get(url).headers["date"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_a_connection_serves_many_requests(app: Starlette) -> None:
+    peers: set[Any] = set()
+
+    async def remember_peer(scope: Scope, receive: Receive, send: Send) -> None:
+        peers.add(tuple(scope["client"]))
+        await app(scope, receive, send)
+
+    with serve(remember_peer) as url, httpx.Client() as client:
+        for _ in range(3):
+            assert client.get(url).status_code == 200
+    assert len(peers) == 1
+
+
+def test_a_failing_application_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("broken")
+
+    with serve(fail) as url:
+        assert httpx.get(url).status_code == 500
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_certificate_makes_it_https(app: Starlette, pem: dict[str, str]) -> None:
+    with serve(app, ssl_certfile=pem["certificate"], ssl_keyfile=pem["key"]) as url:
+        assert re.fullmatch(r"https://localhost:\d+", url)
+        context = ssl.create_default_context(cafile=pem["ca"])
+        with httpx.Client(verify=context) as client:
+            assert client.get(url).text == "https 1.1"
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.get(url)
+
+
+def test_the_sandbox_speaks_tls(pem: dict[str, str]) -> None:
+    context = ssl.create_default_context(cafile=pem["ca"])
+    with (
+        Sandbox(ssl_certfile=pem["certificate"], ssl_keyfile=pem["key"]) as thebase,
+        httpx.Client(base_url=thebase.domain, verify=context) as client,
+    ):
+        users = client.get("/v2/users", headers=bearer(thebase, client)).json()
+        assert users["links"][0]["href"] == f"{thebase.domain}/v2/users"
+
+
+def test_an_unreadable_certificate_is_the_callers_error(app: Starlette, tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError),
+        serve(app, ssl_certfile=str(tmp_path / "none")),
+    ):
+        raise AssertionError("unreachable")  # pragma: no cover
+
+
+def test_a_start_that_fails_raises(app: Starlette, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "create_server", refuse)
+    with pytest.raises(OSError, match="too many open files"), serve(app):
+        raise AssertionError("unreachable")  # pragma: no cover
+    assert not server_threads()
+
+
+def test_hundreds_of_clients_may_connect_at_once(app: Starlette) -> None:
+    with serve(app) as url:
+        address = ("127.0.0.1", httpx.URL(url).port)
+        # 300: both ends of each connection count against this process's limit of open files.
+        clients = [socket.create_connection(address, timeout=10) for _ in range(300)]
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        for client in clients:
+            with client, client.makefile("rb") as answer:
+                assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+# --- stopping; each test runs without TLS and with it ---
+
+
+@pytest.fixture(params=["http", "https"])
+def certificate(request: pytest.FixtureRequest, pem: dict[str, str]) -> dict[str, str]:
+    if request.param == "http":
+        return {}
+    return {"ssl_certfile": pem["certificate"], "ssl_keyfile": pem["key"]}
+
+
+@pytest.fixture
+def plain(pem: dict[str, str]) -> Iterator[httpx.Client]:
+    context = ssl.create_default_context(cafile=pem["ca"])
+    with httpx.Client(verify=context) as client:
+        yield client
+
+
+@contextmanager
+def serve_and_time_the_stop(app: ASGIApp, certificate: dict[str, str]) -> Iterator[str]:
+    with serve(app, **certificate) as url:
+        yield url
+        started = time.monotonic()
+    assert time.monotonic() - started < 1
+    assert not server_threads()
+    gc.collect()  # An unclosed socket or transport warns here, and warnings are errors.
+
+
+def test_an_idle_connection_does_not_delay_the_stop(
+    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+) -> None:
+    with serve_and_time_the_stop(app, certificate) as url:
+        plain.get(url)
+    with pytest.raises(httpx.TransportError):
+        plain.get(url)
+
+
+def test_a_silent_connection_does_not_delay_the_stop(
+    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+) -> None:
+    with serve_and_time_the_stop(app, certificate) as url:
+        silent = socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=10)
+        # Connections are accepted in turn: with this one answered, the silent one is in.
+        plain.get(url)
+    with silent:
+        assert silent.recv(1) == b""
+
+
+def test_a_handler_that_never_answers_does_not_delay_the_stop(
+    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with serve_and_time_the_stop(app, certificate) as url:
+            waiting = pool.submit(plain.get, f"{url}/never")
+            assert app.state.arrived.wait(10)
+        assert isinstance(waiting.exception(), httpx.TransportError)
+
+
+def test_a_reader_that_stops_reading_does_not_delay_the_stop(
+    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+) -> None:
+    with serve_and_time_the_stop(app, certificate) as url:
+        answer = plain.send(plain.build_request("GET", f"{url}/stream"), stream=True)
+    with pytest.raises(httpx.TransportError):
+        answer.read()
+
+
+# --- without the extra ---
+
+
+class Uninstalled:
+    """A finder for `sys.meta_path` that misses one module while another is imported."""
+
+    def __init__(self, imported: str, missing: str) -> None:
+        self.imported = imported
+        self.missing = missing
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == self.imported:
+            raise ModuleNotFoundError(f"No module named {self.missing!r}", name=self.missing)
+
+
+def import_anew() -> None:
+    spec = importlib.util.find_spec("thebase_auth.testing._server")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def test_without_the_extra_the_import_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "uvicorn"
+    monkeypatch.delitem(sys.modules, missing)
+    monkeypatch.setattr(sys, "meta_path", [Uninstalled(missing, missing), *sys.meta_path])
+    with pytest.raises(ImportError, match=r"pip install 'thebase-auth\[testing\]'") as raised:
+        import_anew()
+    assert raised.value.name == missing
+
+
+def test_another_missing_module_is_named_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "uvicorn")
+    monkeypatch.setattr(sys, "meta_path", [Uninstalled("uvicorn", "click"), *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'click'$"):
+        import_anew()
+
+
+def test_a_sandbox_without_a_port_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "thebase_auth.testing._server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with httpx.Client(transport=httpx.WSGITransport(app=Sandbox().wsgi)) as client:
+        assert client.get("https://acme.thebase.co.il/v2/users").status_code == 401
+    with pytest.raises(ImportError, match="uvicorn"):
+        Sandbox().__enter__()
+
+
+def test_the_package_says_what_it_has() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        thebase_auth.testing.nonsense  # noqa: B018
+
+
+# --- a connection that is to be cut ---
+
+
+async def reset(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ConnectionResetError("as if")
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_application_that_resets_has_its_connection_cut(
+    pem: dict[str, str], secure: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tls = {"ssl_certfile": pem["certificate"], "ssl_keyfile": pem["key"]} if secure else {}
+    with serve(reset, **tls) as url:
+        context = ssl.create_default_context(cafile=pem["ca"])
+        with httpx.Client(verify=context) as client:
+            for _ in range(2):
+                with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+                    client.post(url, content=b"x" * 100_000)
+    assert capfd.readouterr() == ("", "")

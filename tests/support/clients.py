@@ -1,0 +1,167 @@
+"""The HTTP libraries behind one interface, so that a promise made for all is tested on all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import httpx2
+import requests
+import trio
+from requests.adapters import HTTPAdapter
+
+from thebase_auth import TheBaseAuth
+
+CLIENT_ID = "LvTJmqtlvEKyuqvz1brRMg.."
+CLIENT_SECRET = "kZ3mY0o7TqWc1uXv9sBf2Q.."
+
+
+@dataclass
+class Reply:
+    """What came back, in the words of no library."""
+
+    status: int
+    body: bytes
+    history: list[int]
+    response: Any = field(repr=False)
+
+
+class Client:
+    """One library in one of its forms. Each call opens a client of its own."""
+
+    error: type[Exception]
+    is_async = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+    def send(
+        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
+    ) -> Reply:
+        """Send one request and read its answer. ``content`` is the body in every library."""
+        raise NotImplementedError
+
+    def get(self, auth: Any, url: str, **options: Any) -> Reply:
+        return self.send(auth, "GET", url, **options)
+
+    def post(self, auth: Any, url: str, content: Any = None, **options: Any) -> Reply:
+        return self.send(auth, "POST", url, content=content, **options)
+
+
+class Requests(Client):
+    error = requests.RequestException
+
+    def send(
+        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
+    ) -> Reply:
+        content = options.pop("content", None)
+        if content is not None:
+            options["data"] = content
+        options.setdefault("timeout", 10)
+        with requests.Session() as session:
+            session.auth = auth
+            response = session.request(method, url, allow_redirects=follow_redirects, **options)
+            history = [one.status_code for one in response.history]
+            return Reply(response.status_code, response.content, history, response)
+
+
+class Httpx(Client):
+    def __init__(self, library: Any) -> None:
+        super().__init__(library.__name__)
+        self.library = library
+        self.error = library.HTTPError
+
+    def send(
+        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
+    ) -> Reply:
+        client_options = {
+            "verify": options.pop("verify", True),
+            "cookies": options.pop("cookies", None),
+        }
+        options.setdefault("timeout", 10)
+        with self.library.Client(auth=auth, **client_options) as client:
+            response = client.request(method, url, follow_redirects=follow_redirects, **options)
+        return _reply(response)
+
+
+class AsyncHttpx(Client):
+    is_async = True
+
+    def __init__(self, library: Any, run: Callable[..., Any]) -> None:
+        super().__init__(f"{library.__name__} on {run.__module__.partition('.')[0]}")
+        self.library = library
+        self.error = library.HTTPError
+        self.run = run
+
+    def send(
+        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
+    ) -> Reply:
+        client_options = {
+            "verify": options.pop("verify", True),
+            "cookies": options.pop("cookies", None),
+        }
+        options.setdefault("timeout", 10)
+
+        async def send() -> Any:
+            async with self.library.AsyncClient(auth=auth, **client_options) as client:
+                return await client.request(
+                    method, url, follow_redirects=follow_redirects, **options
+                )
+
+        return _reply(self.run(send))
+
+
+def _reply(response: Any) -> Reply:
+    history = [one.status_code for one in response.history]
+    return Reply(response.status_code, response.content, history, response)
+
+
+def run_asyncio(function: Callable[[], Any]) -> Any:
+    return asyncio.run(function())
+
+
+run_asyncio.__module__ = "asyncio"
+
+CLIENTS: list[Client] = [
+    Requests("requests"),
+    Httpx(httpx),
+    Httpx(httpx2),
+    AsyncHttpx(httpx, run_asyncio),
+    AsyncHttpx(httpx, trio.run),
+    AsyncHttpx(httpx2, run_asyncio),
+    AsyncHttpx(httpx2, trio.run),
+]
+
+
+def auth_for(domain: str, **options: Any) -> TheBaseAuth:
+    """An auth object with the credentials that the test servers know."""
+    return TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, **options)
+
+
+class NotingAdapter(HTTPAdapter):
+    """Keeps the settings with which requests has each request sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        self.sent.append(kwargs)
+        return super().send(request, **kwargs)
+
+
+def one_time_body(client: Client) -> Any:
+    if client.is_async:
+
+        async def chunks() -> Any:
+            yield b"on"
+            yield b"ce"
+
+        return chunks()
+    return iter([b"on", b"ce"])

@@ -1,0 +1,60 @@
+"""Pythons of their own: one that lacks a library, one that runs pytest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def run_pytest(
+    folder: Path, test: str, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """pytest in a project of its own, which knows of this one as an installed package."""
+    (folder / "test_it.py").write_text(test, "utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def run(code: str) -> Any:
+    """What *code* prints as JSON, run by a Python of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json, sys\n{code}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# In a Python that finds everything but the libraries that are to be missing.
+WITHOUT = """
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing!r}:
+            return None
+        return self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+{code}
+"""
+
+
+def without(missing: set[str], code: str) -> Any:
+    return run(WITHOUT.format(missing=missing, code=code))

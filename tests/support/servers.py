@@ -1,0 +1,117 @@
+"""Servers on loopback that answer what a test tells them."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET
+from thebase_auth.testing import serve
+
+Answer: TypeAlias = "tuple[int, dict[str, str], bytes]"
+"""Status, headers and body."""
+
+BASIC = "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as the server saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def authorization(self) -> str | None:
+        return self.headers.get("authorization")
+
+
+@dataclass
+class Server:
+    """Answers by its `handler`, and remembers what it received.
+
+    The handler gets the request and returns status, headers and body. It runs in a thread of its own,
+    so that it may wait for something, or make calls to this very server.
+    """
+
+    handler: Callable[[Received], Answer]
+    url: str = ""
+    received: list[Received] = field(default_factory=list)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        path = scope["path"] + (
+            f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
+        )
+        got = Received(request.method, path, dict(request.headers), await request.body())
+        self.received.append(got)
+        status, headers, body = await run_in_threadpool(self.handler, got)
+        await Response(body, status, headers)(scope, receive, send)
+
+    def to(self, path: str) -> list[Received]:
+        return [one for one in self.received if one.path == path]
+
+    @contextmanager
+    def running(self, **tls: str) -> Iterator[Server]:
+        with serve(self, **tls) as self.url:
+            yield self
+
+
+class Api:
+    """A handler: a token endpoint, and an API that takes only the tokens of `live`.
+
+    ``answers`` maps a path to what it answers an accepted request with.
+    """
+
+    def __init__(self, *, one_at_a_time: bool = False) -> None:
+        self.live: set[str] = set()
+        self.token_requests = 0
+        self.one_at_a_time = one_at_a_time
+        self.answers: dict[str, Answer] = {}
+        self.refusal: Answer = (401, {}, b"refused")
+        self.token_answer: dict[str, Any] = {"token_type": "bearer", "expires_in": 3600}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Received) -> Answer:
+        if request.path == "/oauth/token":
+            return self.give_token(request)
+        carried = (request.authorization or "").removeprefix("Bearer ")
+        if carried not in self.live:
+            return self.refusal
+        return self.answers.get(request.path, (200, {}, b"accepted"))
+
+    def give_token(self, request: Received) -> Answer:
+        with self._lock:
+            self.token_requests += 1
+            if request.authorization != BASIC:
+                return 401, {"Content-Type": "application/json"}, b'{"error": "invalid_client"}'
+            token = f"token-{next(self._numbers)}"
+            if self.one_at_a_time:
+                self.live.clear()
+            self.live.add(token)
+        body = json.dumps({"access_token": token} | self.token_answer).encode()
+        return 200, {"Content-Type": "application/json"}, body
+
+    def revoke(self) -> None:
+        self.live.clear()
+
+
+@contextmanager
+def api_server(api: Api | None = None, **tls: str) -> Iterator[tuple[Server, Api]]:
+    """A running `Server` with an `Api` behind it."""
+    api = Api() if api is None else api
+    with Server(api).running(**tls) as server:
+        yield server, api
