@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import codecs
 import copy
 import json
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import httpx
 import pytest
@@ -17,50 +15,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from thebase_auth._credentials import Credentials
+from tests.support.token_answers import BASIC, GOOD, NOW, SECRET, WHERE, answer, parse, refused
 from thebase_auth._errors import TokenRequestError
 from thebase_auth._hidden import Hidden
-from thebase_auth._origin import Origin
-from thebase_auth._token import Answer, Token, carried_token, parse_token_response
+from thebase_auth._token import Answer, Token, carried_token
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-NOW = 1_700_000_000.0
-DOMAIN = "acme.thebase.co.il"
-SECRET = "canary..4f1c-K9_x"
-CREDENTIALS = Credentials(Origin("https", DOMAIN, 443), "LvTJmqtlvEKyuqvz1brRMg..", SECRET)
-BASIC = base64.b64encode(f"{CREDENTIALS.client_id}:{SECRET}".encode()).decode()
-GOOD: dict[str, Any] = {
-    "access_token": "HsXI8gp1B5F2d5EDnGy3Tw",
-    "token_type": "bearer",
-    "expires_in": 3600,
-}
-WHERE = "Settings, Webhooks/API, API token"
-
-
-def answer(
-    document: object, *, status: int = 200, media_type: str = "application/json", **headers: str
-) -> Answer:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, httpx.Headers({"Content-Type": media_type, **named}), body)
-
-
-def parse(given_answer: Answer) -> Token:
-    return parse_token_response(given_answer, credentials=CREDENTIALS, now=NOW)
-
-
-def refused(given_answer: Answer) -> TokenRequestError:
-    with pytest.raises(TokenRequestError) as caught:
-        parse(given_answer)
-    error = caught.value
-    assert type(error) is TokenRequestError
-    assert error.domain == DOMAIN
-    assert error.status == given_answer.status
-    assert f"the token endpoint of {DOMAIN} answered {given_answer.status}" in str(error)
-    assert str(error).isprintable()
-    return error
 
 
 # A token: RFC 6749 section 5.1
@@ -283,229 +244,6 @@ def test_the_names_of_headers_may_be_in_any_case(
     headers: Callable[[dict[str, str]], Mapping[str, str]], name: str
 ) -> None:
     assert "text/x-odd" in str(refused(Answer(200, headers({name: "text/x-odd"}), b"abc")))
-
-
-# An error: RFC 6749 section 5.2, and ORDS's problem document
-
-
-def test_an_oauth_error_is_quoted_and_kept_as_evidence() -> None:
-    error = refused(
-        answer({"error": "invalid_client", "error_description": "No such client"}, status=401)
-    )
-
-    assert (error.error, error.error_description) == ("invalid_client", "No such client")
-    assert (error.code, error.message, error.instance) == (None, None, None)
-    assert "error: invalid_client, error_description: No such client" in str(error)
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 555])
-def test_a_problem_document_is_quoted_and_kept_as_evidence(status: int) -> None:
-    instance = "tag:oracle.com,2020:ecid/w4UbuYdZgYcyPtP86tRUrg"
-    problem = {
-        "code": "Unauthorized",
-        "message": "אין הרשאה",
-        "type": "tag:oracle.com,2020:error/Unauthorized",
-        "instance": instance,
-    }
-    error = refused(answer(problem, status=status, media_type="application/problem+json"))
-
-    assert (error.code, error.message) == ("Unauthorized", "אין הרשאה")
-    assert error.instance == instance
-    assert (error.error, error.error_description) == (None, None)
-    assert f"code: Unauthorized, message: אין הרשאה, instance: {instance}" in str(error)
-
-
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 429, 500, 502, 503, 555])
-def test_a_page_of_html_is_described_and_not_quoted(status: int) -> None:
-    page = b"<html>canary</html>".ljust(467_009)
-    error = refused(answer(page, status=status, media_type="text/html; charset=utf-8"))
-
-    assert "467009 bytes of text/html" in str(error)
-    assert "canary" not in str(error)
-    said = (error.error, error.error_description, error.code, error.message, error.instance)
-    assert said == (None,) * 5
-
-
-@pytest.mark.parametrize(
-    "media_type", ["application/json", "application/problem+json", "text/html"]
-)
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"error": {"code": 7}}', b"<p>"])
-@pytest.mark.parametrize(
-    ("status", "advice"),
-    [
-        (100, f"Is {DOMAIN} the domain"),
-        (301, "redirects"),
-        (302, "redirects"),
-        (304, "redirects"),
-        (307, "redirects"),
-        (308, "redirects"),
-        (400, "Check that client id and client secret belong to"),
-        (401, "Check that client id and client secret belong to"),
-        (403, "Check that client id and client secret belong to"),
-        (404, f"Is {DOMAIN} the domain"),
-        (405, f"Is {DOMAIN} the domain"),
-        (429, "Too many requests; try again later"),
-        (500, "try again later, or ask its support"),
-        (502, "try again later, or ask its support"),
-        (503, "try again later, or ask its support"),
-        (504, "try again later, or ask its support"),
-        (555, "try again later, or ask its support"),
-        (599, "try again later, or ask its support"),
-    ],
-)
-def test_every_refusal_says_what_to_do(
-    status: int, advice: str, body: bytes, media_type: str
-) -> None:
-    error = refused(answer(body, status=status, media_type=media_type))
-
-    assert advice in str(error)
-    assert (WHERE in str(error)) == (status < 429)
-
-
-@pytest.mark.parametrize("status", [0, 100, 199, 300, 302, 400, 401, 429, 500])
-def test_a_token_in_a_refusal_is_not_used(status: int) -> None:
-    error = refused(answer(GOOD, status=status, Location="https://evil.com/"))
-
-    assert GOOD["access_token"] not in str(error)
-
-
-def test_a_token_that_a_refusal_repeats_is_not_shown() -> None:
-    document = {**GOOD, "error": "odd", "message": f"could not keep {GOOD['access_token']}!"}
-    error = refused(answer(document, status=500))
-
-    assert error.message == "could not keep [hidden]!"
-    assert GOOD["access_token"] not in str(error)
-
-
-@pytest.mark.parametrize("access_token", [None, "", 7, ["no"], {"no": 1}], ids=repr)
-def test_what_is_no_token_takes_nothing_out_of_a_refusal(access_token: object) -> None:
-    document = {"access_token": access_token, "message": "no 7 times"}
-
-    assert refused(answer(document, status=500)).message == "no 7 times"
-
-
-def test_a_redirect_is_named_with_its_target() -> None:
-    error = refused(answer(b"", status=302, Location="https://login.thebase.co.il/oauth/token"))
-
-    assert "(to https://login.thebase.co.il/oauth/token)" in str(error)
-
-
-def test_a_redirect_without_a_target_is_survived() -> None:
-    assert "(to no location)" in str(refused(answer(b"", status=302)))
-
-
-@pytest.mark.parametrize(
-    ("after", "advice"),
-    [
-        ("120", "try again in 120 seconds."),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", "try again after Fri, 31 Dec 1999 23:59:59 GMT."),
-        ("", "try again later."),
-        ("\t", "try again later."),
-    ],
-)
-def test_too_many_requests_says_when_to_try_again(after: str, advice: str) -> None:
-    assert advice in str(refused(answer(b"", status=429, Retry_After=after)))
-
-
-def test_a_server_in_trouble_gives_the_id_that_its_support_needs() -> None:
-    error = refused(answer({"instance": "tag:oracle.com,2020:ecid/w4Ub"}, status=500))
-
-    assert "ask its support, naming tag:oracle.com,2020:ecid/w4Ub." in str(error)
-
-
-@pytest.mark.parametrize("value", ["", None, ["canary"], {"text": "canary"}], ids=repr)
-def test_an_error_member_that_is_no_text_counts_as_absent(value: object) -> None:
-    names = ("error", "error_description", "code", "message", "instance")
-    error = refused(answer(dict.fromkeys(names, value), status=401))
-
-    assert [getattr(error, name) for name in names] == [None] * 5
-    assert "canary" not in str(error)
-
-
-def test_an_error_member_that_is_a_number_is_quoted_as_text() -> None:
-    error = refused(answer({"code": 401, "message": "no"}, status=401))
-
-    assert error.code == "401"
-    assert "code: 401, message: no" in str(error)
-
-
-@pytest.mark.parametrize("value", ["\n", " ", "\x1b", "\u200f"], ids=ascii)
-def test_an_error_member_with_nothing_to_show_counts_as_absent(value: str) -> None:
-    error = refused(answer({"error": value, "message": "No such client"}, status=401))
-
-    assert error.error is None
-    assert "answered 401 (message: No such client)" in str(error)
-
-
-# What a server says reaches logs and terminals
-
-
-PLACES: dict[str, Callable[[str], Answer]] = {
-    **{
-        name: lambda said, name=name: answer({name: said}, status=500)  # type: ignore[misc]
-        for name in ("error", "error_description", "code", "message", "instance")
-    },
-    "token_type": lambda said: answer({**GOOD, "token_type": said}),
-    "token_type as a list": lambda said: answer({**GOOD, "token_type": [said]}),
-    "Location": lambda said: Answer(302, {"location": said}, b""),
-    "Retry-After": lambda said: Answer(429, {"retry-after": said}, b""),
-    "Content-Type of a refusal": lambda said: Answer(401, {"content-type": said}, b"x"),
-    "Content-Type of a success": lambda said: Answer(200, {"content-type": said}, b"x"),
-}
-
-
-@pytest.mark.parametrize("echo", [SECRET, BASIC, f"Basic {BASIC}"], ids=["raw", "base64", "header"])
-@pytest.mark.parametrize("place", PLACES)
-def test_a_secret_that_the_server_echoes_is_hidden(place: str, echo: str) -> None:
-    error = refused(PLACES[place](f"you sent {echo}!"))
-
-    assert "[hidden]!" in str(error)
-    for shown in (str(error), repr(error), repr(error.evidence), repr(pickle.dumps(error))):
-        assert SECRET not in shown
-        assert BASIC not in shown
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_secret_at_the_end_of_a_long_text_is_not_half_shown(place: str) -> None:
-    for padding in range(280, 301):
-        assert "canary" not in str(refused(PLACES[place]("x" * padding + SECRET)))
-
-
-def test_a_token_that_the_server_repeats_in_its_type_is_hidden() -> None:
-    error = refused(answer({**GOOD, "token_type": f"mac {GOOD['access_token']}"}))
-
-    assert GOOD["access_token"] not in str(error)
-    assert "mac [hidden]" in str(error)
-
-
-@pytest.mark.parametrize(
-    "control",
-    ["\n", "\r", "\t", "\x00", "\x1b[31m", "\x7f", "\x9b", "\u2028", "\u202e", "\u200f", "\ud800"],
-    ids=ascii,
-)
-@pytest.mark.parametrize("place", PLACES)
-def test_what_a_server_says_stays_on_one_line_without_control_characters(
-    place: str, control: str
-) -> None:
-    text = str(refused(PLACES[place](f"one{control}two")))
-
-    assert "one" in text
-    assert control not in text
-    assert text.isprintable()
-    text.encode()
-
-
-def test_hebrew_is_quoted_as_it_is() -> None:
-    assert "message: אין הרשאה 💫" in str(refused(answer({"message": "אין הרשאה 💫"}, status=401)))
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_what_a_server_says_is_quoted_up_to_a_limit(place: str) -> None:
-    error = refused(PLACES[place]("x" * 100_000))
-
-    assert str(error).count("x") < 1000
-    assert "x" * 290 in str(error)
-    assert all(len(str(value)) <= 300 for value in error.evidence.values())
 
 
 # The token itself

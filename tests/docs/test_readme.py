@@ -98,7 +98,9 @@ def test_each_test_that_the_readme_names_exists() -> None:
 
 
 def test_every_promise_has_a_test_named_for_it() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
+    )
     for promise in range(1, 18):
         assert f"def test_promise_{promise}_" in tests
 

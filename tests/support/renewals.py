@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
 from thebase_auth._errors import TokenRequestError
 from thebase_auth._refusals import Endpoint
 from thebase_auth._renewal import Flight, KeepRefusal, Lead, Renewal, Task, Wait
@@ -75,3 +80,20 @@ def wait(
 
 
 ONE, OTHER_TASK, ELSEWHERE = a_task(), a_task(), a_task(loop=object())
+
+
+Result = TypeVar("Result")
+
+
+def in_another_thread(function: Callable[[], Result]) -> Result:
+    """What *function* gives in a thread of its own; one that is stuck is left behind."""
+    result: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result.result(LONG / 3)

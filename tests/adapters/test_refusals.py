@@ -1,0 +1,541 @@
+"""An operation that refuses a fresh token too is renewed ever more rarely, and its user is told once."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.clients import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    CLIENTS,
+    Client,
+    Requests,
+    auth_for,
+    one_time_body,
+)
+from tests.support.clock import Clock
+from tests.support.forbidding import ID, PAUSES, Forbidding, UsersError, forbidding
+from tests.support.renewals import USERS
+from tests.support.servers import Answer, Received, Server, api_server
+from tests.support.world import LIBRARIES
+from thebase_auth._renewal import Lead, Renewal
+from thebase_auth._token import Token
+
+# Through every client
+
+
+def test_promise_14_the_first_refusal_costs_one_renewal_and_one_replay(client: Client) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        reply = client.post(auth, server.url + "/no", b"body")
+
+    assert (reply.status, reply.body, reply.history) == (401, b"no right", [401])
+    assert api.token_requests == 2
+    assert [(one.authorization, one.body) for one in server.to("/no")] == [
+        ("Bearer token-1", b"body"),
+        ("Bearer token-2", b"body"),
+    ]
+
+
+def test_promise_14_so_does_the_first_request_of_all(client: Client) -> None:
+    with api_server(Forbidding("/no")) as (server, api):
+        assert client.get(auth_for(server.url), server.url + "/no").status == 401
+
+    assert api.token_requests == 2
+    assert len(server.to("/no")) == 2
+
+
+def test_promise_14_a_call_in_the_pause_costs_nothing_and_gets_the_401(
+    client: Client, clock: Clock
+) -> None:
+    with forbidding(client, "/no") as (server, _, auth):
+        client.post(auth, server.url + "/no", b"body")
+        server.received.clear()
+        replies = [client.post(auth, server.url + "/no", b"body") for _ in range(3)]
+
+    assert [(one.status, one.body, one.history) for one in replies] == [(401, b"no right", [])] * 3
+    assert [(one.path, one.authorization, one.body) for one in server.received] == [
+        ("/no", "Bearer token-2", b"body")
+    ] * 3
+    assert auth.token.access_token == "token-2"
+
+
+def test_promise_14_the_pause_doubles_up_to_a_minute(client: Client, clock: Clock) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        client.get(auth, server.url + "/no")
+        for renewals, pause in enumerate(PAUSES, 2):
+            clock.now += pause - 0.25
+            assert client.get(auth, server.url + "/no").status == 401
+            assert api.token_requests == renewals
+            clock.now += 0.25
+            server.received.clear()
+            assert client.get(auth, server.url + "/no").status == 401
+            assert api.token_requests == renewals + 1
+            assert len(server.to("/no")) == 2
+
+
+def test_promise_14_an_acceptance_without_a_renewal_resets_it(client: Client, clock: Clock) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        for pause in (*PAUSES[:3], 0):
+            client.get(auth, server.url + "/no")
+            clock.now += pause
+        api.forbidden = ()
+        assert client.get(auth, server.url + "/no").status == 200
+        before = api.token_requests
+        api.revoke()
+        assert client.get(auth, server.url + "/no").status == 200
+        assert api.token_requests == before + 1
+
+        api.forbidden = ("/no",)
+        client.get(auth, server.url + "/no")
+        client.get(auth, server.url + "/no")
+        assert api.token_requests == before + 2
+        clock.now += 1
+        client.get(auth, server.url + "/no")
+        assert api.token_requests == before + 3
+
+
+def test_promise_14_an_acceptance_of_the_replay_leaves_no_pause(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client) as (server, api, auth):
+        for renewals in range(1, 6):
+            api.revoke()
+            assert client.get(auth, server.url + "/a").status == 200
+            assert api.token_requests == 1 + renewals
+    assert auth._renewal.refusals.entries == {}
+    assert warnings() == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_promise_14_trouble_on_the_way_resets_nothing(
+    client: Client, clock: Clock, status: int
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        client.get(auth, server.url + "/no")
+        api.forbidden, api.answers["/no"] = (), (status, {}, b"")
+        assert client.get(auth, server.url + "/no").status == status
+        api.forbidden = ("/no",)
+        assert client.get(auth, server.url + "/no").status == 401
+    assert api.token_requests == 2
+
+
+def test_promise_14_another_endpoint_renews_as_before(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        client.get(auth, server.url + "/no")
+        for renewals in range(3, 6):
+            api.revoke()
+            client.get(auth, server.url + "/no")
+            assert client.post(auth, server.url + "/yes", b"body").status == 200
+            assert api.token_requests == renewals
+            assert client.get(auth, server.url + "/no").status == 401
+            assert api.token_requests == renewals
+    assert len(warnings()) == 1
+
+
+def test_promise_14_an_acceptance_of_another_method_or_path_resets_nothing(
+    client: Client, clock: Clock
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        client.get(auth, server.url + "/no")
+        api.forbidden = ()
+        assert client.post(auth, server.url + "/no").status == 200
+        assert client.get(auth, server.url + "/yes").status == 200
+        api.forbidden = ("/no",)
+        client.get(auth, server.url + "/no")
+    assert api.token_requests == 2
+
+
+def test_promise_14_each_endpoint_has_a_pause_of_its_own(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        for _ in range(3):
+            client.get(auth, server.url + "/no/a")
+            client.get(auth, server.url + "/no/b")
+            client.post(auth, server.url + "/no/b")
+    assert api.token_requests == 4
+    assert len(warnings()) == 3
+
+
+def test_promise_14_many_ids_are_one_endpoint_and_one_warning(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/v2/products/") as (server, api, auth):
+        for number in range(20):
+            url = f"{server.url}/v2/products/{int(ID) + number}?q={number}"
+            assert client.send(auth, "DELETE", url).status == 401
+    assert api.token_requests == 2
+    assert len(warnings()) == 1
+
+
+def test_promise_14_the_warning_says_what_to_check_and_nothing_that_is_secret(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/v2/products/") as (server, _, auth):
+        for pause in PAUSES[:3]:
+            client.send(auth, "DELETE", server.url + "/v2/products/7?phone=0501234567")
+            clock.now += pause
+    (text,) = warnings()
+    assert "DELETE /v2/products/{id} on " in text
+    for part in (server.url.partition("://")[2], CLIENT_ID, "lacks the right", "Settings"):
+        assert part in text
+    for part in (CLIENT_SECRET, "token-1", "token-2", "token-3", "0501234567", "Basic "):
+        assert part not in text
+
+
+def test_promise_14_a_token_that_is_over_is_no_reason_for_a_warning(
+    client: Client, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client) as (server, api, auth):
+        for _ in range(3):
+            api.revoke()
+            assert client.get(auth, server.url + "/a").status == 200
+            api.revoke()
+            assert client.post(auth, server.url + "/b", one_time_body(client)).status == 401
+            assert client.post(auth, server.url + "/b", one_time_body(client)).status == 200
+    assert warnings() == []
+
+
+# Bodies that can be sent only once
+
+
+def test_promise_14_a_body_that_can_be_sent_once_costs_a_renewal_no_more_often(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+
+        def send(times: int) -> int:
+            for _ in range(times):
+                server.received.clear()
+                reply = client.post(auth, server.url + "/no", one_time_body(client))
+                assert (reply.status, reply.body, reply.history) == (401, b"no right", [])
+                assert [one.body for one in server.to("/no")] == [b"once"]
+            return api.token_requests
+
+        assert send(1) == 1
+        assert auth.token is None  # so that the next request gets a fresh one
+        assert warnings() == []
+        assert send(5) == 2
+        assert len(warnings()) == 1
+        for renewals, pause in enumerate(PAUSES, 2):
+            clock.now += pause - 0.25
+            assert send(2) == renewals
+            clock.now += 0.25
+            assert send(3) == renewals + 1
+    assert len(warnings()) == 1
+
+
+def test_promise_14_it_is_one_pause_for_bodies_of_all_kinds(client: Client, clock: Clock) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        client.post(auth, server.url + "/no", b"body")
+        for _ in range(3):
+            client.post(auth, server.url + "/no", one_time_body(client))
+            client.post(auth, server.url + "/no", b"body")
+    assert api.token_requests == 2
+
+
+# Redirects
+
+
+def test_promise_14_what_another_host_answers_counts_for_no_endpoint(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    statuses = iter([200, 401, 200, 401])
+    elsewhere = Server(lambda _: (next(statuses), {}, b""))
+    with forbidding(client, "/no") as (server, api, auth), elsewhere.running():
+        client.get(auth, server.url + "/no")
+        for path in ("/no", "/yes"):
+            api.answers["/hop"] = (302, {"Location": elsewhere.url + path}, b"")
+            for expected in (200, 401):
+                reply = client.get(auth, server.url + "/hop", follow_redirects=True)
+                assert reply.status == expected
+        assert {one.authorization for one in elsewhere.received} == {None}
+        assert client.get(auth, server.url + "/no").status == 401
+        assert api.token_requests == 2
+        api.revoke()
+        assert client.get(auth, server.url + "/yes").status == 200
+        assert api.token_requests == 3
+    assert len(warnings()) == 1
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_promise_14_what_another_host_answers_to_a_redirected_replay_counts_for_no_endpoint(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]], status: int
+) -> None:
+    elsewhere = Server(lambda _: (status, {}, b""))
+    with forbidding(client, "/no") as (server, api, auth), elsewhere.running():
+        client.get(auth, server.url + "/no")
+        api.answers["/hop"] = (302, {"Location": elsewhere.url + "/no"}, b"")
+        api.answers["/hip"] = (302, {"Location": elsewhere.url + "/hip"}, b"")
+        for path in ("/hop", "/hip"):
+            api.revoke()
+            reply = client.get(auth, server.url + path, follow_redirects=True)
+            assert reply.status == status
+        assert api.token_requests == 4
+        assert client.get(auth, server.url + "/no").status == 401
+        assert api.token_requests == 4
+    assert len(warnings()) == 1
+
+
+def test_promise_14_an_endpoint_behind_a_redirect_is_the_one_that_refused(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        api.answers["/hop"] = (302, {"Location": "/no"}, b"")
+        for _ in range(3):
+            assert client.get(auth, server.url + "/hop", follow_redirects=True).status == 401
+        assert client.get(auth, server.url + "/no").status == 401
+        assert api.token_requests == 2
+        api.revoke()
+        assert client.get(auth, server.url + "/hop").status == 302
+        assert api.token_requests == 3
+    (text,) = warnings()
+    assert "GET /no on " in text
+
+
+# What did not hold at first
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_an_exception_of_a_hook_stays_what_it_is_whatever_its_response_has(library: Any) -> None:
+    def hook(response: Any) -> None:
+        if response.status_code == 401:
+            raise UsersError(library.Response(401))  # made by hand: it has no request
+
+    with forbidding(CLIENTS[0], "/no") as (server, _, auth):
+        with library.Client(auth=auth, event_hooks={"response": [hook]}) as http:
+            with pytest.raises(UsersError):
+                http.get(server.url + "/no")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_14_an_endpoint_that_says_no_costs_one_renewal_where_a_hook_raises_because_of_it(
+    library: Any, clock: Clock, warnings: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "thebase_auth")
+    hooks = {"response": [lambda response: response.raise_for_status()]}
+    with forbidding(CLIENTS[0], "/no") as (server, api, auth):
+        with library.Client(auth=auth, event_hooks=hooks) as http:
+            for _ in range(4):
+                with pytest.raises(library.HTTPStatusError):
+                    http.get(server.url + "/no")
+    assert api.token_requests == 2
+    assert caplog.text.count("not replaying GET /no after a 401") == 1
+    assert [text.partition(" answers 401")[0] for text in warnings()] == [
+        f"GET /no on {server.url[7:]}"
+    ]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_8_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
+    library: Any, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    def hook(response: Any) -> None:
+        if response.status_code == 401:
+            response.raise_for_status()
+
+    elsewhere = Server(lambda _: (401, {}, b""))
+    with forbidding(CLIENTS[0]) as (server, api, auth), elsewhere.running():
+        api.answers["/a"] = (302, {"Location": elsewhere.url + "/login"}, b"")
+        options = {"event_hooks": {"response": [hook]}, "follow_redirects": True}
+        with library.Client(auth=auth, **options) as http:
+            for _ in range(3):
+                with pytest.raises(library.HTTPStatusError):
+                    http.get(server.url + "/a")
+                http.get(server.url + "/b")
+    assert api.token_requests == 1
+    assert warnings() == []  # it says: GET /login on <our domain>
+    assert auth._renewal.refusals.entries == {}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
+    library: Any, clock: Clock
+) -> None:
+    with forbidding(CLIENTS[0], "/no") as (server, _, auth), library.Client(auth=auth) as http:
+        for _ in range(2):
+            with http.stream("GET", server.url + "/no") as response:
+                assert b"".join(response.iter_raw()) == b"no right"
+
+
+def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_of_requests(
+    clock: Clock,
+) -> None:
+    with forbidding(CLIENTS[0], "/no") as (server, _, auth):
+        for _ in range(2):
+            with requests.get(server.url + "/no", auth=auth, stream=True, timeout=10) as response:
+                assert response.raw.read() == b"no right"
+
+
+@pytest.mark.parametrize("client", CLIENTS[1:], ids=str)
+def test_promise_14_an_accepted_replay_counts_though_another_has_renewed_meanwhile(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client) as (server, api, auth):
+
+        def renewed_by_another_meanwhile(request: Received) -> Answer:
+            if request.path == "/a" and request.authorization == "Bearer token-2":
+                auth.forget()
+                Requests("another").get(auth, server.url + "/b")
+            return api(request)
+
+        api.revoke()
+        server.handler = renewed_by_another_meanwhile
+        assert client.get(auth, server.url + "/a").status == 200
+        api.revoke()
+        assert client.get(auth, server.url + "/a").status == 200
+    assert warnings() == []
+
+
+@pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
+def test_promise_15_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(
+    client: Client, clock: Clock
+) -> None:
+    with forbidding(client, "/no") as (server, _, auth), ThreadPoolExecutor(1) as pool:
+        client.get(auth, server.url + "/no")
+        with auth._renewal._lock:
+            call = pool.submit(client.get, auth, server.url + "/yes")
+            try:
+                assert call.result(5).status == 200
+            finally:
+                auth._renewal._lock.release()  # for the thread that waits
+                call.exception(60)
+                auth._renewal._lock.acquire()
+
+
+def test_promise_14_the_pause_has_not_passed_when_a_slow_token_request_ends(
+    clock: Clock,
+) -> None:
+    """The first to be renewed for has not been replayed yet; others find the new token refused."""
+    with forbidding(CLIENTS[0], "/no") as (server, api, auth):
+
+        def slow(request: Received) -> Answer:
+            if request.path == "/oauth/token" and api.token_requests == 1:
+                clock.now += 2
+            if request.authorization == "Bearer token-2" and not another:
+                another.append(request)
+                Requests("another").get(auth, server.url + "/no")
+            return api(request)
+
+        another: list[Received] = []
+        server.handler = slow
+        assert CLIENTS[0].get(auth, server.url + "/no").status == 401
+    assert api.token_requests == 2
+
+
+def test_promise_14_a_drop_while_another_fetches_for_the_same_endpoint_is_no_renewal_of_its_own() -> (
+    None
+):
+    renewal = Renewal()
+    renewal.token = Token("abc")
+    lead = renewal.ask("abc", endpoint=USERS, now=0, lease=60, task=None)
+    assert isinstance(lead, Lead)
+    renewal.drop_refused("abc", USERS, now=0)
+    lead.flight.land(Token("def"))
+
+    assert renewal.refusals.must_wait(USERS, 0.75)
+    assert not renewal.refusals.must_wait(USERS, 1.0)  # it is 2 s
+
+
+class ReadWithCare:
+    """The body of a 401 that, when it is read, lets another call be made first."""
+
+    def __init__(self, first: Callable[[], object]) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.first()
+        yield b"no right"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(
+    library: Any, warnings: Callable[[], list[str]]
+) -> None:
+    """Another caller's token is dropped meanwhile, on account of the same endpoint."""
+    auth = auth_for("https://acme.thebase.co.il")
+    calls: list[str] = []
+
+    class Stream(ReadWithCare, library.SyncByteStream):  # type: ignore[misc]
+        pass
+
+    def handler(request: Any) -> Any:
+        calls.append(request.url.path)
+        if request.url.path == "/oauth/token":
+            return library.Response(200, json={"access_token": f"token-{len(calls)}"})
+        if len(calls) == 2:
+            return library.Response(401, stream=Stream(another))
+        return library.Response(401)
+
+    def another() -> None:
+        assert client.post(url, content=iter([b"once"])).status_code == 401
+
+    url = "https://acme.thebase.co.il/no"
+    with library.Client(auth=auth, transport=library.MockTransport(handler)) as client:
+        reply = client.post(url, content=b"body")
+        assert (reply.status_code, reply.content) == (401, b"no right")
+    assert calls == ["/oauth/token", "/no", "/no"]
+    [warning] = warnings()
+    assert warning.startswith("POST /no on acme.thebase.co.il answers 401")
+
+
+def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_requests(
+    warnings: Callable[[], list[str]],
+) -> None:
+    calls: list[str] = []
+
+    class Raw(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            if len(calls) == 2:
+                calls.append("read")
+                reply = session.post(url, data=iter([b"once"]))
+                assert reply.status_code == 401
+            return b""
+
+    class Adapter(requests.adapters.BaseAdapter):
+        def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
+            response = requests.Response()
+            response.request, response.url = request, request.url
+            response.connection = self  # type: ignore[attr-defined]
+            response.raw = Raw()
+            response.status_code = 401
+            if request.url.endswith("/oauth/token"):
+                response.status_code = 200
+                response.raw = io.BytesIO(b'{"access_token": "token-1"}')
+            calls.append(request.path_url)
+            return response
+
+        def close(self) -> None:
+            pass
+
+    url = "https://acme.thebase.co.il/no"
+    with requests.Session() as lending, requests.Session() as session:
+        for one in (lending, session):
+            one.mount("https://", Adapter())
+            one.trust_env = False
+        session.auth = auth_for("https://acme.thebase.co.il", session=lending)
+        assert session.post(url, data=b"body").status_code == 401
+    assert calls == ["/oauth/token", "/no", "read", "/no"]
+    [warning] = warnings()
+    assert warning.startswith("POST /no on acme.thebase.co.il answers 401")
+
+
+def test_promise_14_a_redirect_is_an_acceptance(client: Client, clock: Clock) -> None:
+    """Also one to another host, whose answer says nothing of the token."""
+    elsewhere = Server(lambda _: (200, {}, b"a file"))
+    with forbidding(client) as (server, api, auth), elsewhere.running():
+        api.answers["/file"] = (302, {"Location": elsewhere.url + "/it"}, b"")
+        for _ in range(3):
+            api.revoke()
+            reply = client.get(auth, server.url + "/file", follow_redirects=True)
+            assert (reply.status, reply.body) == (200, b"a file")
+            assert auth._renewal.refusals.entries == {}

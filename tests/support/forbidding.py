@@ -1,0 +1,50 @@
+"""An API that says 401 where the client lacks the right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.clients import (
+    Client,
+    auth_for,
+)
+from tests.support.servers import Answer, Api, Received, Server, api_server
+
+
+class Forbidding(Api):
+    """An API that refuses whatever token it gets where a path begins with one of ``forbidden``."""
+
+    def __init__(self, *forbidden: str, challenge: str | None = None) -> None:
+        super().__init__()
+        self.forbidden = forbidden
+        self.challenge = {} if challenge is None else {"WWW-Authenticate": challenge}
+
+    def __call__(self, request: Received) -> Answer:
+        if self.forbidden and request.path.startswith(self.forbidden):
+            return 401, self.challenge, b"no right"
+        return super().__call__(request)
+
+
+@contextmanager
+def forbidding(
+    client: Client, *forbidden: str, **options: Any
+) -> Iterator[tuple[Server, Forbidding, Any]]:
+    """Such an API, and an auth object that has a token."""
+    api = Forbidding(*forbidden, **options)
+    with api_server(api) as (server, _):
+        auth = auth_for(server.url)
+        assert client.get(auth, server.url + "/warm-up").status == 200
+        yield server, api, auth
+
+
+class UsersError(Exception):
+    def __init__(self, response: Any) -> None:
+        self.response = response
+
+
+PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds
+
+
+ID = "253960413951646409173244928790043995930"

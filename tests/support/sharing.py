@@ -1,0 +1,195 @@
+"""One token shared through a cache, by objects of this process and by other processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support import ROOT
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, CLIENTS, Client
+from tests.support.servers import Api
+from thebase_auth import (
+    FileTokenCache,
+    RedisTokenCache,
+)
+
+METHODS = ["load", "lock", "store", "release"]
+
+
+FEW = [
+    next(one for one in CLIENTS if one.name == name)
+    for name in ("requests", "httpx on asyncio", "httpx2 on trio")
+]
+
+
+BLOCKING = [one for one in CLIENTS if not one.is_async]
+
+
+few_clients = pytest.mark.parametrize("client", FEW, ids=str)
+
+
+each_method_in_some_client = pytest.mark.parametrize(
+    ("method", "client"), list(zip(METHODS, [*FEW, FEW[0]], strict=True)), ids=str
+)
+
+
+few_pairs = pytest.mark.parametrize(
+    ("client", "shared"),
+    [(FEW[0], "file"), (FEW[1], "redis"), (FEW[2], "file")],
+    indirect=["shared"],
+    ids=str,
+)
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Wait for what is going to happen; fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.002)
+
+
+def cache_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "thebase_auth-cache"]
+
+
+def key_of(auth: Any) -> str:
+    return str(auth._sharing.record.key)
+
+
+def is_free(cache: Any, auth: Any) -> bool:
+    """Whether the lock of the cache can be had; it is given back at once."""
+    release = cache.lock(key_of(auth), 5.0)
+    if release is None:
+        return False
+    release()
+    return True
+
+
+@dataclass
+class Shared:
+    """A cache of one kind, which any number of objects, in any number of processes, are for."""
+
+    kind: str
+    where: Any
+    cache: Callable[[], Any]
+    content: Callable[[], bytes]
+
+
+@contextmanager
+def a_file(tmp_path: Path) -> Iterator[Shared]:
+    folder = tmp_path / "cache"
+
+    def content() -> bytes:
+        parts = [str(path).encode() + path.read_bytes() for path in folder.iterdir()]
+        return b"\n".join(parts)
+
+    path = folder / "tokens.json"
+    yield Shared("file", path, lambda: FileTokenCache(path), content)
+
+
+@contextmanager
+def a_database(server: Any) -> Iterator[Shared]:
+    with redis.Redis(port=server.port) as connection, ExitStack() as stack:
+        connection.flushall()
+
+        def cache() -> RedisTokenCache:
+            return RedisTokenCache(stack.enter_context(redis.Redis(port=server.port)))
+
+        def content() -> bytes:
+            keys = connection.keys()
+            return b"\n".join([*keys, *[connection.get(key) or b"" for key in keys]])
+
+        yield Shared("redis", server.port, cache, content)
+
+
+def renew(client: Client, auth: Any, url: str, api: Api, timeout: float = 20) -> None:
+    """Make a call whose token, if there is one, the server refuses."""
+    api.revoke()
+    assert client.get(auth, url + "/a", timeout=timeout).status == 200
+
+
+PREAMBLE = """
+import os, signal, sys, threading, time
+import requests
+from thebase_auth.caches import FileTokenCache, RedisTokenCache
+from thebase_auth.requests import TheBaseAuth
+
+url, kind, where, timeout, client_id, client_secret = sys.argv[1:]
+timeout = float(timeout)
+cache = None
+if kind == "file":
+    cache = FileTokenCache(where)
+if kind == "redis":
+    import redis
+    cache = RedisTokenCache(redis.Redis(port=int(where), socket_timeout=None))
+
+def auth_with(cache, **options):
+    return TheBaseAuth(url, client_id, client_secret, cache=cache, timeout=timeout, **options)
+
+def get(auth):
+    return requests.get(url + "/v2/users", auth=auth, timeout=timeout).status_code
+"""
+
+
+CALL = """
+try:
+    print(get(auth_with(cache)), flush=True)
+except requests.RequestException as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+AS_NOBODY = """
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+"""
+
+
+@contextmanager
+def another_process(
+    url: str, kind: str, where: object, timeout: float = 20.0, source: str = CALL
+) -> Iterator[subprocess.Popen[str]]:
+    arguments = [url, kind, str(where), str(timeout), CLIENT_ID, CLIENT_SECRET]
+    with subprocess.Popen(
+        [sys.executable, "-c", PREAMBLE + source, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said_by_another_process(*arguments: Any, **options: Any) -> tuple[str, str]:
+    """What it printed, and what it logged."""
+    with another_process(*arguments, **options) as process:
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out, err
+
+
+@contextmanager
+def stopped(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Alive, but stuck."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
