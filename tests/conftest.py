@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ import trustme
 from hypothesis import HealthCheck, settings
 
 from tests.support.certificates import Certificates
-from tests.support.clients import CLIENTS, Client
+from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
 from tests.support.databases import SERVERS, Database
 from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
@@ -21,37 +22,67 @@ from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 # The fixtures of the package, as pytest would find them where it is not the one being tested.
 __all__ = ["thebase", "thebase_auth", "thebase_env"]
 
-# How long the property tests look: `HYPOTHESIS_PROFILE=long pytest --no-cov tests/properties` takes
-# many minutes. A busy machine is no fault of what is tested.
+# How long the property tests look. A busy machine is no fault of what is tested.
 settings.register_profile("normal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "quick", settings.get_profile("normal"), max_examples=25, stateful_step_count=25
+)
 settings.register_profile(
     "long", settings.get_profile("normal"), max_examples=2000, stateful_step_count=60
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("thebase_auth")
+    group.addoption(
+        "--all-clients",
+        action="store_true",
+        help="run with each HTTP library in each of its forms (seven), not with three for all of them",
+    )
+    group.addoption(
+        "--slow", action="store_true", help="run the tests that take longer than two seconds, too"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    slow = config.getoption("--slow")
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal" if slow else "quick"))
+    if config.getoption("--all-clients"):
+        CLIENTS[:] = ALL_CLIENTS
+    # A parent that ignores them (nohup, a script's `&`) passes that on, and nothing could be interrupted.
+    for name in ("SIGINT", "SIGHUP", "SIGQUIT"):
+        number = getattr(signal, name, None)  # Windows has the first of them
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out, unless they were asked for or are all that was."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if config.getoption("--slow") or len(slow) == len(items):
+        return
+    items[:] = [item for item in items if item not in slow]
+    config.hook.pytest_deselected(items=slow)
 
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No proxy, no .netrc and no settings of the machine that runs the tests."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("THEBASE_"):
+            monkeypatch.delenv(name)
+    for name in ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("NETRC", raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """Run each async test on asyncio and on trio."""
     return request.param
-
-
-@pytest.fixture(params=CLIENTS, ids=str)
-def client(request: pytest.FixtureRequest) -> Client:
-    """Each HTTP library in each of its forms: requests, httpx and httpx2, sync and async."""
-    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture

