@@ -1,4 +1,4 @@
-"""Promise 16 and bad input: whatever the token endpoint answers, one clear error of the right kind."""
+"""Whatever the token endpoint answers, one clear error of the right kind."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_wrong_answer_is_one_clear_error_and_the_next_call_tries_again(
         assert client.get(auth, server.url + "/a").status == 200
 
 
-def test_promise_16_the_error_is_evidence_and_survives_a_pickle(client: Client) -> None:
+def test_the_error_is_evidence_and_survives_a_pickle(client: Client) -> None:
     api = Api()
     with api_server(api) as (server, _):
         auth = TheBaseAuth(server.url, "someone", "else")
@@ -99,7 +99,7 @@ def test_promise_16_the_error_is_evidence_and_survives_a_pickle(client: Client) 
     assert copy.evidence == error.evidence
 
 
-def test_promise_16_an_error_in_a_renewal_comes_from_the_call_that_needed_it(
+def test_an_error_in_a_renewal_comes_from_the_call_that_needed_it(
     client: Client,
 ) -> None:
     api = Api()
@@ -118,7 +118,7 @@ def test_promise_16_an_error_in_a_renewal_comes_from_the_call_that_needed_it(
         assert client.get(auth, server.url + "/a").status == 200
 
 
-def test_promise_16_a_closed_connection_stays_the_librarys_own_exception(client: Client) -> None:
+def test_a_closed_connection_stays_the_librarys_own_exception(client: Client) -> None:
     with broken_server("closes") as (url, _):
         auth = auth_for(url)
         for _ in range(2):
@@ -128,7 +128,7 @@ def test_promise_16_a_closed_connection_stays_the_librarys_own_exception(client:
             assert no_secret_in_the_request_of(caught.value)
 
 
-def test_promise_16_a_silent_token_endpoint_is_the_librarys_own_timeout(client: Client) -> None:
+def test_a_silent_token_endpoint_is_the_librarys_own_timeout(client: Client) -> None:
     with broken_server("is silent") as (url, _):
         auth = auth_for(url, timeout=0.2)
         with pytest.raises(client.error) as caught:
@@ -138,7 +138,7 @@ def test_promise_16_a_silent_token_endpoint_is_the_librarys_own_timeout(client: 
     assert no_secret_in_the_request_of(caught.value)
 
 
-def test_promise_16_no_server_at_all_is_the_librarys_own_exception(client: Client) -> None:
+def test_no_server_at_all_is_the_librarys_own_exception(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(client.error) as caught:

@@ -54,7 +54,7 @@ WRONG_SETTINGS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("wrong", WRONG_SETTINGS, ids=lambda wrong: next(iter(wrong)))
-def test_promise_7_a_wrong_setting_shows_no_canary(kind: str, wrong: dict[str, Any]) -> None:
+def test_a_wrong_setting_shows_no_canary(kind: str, wrong: dict[str, Any]) -> None:
     watch = Watch()
     with watch.watching(), pytest.raises((ValueError, TypeError)) as caught:
         CLASSES[kind](**(RIGHT | wrong))
@@ -67,7 +67,7 @@ def test_promise_7_a_wrong_setting_shows_no_canary(kind: str, wrong: dict[str, A
     assert leaks(one for one in seen if not (misplaced and one[0] == "a variable of ours")) == []
 
 
-def test_promise_7_settings_from_the_environment_show_no_canary(
+def test_settings_from_the_environment_show_no_canary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("THEBASE_DOMAIN", "acme.thebase.co.il")

@@ -1,4 +1,4 @@
-"""Promise 17: auth objects, and sessions that hold them, pickle, copy and survive a fork."""
+"""Auth objects, and sessions that hold them, pickle, copy and survive a fork."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def thebase() -> Any:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cache", CACHES)
-def test_promise_17_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own_locks(
+def test_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own_locks(
     way: Callable[[Any], Any], cache: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     auth = auth_for("acme.thebase.co.il", timeout=12, cache=cache(tmp_path))
@@ -65,7 +65,7 @@ def test_promise_17_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own
 
 @pytest.mark.parametrize("way", WAYS[:2])
 @pytest.mark.parametrize("cache", CACHES[1:])
-def test_promise_17_a_copy_within_the_process_has_the_very_same_cache(
+def test_a_copy_within_the_process_has_the_very_same_cache(
     way: Callable[[Any], Any], cache: Callable[[Path], Any], tmp_path: Path
 ) -> None:
     auth = auth_for("acme.thebase.co.il", cache=cache(tmp_path))
@@ -74,7 +74,7 @@ def test_promise_17_a_copy_within_the_process_has_the_very_same_cache(
     assert way({"first": auth, "again": auth})["first"]._cache is auth._cache
 
 
-def test_promise_17_a_cache_that_cannot_be_copied_is_no_obstacle_to_a_deep_copy() -> None:
+def test_a_cache_that_cannot_be_copied_is_no_obstacle_to_a_deep_copy() -> None:
     class LockedTokenCache:
         def __init__(self) -> None:
             self.mutex = threading.Lock()
@@ -88,14 +88,14 @@ def test_promise_17_a_cache_that_cannot_be_copied_is_no_obstacle_to_a_deep_copy(
     assert copy.deepcopy(auth)._cache is auth._cache
 
 
-def test_promise_17_a_deep_copy_of_two_holders_of_one_auth_object_has_one_auth_object() -> None:
+def test_a_deep_copy_of_two_holders_of_one_auth_object_has_one_auth_object() -> None:
     auth = auth_for("acme.thebase.co.il")
     first, second = copy.deepcopy([auth, auth])
 
     assert first is second is not auth
 
 
-def test_promise_17_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> None:
+def test_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> None:
     auth: Any = auth_for("acme.thebase.co.il")
     auth.itself = auth
     copied = copy.deepcopy(auth)
@@ -105,7 +105,7 @@ def test_promise_17_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> N
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cache", CACHES[:2])
-def test_promise_17_a_copy_signs(
+def test_a_copy_signs(
     way: Callable[[Any], Any],
     cache: Callable[[Path], Any],
     client: Client,
@@ -125,7 +125,7 @@ def test_promise_17_a_copy_signs(
 
 @pytest.mark.parametrize("way", WAYS[1:])
 @pytest.mark.parametrize("cache", CACHES[:2])
-def test_promise_17_a_copy_of_a_session_signs(
+def test_a_copy_of_a_session_signs(
     way: Callable[[Any], Any], cache: Callable[[Path], Any], thebase: Sandbox, tmp_path: Path
 ) -> None:
     with requests.Session() as session:
@@ -140,7 +140,7 @@ def test_promise_17_a_copy_of_a_session_signs(
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("cache", CACHES[:2])
-def test_promise_17_a_child_forked_in_the_middle_of_a_renewal_can_use_the_object(
+def test_a_child_forked_in_the_middle_of_a_renewal_can_use_the_object(
     cache: Callable[[Path], Any], client: Client, thebase: Sandbox, tmp_path: Path
 ) -> None:
     auth = auth_for(thebase.domain, cache=cache(tmp_path))

@@ -97,7 +97,7 @@ class Events:
 
 
 @pytest.mark.anyio
-async def test_promise_6_a_stream_of_server_sent_events_begins_at_once(library: Any) -> None:
+async def test_a_stream_of_server_sent_events_begins_at_once(library: Any) -> None:
     events = Events()
     with serve(events) as url:
         async with library.AsyncClient(auth=auth_of(library, url), timeout=20) as client:
@@ -109,7 +109,7 @@ async def test_promise_6_a_stream_of_server_sent_events_begins_at_once(library: 
     assert received == [b"data: 1\n\n", b"data: 2\n\n"]
 
 
-def test_promise_6_a_stream_begins_at_once_in_sync_clients_and_in_requests(library: Any) -> None:
+def test_a_stream_begins_at_once_in_sync_clients_and_in_requests(library: Any) -> None:
     events = Events()
     with serve(events) as url:
         auth = auth_for(url)
@@ -212,7 +212,7 @@ async def test_a_request_with_a_token_at_hand_goes_the_short_way(
         ("http://[::1]:8000", "http://[::1]/"),
     ],
 )
-async def test_promise_8_another_port_of_the_host_is_another_origin(
+async def test_another_port_of_the_host_is_another_origin(
     library: Any, domain: str, url: str
 ) -> None:
     auth = auth_of(library, domain)

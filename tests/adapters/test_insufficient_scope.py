@@ -27,7 +27,7 @@ from thebase_auth._refusals import (
 SCOPE = 'Bearer realm="ORDS", error="insufficient_scope", scope="products"'
 
 
-def test_promise_14_insufficient_scope_costs_nothing_but_the_call(
+def test_insufficient_scope_costs_nothing_but_the_call(
     client: Client, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no", challenge=SCOPE) as (server, api, auth):
@@ -43,7 +43,7 @@ def test_promise_14_insufficient_scope_costs_nothing_but_the_call(
     assert "POST /no on " in text
 
 
-def test_promise_14_insufficient_scope_makes_no_other_endpoint_wait(client: Client) -> None:
+def test_insufficient_scope_makes_no_other_endpoint_wait(client: Client) -> None:
     with forbidding(client, "/no", challenge=SCOPE) as (server, api, auth):
         client.get(auth, server.url + "/no")
         api.revoke()
@@ -54,7 +54,7 @@ def test_promise_14_insufficient_scope_makes_no_other_endpoint_wait(client: Clie
     assert api.token_requests == 3
 
 
-def test_promise_14_insufficient_scope_may_be_the_answer_to_the_replay(
+def test_insufficient_scope_may_be_the_answer_to_the_replay(
     client: Client, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, challenge=SCOPE) as (server, api, auth):
@@ -73,7 +73,7 @@ def test_promise_14_insufficient_scope_may_be_the_answer_to_the_replay(
     assert len(warnings()) == 1
 
 
-def test_promise_14_insufficient_scope_in_several_headers_is_found() -> None:
+def test_insufficient_scope_in_several_headers_is_found() -> None:
     # All three libraries make one of them, with commas.
     answer = requests.Response()
     answer.headers["WWW-Authenticate"] = f'Basic realm="x", {SCOPE}'
@@ -84,7 +84,7 @@ def test_promise_14_insufficient_scope_in_several_headers_is_found() -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_insufficient_scope_leaves_the_body_of_the_401_to_the_caller(
+def test_insufficient_scope_leaves_the_body_of_the_401_to_the_caller(
     library: Any,
 ) -> None:
     with forbidding(CLIENTS[0], "/no", challenge=SCOPE) as (server, _, auth):
@@ -93,15 +93,13 @@ def test_promise_14_insufficient_scope_leaves_the_body_of_the_401_to_the_caller(
             assert b"".join(response.iter_raw()) == b"no right"
 
 
-def test_promise_14_insufficient_scope_leaves_the_body_of_the_401_to_the_caller_of_requests() -> (
-    None
-):
+def test_insufficient_scope_leaves_the_body_of_the_401_to_the_caller_of_requests() -> None:
     with forbidding(CLIENTS[0], "/no", challenge=SCOPE) as (server, _, auth):
         with requests.get(server.url + "/no", auth=auth, stream=True, timeout=10) as response:
             assert response.raw.read() == b"no right"
 
 
-def test_promise_14_insufficient_scope_of_another_host_is_not_ours(
+def test_insufficient_scope_of_another_host_is_not_ours(
     client: Client, warnings: Callable[[], list[str]]
 ) -> None:
     elsewhere = Server(lambda _: (401, {"WWW-Authenticate": SCOPE}, b""))
@@ -114,7 +112,7 @@ def test_promise_14_insufficient_scope_of_another_host_is_not_ours(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_insufficient_scope_costs_nothing_where_a_hook_raises_because_of_it(
+def test_insufficient_scope_costs_nothing_where_a_hook_raises_because_of_it(
     library: Any, clock: Clock
 ) -> None:
     hooks = {"response": [lambda response: response.raise_for_status()]}

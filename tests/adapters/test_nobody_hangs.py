@@ -1,4 +1,4 @@
-"""Promises 11 and 15: nobody hangs. Leaders that vanish, pools of one, blocked loops, forks, the lock."""
+"""Nobody hangs: leaders that vanish, pools of one, blocked loops, forks, the lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CALLERS = 20
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_promise_11_a_small_pool_of_requests_full_of_401s_gets_everyone_through(size: int) -> None:
+def test_a_small_pool_of_requests_full_of_401s_gets_everyone_through(size: int) -> None:
     api = Api()
     api.refusal = (401, HTML_TYPE, HTML)
     with api_server(api) as (server, _), requests.Session() as session:
@@ -46,7 +46,7 @@ def test_promise_11_a_small_pool_of_requests_full_of_401s_gets_everyone_through(
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("size", [1, 2])
-def test_promise_11_a_small_pool_of_a_sync_client_full_of_401s_gets_everyone_through(
+def test_a_small_pool_of_a_sync_client_full_of_401s_gets_everyone_through(
     library: Any, size: int
 ) -> None:
     api = Api()
@@ -79,7 +79,7 @@ def test_promise_11_a_small_pool_of_a_sync_client_full_of_401s_gets_everyone_thr
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_promise_11_a_small_pool_of_an_async_client_full_of_401s_gets_everyone_through(
+async def test_a_small_pool_of_an_async_client_full_of_401s_gets_everyone_through(
     library: Any, size: int, streamed: bool
 ) -> None:
     api = Api()
@@ -110,7 +110,7 @@ async def test_promise_11_a_small_pool_of_an_async_client_full_of_401s_gets_ever
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("vanishing", [1, 3])
-async def test_promise_11_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
+async def test_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
     library: Any, vanishing: int
 ) -> None:
     hold = TokenHold(held=vanishing)
@@ -155,7 +155,7 @@ async def test_promise_11_cancelled_leaders_are_succeeded_and_nobody_else_is_can
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_11_a_leader_that_is_killed_natively_in_asyncio_is_succeeded(library: Any) -> None:
+def test_a_leader_that_is_killed_natively_in_asyncio_is_succeeded(library: Any) -> None:
     hold = TokenHold()
 
     async def main(url: str) -> list[Any]:
@@ -176,7 +176,7 @@ def test_promise_11_a_leader_that_is_killed_natively_in_asyncio_is_succeeded(lib
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_promise_11_a_cancelled_waiter_takes_nobody_along(library: Any) -> None:
+async def test_a_cancelled_waiter_takes_nobody_along(library: Any) -> None:
     hold = TokenHold()
     statuses = []
     with api_server(hold) as (server, _):  # type: ignore[arg-type]
@@ -203,7 +203,7 @@ async def test_promise_11_a_cancelled_waiter_takes_nobody_along(library: Any) ->
     assert len(server.to("/oauth/token")) == 1
 
 
-def test_promise_11_a_leader_that_times_out_is_succeeded(client: Client) -> None:
+def test_a_leader_that_times_out_is_succeeded(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _), ThreadPoolExecutor(3) as pool:  # type: ignore[arg-type]
         hold.api.live.add("old")
@@ -219,7 +219,7 @@ def test_promise_11_a_leader_that_times_out_is_succeeded(client: Client) -> None
     assert len(server.to("/oauth/token")) == 2
 
 
-def test_promise_11_those_who_wait_get_through_when_their_leader_gets_no_answer(
+def test_those_who_wait_get_through_when_their_leader_gets_no_answer(
     client: Client,
 ) -> None:
     """The first token request gets no answer at all, and two callers wait for it."""
@@ -241,7 +241,7 @@ def test_promise_11_those_who_wait_get_through_when_their_leader_gets_no_answer(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_11_a_blocking_call_on_the_event_loops_own_thread_fetches_for_itself(
+def test_a_blocking_call_on_the_event_loops_own_thread_fetches_for_itself(
     library: Any,
 ) -> None:
     """The leader is a task of the loop that the blocking call stops: waiting for it would be for ever."""
@@ -268,7 +268,7 @@ def test_promise_11_a_blocking_call_on_the_event_loops_own_thread_fetches_for_it
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_promise_11_a_hook_that_makes_a_call_while_its_task_leads_does_not_wait_for_itself(
+async def test_a_hook_that_makes_a_call_while_its_task_leads_does_not_wait_for_itself(
     library: Any,
 ) -> None:
     with api_server() as (server, _):
@@ -288,7 +288,7 @@ async def test_promise_11_a_hook_that_makes_a_call_while_its_task_leads_does_not
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_11_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) -> None:
+def test_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _):  # type: ignore[arg-type]
         auth = auth_for(server.url)
@@ -315,7 +315,7 @@ def test_promise_11_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(lib
         loop.close()
 
 
-def test_promise_11_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None:
+def test_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _):  # type: ignore[arg-type]
         auth = auth_for(server.url)
@@ -335,7 +335,7 @@ def test_promise_11_those_who_wait_depose_a_leader_whose_time_is_up(client: Clie
         loop.close()
 
 
-def test_promise_11_an_answer_to_lead_that_is_lost_on_its_way_leaves_no_flight_behind() -> None:
+def test_an_answer_to_lead_that_is_lost_on_its_way_leaves_no_flight_behind() -> None:
     """A signal handler that raises can strike between the answer and the block that holds it."""
     renewal = auth_for("acme.thebase.co.il")._renewal
     lost = renewal.ask(None, now=0, lease=1000, task=None)
@@ -349,7 +349,7 @@ def test_promise_11_an_answer_to_lead_that_is_lost_on_its_way_leaves_no_flight_b
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_promise_13_a_waiter_prefers_a_newer_token_to_the_one_it_waited_for(
+async def test_a_waiter_prefers_a_newer_token_to_the_one_it_waited_for(
     library: Any,
 ) -> None:
     """It is woken late, and meanwhile the token it waited for has been ended and renewed."""
@@ -380,7 +380,7 @@ async def test_promise_13_a_waiter_prefers_a_newer_token_to_the_one_it_waited_fo
     assert [one.authorization for one in server.to("/a")] == ["Bearer token-2"]
 
 
-def test_promise_11_a_silent_token_endpoint_costs_n_callers_one_timeout_not_n(
+def test_a_silent_token_endpoint_costs_n_callers_one_timeout_not_n(
     client: Client,
 ) -> None:
     with broken_server("is silent") as (url, _):
@@ -392,7 +392,7 @@ def test_promise_11_a_silent_token_endpoint_costs_n_callers_one_timeout_not_n(
     assert seconds < CALLERS * 0.5 / 2
 
 
-def test_promise_11_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
+def test_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
         auth = auth_for(server.url, timeout=20)
@@ -409,7 +409,7 @@ def test_promise_11_a_waiter_gives_up_after_its_own_timeout(client: Client) -> N
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_11_a_leader_on_a_stopped_event_loop_is_deposed_when_its_time_is_up(
+def test_a_leader_on_a_stopped_event_loop_is_deposed_when_its_time_is_up(
     library: Any,
 ) -> None:
     hold = TokenHold()
@@ -443,7 +443,7 @@ def test_promise_11_a_leader_on_a_stopped_event_loop_is_deposed_when_its_time_is
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_promise_11_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
+def test_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
     client: Client,
 ) -> None:
     hold = TokenHold()
@@ -465,7 +465,7 @@ def test_promise_11_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
     assert len(server.to("/child")) == 1
 
 
-def test_promise_15_those_who_wait_do_so_without_the_lock(client: Client) -> None:
+def test_those_who_wait_do_so_without_the_lock(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
         auth = auth_for(server.url)
@@ -479,7 +479,7 @@ def test_promise_15_those_who_wait_do_so_without_the_lock(client: Client) -> Non
         assert [call.result(20).status for call in calls] == [200, 200]
 
 
-def test_promise_3_callers_that_get_the_refused_token_again_have_their_401(client: Client) -> None:
+def test_callers_that_get_the_refused_token_again_have_their_401(client: Client) -> None:
     hold = TokenHold()
     hold.api.token_answer["access_token"] = "the-same"
     with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
@@ -505,7 +505,7 @@ def test_promise_3_callers_that_get_the_refused_token_again_have_their_401(clien
     assert len(server.to("/a")) <= 3
 
 
-def test_promise_15_a_signed_request_with_a_good_token_takes_no_lock(client: Client) -> None:
+def test_a_signed_request_with_a_good_token_takes_no_lock(client: Client) -> None:
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")

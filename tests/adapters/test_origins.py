@@ -1,4 +1,4 @@
-"""Promises 8 and 9: where a token and the secret may go, on real sockets."""
+"""Where a token and the secret may go, on real sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def answer_401(request: Received) -> Answer:
     return 401, {}, b"who are you"
 
 
-def test_promise_8_a_request_to_another_host_goes_out_unsigned(client: Client) -> None:
+def test_a_request_to_another_host_goes_out_unsigned(client: Client) -> None:
     with api_server() as (server, api), Server(answer_401).running() as other:
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -27,14 +27,14 @@ def test_promise_8_a_request_to_another_host_goes_out_unsigned(client: Client) -
     assert api.token_requests == 1
 
 
-def test_promise_8_no_token_is_fetched_for_another_host(client: Client) -> None:
+def test_no_token_is_fetched_for_another_host(client: Client) -> None:
     with api_server() as (server, api), Server(answer_401).running() as other:
         client.get(auth_for(server.url), other.url + "/a")
     assert api.token_requests == 0
 
 
 @pytest.mark.parametrize("status", [302, 307])
-def test_promise_8_a_redirect_to_another_host_takes_no_token_along_and_its_401_renews_nothing(
+def test_a_redirect_to_another_host_takes_no_token_along_and_its_401_renews_nothing(
     client: Client, status: int
 ) -> None:
     with api_server() as (server, api), Server(answer_401).running() as other:
@@ -49,7 +49,7 @@ def test_promise_8_a_redirect_to_another_host_takes_no_token_along_and_its_401_r
     assert api.token_requests == 2
 
 
-def test_promise_8_a_redirect_from_another_host_to_the_domain_is_not_signed(
+def test_a_redirect_from_another_host_to_the_domain_is_not_signed(
     client: Client,
 ) -> None:
     """Else any host could make us send what it likes in our name."""
@@ -67,7 +67,7 @@ def test_promise_8_a_redirect_from_another_host_to_the_domain_is_not_signed(
     assert api.token_requests == 1
 
 
-def test_promise_8_there_and_back_again_is_not_signed_a_second_time(client: Client) -> None:
+def test_there_and_back_again_is_not_signed_a_second_time(client: Client) -> None:
     with api_server() as (server, api):
 
         def back(request: Received) -> Answer:
@@ -82,7 +82,7 @@ def test_promise_8_there_and_back_again_is_not_signed_a_second_time(client: Clie
     assert api.token_requests == 1
 
 
-def test_promise_8_a_plain_http_request_to_the_domain_is_an_error_before_it_is_sent(
+def test_a_plain_http_request_to_the_domain_is_an_error_before_it_is_sent(
     client: Client,
 ) -> None:
     auth = auth_for("acme.thebase.co.il")
@@ -93,7 +93,7 @@ def test_promise_8_a_plain_http_request_to_the_domain_is_an_error_before_it_is_s
     assert str(caught.value.request.url) == "http://acme.thebase.co.il/v2/users"
 
 
-def test_promise_8_over_tls_the_domain_gets_the_token_and_plain_http_to_it_is_stopped(
+def test_over_tls_the_domain_gets_the_token_and_plain_http_to_it_is_stopped(
     client: Client, certificates: Any
 ) -> None:
     tls = {"ssl_certfile": certificates.certificate, "ssl_keyfile": certificates.key}
@@ -120,7 +120,7 @@ def tls_auth(client: Client, domain: str, certificates: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("follow", [True, False])
 @pytest.mark.parametrize("where", ["another host", "the same host"])
-def test_promise_9_a_token_endpoint_that_redirects_is_not_obeyed(
+def test_a_token_endpoint_that_redirects_is_not_obeyed(
     client: Client, status: int, follow: bool, where: str
 ) -> None:
     def give_a_token(request: Received) -> Answer:
@@ -148,7 +148,7 @@ def test_promise_9_a_token_endpoint_that_redirects_is_not_obeyed(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_9_a_token_endpoint_that_redirects_in_a_circle_leaves_no_secret_behind(
+def test_a_token_endpoint_that_redirects_in_a_circle_leaves_no_secret_behind(
     library: Any,
 ) -> None:
     def circle(request: Received) -> Answer:
@@ -165,7 +165,7 @@ def test_promise_9_a_token_endpoint_that_redirects_in_a_circle_leaves_no_secret_
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_9_a_followed_redirect_without_a_network_leaves_no_secret_in_a_request(
+def test_a_followed_redirect_without_a_network_leaves_no_secret_in_a_request(
     library: Any,
 ) -> None:
     """Doubles of the transport do not tell when they have sent; what they kept is cleaned after."""
@@ -189,7 +189,7 @@ def test_promise_9_a_followed_redirect_without_a_network_leaves_no_secret_in_a_r
     assert not [request for request in seen if "Authorization" in request.headers]
 
 
-def test_promise_8_user_info_in_a_url_changes_nothing(client: Client) -> None:
+def test_user_info_in_a_url_changes_nothing(client: Client) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         url = server.url.replace("://", "://user:pass@") + "/a"

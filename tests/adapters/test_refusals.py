@@ -31,7 +31,7 @@ from thebase_auth._token import Token
 # Through every client
 
 
-def test_promise_14_the_first_refusal_costs_one_renewal_and_one_replay(client: Client) -> None:
+def test_the_first_refusal_costs_one_renewal_and_one_replay(client: Client) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         reply = client.post(auth, server.url + "/no", b"body")
 
@@ -43,7 +43,7 @@ def test_promise_14_the_first_refusal_costs_one_renewal_and_one_replay(client: C
     ]
 
 
-def test_promise_14_so_does_the_first_request_of_all(client: Client) -> None:
+def test_so_does_the_first_request_of_all(client: Client) -> None:
     with api_server(Forbidding("/no")) as (server, api):
         assert client.get(auth_for(server.url), server.url + "/no").status == 401
 
@@ -51,9 +51,7 @@ def test_promise_14_so_does_the_first_request_of_all(client: Client) -> None:
     assert len(server.to("/no")) == 2
 
 
-def test_promise_14_a_call_in_the_pause_costs_nothing_and_gets_the_401(
-    client: Client, clock: Clock
-) -> None:
+def test_a_call_in_the_pause_costs_nothing_and_gets_the_401(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, _, auth):
         client.post(auth, server.url + "/no", b"body")
         server.received.clear()
@@ -66,7 +64,7 @@ def test_promise_14_a_call_in_the_pause_costs_nothing_and_gets_the_401(
     assert auth.token.access_token == "token-2"
 
 
-def test_promise_14_the_pause_doubles_up_to_a_minute(client: Client, clock: Clock) -> None:
+def test_the_pause_doubles_up_to_a_minute(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         client.get(auth, server.url + "/no")
         for renewals, pause in enumerate(PAUSES, 2):
@@ -80,7 +78,7 @@ def test_promise_14_the_pause_doubles_up_to_a_minute(client: Client, clock: Cloc
             assert len(server.to("/no")) == 2
 
 
-def test_promise_14_an_acceptance_without_a_renewal_resets_it(client: Client, clock: Clock) -> None:
+def test_an_acceptance_without_a_renewal_resets_it(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         for pause in (*PAUSES[:3], 0):
             client.get(auth, server.url + "/no")
@@ -101,7 +99,7 @@ def test_promise_14_an_acceptance_without_a_renewal_resets_it(client: Client, cl
         assert api.token_requests == before + 3
 
 
-def test_promise_14_an_acceptance_of_the_replay_leaves_no_pause(
+def test_an_acceptance_of_the_replay_leaves_no_pause(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):
@@ -114,9 +112,7 @@ def test_promise_14_an_acceptance_of_the_replay_leaves_no_pause(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_promise_14_trouble_on_the_way_resets_nothing(
-    client: Client, clock: Clock, status: int
-) -> None:
+def test_trouble_on_the_way_resets_nothing(client: Client, clock: Clock, status: int) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         client.get(auth, server.url + "/no")
         api.forbidden, api.answers["/no"] = (), (status, {}, b"")
@@ -126,7 +122,7 @@ def test_promise_14_trouble_on_the_way_resets_nothing(
     assert api.token_requests == 2
 
 
-def test_promise_14_another_endpoint_renews_as_before(
+def test_another_endpoint_renews_as_before(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -141,7 +137,7 @@ def test_promise_14_another_endpoint_renews_as_before(
     assert len(warnings()) == 1
 
 
-def test_promise_14_an_acceptance_of_another_method_or_path_resets_nothing(
+def test_an_acceptance_of_another_method_or_path_resets_nothing(
     client: Client, clock: Clock
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -154,7 +150,7 @@ def test_promise_14_an_acceptance_of_another_method_or_path_resets_nothing(
     assert api.token_requests == 2
 
 
-def test_promise_14_each_endpoint_has_a_pause_of_its_own(
+def test_each_endpoint_has_a_pause_of_its_own(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -166,7 +162,7 @@ def test_promise_14_each_endpoint_has_a_pause_of_its_own(
     assert len(warnings()) == 3
 
 
-def test_promise_14_many_ids_are_one_endpoint_and_one_warning(
+def test_many_ids_are_one_endpoint_and_one_warning(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/v2/products/") as (server, api, auth):
@@ -177,7 +173,7 @@ def test_promise_14_many_ids_are_one_endpoint_and_one_warning(
     assert len(warnings()) == 1
 
 
-def test_promise_14_the_warning_says_what_to_check_and_nothing_that_is_secret(
+def test_the_warning_says_what_to_check_and_nothing_that_is_secret(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/v2/products/") as (server, _, auth):
@@ -192,7 +188,7 @@ def test_promise_14_the_warning_says_what_to_check_and_nothing_that_is_secret(
         assert part not in text
 
 
-def test_promise_14_a_token_that_is_over_is_no_reason_for_a_warning(
+def test_a_token_that_is_over_is_no_reason_for_a_warning(
     client: Client, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):
@@ -208,7 +204,7 @@ def test_promise_14_a_token_that_is_over_is_no_reason_for_a_warning(
 # Bodies that can be sent only once
 
 
-def test_promise_14_a_body_that_can_be_sent_once_costs_a_renewal_no_more_often(
+def test_a_body_that_can_be_sent_once_costs_a_renewal_no_more_often(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -234,7 +230,7 @@ def test_promise_14_a_body_that_can_be_sent_once_costs_a_renewal_no_more_often(
     assert len(warnings()) == 1
 
 
-def test_promise_14_it_is_one_pause_for_bodies_of_all_kinds(client: Client, clock: Clock) -> None:
+def test_it_is_one_pause_for_bodies_of_all_kinds(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         client.post(auth, server.url + "/no", b"body")
         for _ in range(3):
@@ -246,7 +242,7 @@ def test_promise_14_it_is_one_pause_for_bodies_of_all_kinds(client: Client, cloc
 # Redirects
 
 
-def test_promise_14_what_another_host_answers_counts_for_no_endpoint(
+def test_what_another_host_answers_counts_for_no_endpoint(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     statuses = iter([200, 401, 200, 401])
@@ -268,7 +264,7 @@ def test_promise_14_what_another_host_answers_counts_for_no_endpoint(
 
 
 @pytest.mark.parametrize("status", [200, 401])
-def test_promise_14_what_another_host_answers_to_a_redirected_replay_counts_for_no_endpoint(
+def test_what_another_host_answers_to_a_redirected_replay_counts_for_no_endpoint(
     client: Client, clock: Clock, warnings: Callable[[], list[str]], status: int
 ) -> None:
     elsewhere = Server(lambda _: (status, {}, b""))
@@ -286,7 +282,7 @@ def test_promise_14_what_another_host_answers_to_a_redirected_replay_counts_for_
     assert len(warnings()) == 1
 
 
-def test_promise_14_an_endpoint_behind_a_redirect_is_the_one_that_refused(
+def test_an_endpoint_behind_a_redirect_is_the_one_that_refused(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -318,7 +314,7 @@ def test_an_exception_of_a_hook_stays_what_it_is_whatever_its_response_has(libra
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_an_endpoint_that_says_no_costs_one_renewal_where_a_hook_raises_because_of_it(
+def test_an_endpoint_that_says_no_costs_one_renewal_where_a_hook_raises_because_of_it(
     library: Any, clock: Clock, warnings: Callable[[], list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "thebase_auth")
@@ -336,7 +332,7 @@ def test_promise_14_an_endpoint_that_says_no_costs_one_renewal_where_a_hook_rais
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_8_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
+def test_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
     library: Any, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     def hook(response: Any) -> None:
@@ -358,7 +354,7 @@ def test_promise_8_a_hook_that_raises_because_of_another_hosts_401_drops_no_toke
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
+def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
     library: Any, clock: Clock
 ) -> None:
     with forbidding(CLIENTS[0], "/no") as (server, _, auth), library.Client(auth=auth) as http:
@@ -367,7 +363,7 @@ def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
                 assert b"".join(response.iter_raw()) == b"no right"
 
 
-def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_of_requests(
+def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_of_requests(
     clock: Clock,
 ) -> None:
     with forbidding(CLIENTS[0], "/no") as (server, _, auth):
@@ -377,7 +373,7 @@ def test_promise_14_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_o
 
 
 @pytest.mark.parametrize("client", CLIENTS[1:], ids=str)
-def test_promise_14_an_accepted_replay_counts_though_another_has_renewed_meanwhile(
+def test_an_accepted_replay_counts_though_another_has_renewed_meanwhile(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):
@@ -397,7 +393,7 @@ def test_promise_14_an_accepted_replay_counts_though_another_has_renewed_meanwhi
 
 
 @pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
-def test_promise_15_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(
+def test_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(
     client: Client, clock: Clock
 ) -> None:
     with forbidding(client, "/no") as (server, _, auth), ThreadPoolExecutor(1) as pool:
@@ -412,7 +408,7 @@ def test_promise_15_an_accepted_call_takes_no_lock_while_another_endpoint_says_n
                 auth._renewal._lock.acquire()
 
 
-def test_promise_14_the_pause_has_not_passed_when_a_slow_token_request_ends(
+def test_the_pause_has_not_passed_when_a_slow_token_request_ends(
     clock: Clock,
 ) -> None:
     """The first to be renewed for has not been replayed yet; others find the new token refused."""
@@ -432,9 +428,7 @@ def test_promise_14_the_pause_has_not_passed_when_a_slow_token_request_ends(
     assert api.token_requests == 2
 
 
-def test_promise_14_a_drop_while_another_fetches_for_the_same_endpoint_is_no_renewal_of_its_own() -> (
-    None
-):
+def test_a_drop_while_another_fetches_for_the_same_endpoint_is_no_renewal_of_its_own() -> None:
     renewal = Renewal()
     renewal.token = Token("abc")
     lead = renewal.ask("abc", endpoint=USERS, now=0, lease=60, task=None)
@@ -458,7 +452,7 @@ class ReadWithCare:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(
+def test_a_pause_that_begins_while_the_401_is_read_keeps_it(
     library: Any, warnings: Callable[[], list[str]]
 ) -> None:
     """Another caller's token is dropped meanwhile, on account of the same endpoint."""
@@ -488,7 +482,7 @@ def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it(
     assert warning.startswith("POST /no on acme.thebase.co.il answers 401")
 
 
-def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_requests(
+def test_a_pause_that_begins_while_the_401_is_read_keeps_it_in_requests(
     warnings: Callable[[], list[str]],
 ) -> None:
     calls: list[str] = []
@@ -529,7 +523,7 @@ def test_promise_14_a_pause_that_begins_while_the_401_is_read_keeps_it_in_reques
     assert warning.startswith("POST /no on acme.thebase.co.il answers 401")
 
 
-def test_promise_14_a_redirect_is_an_acceptance(client: Client, clock: Clock) -> None:
+def test_a_redirect_is_an_acceptance(client: Client, clock: Clock) -> None:
     """Also one to another host, whose answer says nothing of the token."""
     elsewhere = Server(lambda _: (200, {}, b"a file"))
     with forbidding(client) as (server, api, auth), elsewhere.running():

@@ -60,7 +60,7 @@ def free_running(call: Callable[[], int]) -> None:
 
 
 @pytest.mark.parametrize("once", [False, True], ids=["no body", "a body that can be sent once"])
-def test_promise_14_a_hundred_threads_of_requests_cost_one_renewal_a_pause(
+def test_a_hundred_threads_of_requests_cost_one_renewal_a_pause(
     clock: Clock, warnings: Callable[[], list[str]], once: bool
 ) -> None:
     world = Closed()
@@ -85,7 +85,7 @@ def test_promise_14_a_hundred_threads_of_requests_cost_one_renewal_a_pause(
 
 @pytest.mark.parametrize("once", [False, True], ids=["no body", "a body that can be sent once"])
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_14_a_hundred_threads_of_httpx_cost_one_renewal_a_pause(
+def test_a_hundred_threads_of_httpx_cost_one_renewal_a_pause(
     library: Any, clock: Clock, warnings: Callable[[], list[str]], once: bool
 ) -> None:
     world = Closed()
@@ -102,7 +102,7 @@ def test_promise_14_a_hundred_threads_of_httpx_cost_one_renewal_a_pause(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_promise_14_two_hundred_tasks_cost_one_renewal_a_pause(
+async def test_two_hundred_tasks_cost_one_renewal_a_pause(
     library: Any, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     world = Closed()
@@ -122,7 +122,7 @@ async def test_promise_14_two_hundred_tasks_cost_one_renewal_a_pause(
     assert len(warnings()) == 1
 
 
-def test_promise_14_one_instance_has_one_pause_for_every_library(
+def test_one_instance_has_one_pause_for_every_library(
     clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(CLIENTS[0], "/no") as (server, api, auth):
@@ -132,7 +132,7 @@ def test_promise_14_one_instance_has_one_pause_for_every_library(
     assert len(warnings()) == 1
 
 
-def test_promise_14_a_caller_in_the_pause_goes_on_with_the_token_that_another_is_fetching(
+def test_a_caller_in_the_pause_goes_on_with_the_token_that_another_is_fetching(
     client: Client, clock: Clock
 ) -> None:
     """The right is granted, and goes with new tokens alone; another endpoint has just led."""
@@ -152,7 +152,7 @@ def test_promise_14_a_caller_in_the_pause_goes_on_with_the_token_that_another_is
     assert auth._renewal.refusals.entries == {}
 
 
-def test_promise_14_forgetting_the_token_is_no_renewal_on_account_of_the_endpoint(
+def test_forgetting_the_token_is_no_renewal_on_account_of_the_endpoint(
     client: Client, clock: Clock
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -164,7 +164,7 @@ def test_promise_14_forgetting_the_token_is_no_renewal_on_account_of_the_endpoin
     assert len(server.to("/no")) == 5
 
 
-def test_promise_14_a_server_that_gives_the_same_token_again_is_asked_no_more_often(
+def test_a_server_that_gives_the_same_token_again_is_asked_no_more_often(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     api = Forbidding("/no")
@@ -180,7 +180,7 @@ def test_promise_14_a_server_that_gives_the_same_token_again_is_asked_no_more_of
     assert len(warnings()) == 1
 
 
-def test_promise_14_a_renewal_that_fails_begins_no_pause(client: Client, clock: Clock) -> None:
+def test_a_renewal_that_fails_begins_no_pause(client: Client, clock: Clock) -> None:
     with forbidding(client) as (server, api, auth):
         api.revoke()
         api.token_answer["access_token"] = None
@@ -203,7 +203,7 @@ def replay_meets_trouble(
     assert api.token_requests == 2
 
 
-def test_promise_14_a_replay_that_meets_trouble_leaves_a_pause_of_a_second(
+def test_a_replay_that_meets_trouble_leaves_a_pause_of_a_second(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):
@@ -215,7 +215,7 @@ def test_promise_14_a_replay_that_meets_trouble_leaves_a_pause_of_a_second(
     assert warnings() == []
 
 
-def test_promise_14_the_next_call_shows_that_the_new_token_is_refused_too(
+def test_the_next_call_shows_that_the_new_token_is_refused_too(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):

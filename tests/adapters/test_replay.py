@@ -1,4 +1,4 @@
-"""Promises 5 and 6: what a replay sends, and what stays as the library's user knows it."""
+"""What a replay leaves as the user of the library knows it: cookies, history, redirects, hooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.uploads import CONTENT, AsyncChunks, Chunks, async_generator
 
 
-def test_promise_6_cookies_set_by_the_401_go_with_the_replay(client: Client) -> None:
+def test_cookies_set_by_the_401_go_with_the_replay(client: Client) -> None:
     api = Api()
     api.refusal = (401, {"Set-Cookie": "route=b; Path=/"}, b"")
     with api_server(api) as (server, _):
@@ -33,7 +33,7 @@ def test_promise_6_cookies_set_by_the_401_go_with_the_replay(client: Client) -> 
     assert "route=a" not in second or client.name == "requests"
 
 
-def test_promise_6_a_cookie_that_the_401_changes_takes_the_place_of_the_old_one() -> None:
+def test_a_cookie_that_the_401_changes_takes_the_place_of_the_old_one() -> None:
     api = Api()
     api.answers["/login"] = (200, {"Set-Cookie": "route=a; Path=/"}, b"")
     api.refusal = (401, {"Set-Cookie": "route=b; Path=/"}, b"")
@@ -46,7 +46,7 @@ def test_promise_6_a_cookie_that_the_401_changes_takes_the_place_of_the_old_one(
     assert [one.headers["cookie"] for one in server.to("/c")] == ["route=a", "route=b", "route=b"]
 
 
-def test_promise_6_a_cookie_header_written_by_hand_is_left_alone_by_requests() -> None:
+def test_a_cookie_header_written_by_hand_is_left_alone_by_requests() -> None:
     api = Api()
     api.refusal = (401, {"Set-Cookie": "route=b; Path=/"}, b"")
     with api_server(api) as (server, _), requests.Session() as session:
@@ -60,7 +60,7 @@ def test_promise_6_a_cookie_header_written_by_hand_is_left_alone_by_requests() -
 
 
 @pytest.mark.parametrize("with_cookies", [True, False])
-def test_promise_6_a_401_without_cookies_changes_none(client: Client, with_cookies: bool) -> None:
+def test_a_401_without_cookies_changes_none(client: Client, with_cookies: bool) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -71,7 +71,7 @@ def test_promise_6_a_401_without_cookies_changes_none(client: Client, with_cooki
     assert [one.headers.get("cookie") for one in server.to("/c")] == [expected, expected]
 
 
-def test_promise_6_a_cookie_that_the_401_ends_is_not_sent_by_accident(client: Client) -> None:
+def test_a_cookie_that_the_401_ends_is_not_sent_by_accident(client: Client) -> None:
     api = Api()
     api.refusal = (401, {"Set-Cookie": "gone=; Max-Age=0; Path=/"}, b"")
     with api_server(api) as (server, _):
@@ -82,7 +82,7 @@ def test_promise_6_a_cookie_that_the_401_ends_is_not_sent_by_accident(client: Cl
     assert [one.headers.get("cookie") for one in server.to("/c")] == [None, None]
 
 
-def test_promise_6_the_401_is_in_the_history_with_the_token_it_refused(client: Client) -> None:
+def test_the_401_is_in_the_history_with_the_token_it_refused(client: Client) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -98,12 +98,12 @@ def test_promise_6_the_401_is_in_the_history_with_the_token_it_refused(client: C
     assert reply.response.elapsed.total_seconds() > 0
 
 
-def test_promise_6_the_first_request_has_no_history(client: Client) -> None:
+def test_the_first_request_has_no_history(client: Client) -> None:
     with api_server() as (server, _):
         assert client.get(auth_for(server.url), server.url + "/a").history == []
 
 
-def test_promise_6_a_redirect_after_the_replay_is_followed_with_the_new_token(
+def test_a_redirect_after_the_replay_is_followed_with_the_new_token(
     client: Client,
 ) -> None:
     api = Api()
@@ -123,9 +123,7 @@ def test_promise_6_a_redirect_after_the_replay_is_followed_with_the_new_token(
 
 
 @pytest.mark.parametrize("body", ["bytes", "stream"])
-def test_promise_6_a_401_behind_a_redirect_is_replayed_where_it_came_from(
-    client: Client, body: str
-) -> None:
+def test_a_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client, body: str) -> None:
     """A create that redirects to what it created must not be sent twice.
 
     The body is gone by then, so that it does not matter whether it could be sent once more.
@@ -156,7 +154,7 @@ def test_promise_6_a_401_behind_a_redirect_is_replayed_where_it_came_from(
         assert reply.history == [303, 401]
 
 
-def test_promise_6_a_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
+def test_a_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
     api = Api()
     api.answers["/from"] = (307, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
@@ -172,7 +170,7 @@ def test_promise_6_a_body_goes_along_with_a_307_after_the_replay(client: Client)
 
 
 @pytest.mark.parametrize("hops", [["/from", "/to"], ["/from", "/on", "/and/on", "/to"]])
-def test_promise_3_a_call_is_replayed_once_also_when_its_redirect_is_refused(
+def test_a_call_is_replayed_once_also_when_its_redirect_is_refused(
     client: Client, hops: list[str]
 ) -> None:
     api = Api()
@@ -195,9 +193,7 @@ def test_promise_3_a_call_is_replayed_once_also_when_its_redirect_is_refused(
     assert api.token_requests == 2
 
 
-def test_promise_6_a_netrc_entry_does_not_take_the_tokens_place(
-    client: Client, tmp_path: Path
-) -> None:
+def test_a_netrc_entry_does_not_take_the_tokens_place(client: Client, tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password netrc-secret\n")
     (tmp_path / ".netrc").chmod(0o600)
     api = Api()
@@ -211,7 +207,7 @@ def test_promise_6_a_netrc_entry_does_not_take_the_tokens_place(
     assert all(value.startswith("Bearer ") for value in carried)
 
 
-def test_promise_6_response_hooks_see_the_last_answer_once() -> None:
+def test_response_hooks_see_the_last_answer_once() -> None:
     seen = []
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
@@ -224,7 +220,7 @@ def test_promise_6_response_hooks_see_the_last_answer_once() -> None:
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("body", ["in memory", "iterable"])
-def test_promise_6_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is_past_its_time(
+def test_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is_past_its_time(
     library: Any, body: str
 ) -> None:
     """The documentation of httpx shows this hook. It keeps the 401 from every auth flow."""
@@ -249,7 +245,7 @@ def test_promise_6_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("body", ["in memory", "iterable"])
-def test_promise_2_a_call_without_an_answer_says_nothing_of_a_token_in_its_time(
+def test_a_call_without_an_answer_says_nothing_of_a_token_in_its_time(
     library: Any, body: str
 ) -> None:
     def give_up(response: Any) -> None:
@@ -270,7 +266,7 @@ def test_promise_2_a_call_without_an_answer_says_nothing_of_a_token_in_its_time(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", [httpx, httpx2])
-async def test_promise_6_a_hook_that_raises_costs_one_call_in_async_clients(library: Any) -> None:
+async def test_a_hook_that_raises_costs_one_call_in_async_clients(library: Any) -> None:
     async def raise_for_status(response: Any) -> None:
         response.raise_for_status()
 
@@ -327,7 +323,7 @@ def test_one_httpx_request_can_be_sent_again_and_is_renewed_each_time(library: A
     assert {one.body for one in server.to("/a")} == {CONTENT}
 
 
-def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(
+def test_a_401_that_cannot_be_read_costs_one_call_at_most(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "thebase_auth")
@@ -347,7 +343,7 @@ def test_promise_3_a_401_that_cannot_be_read_costs_one_call_at_most(
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("body", ["none", "stream"])
-def test_promise_3_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
+def test_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
     library: Any, body: str
 ) -> None:
     hooks = {"response": [lambda response: response.raise_for_status()]}
@@ -371,7 +367,7 @@ def test_promise_3_a_hook_that_raises_for_a_401_costs_one_call_in_sync_clients(
         ("n=; Max-Age=0; Path=/", "a=1; n=1", "a=1; n=1"),
     ],
 )
-def test_promise_6_a_cookie_header_written_by_hand_keeps_what_the_401_does_not_change(
+def test_a_cookie_header_written_by_hand_keeps_what_the_401_does_not_change(
     library: Any, set_by_the_401: str, by_hand: str, of_the_replay: str
 ) -> None:
     api = Api()
@@ -385,7 +381,7 @@ def test_promise_6_a_cookie_header_written_by_hand_keeps_what_the_401_does_not_c
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
-def test_promise_6_a_401_may_change_several_cookies_of_a_header_written_by_hand(
+def test_a_401_may_change_several_cookies_of_a_header_written_by_hand(
     library: Any,
 ) -> None:
     cookies: list[str] = []

@@ -42,7 +42,7 @@ REPLAYED = {
 
 
 @pytest.mark.parametrize("kind", [*REPLAYED, "none"])
-def test_promise_5_a_body_that_can_be_repeated_is_replayed_byte_for_byte(
+def test_a_body_that_can_be_repeated_is_replayed_byte_for_byte(
     client: Client, kind: str, tmp_path: Path
 ) -> None:
     if client.is_async and kind in {"BytesIO", "file"}:
@@ -59,9 +59,7 @@ def test_promise_5_a_body_that_can_be_repeated_is_replayed_byte_for_byte(
 
 
 @pytest.mark.parametrize("kind", ["BytesIO", "file"])
-def test_promise_5_a_file_is_replayed_from_where_it_began(
-    client: Client, kind: str, tmp_path: Path
-) -> None:
+def test_a_file_is_replayed_from_where_it_began(client: Client, kind: str, tmp_path: Path) -> None:
     if client.is_async:
         pytest.skip("AsyncClient takes no sync file as content")
     file = from_an_offset(REPLAYED[kind](tmp_path))
@@ -73,14 +71,14 @@ def test_promise_5_a_file_is_replayed_from_where_it_began(
     assert [one.body for one in received] == [CONTENT[100_000:]] * 2
 
 
-def test_promise_5_an_iterable_is_replayed_byte_for_byte(client: Client) -> None:
+def test_an_iterable_is_replayed_byte_for_byte(client: Client) -> None:
     body = AsyncChunks() if client.is_async else Chunks()
     status, received, _ = post_with_first_token_refused(client, content=body)
     assert status == 200
     assert [one.body for one in received] == [CONTENT, CONTENT]
 
 
-def test_promise_5_a_replay_sends_the_bytes_that_were_found_to_be_the_same(client: Client) -> None:
+def test_a_replay_sends_the_bytes_that_were_found_to_be_the_same(client: Client) -> None:
     passes = itertools.count(1)
 
     def next_pass() -> bytes:
@@ -103,9 +101,7 @@ def test_promise_5_a_replay_sends_the_bytes_that_were_found_to_be_the_same(clien
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
-def test_promise_5_a_file_is_not_read_into_memory_for_its_replay(
-    library: Any, tmp_path: Path
-) -> None:
+def test_a_file_is_not_read_into_memory_for_its_replay(library: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     with api_server() as (server, api), library.Client(auth=auth_for(server.url)) as client:
         client.get(server.url + "/warm-up")
@@ -119,7 +115,7 @@ def test_promise_5_a_file_is_not_read_into_memory_for_its_replay(
 
 
 @pytest.mark.parametrize("kind", ["generator", "iterator", "map", "disguise", "unseekable", "pipe"])
-def test_promise_5_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_the_callers(
+def test_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_the_callers(
     client: Client, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "thebase_auth")
@@ -149,9 +145,7 @@ def test_promise_5_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_t
 
 
 @pytest.mark.parametrize("kind", ["bytes", "BytesIO", "file", "offset"])
-def test_promise_5_multipart_is_replayed_byte_for_byte(
-    client: Client, kind: str, tmp_path: Path
-) -> None:
+def test_multipart_is_replayed_byte_for_byte(client: Client, kind: str, tmp_path: Path) -> None:
     file = {
         "bytes": lambda: CONTENT,
         "BytesIO": lambda: io.BytesIO(CONTENT),
@@ -169,7 +163,7 @@ def test_promise_5_multipart_is_replayed_byte_for_byte(
     assert CONTENT[100_000:] in first.body
 
 
-def test_promise_5_multipart_with_a_stream_that_cannot_go_back_is_not_replayed(
+def test_multipart_with_a_stream_that_cannot_go_back_is_not_replayed(
     client: Client,
 ) -> None:
     if client.name == "requests":
@@ -181,7 +175,7 @@ def test_promise_5_multipart_with_a_stream_that_cannot_go_back_is_not_replayed(
 
 
 @pytest.mark.parametrize("form", ["json", "data"])
-def test_promise_5_json_and_forms_are_replayed_byte_for_byte(client: Client, form: str) -> None:
+def test_json_and_forms_are_replayed_byte_for_byte(client: Client, form: str) -> None:
     value = {"name": "משה", "phone": "0501234567"}
     status, received, _ = post_with_first_token_refused(client, **{form: value})
     assert status == 200
@@ -190,7 +184,7 @@ def test_promise_5_json_and_forms_are_replayed_byte_for_byte(client: Client, for
 
 
 @pytest.mark.parametrize("how", ["raw stream", "iterated twice"])
-def test_promise_5_a_stream_of_unknown_kind_is_not_replayed(client: Client, how: str) -> None:
+def test_a_stream_of_unknown_kind_is_not_replayed(client: Client, how: str) -> None:
     if client.name == "requests":
         pytest.skip("of httpx and httpx2")
     library = client.library  # type: ignore[attr-defined]
@@ -224,7 +218,7 @@ def test_promise_5_a_stream_of_unknown_kind_is_not_replayed(client: Client, how:
 
 
 @pytest.mark.parametrize("how", ["content", "files"])
-def test_promise_5_a_file_that_has_grown_meanwhile_is_replayed_as_it_was(
+def test_a_file_that_has_grown_meanwhile_is_replayed_as_it_was(
     client: Client, how: str, tmp_path: Path
 ) -> None:
     if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
@@ -250,7 +244,7 @@ def test_promise_5_a_file_that_has_grown_meanwhile_is_replayed_as_it_was(
     assert first.body == second.body
 
 
-def test_promise_5_a_file_that_changes_while_the_token_is_fetched_is_not_replayed() -> None:
+def test_a_file_that_changes_while_the_token_is_fetched_is_not_replayed() -> None:
     file = io.BytesIO(CONTENT)
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
@@ -289,7 +283,7 @@ class Window:
         return self.inner.seek(position)
 
 
-def test_promise_6_a_file_with_a_length_of_its_own_is_sent_with_it() -> None:
+def test_a_file_with_a_length_of_its_own_is_sent_with_it() -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         session.get(server.url + "/warm-up")
@@ -299,7 +293,7 @@ def test_promise_6_a_file_with_a_length_of_its_own_is_sent_with_it() -> None:
     assert [one.body for one in server.to("/upload")] == [CONTENT[:1000]] * 2
 
 
-def test_promise_6_an_iterable_may_give_empty_chunks() -> None:
+def test_an_iterable_may_give_empty_chunks() -> None:
     chunks: Any = [b"a", b"", None, b"b"]
 
     class Gaps:
@@ -314,7 +308,7 @@ def test_promise_6_an_iterable_may_give_empty_chunks() -> None:
     assert [one.body for one in server.to("/upload")] == [b"ab", b"ab"]
 
 
-def test_promise_6_a_response_to_a_file_can_be_pickled_and_copied() -> None:
+def test_a_response_to_a_file_can_be_pickled_and_copied() -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         response = session.post(server.url + "/upload", data=io.BytesIO(b"abc"))
@@ -329,7 +323,7 @@ def test_promise_6_a_response_to_a_file_can_be_pickled_and_copied() -> None:
 
 @pytest.mark.parametrize("kind", ["rewritten", "cut short", "rewritten on disk"])
 @pytest.mark.parametrize("how", ["content", "files"])
-def test_promise_5_a_file_that_has_changed_meanwhile_is_not_replayed(
+def test_a_file_that_has_changed_meanwhile_is_not_replayed(
     client: Client, kind: str, how: str, tmp_path: Path
 ) -> None:
     if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
@@ -359,7 +353,7 @@ def test_promise_5_a_file_that_has_changed_meanwhile_is_not_replayed(
     assert len(server.to("/upload")) == 1
 
 
-def test_promise_5_bytes_that_can_be_changed_are_replayed_as_they_are(client: Client) -> None:
+def test_bytes_that_can_be_changed_are_replayed_as_they_are(client: Client) -> None:
     if client.name != "requests":
         pytest.skip("httpx takes a bytearray for an iterable of numbers")
     status, received, _ = post_with_first_token_refused(client, content=bytearray(CONTENT))
@@ -371,7 +365,7 @@ class BothWays(Chunks, AsyncChunks):
     """Can be iterated in sync and in async code."""
 
 
-def test_promise_5_what_can_be_iterated_both_ways_is_sent_as_without_us(client: Client) -> None:
+def test_what_can_be_iterated_both_ways_is_sent_as_without_us(client: Client) -> None:
     if client.is_async:
         pytest.skip("AsyncClient takes it for a sync iterable, and refuses it")
     status, received, _ = post_with_first_token_refused(client, content=BothWays())
@@ -395,7 +389,7 @@ class TellsButDoesNotSeek:
         return self.inner.tell()
 
 
-def test_promise_2_a_file_that_cannot_seek_is_sent_with_a_new_token_past_its_time(
+def test_a_file_that_cannot_seek_is_sent_with_a_new_token_past_its_time(
     client: Client,
 ) -> None:
     if client.is_async:
@@ -412,7 +406,7 @@ def test_promise_2_a_file_that_cannot_seek_is_sent_with_a_new_token_past_its_tim
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("attribute", ["_stream", "fields"])
-def test_promise_6_a_stream_of_the_users_own_is_sent_as_it_is(library: Any, attribute: str) -> None:
+def test_a_stream_of_the_users_own_is_sent_as_it_is(library: Any, attribute: str) -> None:
     class Upper(library.SyncByteStream):  # type: ignore[misc, name-defined]
         def __init__(self, chunks: list[bytes]) -> None:
             setattr(self, attribute, chunks)

@@ -1,4 +1,4 @@
-"""Promise 7: neither the secret nor a token is in anything that is shown, logged, raised or kept."""
+"""Neither the secret nor a token is in anything that is shown, logged, raised or kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def everything_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert shows(caplog.text) == []
 
 
-def test_promise_7_the_auth_object_shows_neither(client: Client) -> None:
+def test_the_auth_object_shows_neither(client: Client) -> None:
     with api_server() as (server, _):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
@@ -49,7 +49,7 @@ def test_promise_7_the_auth_object_shows_neither(client: Client) -> None:
     assert shows(repr({"Authorization": auth.token.authorization})) == []
 
 
-def test_promise_7_the_secret_is_not_reachable_from_a_response(client: Client) -> None:
+def test_the_secret_is_not_reachable_from_a_response(client: Client) -> None:
     api = Api()
     api.answers["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
@@ -92,7 +92,7 @@ def no_token_after_the_first(api: Api) -> Any:
 
 
 @pytest.mark.parametrize("when", ["at first", "at the renewal"])
-def test_promise_7_an_error_shows_neither_even_where_the_server_says_the_secret(
+def test_an_error_shows_neither_even_where_the_server_says_the_secret(
     client: Client, when: str
 ) -> None:
     with api_server() as (server, api):
@@ -107,7 +107,7 @@ def test_promise_7_an_error_shows_neither_even_where_the_server_says_the_secret(
 
 
 @pytest.mark.parametrize("behaviour", ["closes", "is silent"])
-def test_promise_7_a_failure_of_the_transport_shows_neither(client: Client, behaviour: str) -> None:
+def test_a_failure_of_the_transport_shows_neither(client: Client, behaviour: str) -> None:
     with broken_server(behaviour) as (url, _), pytest.raises(client.error) as caught:
         client.get(auth_for(url, timeout=0.2), url + "/a", timeout=0.2)
     assert_shows_nothing(caught.value)
@@ -137,7 +137,7 @@ def walk(found: traceback.TracebackException | None) -> Iterator[traceback.Frame
         found = found.__cause__ or found.__context__
 
 
-def test_promise_7_the_variables_of_requests_own_frames_show_no_secret() -> None:
+def test_the_variables_of_requests_own_frames_show_no_secret() -> None:
     """An error report with local variables prints every dict of headers on its way."""
     import requests
 
@@ -158,7 +158,7 @@ def test_promise_7_the_variables_of_requests_own_frames_show_no_secret() -> None
     ],
     ids=str,
 )
-def test_promise_7_a_wrong_setting_is_not_repeated(wrong: dict[str, str]) -> None:
+def test_a_wrong_setting_is_not_repeated(wrong: dict[str, str]) -> None:
     from thebase_auth import TheBaseAuth
 
     settings = {"domain": "acme.thebase.co.il", "client_id": "id", "client_secret": "secret"}
@@ -174,7 +174,7 @@ def test_promise_7_a_wrong_setting_is_not_repeated(wrong: dict[str, str]) -> Non
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_7_a_response_hook_finds_no_secret_in_the_request(library: Any) -> None:
+def test_a_response_hook_finds_no_secret_in_the_request(library: Any) -> None:
     seen = []
 
     def note(response: Any) -> None:
@@ -190,7 +190,7 @@ def test_promise_7_a_response_hook_finds_no_secret_in_the_request(library: Any) 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_promise_7_a_response_hook_finds_no_secret_in_async_clients(library: Any) -> None:
+async def test_a_response_hook_finds_no_secret_in_async_clients(library: Any) -> None:
     seen = []
 
     async def note(response: Any) -> None:

@@ -1,4 +1,4 @@
-"""Promises 10, 12 and 13: many callers, one token request. Every caller is refused at the same moment."""
+"""Many callers, one token request. Every caller is refused at the same moment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from thebase_auth import TokenRequestError
 
 
 @pytest.mark.parametrize("start", ["missing", "refused"])
-def test_promise_10_a_thousand_threads_of_requests_make_one_token_request(start: str) -> None:
+def test_a_thousand_threads_of_requests_make_one_token_request(start: str) -> None:
     world = World(callers=1000 if start == "refused" else 0)
     auth = auth_for(DOMAIN, session=world.session())
     if start == "refused":
@@ -48,9 +48,7 @@ def prepared() -> Any:
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("start", ["missing", "refused"])
-def test_promise_10_a_thousand_threads_of_httpx_make_one_token_request(
-    library: Any, start: str
-) -> None:
+def test_a_thousand_threads_of_httpx_make_one_token_request(library: Any, start: str) -> None:
     world = World()
     auth = auth_for(DOMAIN)
     with world.client(library, auth) as client:
@@ -65,9 +63,7 @@ def test_promise_10_a_thousand_threads_of_httpx_make_one_token_request(
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("start", ["missing", "refused"])
-async def test_promise_10_ten_thousand_tasks_make_one_token_request(
-    library: Any, start: str
-) -> None:
+async def test_ten_thousand_tasks_make_one_token_request(library: Any, start: str) -> None:
     world = World()
     auth = auth_for(DOMAIN)
     statuses: list[int] = []
@@ -87,9 +83,7 @@ async def test_promise_10_ten_thousand_tasks_make_one_token_request(
     assert world.token_requests == 1
 
 
-def test_promise_10_threads_tasks_and_several_loops_on_one_instance_make_one_token_request() -> (
-    None
-):
+def test_threads_tasks_and_several_loops_on_one_instance_make_one_token_request() -> None:
     each = 25
     world = World()
     auth = auth_for(DOMAIN, session=world.session())
@@ -138,7 +132,7 @@ def test_promise_10_threads_tasks_and_several_loops_on_one_instance_make_one_tok
     assert world.token_requests == 1
 
 
-def test_promise_10_one_loop_after_the_other_can_use_one_instance() -> None:
+def test_one_loop_after_the_other_can_use_one_instance() -> None:
     world = World()
     auth = auth_for(DOMAIN)
 
@@ -154,7 +148,7 @@ def test_promise_10_one_loop_after_the_other_can_use_one_instance() -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_promise_12_those_who_waited_share_the_failure_of_one_token_request(library: Any) -> None:
+def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -> None:
     """All wait before the answer comes: the world's token endpoint answers after the last ask."""
     count = 100
     world = World()
@@ -190,7 +184,7 @@ def test_promise_12_those_who_waited_share_the_failure_of_one_token_request(libr
     assert world.token_requests == 2
 
 
-def test_promise_12_the_failure_comes_to_each_as_an_exception_of_its_own_library(
+def test_the_failure_comes_to_each_as_an_exception_of_its_own_library(
     thebase: Any,
 ) -> None:
     import requests
@@ -211,7 +205,7 @@ def test_promise_12_the_failure_comes_to_each_as_an_exception_of_its_own_library
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_promise_13_a_server_on_which_each_token_ends_the_one_before_does_no_harm(
+async def test_a_server_on_which_each_token_ends_the_one_before_does_no_harm(
     library: Any,
 ) -> None:
     world = World(single_token=True)

@@ -1,4 +1,4 @@
-"""Promises 1 to 4: how a token is fetched and used, in every library."""
+"""How a token is fetched and used, in every library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth import TheBaseAuth, TokenRequestError
 
 
-def test_promise_1_the_first_request_fetches_a_token_and_every_request_carries_it(
+def test_the_first_request_fetches_a_token_and_every_request_carries_it(
     client: Client,
 ) -> None:
     with api_server() as (server, _):
@@ -41,7 +41,7 @@ def test_promise_1_the_first_request_fetches_a_token_and_every_request_carries_i
     assert auth.token is not None
 
 
-def test_promise_2_a_token_that_is_taken_is_kept_whatever_expires_in_says(client: Client) -> None:
+def test_a_token_that_is_taken_is_kept_whatever_expires_in_says(client: Client) -> None:
     api = Api()
     api.token_answer["expires_in"] = 1e-9
     with api_server(api) as (server, _):
@@ -53,7 +53,7 @@ def test_promise_2_a_token_that_is_taken_is_kept_whatever_expires_in_says(client
     assert api.token_requests == 1
 
 
-def test_promise_2_a_body_that_can_be_sent_once_is_sent_with_a_new_token_past_its_time(
+def test_a_body_that_can_be_sent_once_is_sent_with_a_new_token_past_its_time(
     client: Client,
 ) -> None:
     api = Api()
@@ -68,7 +68,7 @@ def test_promise_2_a_body_that_can_be_sent_once_is_sent_with_a_new_token_past_it
     assert [one.body for one in server.to("/upload")] == [b"once"]
 
 
-def test_promise_2_a_body_that_can_be_sent_once_goes_with_the_token_in_its_time(
+def test_a_body_that_can_be_sent_once_goes_with_the_token_in_its_time(
     client: Client,
 ) -> None:
     with api_server() as (server, api):
@@ -78,7 +78,7 @@ def test_promise_2_a_body_that_can_be_sent_once_goes_with_the_token_in_its_time(
     assert api.token_requests == 1
 
 
-def test_promise_3_a_401_is_renewed_and_replayed_once(client: Client) -> None:
+def test_a_401_is_renewed_and_replayed_once(client: Client) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
@@ -92,7 +92,7 @@ def test_promise_3_a_401_is_renewed_and_replayed_once(client: Client) -> None:
     ]
 
 
-def test_promise_3_the_second_answer_is_the_callers_whatever_it_is(client: Client) -> None:
+def test_the_second_answer_is_the_callers_whatever_it_is(client: Client) -> None:
     api = Api()
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
@@ -106,7 +106,7 @@ def test_promise_3_the_second_answer_is_the_callers_whatever_it_is(client: Clien
     assert api.token_requests == 2
 
 
-def test_promise_3_the_token_of_another_caller_is_used_and_none_is_fetched(client: Client) -> None:
+def test_the_token_of_another_caller_is_used_and_none_is_fetched(client: Client) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -123,7 +123,7 @@ def test_promise_3_the_token_of_another_caller_is_used_and_none_is_fetched(clien
     assert [one.authorization for one in server.to("/slow")] == ["Bearer token-1", "Bearer token-2"]
 
 
-def test_promise_3_a_server_that_gives_the_refused_token_again_is_not_asked_for_ever(
+def test_a_server_that_gives_the_refused_token_again_is_not_asked_for_ever(
     client: Client,
 ) -> None:
     def always_the_same(request: Received) -> Answer:
@@ -141,7 +141,7 @@ def test_promise_3_a_server_that_gives_the_refused_token_again_is_not_asked_for_
 
 
 @pytest.mark.parametrize("expires_in", [None, "3600", "soon", 3600.5, 0, -1, [], {}, True])
-def test_promise_4_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
+def test_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
     api = Api()
     api.token_answer["expires_in"] = expires_in
     with api_server(api) as (server, _):
@@ -152,7 +152,7 @@ def test_promise_4_any_expires_in_is_survived(client: Client, expires_in: object
 
 
 @pytest.mark.parametrize("token", [None, "", 7, ["t"], "a b", "a\r\nX-Evil: 1", "טוקן", "tab\t"])
-def test_promise_4_a_token_that_no_header_can_carry_is_refused_before_anything_is_sent(
+def test_a_token_that_no_header_can_carry_is_refused_before_anything_is_sent(
     client: Client, token: object
 ) -> None:
     api = Api()
@@ -164,7 +164,7 @@ def test_promise_4_a_token_that_no_header_can_carry_is_refused_before_anything_i
 
 
 @pytest.mark.parametrize("token_type", ["mac", "Basic", 7, ""])
-def test_promise_4_a_token_of_another_type_is_refused(client: Client, token_type: object) -> None:
+def test_a_token_of_another_type_is_refused(client: Client, token_type: object) -> None:
     api = Api()
     api.token_answer["token_type"] = token_type
     with api_server(api) as (server, _), pytest.raises(client.error, match="token_type") as caught:

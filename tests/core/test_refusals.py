@@ -1,4 +1,4 @@
-"""Promise 14: an endpoint that refuses even a fresh token costs little, and harms no other."""
+"""An endpoint that refuses even a fresh token costs little, and harms no other."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def refused(renewed: Renewal) -> Renewal:
     return renewed
 
 
-def test_promise_14_an_endpoint_that_refuses_the_new_token_too_keeps_its_401_for_a_second(
+def test_an_endpoint_that_refuses_the_new_token_too_keeps_its_401_for_a_second(
     refused: Renewal,
 ) -> None:
     assert isinstance(ask(refused, "def", USERS, now=11), KeepRefusal)
@@ -42,7 +42,7 @@ def test_promise_14_an_endpoint_that_refuses_the_new_token_too_keeps_its_401_for
     lead(refused, "def", USERS, now=12)
 
 
-def test_promise_14_the_pause_begins_with_the_landing_and_anew_when_the_refusal_is_seen(
+def test_the_pause_begins_with_the_landing_and_anew_when_the_refusal_is_seen(
     renewed: Renewal,
 ) -> None:
     lead(renewed, "abc", USERS, now=10).land(OTHER, now=15)
@@ -52,13 +52,13 @@ def test_promise_14_the_pause_begins_with_the_landing_and_anew_when_the_refusal_
     lead(renewed, "def", USERS, now=16.75)
 
 
-def test_promise_14_a_refusal_long_after_the_landing_is_renewed_at_once(renewed: Renewal) -> None:
+def test_a_refusal_long_after_the_landing_is_renewed_at_once(renewed: Renewal) -> None:
     lead(renewed, "abc", USERS, now=10).land(OTHER)
 
     lead(renewed, "def", USERS, now=11)
 
 
-def test_promise_14_each_further_renewal_doubles_the_pause(refused: Renewal) -> None:
+def test_each_further_renewal_doubles_the_pause(refused: Renewal) -> None:
     now = 11.0
     for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
         current = refused.token
@@ -70,13 +70,13 @@ def test_promise_14_each_further_renewal_doubles_the_pause(refused: Renewal) -> 
         refused.refused_again(token, USERS, now=now)
 
 
-def test_promise_14_another_endpoint_and_a_first_request_renew_meanwhile(refused: Renewal) -> None:
+def test_another_endpoint_and_a_first_request_renew_meanwhile(refused: Renewal) -> None:
     flight = lead(refused, "def", LEADS, now=11)
     flight.vanish()
     lead(refused, "def", now=11)
 
 
-def test_promise_14_an_endpoint_in_its_pause_takes_what_another_has_fetched(
+def test_an_endpoint_in_its_pause_takes_what_another_has_fetched(
     refused: Renewal,
 ) -> None:
     flight = lead(refused, "def", LEADS, now=11)
@@ -87,14 +87,14 @@ def test_promise_14_an_endpoint_in_its_pause_takes_what_another_has_fetched(
     assert isinstance(ask(refused, "ghi", USERS, now=11), KeepRefusal)
 
 
-def test_promise_14_an_endpoint_in_its_pause_deposes_nobody(refused: Renewal) -> None:
+def test_an_endpoint_in_its_pause_deposes_nobody(refused: Renewal) -> None:
     flight = lead(refused, "def", LEADS, now=11, blocking=True)
 
     assert isinstance(ask(refused, "def", USERS, now=11, blocking=True), KeepRefusal)
     assert not flight.landed.done()
 
 
-def test_promise_14_an_acceptance_ends_the_pause(refused: Renewal) -> None:
+def test_an_acceptance_ends_the_pause(refused: Renewal) -> None:
     refused.accepted(USERS)
 
     lead(refused, "def", USERS, now=11).land(Token("ghi"))
@@ -103,7 +103,7 @@ def test_promise_14_an_acceptance_ends_the_pause(refused: Renewal) -> None:
 
 
 @pytest.mark.parametrize("ending", [TokenRequestError, ConnectionError, GeneratorExit])
-def test_promise_14_a_renewal_that_brings_no_token_begins_no_pause(
+def test_a_renewal_that_brings_no_token_begins_no_pause(
     renewed: Renewal, ending: type[BaseException]
 ) -> None:
     error = an_error() if ending is TokenRequestError else ending()
@@ -114,7 +114,7 @@ def test_promise_14_a_renewal_that_brings_no_token_begins_no_pause(
     lead(renewed, "abc", USERS)
 
 
-def test_promise_14_a_first_request_and_a_deposed_leader_begin_no_pause(renewal: Renewal) -> None:
+def test_a_first_request_and_a_deposed_leader_begin_no_pause(renewal: Renewal) -> None:
     old = lead(renewal, "abc", USERS)
     lead(renewal, now=LEASE).land(TOKEN)
     old.land(OTHER)
@@ -122,7 +122,7 @@ def test_promise_14_a_first_request_and_a_deposed_leader_begin_no_pause(renewal:
     assert not renewal.refusals.entries
 
 
-def test_promise_14_a_refusal_of_an_older_token_tells_nothing(renewed: Renewal) -> None:
+def test_a_refusal_of_an_older_token_tells_nothing(renewed: Renewal) -> None:
     lead(renewed, "abc", USERS, now=10).land(OTHER)
 
     assert not renewed.refused_again(TOKEN, USERS, now=10.5)
@@ -130,7 +130,7 @@ def test_promise_14_a_refusal_of_an_older_token_tells_nothing(renewed: Renewal) 
     lead(renewed, "def", USERS, now=11)  # so that it still counts from the asking
 
 
-def test_promise_14_a_401_that_cannot_be_replayed_drops_a_token_once_a_pause(
+def test_a_401_that_cannot_be_replayed_drops_a_token_once_a_pause(
     renewed: Renewal,
 ) -> None:
     now, current = 0.0, TOKEN
@@ -146,7 +146,7 @@ def test_promise_14_a_401_that_cannot_be_replayed_drops_a_token_once_a_pause(
         assert renewed.drop_refused(current.access_token, USERS, now=now)
 
 
-def test_promise_14_the_pause_is_one_with_and_without_a_replay(refused: Renewal) -> None:
+def test_the_pause_is_one_with_and_without_a_replay(refused: Renewal) -> None:
     assert refused.drop_refused("def", USERS, now=11.75)
     assert refused.token is OTHER
 
@@ -154,7 +154,7 @@ def test_promise_14_the_pause_is_one_with_and_without_a_replay(refused: Renewal)
     assert refused.token is None
 
 
-def test_promise_14_the_user_is_told_once(renewal: Renewal) -> None:
+def test_the_user_is_told_once(renewal: Renewal) -> None:
     count = 100
     about_to_ask = threading.Barrier(count)
 

@@ -97,14 +97,6 @@ def test_each_test_that_the_readme_names_exists() -> None:
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
 
 
-def test_every_promise_has_a_test_named_for_it() -> None:
-    tests = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")
-    )
-    for promise in range(1, 18):
-        assert f"def test_promise_{promise}_" in tests
-
-
 def test_the_table_of_options_has_each_option_and_its_default() -> None:
     parameters = inspect.signature(thebase_auth.requests.TheBaseAuth).parameters.values()
     options = [one for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]

@@ -153,7 +153,7 @@ def test_n_callers_of_a_silent_token_endpoint_fail_within_one_timeout_not_n(
 
 
 @few_clients
-def test_promise_12_a_wrong_secret_is_told_as_clearly_with_a_cache_and_frees_the_lock(
+def test_a_wrong_secret_is_told_as_clearly_with_a_cache_and_frees_the_lock(
     client: Client, shared: Shared, told: Callable[[], int]
 ) -> None:
     with Sandbox(client_secret="another") as thebase:

@@ -1,4 +1,4 @@
-"""Promises 7, 10, 11, 12 and 17 with a cache: whatever it does, requests succeed, and its lock is free in the end."""
+"""One token through a cache, for objects and processes: whatever it does, requests succeed and its lock is free again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_token_that_another_process_stored_is_taken_without_a_token_request(
         assert thebase.token_requests == 1
 
 
-def test_promise_10_clients_loops_and_auth_objects_that_share_a_cache_make_one_token_request(
+def test_clients_loops_and_auth_objects_that_share_a_cache_make_one_token_request(
     shared: Shared,
 ) -> None:
     with Sandbox() as thebase:
@@ -187,7 +187,7 @@ def test_two_secrets_on_one_cache_keep_their_tokens_apart_and_are_not_stored(
 
 @few_clients
 @pytest.mark.parametrize("method", METHODS)
-def test_promise_7_an_error_that_quotes_the_secrets_is_told_without_them(
+def test_an_error_that_quotes_the_secrets_is_told_without_them(
     client: Client, method: str, caplog: pytest.LogCaptureFixture, told: Callable[[], int]
 ) -> None:
     with api_server() as (server, api):
@@ -212,7 +212,7 @@ def assert_nothing_is_told(caplog: pytest.LogCaptureFixture, *tokens: str) -> No
 
 
 @pytest.mark.parametrize("of", ["another process", "its own, cut short", "its own, forgotten"])
-def test_promise_7_an_error_that_quotes_a_record_is_told_without_its_token(
+def test_an_error_that_quotes_a_record_is_told_without_its_token(
     of: str, caplog: pytest.LogCaptureFixture, told: Callable[[], int]
 ) -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlc2lnbmF0dXJl"

@@ -290,7 +290,7 @@ def assert_goes_to_the_domain_alone(network: Network, origin: Origin) -> None:
 @example((ORIGINS[0], "https://evil.com\\@acme.thebase.co.il/"))
 @example((ORIGINS[0], "https://acme.thebase.co.il\\@evil.com/"))
 @example((ORIGINS[2], "https://ישראל.co.il/"))
-def test_promise_8_no_url_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]) -> None:
+def test_no_url_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]) -> None:
     origin, url = case
     without_us, network = Network("/to"), Network("/to")
     expected = outcome(call, without_us, url, None)
@@ -311,7 +311,7 @@ def test_promise_8_no_url_takes_a_token_elsewhere(call: Any, case: tuple[Origin,
 @example((ORIGINS[0], "//acme.thebase.co.il\\@evil.com/"))
 @example((ORIGINS[0], "https://acme.thebase.co.il:443/to"))
 @example((ORIGINS[0], "http://acme.thebase.co.il/to"))
-def test_promise_8_no_redirect_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]) -> None:
+def test_no_redirect_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]) -> None:
     origin, location = case
     without_us, network = Network(location), Network(location)
     expected = outcome(call, without_us, f"{origin.url}/from", None)
@@ -326,9 +326,7 @@ def test_promise_8_no_redirect_takes_a_token_elsewhere(call: Any, case: tuple[Or
     origin=st.sampled_from(ORIGINS),
     path=st.sampled_from(["", "/", "/v2/users?limit=5#top", "?a", "#b"]),
 )
-def test_promise_8_a_plain_url_of_the_domain_is_signed(
-    call: Any, origin: Origin, path: str
-) -> None:
+def test_a_plain_url_of_the_domain_is_signed(call: Any, origin: Origin, path: str) -> None:
     """Else the properties above would hold of a library that signs nothing."""
     network = Network()
     call(network, origin.url + path, origin)

@@ -359,7 +359,7 @@ def positions(files: list[Any]) -> list[int | None]:
 @given(
     BODIES, st.none() | st.none() | st.integers(0, 3), st.sampled_from(CHANGES), st.integers(0, 2)
 )
-def test_promise_5_what_is_sent_again_is_what_was_sent_at_first(
+def test_what_is_sent_again_is_what_was_sent_at_first(
     library: str, body: Body, takes: int | None, changed: str, which: int
 ) -> None:
     post, is_async = POSTS[library]
