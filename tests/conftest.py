@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.certificates import Certificates
 from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
-from tests.support.databases import SERVERS, Database
+from tests.support.databases import SERVERS
 from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 
 # The fixtures of the package, as pytest would find them where it is not the one being tested.
@@ -57,6 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.umask(0o022)
+
+
+def pytest_report_header() -> str:
+    return f"the caches are tested on {' and '.join(SERVERS)}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -104,23 +106,3 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     server.cert_chain_pems[0].write_to_path(paths["certificate"])
     server.private_key_pem.write_to_path(paths["key"])
     return Certificates(**paths)
-
-
-@pytest.fixture(scope="session")
-def _databases() -> Iterator[tuple[ExitStack, dict[str, Database]]]:
-    """The database servers that were needed so far; they run to the end of the session."""
-    with ExitStack() as running:
-        yield running, {}
-
-
-@pytest.fixture(params=SERVERS)
-def database(request: pytest.FixtureRequest, _databases: Any) -> Iterator[Database]:
-    """Each kind of real database server, empty, without a password."""
-    running, started = _databases
-    if request.param not in started:
-        started[request.param] = running.enter_context(SERVERS[request.param]())
-    found = started[request.param]
-    with found.client() as client:
-        client.flushall()
-    yield found
-    found.close_clients()

@@ -252,7 +252,7 @@ def test_a_flow_can_be_driven_by_hand(library: Any) -> None:
         "POST",
         f"https://{DOMAIN}/oauth/token",
     )
-    assert token_request.extensions["timeout"]["read"] == 30.0
+    assert token_request.extensions["timeout"]["read"] == pytest.approx(30)
     answer = library.Response(200, json=TOKEN, request=token_request)
     assert flow.send(answer) is request
     with pytest.raises(StopIteration):

@@ -43,7 +43,7 @@ class Closed(World):
         return library.MockTransport(handler)
 
 
-THREADS, TASKS, CALLS = 100, 200, 20
+THREADS, TASKS, CALLS = 100, 200, 4
 
 
 def free_running(call: Callable[[], int]) -> None:

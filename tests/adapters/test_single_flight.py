@@ -20,10 +20,14 @@ from tests.support.clients import auth_for
 from tests.support.world import DOMAIN, LIBRARIES, URL, World
 from thebase_auth import TokenRequestError
 
+threads = pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+tasks = pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 
+
+@threads
 @pytest.mark.parametrize("start", ["missing", "refused"])
-def test_a_thousand_threads_of_requests_make_one_token_request(start: str) -> None:
-    world = World(callers=1000 if start == "refused" else 0)
+def test_many_threads_of_requests_make_one_token_request(start: str, count: int) -> None:
+    world = World(callers=count if start == "refused" else 0)
     auth = auth_for(DOMAIN, session=world.session())
     if start == "refused":
         auth.__call__(prepared())  # fetches a token, which the API then revokes
@@ -35,9 +39,9 @@ def test_a_thousand_threads_of_requests_make_one_token_request(start: str) -> No
             session.auth = auth
             return session.get(URL, timeout=60).status_code
 
-    assert in_threads(1000, call) == [200] * 1000
+    assert in_threads(count, call) == [200] * count
     assert world.token_requests == 1
-    assert world.refused == (1000 if start == "refused" else 0)
+    assert world.refused == (count if start == "refused" else 0)
 
 
 def prepared() -> Any:
@@ -46,24 +50,26 @@ def prepared() -> Any:
     return requests.Request("GET", URL).prepare()
 
 
+@threads
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("start", ["missing", "refused"])
-def test_a_thousand_threads_of_httpx_make_one_token_request(library: Any, start: str) -> None:
+def test_many_threads_of_httpx_make_one_token_request(library: Any, start: str, count: int) -> None:
     world = World()
     auth = auth_for(DOMAIN)
     with world.client(library, auth) as client:
         if start == "refused":
             client.get(URL)
             world.live.clear()
-            world.callers, world.token_requests = 1000, 0
-        assert in_threads(1000, lambda: client.get(URL).status_code) == [200] * 1000
+            world.callers, world.token_requests = count, 0
+        assert in_threads(count, lambda: client.get(URL).status_code) == [200] * count
     assert world.token_requests == 1
 
 
+@tasks
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("start", ["missing", "refused"])
-async def test_ten_thousand_tasks_make_one_token_request(library: Any, start: str) -> None:
+async def test_many_tasks_make_one_token_request(library: Any, start: str, count: int) -> None:
     world = World()
     auth = auth_for(DOMAIN)
     statuses: list[int] = []
@@ -71,15 +77,15 @@ async def test_ten_thousand_tasks_make_one_token_request(library: Any, start: st
         if start == "refused":
             await client.get(URL)
             world.live.clear()
-            world.callers, world.token_requests = 10_000, 0
+            world.callers, world.token_requests = count, 0
 
         async def call() -> None:
             statuses.append((await client.get(URL)).status_code)
 
         async with anyio.create_task_group() as group:
-            for _ in range(10_000):
+            for _ in range(count):
                 group.start_soon(call)
-    assert statuses == [200] * 10_000
+    assert statuses == [200] * count
     assert world.token_requests == 1
 
 

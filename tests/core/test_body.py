@@ -14,7 +14,7 @@ from typing import IO, Any
 import pytest
 from requests.utils import super_len
 
-from tests.support.bodies import AsyncIteratorOf, a_generator, an_async_generator
+from tests.support.bodies import CONTENT, AsyncIteratorOf, a_generator, an_async_generator
 from thebase_auth._body import (
     File,
     Files,
@@ -24,9 +24,6 @@ from thebase_auth._body import (
     sent_body,
     watched_file,
 )
-
-CONTENT = b"0123456789"
-
 
 # In memory
 
@@ -105,13 +102,6 @@ def test_telling_the_kind_of_a_body_reads_nothing_of_it() -> None:
 
 
 # Files
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "content"
-    path.write_bytes(CONTENT)
-    return path
 
 
 def a_file(content: Any, *, start: int | None = None) -> File:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.bodies import (
+    CONTENT,
     AsyncChunks,
     AsyncIteratorOf,
     Chunks,
@@ -27,7 +28,6 @@ from tests.support.bodies import (
     send,
     unhurried,
 )
-from tests.support.uploads import CONTENT
 from thebase_auth._body import (
     FIXED,
     LONGEST_REREAD,

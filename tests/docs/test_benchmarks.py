@@ -38,14 +38,18 @@ def drawn(picture: Path) -> str:
     return " ".join(ET.parse(picture).getroot().itertext())
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_call_is_measured_and_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures are drawn with the group bench")
     printed = run("call-cost", "--svg", "--into", str(tmp_path))
 
     assert len(rows(printed, "thebase_auth ")) == 3 + 4 + 4
     assert "httpx2, async" in drawn(tmp_path / "call-cost.svg")
 
 
+@pytest.mark.slow
 def test_a_herd_makes_one_token_request_and_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures are drawn with the group bench")
     printed = run("herd", "--svg", "--into", str(tmp_path))
 
     ours = rows(printed, "thebase_auth ")
@@ -54,12 +58,14 @@ def test_a_herd_makes_one_token_request_and_is_drawn(tmp_path: Path) -> None:
     assert "thebase_auth" in drawn(tmp_path / "herd.svg")
 
 
+@pytest.mark.slow
 def test_a_fleet_with_a_cache_makes_one_token_request() -> None:
     printed = run("fleet")
 
     assert {row[3] for row in rows(printed, "FileTokenCache  ") if len(row) == 8} == {"1"}
 
 
+@pytest.mark.slow
 def test_an_import_loads_one_http_library() -> None:
     loaded = {row[0]: row[-1] for row in rows(run("import-time"), "import thebase_auth")}
 
@@ -69,6 +75,7 @@ def test_an_import_loads_one_http_library() -> None:
     }
 
 
+@pytest.mark.slow
 def test_those_who_wait_do_so_for_one_token_request() -> None:
     printed = run("memory")
 

