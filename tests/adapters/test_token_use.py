@@ -15,6 +15,7 @@ from tests.support.clients import (
     Client,
     Requests,
     auth_for,
+    each_in_some_client,
     one_time_body,
 )
 from tests.support.servers import BASIC, Answer, Api, Received, api_server
@@ -140,7 +141,7 @@ def test_a_server_that_gives_the_refused_token_again_is_not_asked_for_ever(
     assert len(server.to("/a")) <= 2
 
 
-@pytest.mark.parametrize("expires_in", [None, "3600", "soon", 3600.5, 0, -1, [], {}, True])
+@each_in_some_client("expires_in", [None, "3600", "soon", 3600.5, 0, -1, [], {}, True])
 def test_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
     api = Api()
     api.token_answer["expires_in"] = expires_in
@@ -151,7 +152,7 @@ def test_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
     assert api.token_requests == 1
 
 
-@pytest.mark.parametrize("token", [None, "", 7, ["t"], "a b", "a\r\nX-Evil: 1", "טוקן", "tab\t"])
+@each_in_some_client("token", [None, "", 7, ["t"], "a b", "a\r\nX-Evil: 1", "טוקן", "tab\t"])
 def test_a_token_that_no_header_can_carry_is_refused_before_anything_is_sent(
     client: Client, token: object
 ) -> None:

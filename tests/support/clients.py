@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -151,6 +152,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if "client" in metafunc.fixturenames and not any("client" in names for names in named):
         metafunc.parametrize("client", CLIENTS, ids=str)
+
+
+def each_in_some_client(name: str, values: Iterable[Any]) -> pytest.MarkDecorator:
+    """Parametrize by values whose treatment does not differ between the clients: each with one of them."""
+    return pytest.mark.parametrize((name, "client"), list(zip(values, cycle(CLIENTS))))
 
 
 def auth_for(domain: str, **options: Any) -> TheBaseAuth:
