@@ -22,6 +22,8 @@ import nox
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+# With every pip; `--group` is known to the newer ones alone.
+TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # The extras whose lower bounds are promised; what else the tests need are tools.
 PROMISED = ["requests", "httpx", "httpx2", "redis", "file", "testing", "cli", "httpie"]
 OLD_URLLIB3 = "urllib3<2"  # which the lowest requests still takes
@@ -35,8 +37,8 @@ nox.options.stop_on_first_error = True
 def tests(session: nox.Session) -> None:
     """Run the tests with the newest of everything."""
     wheel = build(session)
-    session.install(f"{wheel}[dev]")
-    run(session, *session.posargs)
+    session.install(str(wheel), *TEST)
+    run(session, "-n", "auto", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -46,15 +48,15 @@ def lowest(session: nox.Session) -> None:
     bounds = [one for extra in PROMISED for one in EXTRAS[extra] if ">=" in one]
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join([OLD_URLLIB3, *(one.replace(">=", "==") for one in bounds)]))
-    session.install("--constraint", str(constraints), f"{wheel}[dev]")
-    run(session, *session.posargs)
+    session.install("--constraint", str(constraints), str(wheel), *TEST)
+    run(session, "-n", "auto", *session.posargs)
 
 
 @nox.session(python=PYTHONS[-1])
 def niquests(session: nox.Session) -> None:
     """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
     wheel = build(session)
-    session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-cov", "pytest-timeout")
+    session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-timeout")
     run(session, "--noconftest", "--override-ini=addopts=", "tests/adapters/test_niquests.py")
 
 
@@ -83,4 +85,4 @@ def run(session: nox.Session, *arguments: str) -> None:
     # Not in the temporary folder that a session has here: the tests run pytest there, which would find
     # the settings of this project.
     elsewhere = {"TMPDIR": tempfile.gettempdir()}
-    session.run("pytest", "--no-cov", "-p", "no:cacheprovider", *arguments, env=elsewhere)
+    session.run("pytest", "-p", "no:cacheprovider", *arguments, env=elsewhere)

@@ -14,7 +14,7 @@ more token requests were made than the one that is promised.
 Beside them there is a program of its own, which measures nothing and breaks all it can, for three
 minutes: python -m benchmarks.soak (see its --help).
 
-All that they need, in a checkout:      pip install -e '.[bench]'
+All that they need, in a checkout:      pip install -e . --group bench
 What is measured needs no more than:    pip install -e '.[requests,httpx,httpx2,testing]'
 A peer or a cache that is missing is said to be "not installed".
 """
@@ -71,7 +71,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]!r}")
     if chosen.svg and not util.find_spec("matplotlib"):
-        parser.error("--svg needs matplotlib: pip install -e '.[bench]'")
+        parser.error("--svg needs matplotlib: pip install -e . --group bench")
     effort = Effort.LEAST if chosen.least else Effort.QUICK if chosen.quick else Effort.FULL
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs")
     print(", ".join(f"{name} {_version(name)}" for name in _VERSIONS_OF))
@@ -81,7 +81,7 @@ def main() -> None:
         try:
             benchmark = import_module(f"benchmarks.{name.replace('-', '_')}")
         except ModuleNotFoundError as error:
-            parser.error(f"{name} needs {error.name}: pip install -e '.[bench]'")
+            parser.error(f"{name} needs {error.name}: pip install -e . --group bench")
         broken += benchmark.run(effort, picture) or []
     if broken:
         sys.exit("\n".join(["", "broken promises:", *broken]))

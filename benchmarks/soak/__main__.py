@@ -11,7 +11,7 @@ Then it is quiet, and every single call is accounted for: what its caller saw be
 received. Each rule is a check of its own; the exit status is 1 if one does not hold. What goes wrong
 follows from the seed; whom it meets does not, so that a second run with one seed is another run.
 
-It needs, in a checkout:  pip install -e '.[dev]'
+It needs, in a checkout:  pip install -e . --group test
 """
 
 from __future__ import annotations
