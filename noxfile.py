@@ -3,6 +3,7 @@
 tests      what ships, with each Python of the classifiers and the newest of every library
 lowest     the same with the lowest version of each library that the extras allow
 niquests   what a session of niquests is told
+suites     what the tests of requests and httpx find when we sign their calls; by its name alone
 
 Where an interpreter is missing, its session is skipped with a word.
 """
@@ -27,6 +28,12 @@ TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # The extras whose lower bounds are promised; what else the tests need are tools.
 PROMISED = ["requests", "httpx", "httpx2", "redis", "file", "testing", "cli", "httpie"]
 OLD_URLLIB3 = "urllib3<2"  # which the lowest requests still takes
+# In these versions the tests of requests and httpx pass by themselves.
+SUITES = ["requests[socks]==2.34.2", "httpx[brotli,cli,http2,socks,zstd]==0.28.1"]
+SUITE_TOOLS = [
+    *("pytest<9", "pytest-httpbin==2.1.0", "pytest-mock", "pytest-timeout", "trustme"),
+    *("chardet<6", "click<8.2", "trio<0.28", "uvicorn<0.33"),
+]
 
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
@@ -58,6 +65,22 @@ def niquests(session: nox.Session) -> None:
     wheel = build(session)
     session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-timeout")
     run(session, "--noconftest", "--override-ini=addopts=", "tests/adapters/test_niquests.py")
+
+
+@nox.session(python=PYTHONS[0], default=False)
+def suites(session: nox.Session) -> None:
+    """Run the tests of requests and httpx as they are, and signed and refused; compare the outcomes."""
+    wheel = build(session)
+    folder = unpacked(session) / "suites"
+    download = ["--no-deps", "--no-binary=:all:", f"--dest={folder}", *SUITES]
+    session.run("python", "-m", "pip", "download", *download, silent=True)
+    for sdist in folder.glob("*.tar.gz"):
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter="data")
+    session.install(str(wheel), *SUITES, *SUITE_TOOLS)
+    [requests], [httpx] = folder.glob("requests-*/"), folder.glob("httpx-*/")
+    compare = unpacked(session) / "tests" / "suites" / "compare.py"
+    session.run("python", str(compare), str(requests), str(httpx))
 
 
 def build(session: nox.Session) -> Path:
