@@ -29,6 +29,9 @@ GROUP = "httpie.plugins.auth.v1"
 SECRET = "wrong-S3cret"
 ID_AND_SECRET = f"{CLIENT_ID}:{CLIENT_SECRET}"
 
+# Warnings are errors, but for those of newer versions of Python about HTTPie itself.
+WARNINGS = ["-Werror", "-Wignore::DeprecationWarning", "-Wignore::PendingDeprecationWarning"]
+
 # What the command `http` does, with our plugin even where the installed metadata does not name it.
 HTTP = """
 import sys
@@ -72,7 +75,7 @@ def http(tmp_path: Path) -> Http:
         no_stdin = [] if stdin else ["--ignore-stdin"]
         environment = {name: text for name, text in os.environ.items() if "XDG" not in name}
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", before + code, *arguments, *no_stdin],
+            [sys.executable, *WARNINGS, "-c", before + code, *arguments, *no_stdin],
             stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
