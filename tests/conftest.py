@@ -70,14 +70,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=slow)
 
 
+@pytest.fixture(scope="session")
+def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whom a client trusts unless told otherwise. To load the authorities of the world takes it some 6 ms."""
+    path = tmp_path_factory.mktemp("authorities") / "one.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    return path
+
+
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _plain_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_authority: Path
+) -> None:
     """No proxy, no .netrc and no settings of the machine that runs the tests."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("THEBASE_"):
             monkeypatch.delenv(name)
-    for name in ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+    for name in ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(_one_authority))
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
