@@ -315,6 +315,19 @@ except ImportError as error:
         assert f"'thebase-auth[{library}]'" in text
 
 
+# The tests
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_a_test_module_has_one_subject_and_imports_no_other(path: Path) -> None:
+    imported = {module for _, module in imports(tree(path), inside_functions=True)}
+
+    assert not [module for module in imported if ".test_" in module or module.endswith("conftest")]
+    assert len(path.read_text("utf-8").splitlines()) <= 600
+
+
 # What is public
 
 
