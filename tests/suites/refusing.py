@@ -29,7 +29,10 @@ class Client:
 
 
 class Refusals:
-    """Refuses each call once (``first``), or once each that follows a redirect (``redirected``)."""
+    """Refuses each call once (``first``), or once each that follows a redirect (``redirected``).
+
+    A token that was refused is not to be sent again: that ends the client's next one too.
+    """
 
     def __init__(self) -> None:
         self.which = "nothing"
@@ -61,7 +64,6 @@ class Refusals:
             if COOKIE not in cookies:
                 return httpx.Response(400, text="the cookie of the refusal is missing"), client
         elif not client.in_replay and (self.which == "first" or client.redirected):
-            client.token = ""
             return self._refusal(client), client
         for name in names:
             headers.pop(name, None)
@@ -90,7 +92,7 @@ class Refusals:
 
     def _refusal(self, client: Client) -> httpx.Response:
         self.refused += 1
-        client.owes_replay, client.redirected = True, False
+        client.token, client.owes_replay, client.redirected = "", True, False
         return httpx.Response(401, headers={"Set-Cookie": f"{COOKIE}; Path=/"}, text="refused")
 
 
