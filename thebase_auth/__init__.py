@@ -45,7 +45,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._errors import PlainHTTPError, TheBaseAuthError, TokenRequestError, TokenTimeoutError
+from ._errors import (
+    PlainHTTPError,
+    ReplayError,
+    TheBaseAuthError,
+    TokenRequestError,
+    TokenTimeoutError,
+)
 from ._token import Token
 
 if TYPE_CHECKING:
@@ -58,6 +64,7 @@ __all__ = [
     "FileTokenCache",
     "PlainHTTPError",
     "RedisTokenCache",
+    "ReplayError",
     "TheBaseAuth",
     "TheBaseAuthError",
     "Token",

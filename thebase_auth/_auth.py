@@ -14,9 +14,9 @@ from collections.abc import Callable, Generator
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
-from ._body import Body
+from ._body import LARGE, ONCE, Body
 from ._credentials import Credentials
-from ._errors import PlainHTTPError, TokenTimeoutError
+from ._errors import PlainHTTPError, ReplayError, TokenTimeoutError
 from ._hidden import hidden
 from ._origin import Destination, Origin
 from ._patience import Patience
@@ -177,6 +177,15 @@ class AuthCore:
         if self._renewal.drop_refused(refused, endpoint, now=self._now()):
             self._tell_of_refusal(endpoint)
 
+    def _cannot_replay(self, endpoint: Endpoint) -> ReplayError:
+        """The error for a 401 that can be neither replayed nor given back."""
+        domain = self._credentials.domain
+        return ReplayError(
+            f"{domain} refused the access token of {endpoint} (401), and the body changed while another one"
+            " was fetched, so that it was not sent again; send it once more as you mean it",
+            domain=domain,
+        )
+
     def _refused_again(self, token: Token, endpoint: Endpoint) -> None:
         """Take note that the replay, with *token*, was answered by a 401 too."""
         if self._renewal.refused_again(token, endpoint, now=self._now()):
@@ -201,10 +210,15 @@ class AuthCore:
                 credentials.client_id,
             )
 
-    def _too_old_for(self, body: Body) -> str | None:
-        """The current token, if it must not be risked on a body whose 401 could not be replayed."""
+    def _too_old_for(self, body: Body, length: int | None) -> str | None:
+        """The current token, if it is past its time and must not be risked on this body.
+
+        The 401 to a body that can be sent once could not be replayed. That to a long one may be lost while
+        it is still being sent, and the body would travel twice.
+        """
         token = self._renewal.token
-        if body.once_only and token is not None and token.past_its_time(time.time()):
+        risky = body is ONCE or (length is not None and length > LARGE)
+        if risky and token is not None and token.past_its_time(time.time()):
             return token.access_token
         return None
 

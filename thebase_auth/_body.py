@@ -1,274 +1,160 @@
 # Whether a request's body can be sent again, and how.
 #
-# Here: the kinds of body that the HTTP libraries take, and for each of them the one safe way to get
-# the bytes of its first sending a second time. Not here: when that is needed, and where a library
-# keeps the body in its request (the adapters).
+# Here: the kinds of body that the HTTP libraries take, and what has to be noted of each before it is
+# sent. Not here: when it is sent again, and where a library keeps the body in its request (the adapters).
 #
-# The rule: byte for byte the body first sent, or nothing. A body that merely looks fresh is the
-# trap: a file that was read to its end and an exhausted iterator are silently empty the second
-# time, and a file may have changed meanwhile. So what is not in memory is watched while it is sent,
-# and read again before a replay: it must have the digest of what was sent. All else is sent once.
+# The rule: the body first sent, or nothing. A body that merely looks fresh is the trap: a file that was
+# read to its end and an exhausted iterator are silently empty the second time. So a file is sent again
+# from where it stood, as many bytes as were announced, and only if it is what it was; lists and tuples of
+# bytes are in memory; every other iterable is sent once. Nothing is read, copied or iterated to find out.
 
 from __future__ import annotations
 
-import hashlib
 import io
+import os
+import stat
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
-#: The longest iterable that is held in memory for a replay, in bytes. A longer one is sent once.
-LONGEST_REREAD: Final = 64 * 2**20
-_BLOCK: Final = 65_536
+_BLOCK: Final = 65_536  # bytes
+#: A longer body may lose its 401 while it is still being sent, and would travel twice.
+LARGE: Final = 2**20  # bytes
 
 
-class Fixed:
+class InMemory:
     """A body that is in memory, or no body at all."""
 
-    once_only = False
-
-    def can_repeat(self) -> bool:
-        """Make ready to be sent again, and say whether that is possible."""
+    def rewind(self) -> bool:
+        """Nothing has to be done to send it again."""
         return True
 
 
 class Once:
     """A body that is gone when it has been sent: a generator, a pipe, an object of unknown kind."""
 
-    once_only = True
-
-    def can_repeat(self) -> bool:
-        """No."""
+    def rewind(self) -> bool:
+        """It cannot be sent again."""
         return False
 
 
 class File:
-    """A file that can go back to where it began. Stands in the request in the file's place.
+    """A file that can go back to where it stood before it was sent.
 
-    Passes on what is asked of it, and takes the digest of what is read.
+    To iterate it is to read it from there: as many bytes as were announced, whatever it has grown by.
     """
 
-    once_only = False
-
-    def __init__(self, file: Any, start: int) -> None:
-        self._file = file
+    def __init__(self, file: Any, start: int, length: int) -> None:
+        self.file = file
         self._start = start
-        self._limit: int | None = None  # once the file was sent to its end, as much and no more
-        self._begin()
+        self._length = length
+        self._state = _state(file)
 
-    def _begin(self) -> None:
-        self._sent = hashlib.sha256()
-        self._length = 0  # of what was sent, in what the file's read() counts
-        self._ended = False
-        self._put_back = False  # made ready for a replay that has not begun
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "len" and hasattr(type(self._file), "__len__"):
-            return len(self._file)  # where requests looks for a length next
-        if name.startswith("_"):  # of the protocols it has its own, and it can be copied half made
-            raise AttributeError(name)
-        return getattr(self._file, name)
-
-    def __iter__(self) -> Iterator[Any]:
-        while chunk := self.read(_BLOCK):
-            yield chunk
-
-    def __reduce__(self) -> tuple[Any, tuple[Any]]:
-        return _itself, (self._file,)  # a copy of a request has the user's file again
-
-    def read(self, size: int | None = -1, /) -> Any:
-        """Read as the file itself does; in a replay, not beyond what was sent at first."""
-        if self._put_back:
-            self._begin()
-        if self._limit is not None:
-            left = self._limit - self._length
-            size = left if size is None or size < 0 else min(size, left)
-        chunk = self._file.read(size)
-        if chunk:
-            self._sent.update(_as_bytes(chunk))
-            self._length += len(chunk)
-        else:
-            self._ended = size != 0
-        return chunk
-
-    def seek(self, *args: Any) -> Any:
-        """Go where the file itself goes; what is sent begins there."""
-        self._begin()
-        return self._file.seek(*args)
-
-    def can_repeat(self) -> bool:
-        """Put the file back to where it began, if what was sent is still there."""
+    def rewind(self) -> bool:
+        """Go back to the start, and say whether what was sent is still there."""
         try:
-            return self._has_what_was_sent()
+            if self._state != _state(self.file):
+                return False
+            if self._state is None and _end(self.file) < self._start + self._length:
+                return False
+            self.file.seek(self._start)
+            return bool(self.file.tell() == self._start)
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
             return False
 
-    def _has_what_was_sent(self) -> bool:
-        if self._length == 0 and self._file.tell() != self._start:
-            return False  # it was read, and not by us
-        self._file.seek(self._start)
-        again, left = hashlib.sha256(), self._length
-        while left > 0 and (chunk := self._file.read(min(left, _BLOCK))):
-            again.update(_as_bytes(chunk))
-            left -= len(chunk)
-        if again.digest() != self._sent.digest():
-            return False
-        if self._ended:
-            self._limit = self._length
-        self._file.seek(self._start)
-        self._put_back = True
-        return bool(self._file.tell() == self._start)
-
-
-@io.TextIOBase.register
-class TextFile(File):
-    """A file of text. By this type urllib3 knows that it has to encode what it reads."""
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(self._start)
+        left = self._length
+        while left > 0 and (chunk := self.file.read(min(left, _BLOCK))):
+            encoded = chunk.encode() if isinstance(chunk, str) else chunk  # as requests sends text
+            yield encoded[:left]
+            left -= len(encoded)
 
 
 class Files:
-    """A body that is made of several files and of parts in memory."""
+    """The files of a multipart body, which the library itself reads from their beginnings to their ends."""
 
-    once_only = False
+    def __init__(self, files: Iterable[Any]) -> None:
+        self._files = list(files)
+        self._before = [self._look(file) for file in self._files]
 
-    def __init__(self, files: list[File]) -> None:
-        self._files = files
-
-    def can_repeat(self) -> bool:
-        """Put every file back to where it began, if what was sent is still there."""
-        return all(file.can_repeat() for file in self._files)
-
-
-class _Watched:
-    """An iterable body. Stands in the request in the iterable's place, and passes its chunks on."""
-
-    once_only = False
-
-    def __init__(self, chunks: Any) -> None:
-        self._chunks = chunks
-        self._sent: bytes | None = None
-
-    def can_repeat(self) -> bool:
-        """Whether the body was sent to its end: of half a body nobody knows the other half."""
-        return self._sent is not None
-
-    def _if_same(self, again: bytearray) -> bytes | None:
-        return bytes(again) if hashlib.sha256(again).digest() == self._sent else None
-
-
-class Repeatable(_Watched, Iterable[Any]):
-    """A body that is an iterable and no iterator."""
-
-    def __iter__(self) -> Iterator[Any]:
-        self._sent = None
-        digest = hashlib.sha256()
-        for chunk in self._chunks:
-            digest.update(_as_bytes(chunk or b""))
-            yield chunk
-        self._sent = digest.digest()
-
-    def reread(self) -> bytes | None:
-        """Read the iterable again: its bytes if they are those that were sent, otherwise None."""
-        again = bytearray()
+    def rewind(self) -> bool:
+        """Say whether each of them is what it was."""
         try:
-            for chunk in self._chunks:
-                again += _as_bytes(chunk or b"")
-                if len(again) > LONGEST_REREAD:
-                    return None
-        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
-            return None
-        return self._if_same(again)
+            return self._before == [self._look(file) for file in self._files]
+        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be sent again
+            return False
+
+    @staticmethod
+    def _look(file: Any) -> object:
+        return _state(file) or _end(file)
 
 
-class AsyncRepeatable(_Watched, AsyncIterable[Any]):
-    """A body that is an async iterable and no async iterator."""
+Body: TypeAlias = InMemory | Once | File | Files
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        self._sent = None
-        digest = hashlib.sha256()
-        async for chunk in self._chunks:
-            digest.update(_as_bytes(chunk or b""))
-            yield chunk
-        self._sent = digest.digest()
-
-    async def reread(self) -> bytes | None:
-        """Read the iterable again: its bytes if they are those that were sent, otherwise None."""
-        again = bytearray()
-        try:
-            async with _closing(aiter(self._chunks)) as chunks:
-                async for chunk in chunks:
-                    again += _as_bytes(chunk or b"")
-                    if len(again) > LONGEST_REREAD:
-                        return None
-        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be read again
-            return None
-        return self._if_same(again)
-
-
-Body: TypeAlias = Fixed | Once | File | Files | Repeatable | AsyncRepeatable
-StandIn: TypeAlias = File | Repeatable | AsyncRepeatable
-
-FIXED: Final = Fixed()
+IN_MEMORY: Final = InMemory()
 ONCE: Final = Once()
 
 
-def sent_body(content: Any) -> Body:
-    """The kind of a body that has been sent: known by what stands in its place, or else once."""
-    if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
-        return FIXED
-    return content if isinstance(content, StandIn) else ONCE
+def body_of(content: Any, length: int | None) -> Body:
+    """What *content* is, before it is sent.
 
-
-def body_to_send(content: Any) -> Body:
-    """The kind of a body that has yet to be sent.
-
-    The caller puts a `StandIn` in the place of *content*, so that it is watched.
+    Args:
+        content: The body as the user gave it.
+        length: Bytes, as announced in ``Content-Length``; None if they are not.
     """
-    known = sent_body(content)
-    if known is not ONCE:
-        return known
-    # The libraries, too, take what is both kinds of iterable for a sync one.
-    if isinstance(content, Iterable):
-        if hasattr(content, "read"):
-            return watched_file(content)
-        return ONCE if isinstance(content, Iterator) else Repeatable(content)
-    if isinstance(content, AsyncIterable):
-        read_otherwise = isinstance(content, AsyncIterator) or hasattr(content, "aread")
-        return ONCE if read_otherwise else AsyncRepeatable(content)
-    return watched_file(content) if hasattr(content, "read") else ONCE
-
-
-def watched_file(file: Any, *, start: int | None = None) -> File | Once:
-    """A file that is sent from where it is now, or from *start*, if it can go back there."""
-    if isinstance(file, File):
-        return file
+    if is_in_memory(content):
+        return IN_MEMORY
     try:
-        seekable = getattr(file, "seekable", None)
-        position = file.tell() if hasattr(file, "seek") and (not seekable or seekable()) else None
+        if not hasattr(content, "read") or not is_seekable(content):
+            return ONCE
+        start = content.tell()
+        if length is None:
+            length = _end(content) - start
+            content.seek(start)
+        return File(content, start, length)
     except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
         return ONCE
-    if not isinstance(position, int):
-        return ONCE
-    stand_in = TextFile if isinstance(file, io.TextIOBase) else File
-    return stand_in(file, position if start is None else start)
 
 
-@asynccontextmanager
-async def _closing(chunks: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+def files_of(files: Iterable[Any]) -> Body:
+    """What the files of a multipart body are, before they are sent."""
     try:
-        yield chunks
+        files = list(files)
+        return Files(files) if all(map(is_seekable, files)) else ONCE
+    except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
+        return ONCE
+
+
+def is_in_memory(content: Any) -> bool:
+    """Whether *content* can be sent any number of times as it is."""
+    if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
+        return True
+    return isinstance(content, (list, tuple)) and all(isinstance(one, bytes) for one in content)
+
+
+def is_seekable(file: Any) -> bool:
+    """Whether *file* says where it is, and can go back there."""
+    seekable = getattr(file, "seekable", None)
+    return (
+        hasattr(file, "seek")
+        and (seekable is None or bool(seekable()))
+        and isinstance(file.tell(), int)
+    )
+
+
+def _state(file: Any) -> tuple[int, int] | None:
+    """Size and modification time of a real file; None for what is none."""
+    try:
+        found = os.fstat(file.fileno())
+    except (AttributeError, OSError, ValueError, TypeError):
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+
+
+def _end(file: Any) -> int:
+    position = file.tell()
+    try:
+        return int(file.seek(0, io.SEEK_END) or file.tell())
     finally:
-        if isinstance(
-            chunks, AsyncGenerator
-        ):  # left before its end, it would be left to a collector
-            await chunks.aclose()
-
-
-def _itself(file: Any) -> Any:
-    """What stands for a watched file in a copy or a pickle."""
-    return file
-
-
-def _as_bytes(chunk: Any) -> Any:
-    # requests takes iterables of text too and sends them as UTF-8.
-    return chunk.encode() if isinstance(chunk, str) else chunk
+        file.seek(position)

@@ -5,13 +5,14 @@
     TheBaseAuthError
     ├── TokenRequestError    the token endpoint answered, but not with a usable access token
     ├── TokenTimeoutError    another caller fetches the token, and takes longer than we may wait
+    ├── ReplayError          the server refused the token, and the body could not be sent once more
     └── PlainHTTPError       a request to the domain over http://, stopped before it was sent
 
 A wrong domain, client id or client secret is a `ValueError`, raised by the constructor. A failure
 of the transport (no connection, TLS, a timeout of our own request) stays what the HTTP library
 raises.
 
-Each adapter module has subclasses of these three that are exceptions of its HTTP library as well.
+Each adapter module has subclasses of these four that are exceptions of its HTTP library as well.
 The attributes hold evidence as plain values: no response, no request, never a secret or a token.
 """
 
@@ -90,6 +91,10 @@ class TokenRequestError(TheBaseAuthError):
 
 class TokenTimeoutError(TheBaseAuthError):
     """Another caller is fetching the token, and this caller's own timeout ran out meanwhile."""
+
+
+class ReplayError(TheBaseAuthError):
+    """The server refused the token (401), and the body changed before it could be sent once more."""
 
 
 class PlainHTTPError(TheBaseAuthError):

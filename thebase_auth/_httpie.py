@@ -14,7 +14,7 @@ from httpie.plugins import AuthPlugin  # type: ignore[import-untyped]
 from requests.auth import AuthBase
 from requests.exceptions import SSLError
 
-from ._body import File, Fixed, body_to_send
+from ._body import ONCE, body_of
 from ._hidden import hidden
 from ._origin import Origin, _is_loopback
 from .caches import FileTokenCache
@@ -51,8 +51,8 @@ class _AuthForFirstHost(AuthBase):
         if self._auth is None:
             domain = _domain_of(request.url or "")
             # The token of an earlier run may be dead: not for an upload that can be sent only once.
-            repeatable = isinstance(body_to_send(request.body), (Fixed, File))
-            cache = _cache() if repeatable else None
+            sent_once = body_of(request.body, None) is ONCE
+            cache = None if sent_once else _cache()
             self._auth = TheBaseAuth(domain, self._client_id, self._client_secret, cache=cache)
         try:
             return self._auth(request)

@@ -23,18 +23,7 @@ from collections.abc import AsyncGenerator, Generator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, cast
 
 from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
-from ._body import (
-    FIXED,
-    ONCE,
-    AsyncRepeatable,
-    Body,
-    File,
-    Files,
-    Once,
-    Repeatable,
-    body_to_send,
-    watched_file,
-)
+from ._body import IN_MEMORY, ONCE, Body, File, body_of, files_of
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
 from ._origin import Destination
@@ -60,12 +49,6 @@ class _Read(NamedTuple):
     """Step of a flow: read the response to its end."""
 
     response: Response
-
-
-class _Reread(NamedTuple):
-    """Step of a flow: read the iterable body again; the result is its bytes, or None."""
-
-    body: Any  # Repeatable or AsyncRepeatable, whichever the client takes
 
 
 # What a flow asks of its driver: to send a request (the result is the response), or one of these.
@@ -115,7 +98,12 @@ class HttpxDriver(AuthCore):
             plain = request.url._uri_reference[:4] == self._authority
         except (AttributeError, TypeError):
             plain = False
-        if token is None or not plain or type(request.stream) not in IN_MEMORY_STREAMS:
+        if (
+            token is None
+            or not plain
+            or type(request.stream) not in IN_MEMORY_STREAMS
+            or token.past_its_time(time.time())
+        ):
             steps = _Flow(self, request).start()
         else:
             request.headers["Authorization"] = token.authorization
@@ -134,8 +122,6 @@ class HttpxDriver(AuthCore):
                     case _Read(response):
                         result = None  # the body stays where nobody prints it
                         response.read()
-                    case _Reread(body):
-                        result = body.reread()
                     case WaitFor(future, seconds):
                         result = wait_blocking(future, seconds)
                     case next_request:
@@ -158,7 +144,12 @@ class HttpxDriver(AuthCore):
             plain = request.url._uri_reference[:4] == self._authority
         except (AttributeError, TypeError):
             plain = False
-        if token is None or not plain or type(request.stream) not in IN_MEMORY_STREAMS:
+        if (
+            token is None
+            or not plain
+            or type(request.stream) not in IN_MEMORY_STREAMS
+            or token.past_its_time(time.time())
+        ):
             steps = _Flow(self, request, task=running_task()).start()
         else:
             request.headers["Authorization"] = token.authorization
@@ -177,8 +168,6 @@ class HttpxDriver(AuthCore):
                     case _Read(response):
                         result = None  # the body stays where nobody prints it
                         await response.aread()
-                    case _Reread(body):
-                        result = await body.reread()
                     case WaitFor(future, seconds):
                         result = await wait_async(future, seconds)
                     case next_request:
@@ -274,7 +263,7 @@ class _Flow:
         self._request = request
         self._token = token  # the one that the request was signed with
         self._task = task
-        self._body: Body = FIXED
+        self._body: Body = IN_MEMORY
         self._fetched: list[Response] = []  # answers to our token requests
 
     def start(self) -> _Steps:
@@ -287,9 +276,10 @@ class _Flow:
         if destination is not Destination.OURS:
             yield request
             return
-        self._body = _body_to_send(request)
+        length = _announced_length(request)
+        self._body = _body_of(request, length)
         token = self._renewal.token
-        refused = auth._too_old_for(self._body)
+        refused = auth._too_old_for(self._body, length)
         if token is None or refused is not None:
             token = cast("Token", (yield from self._fresh_token(refused)))
         self._token = token
@@ -320,8 +310,8 @@ class _Flow:
         endpoint = _endpoint(sent)
         if auth._is_final(refused, endpoint, response.headers.get("WWW-Authenticate")):
             return
-        body = self._body if sent.stream is self._request.stream else _body_to_send(sent)
-        if not body.can_repeat():
+        body = self._body if sent.stream is self._request.stream else _unknown_body(sent)
+        if not body.rewind():
             auth._drop_refused(refused, endpoint)
             return
         redirects = response.history
@@ -330,12 +320,6 @@ class _Flow:
         except GeneratorExit:
             auth._drop_refused(refused, endpoint)  # it could not be read, but it was a 401
             raise
-        content = None
-        if isinstance(body, (Repeatable, AsyncRepeatable)):
-            content = yield _Reread(body)
-            if content is None:
-                auth._drop_refused(refused, endpoint)
-                return
         fetched_before = len(self._fetched)
         token = yield from self._fresh_token(refused, endpoint)
         if token is None:
@@ -345,8 +329,16 @@ class _Flow:
             return
         # Had we fetched that same token ourselves, we could not stop here: the client gives its
         # caller the answer to whatever was yielded last.
+        if not body.rewind():  # no longer, after the wait
+            if len(self._fetched) == fetched_before:
+                return
+            raise auth._as_library_error(auth._cannot_replay(endpoint), self._request)
         logger.debug("replaying %s after a 401", endpoint)
-        answer = yield _again(response, content, token)
+        replay = _again(response, body, token)
+        try:
+            answer = yield replay
+        finally:
+            replay.stream = sent.stream  # the user's again
         response.history = redirects
         answer.history = redirects + [one for one in answer.history if one not in redirects]
         self._leave_out_token_requests(answer)
@@ -446,44 +438,39 @@ def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:
     return trace if blocking else async_trace
 
 
-def _body_to_send(request: Request) -> Body:
-    """The kind of the body of *request*, which is watched from now on if it is not in memory."""
+def _announced_length(request: Request) -> int | None:
+    announced = request.headers.get("Content-Length", "")
+    return int(announced) if announced.isdecimal() else None
+
+
+def _body_of(request: Request, length: int | None) -> Body:
+    """What the body of *request* is, before it is sent."""
     stream = request.stream
     if type(stream) in IN_MEMORY_STREAMS:
-        return FIXED
+        return IN_MEMORY
     if type(stream).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
         return ONCE  # it may have the attributes of those below, and mean something else by them
     match type(stream).__name__:
         case "MultipartStream":
-            return _watch_files(stream)
-        case "IteratorByteStream" | "AsyncIteratorByteStream":
-            content = stream._stream
-            body = body_to_send(content)
-            if body is not content and isinstance(body, (File, Repeatable, AsyncRepeatable)):
-                request.stream = type(request)(request.method, request.url, content=body).stream
-            return body
+            files = (getattr(field, "file", b"") for field in stream.fields)
+            return files_of(file for file in files if not isinstance(file, (bytes, str)))
+        case "IteratorByteStream":
+            return body_of(stream._stream, length)
         case _:
             return ONCE
 
 
-def _watch_files(multipart: Any) -> Files | Once:
-    """Watch the files of a multipart body, each of which is read from its beginning."""
-    watched = []
-    for field in multipart.fields:
-        if not isinstance(getattr(field, "file", b""), (bytes, str)):
-            file = watched_file(field.file, start=0)
-            if isinstance(file, Once):
-                return ONCE
-            field.file = file
-            watched.append(file)
-    return Files(watched)
+def _unknown_body(sent: Request) -> Body:
+    """What is known of a body that a redirect has put in the place of the one that was noted."""
+    return IN_MEMORY if type(sent.stream) in IN_MEMORY_STREAMS else ONCE
 
 
-def _again(refused: Response, content: bytes | None, token: Token) -> Request:
+def _again(refused: Response, body: Body, token: Token) -> Request:
     """The request that was refused, with another token and the cookies that the refusal sets."""
     old = refused.request
-    body = {"stream": old.stream} if content is None else {"content": content}
-    again = type(old)(old.method, old.url, extensions=old.extensions, **body)
+    # A file is read by us: from where it stood, and no more than was sent.
+    content = {"content": body} if isinstance(body, File) else {"stream": old.stream}
+    again = type(old)(old.method, old.url, extensions=old.extensions, **content)
     again.headers = old.headers.copy()
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)

@@ -21,7 +21,7 @@ except ModuleNotFoundError as _missing:
 from . import _errors
 from ._httpx_driver import IN_MEMORY_STREAMS, HttpxDriver
 
-__all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+__all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 
 class TokenRequestError(_errors.TokenRequestError, httpx.RequestError):
@@ -30,6 +30,10 @@ class TokenRequestError(_errors.TokenRequestError, httpx.RequestError):
 
 class TokenTimeoutError(_errors.TokenTimeoutError, httpx.ReadTimeout):
     """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+
+
+class ReplayError(_errors.ReplayError, httpx.RequestError):
+    """The server refused the token (401), and the body changed before it could be sent once more."""
 
 
 class PlainHTTPError(_errors.PlainHTTPError, httpx.RequestError):
@@ -43,7 +47,7 @@ class TheBaseAuth(HttpxDriver, httpx.Auth):
         self, error: _errors.TheBaseAuthError, request: object
     ) -> _errors.TheBaseAuthError:
         if isinstance(request, httpx.Request):
-            kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
+            kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
             return _errors.bind(error, kinds, request)
         return super()._as_library_error(error, request)
 

@@ -35,7 +35,7 @@ from requests.utils import get_netrc_auth
 
 from . import _errors
 from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
-from ._body import File, Repeatable, body_to_send, sent_body
+from ._body import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
 from ._credentials import TOKEN_REQUEST_BODY
 from ._hidden import Hidden, hidden
 from ._origin import Destination
@@ -46,7 +46,7 @@ from ._waiting import WaitFor, blocking
 if TYPE_CHECKING:
     from .caches import TokenCache
 
-__all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+__all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 
 class TokenRequestError(_errors.TokenRequestError, requests.RequestException):
@@ -55,6 +55,10 @@ class TokenRequestError(_errors.TokenRequestError, requests.RequestException):
 
 class TokenTimeoutError(_errors.TokenTimeoutError, requests.ReadTimeout):
     """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+
+
+class ReplayError(_errors.ReplayError, requests.RequestException):
+    """The server refused the token (401), and the body changed before it could be sent once more."""
 
 
 class PlainHTTPError(_errors.PlainHTTPError, requests.RequestException):
@@ -144,19 +148,21 @@ class TheBaseAuth(AuthCore, AuthBase):
         # What follows the slash cannot change the host, so that this needs no parsing.
         if not url.startswith(self._url_prefix) and not self._is_ours(request, url):
             return request
-        refused = None
-        if request.body is not None and not isinstance(request.body, (bytes, str)):
-            body = body_to_send(request.body)
-            if isinstance(body, (File, Repeatable)):
-                request.body = cast("Any", body)
-            refused = self._too_old_for(body)
+        hook, refused = self._hook, None
+        if request.body is not None:
+            length = _announced_length(request)
+            body = body_of(request.body, length)
+            refused = self._too_old_for(body, length)
+            if body is not IN_MEMORY:
+                hook = _ResponseHook(self, body)
         token = self._renewal.token
         if token is None or refused is not None:
             token = cast("Token", self._fresh_token(refused, None, request))
         request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
-        if self._hook not in hooks:  # a request may be signed a second time
-            hooks.append(self._hook)
+        if hooks:  # a request may be signed a second time
+            hooks[:] = [one for one in hooks if not hook.takes_the_place_of(one)]
+        hooks.append(hook)
         return request
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
@@ -218,8 +224,13 @@ class TheBaseAuth(AuthCore, AuthBase):
 class _ResponseHook:
     """Our response hook: sees each answer to a signed request, and to the redirects of it."""
 
-    def __init__(self, auth: TheBaseAuth) -> None:
+    def __init__(self, auth: TheBaseAuth, body: Body = IN_MEMORY) -> None:
         self._auth = auth
+        self._body = body
+
+    def takes_the_place_of(self, hook: object) -> bool:
+        """Whether *hook* is of the same auth object."""
+        return isinstance(hook, _ResponseHook) and hook._auth is self._auth
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         # A response is pickled with its request and that with its hooks; our secret stays here.
@@ -261,31 +272,29 @@ class _ResponseHook:
         if self._is_final(response, refused, endpoint):
             return response
         connection = getattr(response, "connection", None)
-        body = sent_body(request.body)
-        if connection is None or not body.can_repeat():
+        body = self._body_of(request)
+        if connection is None or not body.rewind():
             auth._drop_refused(refused, endpoint)
             return response
         _drain(response)
-        content: Any = request.body
-        if isinstance(body, Repeatable):
-            content = body.reread()
-            if content is None:
-                auth._drop_refused(refused, endpoint)
-                return response
         token_before = auth._renewal.token
         token = auth._fresh_token(refused, kwargs.get("timeout"), request, endpoint)
         if token is None:
             auth._tell_of_refusal(endpoint)
             return response
-        if token.access_token == refused or not body.can_repeat():  # no longer, after the wait
+        if token.access_token == refused or not body.rewind():  # no longer, after the wait
             return response
         replay = request.copy()
-        replay.body = content
+        if isinstance(body, File):
+            replay.body = cast("Any", body)  # reads what was sent, and no more
         replay.headers["Authorization"] = token.authorization
         _take_cookies(replay, response)
         logger.debug("replaying %s after a 401", endpoint)
         started = time.perf_counter()
-        answer: requests.Response = connection.send(replay, **kwargs)
+        try:
+            answer: requests.Response = connection.send(replay, **kwargs)
+        finally:
+            replay.body = request.body
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history = [*response.history, response]
         if answer.status_code != 401:
@@ -300,6 +309,13 @@ class _ResponseHook:
             response.request = request.copy()
             request.headers["Authorization"] = token.authorization
         return answer
+
+    def _body_of(self, request: requests.PreparedRequest) -> Body:
+        """What is known of the body of *request*, which may be a redirected copy without that body."""
+        if is_in_memory(request.body):
+            return IN_MEMORY
+        same = isinstance(self._body, File) and self._body.file is request.body
+        return self._body if same else ONCE
 
     def _is_final(self, response: requests.Response, refused: str, endpoint: Endpoint) -> bool:
         """Whether this 401 is left as it is: a new token would not help, or the replay is spent."""
@@ -360,6 +376,11 @@ class _SuccessorHeaders(CaseInsensitiveDict[Any]):
         super().__setitem__(key, value)
 
 
+def _announced_length(request: requests.PreparedRequest) -> int | None:
+    announced = str(request.headers.get("Content-Length", ""))
+    return int(announced) if announced.isdecimal() else None
+
+
 def _endpoint(request: requests.PreparedRequest) -> Endpoint:
     return Endpoint.of(request.method or "", request.url or "")
 
@@ -391,7 +412,7 @@ def _as_requests_errors(request: requests.PreparedRequest) -> Iterator[None]:
     try:
         yield
     except _errors.TheBaseAuthError as error:
-        kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
+        kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
         raise _errors.bind(error, kinds, request) from None
 
 

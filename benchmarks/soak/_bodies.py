@@ -12,8 +12,8 @@ from typing import Any
 
 NONE = "none"
 GENERATOR = "generator"
-SYNC_KINDS = ("bytes", "json", "file", "iterable", GENERATOR)
-ASYNC_KINDS = ("bytes", "json", "iterable", GENERATOR)
+SYNC_KINDS = ("bytes", "json", "file", GENERATOR)
+ASYNC_KINDS = ("bytes", "json", GENERATOR)
 _LENGTHS = (
     50,
     500,
@@ -75,10 +75,8 @@ def in_sync_form(
             file.write(b"#" * begin + raw)
             file.seek(begin)
             return {name: file}
-        case "iterable":
-            return {name: _Chunks(raw)}
         case _:
-            return {name: iter(_Chunks(raw))}
+            return {name: _chunks(raw)}
 
 
 def in_async_form(kind: str, content: dict[str, Any]) -> dict[str, Any]:
@@ -91,30 +89,18 @@ def in_async_form(kind: str, content: dict[str, Any]) -> dict[str, Any]:
             return {"json": content}
         case "bytes":
             return {"content": raw}
-        case "iterable":
-            return {"content": _AsyncChunks(raw)}
         case _:
-            return {"content": aiter(_AsyncChunks(raw))}
+            return {"content": _async_chunks(raw)}
 
 
-class _Chunks:
-    """Bytes in pieces, as often as one likes."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __iter__(self) -> Iterator[bytes]:
-        for start in range(0, len(self._content), _CHUNK):
-            yield self._content[start : start + _CHUNK]
+def _chunks(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), _CHUNK):
+        yield content[start : start + _CHUNK]
 
 
-class _AsyncChunks:
-    def __init__(self, content: bytes) -> None:
-        self._chunks = _Chunks(content)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
-            yield chunk
+async def _async_chunks(content: bytes) -> AsyncIterator[bytes]:
+    for chunk in _chunks(content):
+        yield chunk
 
 
 def _digest(call_id: str, text: str) -> str:

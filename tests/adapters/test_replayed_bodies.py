@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import io
-import itertools
+import os
 import pickle
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 import requests
 import urllib3
 
-from tests.support.clients import AsyncHttpx, Client, auth_for
+from tests.support.clients import AsyncHttpx, Client, Httpx, auth_for
 from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.uploads import (
     CONTENT,
@@ -32,6 +33,7 @@ from tests.support.uploads import (
     post_with_first_token_refused,
     takes_a_pipe_for_empty,
 )
+from thebase_auth import ReplayError
 
 REPLAYED = {
     "bytes": lambda folder: CONTENT,
@@ -71,35 +73,6 @@ def test_a_file_is_replayed_from_where_it_began(client: Client, kind: str, tmp_p
     assert [one.body for one in received] == [CONTENT[100_000:]] * 2
 
 
-def test_an_iterable_is_replayed_byte_for_byte(client: Client) -> None:
-    body = AsyncChunks() if client.is_async else Chunks()
-    status, received, _ = post_with_first_token_refused(client, content=body)
-    assert status == 200
-    assert [one.body for one in received] == [CONTENT, CONTENT]
-
-
-def test_a_replay_sends_the_bytes_that_were_found_to_be_the_same(client: Client) -> None:
-    passes = itertools.count(1)
-
-    def next_pass() -> bytes:
-        return b"same" if next(passes) <= 2 else b"other"
-
-    class Third:
-        """Gives other bytes when it is read for a third time."""
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield next_pass()
-
-    class AsyncThird:
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            yield next_pass()
-
-    body = AsyncThird() if client.is_async else Third()
-    status, received, _ = post_with_first_token_refused(client, content=body)
-    assert status == 200
-    assert [one.body for one in received] == [b"same", b"same"]
-
-
 @pytest.mark.parametrize("library", [httpx, httpx2])
 def test_a_file_is_not_read_into_memory_for_its_replay(library: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
@@ -114,14 +87,20 @@ def test_a_file_is_not_read_into_memory_for_its_replay(library: Any, tmp_path: P
     assert [one.body for one in server.to("/a")] == [CONTENT] * 2
 
 
-@pytest.mark.parametrize("kind", ["generator", "iterator", "map", "disguise", "unseekable", "pipe"])
+@pytest.mark.parametrize(
+    "kind", ["generator", "iterator", "map", "iterable", "deque", "disguise", "unseekable", "pipe"]
+)
 def test_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_the_callers(
     client: Client, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", "thebase_auth")
     body: Any
     if client.is_async:
-        kinds = {"generator": async_generator, "disguise": AsyncOnceInDisguise}
+        kinds = {
+            "generator": async_generator,
+            "iterable": AsyncChunks,
+            "disguise": AsyncOnceInDisguise,
+        }
         if kind not in kinds:
             pytest.skip("AsyncClient takes async iterables alone")
         body = kinds[kind]()
@@ -132,6 +111,8 @@ def test_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_the_callers
             "generator": lambda: (chunk for chunk in Chunks()),
             "iterator": lambda: iter(list(Chunks())),
             "map": lambda: map(bytes, Chunks()),
+            "iterable": Chunks,
+            "deque": lambda: deque(Chunks()),
             "disguise": OnceInDisguise,
             "unseekable": Unseekable,
             "pipe": piped,
@@ -217,97 +198,6 @@ def test_a_stream_of_unknown_kind_is_not_replayed(client: Client, how: str) -> N
     assert [one.body for one in server.to("/u")] == [b"abc"]
 
 
-@pytest.mark.parametrize("how", ["content", "files"])
-def test_a_file_that_has_grown_meanwhile_is_replayed_as_it_was(
-    client: Client, how: str, tmp_path: Path
-) -> None:
-    if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
-        pytest.skip("is not sent as a file")
-    file: Any = opened(tmp_path)
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        api.revoke()
-
-        def grow(request: Received) -> Answer:
-            # Not before: the library might still be reading, and send what has been added.
-            if request.path == "/oauth/token":
-                with (tmp_path / "body").open("ab") as log:
-                    log.write(b"one more line")
-            return api(request)
-
-        server.handler = grow
-        options = {"content": file} if how == "content" else {"files": {"file": file}}
-        assert client.post(auth, server.url + "/upload", **options).status == 200
-    file.close()
-    first, second = server.to("/upload")
-    assert first.body == second.body
-
-
-def test_a_file_that_changes_while_the_token_is_fetched_is_not_replayed() -> None:
-    file = io.BytesIO(CONTENT)
-    with api_server() as (server, api), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/warm-up")
-        api.revoke()
-
-        def change_it(request: Received) -> Answer:
-            if request.path == "/oauth/token":
-                file.getbuffer()[:5] = b"other"
-            return api(request)
-
-        server.handler = change_it
-        assert session.post(server.url + "/upload", data=file).status_code == 401
-    assert [one.body for one in server.to("/upload")] == [CONTENT]
-
-
-class Window:
-    """A part of a file, which says its length as a list does and knows no end to seek from."""
-
-    def __init__(self) -> None:
-        self.inner = io.BytesIO(CONTENT[:1000])
-
-    def __len__(self) -> int:
-        return 1000
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.inner)
-
-    def read(self, size: int = -1) -> bytes:
-        return self.inner.read(size)
-
-    def tell(self) -> int:
-        return self.inner.tell()
-
-    def seek(self, position: int) -> int:
-        return self.inner.seek(position)
-
-
-def test_a_file_with_a_length_of_its_own_is_sent_with_it() -> None:
-    with api_server() as (server, api), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/warm-up")
-        api.revoke()
-        assert session.post(server.url + "/upload", data=Window()).status_code == 200
-    assert [one.headers["content-length"] for one in server.to("/upload")] == ["1000", "1000"]
-    assert [one.body for one in server.to("/upload")] == [CONTENT[:1000]] * 2
-
-
-def test_an_iterable_may_give_empty_chunks() -> None:
-    chunks: Any = [b"a", b"", None, b"b"]
-
-    class Gaps:
-        def __iter__(self) -> Iterator[bytes]:
-            return iter(chunks)
-
-    with api_server() as (server, api), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/warm-up")
-        api.revoke()
-        assert session.post(server.url + "/upload", data=Gaps()).status_code == 200
-    assert [one.body for one in server.to("/upload")] == [b"ab", b"ab"]
-
-
 def test_a_response_to_a_file_can_be_pickled_and_copied() -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
@@ -321,87 +211,12 @@ def test_a_response_to_a_file_can_be_pickled_and_copied() -> None:
         assert session.send(prepared).status_code == 200
 
 
-@pytest.mark.parametrize("kind", ["rewritten", "cut short", "rewritten on disk"])
-@pytest.mark.parametrize("how", ["content", "files"])
-def test_a_file_that_has_changed_meanwhile_is_not_replayed(
-    client: Client, kind: str, how: str, tmp_path: Path
-) -> None:
-    if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
-        pytest.skip("is not sent as a file")
-    file: Any = io.BytesIO(CONTENT) if kind == "rewritten" else opened(tmp_path)
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        api.revoke()
-
-        def change_it(request: Received) -> Answer:
-            if request.path == "/upload":
-                if kind == "cut short":
-                    (tmp_path / "body").write_bytes(CONTENT[:100])
-                elif kind == "rewritten on disk":
-                    (tmp_path / "body").write_bytes(CONTENT.swapcase().replace(b"1", b"2"))
-                else:
-                    file.getbuffer()[:5] = b"other"
-            return api(request)
-
-        server.handler = change_it
-        options = {"content": file} if how == "content" else {"files": {"file": file}}
-        reply = client.post(auth, server.url + "/upload", **options)
-        assert (reply.status, reply.body) == (401, b"refused")
-        assert client.get(auth, server.url + "/after").status == 200
-    file.close()
-    assert len(server.to("/upload")) == 1
-
-
 def test_bytes_that_can_be_changed_are_replayed_as_they_are(client: Client) -> None:
     if client.name != "requests":
         pytest.skip("httpx takes a bytearray for an iterable of numbers")
     status, received, _ = post_with_first_token_refused(client, content=bytearray(CONTENT))
     assert status == 200
     assert [one.body for one in received] == [CONTENT, CONTENT]
-
-
-class BothWays(Chunks, AsyncChunks):
-    """Can be iterated in sync and in async code."""
-
-
-def test_what_can_be_iterated_both_ways_is_sent_as_without_us(client: Client) -> None:
-    if client.is_async:
-        pytest.skip("AsyncClient takes it for a sync iterable, and refuses it")
-    status, received, _ = post_with_first_token_refused(client, content=BothWays())
-    assert status == 200
-    assert [one.body for one in received] == [CONTENT, CONTENT]
-
-
-class TellsButDoesNotSeek:
-    """Counts what was read, and cannot go back."""
-
-    def __init__(self) -> None:
-        self.inner = io.BytesIO(b"once")
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.inner)
-
-    def read(self, size: int = -1) -> bytes:
-        return self.inner.read(size)
-
-    def tell(self) -> int:
-        return self.inner.tell()
-
-
-def test_a_file_that_cannot_seek_is_sent_with_a_new_token_past_its_time(
-    client: Client,
-) -> None:
-    if client.is_async:
-        pytest.skip("AsyncClient takes no sync file as content")
-    api = Api()
-    api.token_answer["expires_in"] = 1e-9
-    with api_server(api) as (server, _):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        api.revoke()
-        assert client.post(auth, server.url + "/upload", TellsButDoesNotSeek()).status == 200
-    assert [one.body for one in server.to("/upload")] == [b"once"]
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
@@ -423,3 +238,225 @@ def test_a_stream_of_the_users_own_is_sent_as_it_is(library: Any, attribute: str
         )
         assert client.send(request).status_code == 200
     assert [one.body for one in server.to("/a")] == [b"ABCDEF"]
+
+
+# Iterables
+
+
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_a_list_of_bytes_is_replayed(client: Client, sequence: type) -> None:
+    if client.name == "requests" or client.is_async:
+        pytest.skip("of the sync clients of httpx and httpx2")
+    status, received, _ = post_with_first_token_refused(client, content=sequence(Chunks()))
+    assert status == 200
+    assert [one.body for one in received] == [CONTENT, CONTENT]
+
+
+def test_an_iterable_is_iterated_once_even_where_its_next_turn_would_block(client: Client) -> None:
+    turns: list[str] = []
+
+    class Queue:
+        """As one that somebody else fills: a second reader would wait for ever."""
+
+        def __iter__(self) -> Iterator[bytes]:
+            assert not turns
+            turns.append("sync")
+            yield CONTENT
+
+    class AsyncQueue:
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            assert not turns
+            turns.append("async")
+            yield CONTENT
+
+    body = AsyncQueue() if client.is_async else Queue()
+    status, received, _ = post_with_first_token_refused(client, content=body)
+    assert (status, len(turns)) == (401, 1)
+    assert [one.body for one in received] == [CONTENT]
+
+
+# Files that change
+
+
+class Changing:
+    """A handler that lets a file change once: when it is refused, or while a token is fetched."""
+
+    def __init__(self, api: Api, when: str, change: Callable[[], object]) -> None:
+        self.api = api
+        self.when = when
+        self.change = [change]
+
+    def __call__(self, request: Received) -> Answer:
+        if request.path == self.when and self.change:
+            self.change.pop()()
+        return self.api(request)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "grown": lambda path: path.write_bytes(CONTENT + b"one more line"),
+    "cut short": lambda path: os.truncate(path, 100),
+    "rewritten": lambda path: path.write_bytes(CONTENT.swapcase().replace(b"1", b"2")),
+}
+
+
+@pytest.mark.parametrize("when", ["/upload", "/oauth/token"])
+@pytest.mark.parametrize("how", ["content", "files"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_has_changed_meanwhile_is_not_replayed(
+    client: Client, change: str, how: str, when: str, tmp_path: Path
+) -> None:
+    if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
+        pytest.skip("is not sent as a file")
+    with api_server() as (server, api), opened(tmp_path) as file:
+        path = tmp_path / "body"
+        os.utime(path, ns=(0, 0))
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+        server.handler = Changing(api, when, lambda: CHANGES[change](path))
+        options = {"content": file} if how == "content" else {"files": {"file": file}}
+        if when == "/oauth/token" and client.name != "requests":
+            # The client has sent the token request last, and could not give the 401 back.
+            with pytest.raises(client.error, match=r"POST /upload.*the body changed") as caught:
+                client.post(auth, server.url + "/upload", **options)
+            assert isinstance(caught.value, ReplayError)
+        else:
+            reply = client.post(auth, server.url + "/upload", **options)
+            assert (reply.status, reply.body) == (401, b"refused")
+        assert client.get(auth, server.url + "/after").status == 200
+    assert len(server.to("/upload")) == 1
+    assert api.token_requests == 2
+
+
+def test_a_file_that_changed_while_another_caller_renewed_leaves_the_401_to_its_caller(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "body"
+    with api_server() as (server, api), opened(tmp_path) as file:
+        os.utime(path, ns=(0, 0))
+        auth = auth_for(server.url)
+        other = Httpx(httpx)
+        other.get(auth, server.url + "/warm-up")
+
+        def renewed_meanwhile(request: Received) -> Answer:
+            if request.path == "/upload":
+                api.revoke()
+                other.get(auth, server.url + "/other")
+                os.utime(path, ns=(1, 1))
+                return api.refusal
+            return api(request)
+
+        server.handler = renewed_meanwhile
+        reply = other.post(auth, server.url + "/upload", file)
+    assert (reply.status, reply.history) == (401, [])
+    assert len(server.to("/upload")) == 1
+
+
+def test_a_buffer_that_has_grown_meanwhile_is_replayed_as_it_was_announced(client: Client) -> None:
+    if client.is_async:
+        pytest.skip("AsyncClient takes no sync file as content")
+    file = io.BytesIO(CONTENT)
+
+    def grow() -> None:
+        file.seek(0, io.SEEK_END)
+        file.write(b"one more line")
+
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+        server.handler = Changing(api, "/oauth/token", grow)
+        assert client.post(auth, server.url + "/upload", file).status == 200
+    assert [one.body for one in server.to("/upload")] == [CONTENT] * 2
+
+
+# Sent again by their owner
+
+
+class Counted(io.BytesIO):
+    """Counts the bytes that are read from it."""
+
+    read_so_far = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        self.read_so_far += len(chunk)
+        return chunk
+
+
+def test_a_prepared_request_is_sent_whole_each_time_and_keeps_the_users_file() -> None:
+    file = Counted(CONTENT)
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_for(server.url)
+        session.get(server.url + "/warm-up")
+        prepared = session.prepare_request(
+            requests.Request("POST", server.url + "/upload", data=file)
+        )
+        for sending in range(1, 4):
+            api.revoke()
+            session.get(server.url + "/renew")
+            response = session.send(prepared)
+            assert response.status_code == 200
+            assert [one.status_code for one in response.history] == [401]
+            for one in (*response.history, response):
+                assert one.request.body is file
+            assert file.read_so_far == 2 * sending * len(CONTENT)
+            file.seek(0)
+    assert [one.body for one in server.to("/upload")] == [CONTENT] * 6
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_an_httpx_request_is_sent_whole_each_time_and_keeps_the_users_file(library: Any) -> None:
+    file = Counted(CONTENT)
+    with api_server() as (server, api), library.Client(auth=auth_for(server.url)) as client:
+        client.get(server.url + "/warm-up")
+        request = client.build_request("POST", server.url + "/upload", content=file)
+        stream = request.stream
+        for sending in range(1, 4):
+            api.revoke()
+            response = client.send(request)
+            assert response.status_code == 200
+            assert [one.status_code for one in response.history] == [401]
+            for one in (*response.history, response):
+                assert one.request.stream is stream
+            assert file.read_so_far == 2 * sending * len(CONTENT)
+            file.seek(0)
+        assert client.send(request).history == []
+    assert [one.body for one in server.to("/upload")] == [CONTENT] * 7
+
+
+# What is not risked on a token past its time
+
+
+@pytest.mark.parametrize(
+    ("body", "is_risky"),
+    [
+        (lambda: b"x" * (2**20 + 1), True),
+        (lambda: io.BytesIO(b"x" * (2**20 + 1)), True),
+        (lambda: iter([b"once"]), True),
+        (lambda: b"x" * 2**20, False),
+        (lambda: io.BytesIO(b"x" * 2**20), False),
+    ],
+    ids=["long bytes", "long file", "once", "bytes", "file"],
+)
+def test_a_long_body_or_one_that_can_be_sent_once_waits_for_a_token_in_its_time(
+    client: Client, body: Callable[[], Any], is_risky: bool
+) -> None:
+    if client.is_async and not isinstance(body(), bytes):
+        pytest.skip("AsyncClient takes no sync body as content")
+    api = Api()
+    api.token_answer["expires_in"] = 1e-9
+    with api_server(api) as (server, _):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+        assert client.post(auth, server.url + "/upload", body()).status == 200
+    assert len(server.to("/upload")) == (1 if is_risky else 2)
+
+
+def test_a_long_body_is_sent_with_a_token_in_its_time(client: Client) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        assert client.post(auth, server.url + "/upload", b"x" * 2**21).status == 200
+    assert api.token_requests == 1

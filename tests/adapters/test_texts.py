@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -312,6 +313,30 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
         f" from {domain}; if that repeats, the token endpoint answers too slowly or not at all"
     )
     assert caught.value.domain == domain  # type: ignore[attr-defined]
+
+
+def test_of_a_body_that_changed_while_a_token_was_fetched(tmp_path: Path) -> None:
+    path = tmp_path / "body"
+    path.write_bytes(b"abc")
+
+    def handler(request: Received) -> Answer:
+        if request.path == "/oauth/token":
+            path.write_bytes(b"changed")
+        return api(request)
+
+    api = Api()
+    with api_server(api) as (server, _), path.open("rb") as file:
+        auth = auth_for(server.url)
+        httpx.get(server.url + "/a", auth=auth)
+        api.revoke()
+        server.handler = handler
+        with pytest.raises(thebase_auth.httpx.ReplayError) as caught:
+            httpx.post(server.url + "/v2/leads/create", auth=auth, content=file)
+    domain = server.url.removeprefix("http://")
+    assert str(caught.value) == (
+        f"{domain} refused the access token of POST /v2/leads/create (401), and the body changed while"
+        " another one was fetched, so that it was not sent again; send it once more as you mean it"
+    )
 
 
 @pytest.mark.parametrize("with_session", [True, False])

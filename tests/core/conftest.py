@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.support.bodies import CONTENT
 from tests.support.renewals import (
     TOKEN,
     lead,
@@ -23,10 +20,3 @@ def renewal() -> Renewal:
 def renewed(renewal: Renewal) -> Renewal:
     lead(renewal).land(TOKEN)
     return renewal
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "content"
-    path.write_bytes(CONTENT)
-    return path

@@ -350,7 +350,13 @@ def test_what_a_module_exports_is_sorted_and_there(module: Any) -> None:
 
 
 def test_every_adapter_exports_the_same_names() -> None:
-    names = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+    names = [
+        "PlainHTTPError",
+        "ReplayError",
+        "TheBaseAuth",
+        "TokenRequestError",
+        "TokenTimeoutError",
+    ]
     for library in LIBRARIES:
         assert importlib.import_module(f"thebase_auth.{library}").__all__ == names
 

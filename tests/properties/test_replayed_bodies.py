@@ -1,14 +1,14 @@
 """A replay carries byte for byte what the first sending carried, or there is none: any body, each library.
 
 The first sending, and where it leaves the user's files, are those of a call without us, and so is
-where a replay leaves them. A file that somebody changes while another token is fetched is beyond the promise in
-httpx, which takes nothing back by then; one that was changed before is not sent again.
+where a replay leaves them. A buffer in memory that is overwritten in place is beyond the promise: nothing tells.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -127,10 +127,12 @@ def made(body: Body, opened: ExitStack, *, is_async: bool) -> Made:
             return Made({"content": text_file}, [text_file])
         case "unseekable":
             return Made({"content": Unseekable(body.content)}, once_only=True)
+        case "list":
+            return Made({"content": body.chunks})
         case "iterable":
-            return Made({"content": iterable(body.chunks)})
+            return Made({"content": iterable(body.chunks)}, once_only=True)
         case "iterable of text":
-            return Made({"content": iterable([body.text, "", body.text])})
+            return Made({"content": iterable([body.text, "", body.text])}, once_only=True)
         case "generator":
             chunks = iterable(body.chunks)
             return Made({"content": aiter(chunks) if is_async else iter(chunks)}, once_only=True)
@@ -160,7 +162,7 @@ CONTENTS = st.builds(
 BODIES = st.builds(
     Body,
     kind=st.sampled_from([
-        "nothing", "bytes", "text", "BytesIO", "file", "text file", "unseekable", "iterable", "iterable of text",
+        "nothing", "bytes", "text", "BytesIO", "file", "text file", "unseekable", "list", "iterable", "iterable of text",
         "generator", "iterator", "form", "JSON", "multipart", "multipart", "multipart",
     ]),
     chunks=st.lists(CONTENTS | st.just(b""), max_size=5),
@@ -201,6 +203,11 @@ def change(file: Any, how: str) -> None:
         case "longer":
             file.seek(0, io.SEEK_END)
             file.write("x" if text else b"x")
+    if not isinstance(file, io.BytesIO):
+        file.flush()
+        os.utime(
+            file.fileno(), ns=(1, 1)
+        )  # later than it was by more than a clock of files can tell
     if not text:
         file.seek(position)
 
@@ -383,6 +390,9 @@ def test_what_is_sent_again_is_what_was_sent_at_first(
         assert post(world, auth, {}) == 200
         world.live = "revoked"
         status = post(world, auth, ours.options)
+
+        if changed == "overwritten" and any(isinstance(one, io.BytesIO) for one in ours.files):
+            return
 
         _, first, *again = world.sendings
         assert status == (200 if again else 401)
