@@ -145,6 +145,7 @@ def is_seekable(file: Any) -> bool:
 
 def _state(file: Any) -> tuple[int, int] | None:
     """Size and modification time of a real file; None for what is none."""
+    file.seek(file.tell())  # so that what was written to it is in the file, and not in a buffer
     try:
         found = os.fstat(file.fileno())
     except (AttributeError, OSError, ValueError, TypeError):

@@ -228,6 +228,20 @@ def test_a_real_file_that_was_changed_is_not_sent_again(
 
 
 @pytest.mark.parametrize("multipart", [False, True])
+def test_what_was_written_to_a_file_and_not_flushed_is_no_change(
+    multipart: bool, path: Path
+) -> None:
+    with path.open("w+b") as file:
+        file.write(CONTENT)
+        file.seek(0)
+        file.write(b"9")  # stays in its buffer until it is read
+        body = files_of([file]) if multipart else body_of(file, len(CONTENT) - 1)
+        file.read()
+
+        assert body.rewind()
+
+
+@pytest.mark.parametrize("multipart", [False, True])
 def test_a_file_that_was_closed_after_the_sending_is_not_sent_again(
     multipart: bool, path: Path
 ) -> None:
