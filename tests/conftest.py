@@ -57,6 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.umask(0o022)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are processors: many tests wait for a server or a process."""
+    processors = os.cpu_count() or 1
+    return processors + processors // 2
+
+
 def pytest_report_header() -> str:
     return f"the caches are tested on {' and '.join(SERVERS)}"
 
@@ -86,7 +93,14 @@ def _plain_environment(
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("THEBASE_"):
             monkeypatch.delenv(name)
-    for name in ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
+    # The options of this run are not for those that some tests start.
+    for name in (
+        "NETRC",
+        "PYTEST_ADDOPTS",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "SSL_CERT_DIR",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(_one_authority))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -574,4 +574,4 @@ def test_the_paths_are_those_of_every_client() -> None:
     named = {(str(case.values[0]), case.values[1]) for case in CASES}
     assert len(PATHS) > 50
     for client in CLIENTS:
-        assert sum(name == str(client) for name, _ in named) > 35
+        assert sum(name == str(client) for name, _ in named) >= 35
