@@ -109,10 +109,11 @@ def body_of(content: Any, length: int | None) -> Body:
         if not hasattr(content, "read") or not is_seekable(content):
             return ONCE
         start = content.tell()
-        if length is None:
-            length = _end(content) - start
-            content.seek(start)
-        return File(content, start, length)
+        if length is not None:
+            return File(content, start, length)
+        left = _end(content) - start
+        content.seek(start)
+        return File(content, start, left)
     except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
         return ONCE
 
