@@ -307,6 +307,8 @@ def test_a_file_that_has_changed_meanwhile_is_not_replayed(
 ) -> None:
     if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
         pytest.skip("is not sent as a file")
+    if (change, how, when) == ("grown", "content", "/upload"):
+        pytest.skip("the library itself would read on, beyond the length that it has announced")
     with api_server() as (server, api), opened(tmp_path) as file:
         path = tmp_path / "body"
         os.utime(path, ns=(0, 0))

@@ -305,6 +305,12 @@ def post_by_requests(world: World, auth: Any, options: dict[str, Any]) -> int:
         return session.post(f"https://{DOMAIN}/upload", auth=auth, **options).status_code
 
 
+def check_length(request: Any, received: bytes) -> None:
+    """Refuse to send what h11 refuses: a file that was announced from its beginning, but not sent so."""
+    announced = request.headers.get("Content-Length")
+    assert announced in (None, str(len(received))), "Too little data for declared Content-Length"
+
+
 def post_by(library: Any) -> Callable[..., int]:
     class Transport(library.BaseTransport):  # type: ignore[misc]
         def __init__(self, world: World) -> None:
@@ -313,6 +319,8 @@ def post_by(library: Any) -> Callable[..., int]:
         def handle_request(self, request: Any) -> Any:
             authorization = request.headers["Authorization"]
             received, all_of_it = some_of(request.stream, self.world.limit(authorization))
+            if all_of_it:
+                check_length(request, received)
             status, body = self.world.answer(
                 request.url.path, authorization, received, to_its_end=all_of_it
             )
@@ -333,6 +341,7 @@ def post_async_by(library: Any, run: Callable[..., Any]) -> Callable[..., int]:
         async def handle_async_request(self, request: Any) -> Any:
             authorization = request.headers["Authorization"]
             received = b"".join([chunk async for chunk in request.stream])
+            check_length(request, received)
             status, body = self.world.answer(
                 request.url.path, authorization, received, to_its_end=True
             )
