@@ -15,20 +15,24 @@ class of the same name for one library each, and import that one alone.
 # A map of the package. Each part knows those above it, and nothing below.
 #
 # The core: does no I/O, reads no clock, knows no HTTP library.
-#   _hidden        text that is sent, but not shown
+#   _hidden        a secret that is sent, but not shown
 #   _errors        what can be raised, and what each error tells
 #   _origin        the domain, and which URLs are it: where a token may go
 #   _credentials   id and secret; the token request as plain data
 #   _token         the token, and the answer of the token endpoint
 #   _patience      how long one caller may wait
-#   _renewal       who fetches, who waits; the shared state and its only lock
-#   _refusals      endpoints that say no whatever token they get
+#   _backoff       pauses before asking again
+#   _shared_token  who fetches, who waits; the shared state and its only lock
 #   _body          which bodies can be sent a second time, and how
 #   _record        a token as it lies in a cache
 # Common to the adapters:
 #   _waiting       waiting for somebody else, in threads, asyncio and trio
-#   _sharing       one token for several processes: a leader's dealings with a cache
-#   _auth          what TheBaseAuth is in every library
+#   _reading       how much of an answer is read, and for how long
+#   _notices       warnings of what goes silently wrong
+#   _coordinator   one token for several processes: what is done at a cache
+#   _core          the state and the rules of one auth object
+#   _attempt       what a 401 means for one request
+#   _auth          what every TheBaseAuth offers to its users
 # The adapters:
 #   requests       a callable and a response hook
 #   _httpx_driver  an auth flow, sync and async, for httpx and httpx2

@@ -57,18 +57,25 @@ class Credentials:
         """The token endpoint's URL (RFC 6749 section 3.2)."""
         return self.origin.url + TOKEN_PATH
 
-    def token_request_headers(self) -> dict[str, str]:
+    def token_request_headers(self, user_agent: str | bytes | None) -> dict[str, str]:
         """Headers of the token request; `TOKEN_REQUEST_BODY` is its body, POST its method.
+
+        *user_agent* is that of the request which needs the token: without one, firewalls refuse it.
 
         The server chooses between JSON and HTML by ``Accept``. Id and secret go into Basic as they
         are: the vendor's page asks for plain Basic (RFC 7617), not for the form-encoding of RFC 6749
         section 2.3.1, and the ids and secrets it issues are the same in both.
         """
-        return {
+        headers = {
             "Accept": "application/json",
             "Authorization": Hidden(f"Basic {self._user_pass()}"),
             "Content-Type": "application/x-www-form-urlencoded",
         }
+        if isinstance(user_agent, bytes):
+            user_agent = user_agent.decode("latin-1")
+        if user_agent is not None:
+            headers["User-Agent"] = user_agent
+        return headers
 
     def slips(self) -> str:
         """What looks like a slip of copying in id or secret, without showing either."""

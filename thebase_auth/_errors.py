@@ -18,30 +18,29 @@ The attributes hold evidence as plain values: no response, no request, never a s
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 
 class TheBaseAuthError(Exception):
     """Base of every error that this package raises while a request is under way.
 
+    Its ``args`` are the text and the attributes in the order of the constructor, as plain values, so
+    that the error can be made anew from them, in another process too.
+
     Attributes:
         domain: The domain in question: host and port, without ``https://``.
     """
 
-    evidence_names: ClassVar[tuple[str, ...]] = ("domain",)
-
-    def __init__(self, text: str, *, domain: str) -> None:
+    def __init__(self, text: str, domain: str, *evidence: object) -> None:
         super().__init__(text)
+        self.args = (text, domain, *evidence)
         self.domain = domain
 
-    @property
-    def evidence(self) -> dict[str, Any]:
-        """The attributes of this error by name: what its constructor takes beside the text."""
-        return {name: getattr(self, name) for name in self.evidence_names}
+    def __str__(self) -> str:
+        return str(self.args[0])
 
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return partial(type(self), **self.evidence), (str(self),)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
 
 
 class TokenRequestError(TheBaseAuthError):
@@ -56,22 +55,13 @@ class TokenRequestError(TheBaseAuthError):
         message: The problem document's ``message``, or None.
         instance: The problem document's ``instance``, the id that the vendor's support needs to
             find this very answer in its logs, or None.
+        retry_after: Seconds until the token endpoint is asked again; calls before that get this error
+            without a request. None if the next call asks at once.
     """
 
-    evidence_names: ClassVar[tuple[str, ...]] = (
-        "domain",
-        "status",
-        "error",
-        "error_description",
-        "code",
-        "message",
-        "instance",
-    )
-
-    def __init__(
+    def __init__(  # noqa: PLR0917 - `args` are positional
         self,
         text: str,
-        *,
         domain: str,
         status: int,
         error: str | None = None,
@@ -79,14 +69,17 @@ class TokenRequestError(TheBaseAuthError):
         code: str | None = None,
         message: str | None = None,
         instance: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(text, domain=domain)
+        evidence = (status, error, error_description, code, message, instance, retry_after)
+        super().__init__(text, domain, *evidence)
         self.status = status
         self.error = error
         self.error_description = error_description
         self.code = code
         self.message = message
         self.instance = instance
+        self.retry_after = retry_after
 
 
 class TokenTimeoutError(TheBaseAuthError):
@@ -101,6 +94,12 @@ class PlainHTTPError(TheBaseAuthError):
     """A request to the domain over ``http://`` was stopped: it would show the token to the network."""
 
 
+def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
+    """The same error, for a call that comes so many seconds before the end of the pause."""
+    args = (*error.args[:-1], seconds)
+    return type(error)(*args)
+
+
 def bind(
     error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: object
 ) -> TheBaseAuthError:
@@ -109,6 +108,6 @@ def bind(
     The exceptions of the HTTP libraries tell by their ``request`` which call they are about.
     """
     kind = next(kind for kind in kinds if issubclass(kind, type(error)))
-    bound = kind(str(error), **error.evidence)
+    bound = kind(*error.args)
     bound.request = request  # type: ignore[attr-defined]
     return bound

@@ -1,7 +1,7 @@
 # Text that must not be shown.
 #
-# Here: the one type in which a secret or an access token travels as a header value, and how a
-# secret is taken out of the text of others. Not here: who may see it (_origin) or what is in it
+# Here: the one type in which the secret is kept, in a setting and in the header of the token request, and
+# how it is taken out of the text of others. Not here: who may see it (_origin) or what is in it
 # (_credentials, _token). A header is printed in many ways nobody plans: a dict of headers in a log
 # line, the local variables in an error report. All of them go through repr().
 

@@ -13,22 +13,27 @@
 # * They follow redirects below the flow. What comes back is the last answer, and `response.request`
 #   the request that it answers.
 # * They record what a flow yields in `history`, and store its cookies. The token requests are taken
-#   out of `history` again. Their header with the secret goes where a redirect, a hook or an exception
-#   could take it along.
+#   out of `history` again, and the header with the secret is taken out of the token request when its answer
+#   is there, or will not come.
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, suppress
+from email.utils import parsedate_to_datetime
+from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, cast
 
-from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
+from ._attempt import Attempt
+from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
+from ._backoff import Operation
 from ._body import IN_MEMORY, ONCE, Body, File, body_of, files_of
+from ._core import logger
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
-from ._origin import Destination
-from ._refusals import Endpoint
-from ._renewal import Task
+from ._reading import Reading, in_pieces
+from ._shared_token import Task
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, running_task, wait_async, wait_blocking
 
@@ -46,21 +51,21 @@ _PHASES: Final = ("connect", "read", "write", "pool")
 
 
 class _Read(NamedTuple):
-    """Step of a flow: read the response to its end."""
+    """Step of a flow: read the response within the bounds of *reading*, which tells what came of it."""
 
     response: Response
+    reading: Reading
 
 
 # What a flow asks of its driver: to send a request (the result is the response), or one of these.
 _Steps: TypeAlias = Generator[Any, Any, None]
 
 
-class HttpxDriver(AuthCore):
+class HttpxDriver(CommonAuth):
     """The auth flow of httpx and httpx2.
 
     Both flows begin with the case of nearly every call: a token is there, the request is plainly ours,
-    its body is in memory. That is asked of a private name of the libraries, for speed, and again in
-    `_Flow.start` of public ones, which says the same where that name is missing.
+    its body is in memory.
     """
 
     requires_request_body = False
@@ -79,12 +84,6 @@ class HttpxDriver(AuthCore):
         """
         return cls(*settings_from_env(), cache=cache, timeout=timeout)
 
-    def _set_up(self) -> None:
-        super()._set_up()
-        origin = self._credentials.origin
-        port = None if origin.netloc == origin.host else origin.port
-        self._authority = (origin.scheme, "", origin.host.strip("[]"), port)
-
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Sign *request*, and replay it once after a 401; for ``Client``.
 
@@ -92,15 +91,15 @@ class HttpxDriver(AuthCore):
             PlainHTTPError: if it goes to the domain over plain http.
             TokenRequestError: if a token is needed and the token endpoint gives none.
             TokenTimeoutError: if another caller's token request takes longer than this call may.
+            ReplayError: if the body changed while another token was fetched.
         """
-        token = self._renewal.token
-        try:
-            plain = request.url._uri_reference[:4] == self._authority
-        except (AttributeError, TypeError):
-            plain = False
+        core = self._core
+        token, url = core.shared.token, request.url
         if (
             token is None
-            or not plain
+            or url.raw_host != core.raw_host
+            or url.port != core.url_port
+            or url.scheme != core.scheme
             or type(request.stream) not in IN_MEMORY_STREAMS
             or token.past_its_time(time.time())
         ):
@@ -109,21 +108,22 @@ class HttpxDriver(AuthCore):
             request.headers["Authorization"] = token.authorization
             try:
                 response = yield request
-            except GeneratorExit as closed:
-                self._unanswered(token, closed)
+            except GeneratorExit:
+                core.unanswered(token)
                 raise
-            if response.status_code != 401 and not self._renewal.refusals.entries:
+            if response.status_code != 401 and not core.shared.backoff.entries:
                 return
             steps = _Flow(self, request, token).answered(response)
         result: Any = None
         try:
             while True:
                 match steps.send(result):
-                    case _Read(response):
-                        result = None  # the body stays where nobody prints it
-                        response.read()
-                    case WaitFor(future, seconds):
-                        result = wait_blocking(future, seconds)
+                    case _Read(response, reading):
+                        result = None
+                        _read(response, reading)
+                    case WaitFor(pending, seconds):
+                        result = None
+                        wait_blocking(pending, seconds)
                     case next_request:
                         result = yield next_request
         except StopIteration:
@@ -138,15 +138,15 @@ class HttpxDriver(AuthCore):
             PlainHTTPError: if it goes to the domain over plain http.
             TokenRequestError: if a token is needed and the token endpoint gives none.
             TokenTimeoutError: if another caller's token request takes longer than this call may.
+            ReplayError: if the body changed while another token was fetched.
         """
-        token = self._renewal.token
-        try:
-            plain = request.url._uri_reference[:4] == self._authority
-        except (AttributeError, TypeError):
-            plain = False
+        core = self._core
+        token, url = core.shared.token, request.url
         if (
             token is None
-            or not plain
+            or url.raw_host != core.raw_host
+            or url.port != core.url_port
+            or url.scheme != core.scheme
             or type(request.stream) not in IN_MEMORY_STREAMS
             or token.past_its_time(time.time())
         ):
@@ -155,21 +155,22 @@ class HttpxDriver(AuthCore):
             request.headers["Authorization"] = token.authorization
             try:
                 response = yield request
-            except GeneratorExit as closed:
-                self._unanswered(token, closed)
+            except GeneratorExit:
+                core.unanswered(token)
                 raise
-            if response.status_code != 401 and not self._renewal.refusals.entries:
+            if response.status_code != 401 and not core.shared.backoff.entries:
                 return
             steps = _Flow(self, request, token, task=running_task()).answered(response)
         result: Any = None
         try:
             while True:
                 match steps.send(result):
-                    case _Read(response):
-                        result = None  # the body stays where nobody prints it
-                        await response.aread()
-                    case WaitFor(future, seconds):
-                        result = await wait_async(future, seconds)
+                    case _Read(response, reading):
+                        result = None
+                        await _read_async(response, reading)
+                    case WaitFor(pending, seconds):
+                        result = None
+                        await wait_async(pending, seconds)
                     case next_request:
                         result = yield next_request
         except StopIteration:
@@ -197,45 +198,6 @@ class HttpxDriver(AuthCore):
         """
         raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
 
-    def _unanswered(self, token: Token, closed: GeneratorExit) -> None:
-        """A call ended without an answer: cancelled, timed out, or a hook of the user's raised.
-
-        The hook may have raised *because* of a 401, which then never reaches us: the documentation of
-        httpx shows ``response.raise_for_status()``. In sync code the exception can be seen; else a token
-        that is past its time as well is not tried a second time.
-        """
-        refusal = self._refusal_behind(closed, token)
-        if refusal is not None:
-            refused, endpoint = token.access_token, _endpoint(refusal.request)
-            if not self._is_final(refused, endpoint, refusal.headers.get("WWW-Authenticate")):
-                self._drop_refused(refused, endpoint)
-        elif token.past_its_time(time.time()) and self._renewal.token is token:
-            self._renewal.drop()
-
-    def _refusal_behind(self, closed: GeneratorExit, token: Token) -> Response | None:
-        """The 401 to *token* because of which a hook raised, as far as its exception tells."""
-        cause: Any = closed.__context__
-        while isinstance(cause, GeneratorExit):  # that of an outer generator
-            cause = cause.__context__
-        answer: Any = getattr(cause, "response", None)
-        try:
-            refused = answer.status_code == 401 and self._carries(answer.request, token)
-        except (AttributeError, RuntimeError):  # the answer was made by hand, or there is none
-            return None
-        return answer if refused else None
-
-    def _carries(self, request: Request, token: Token) -> bool:
-        """Whether *request* carried *token*, to us."""
-        carried = self._token_for_us(str(request.url), request.headers.get("Authorization"))
-        return carried == token.access_token
-
-    def _accepted(self, response: Response, token: Token) -> None:
-        """Take note of an answer other than 401, and of the redirects that led to it."""
-        if self._renewal.refusals.entries:
-            for one in (*response.history, response):
-                if self._carries(one.request, token):
-                    self._note_acceptance(one.status_code, _endpoint(one.request))
-
     def _as_library_error(
         self,
         error: TheBaseAuthError,
@@ -248,7 +210,7 @@ class HttpxDriver(AuthCore):
 class _Flow:
     """One API request from start to end, for either driver. Yields steps, and does no I/O."""
 
-    __slots__ = ("_auth", "_body", "_fetched", "_renewal", "_request", "_task", "_token")
+    __slots__ = ("_auth", "_body", "_core", "_fetched", "_request", "_task", "_token")
 
     def __init__(
         self,
@@ -259,7 +221,7 @@ class _Flow:
         task: Task | None = None,
     ) -> None:
         self._auth = auth
-        self._renewal = auth._renewal
+        self._core = auth._core
         self._request = request
         self._token = token  # the one that the request was signed with
         self._task = task
@@ -268,174 +230,198 @@ class _Flow:
 
     def start(self) -> _Steps:
         """From the start: is the request ours, what is its body, is there a token."""
-        auth, request = self._auth, self._request
+        core, request = self._core, self._request
         try:
-            destination = auth._destination(str(request.url))
+            is_ours = core.is_ours(str(request.url))
         except TheBaseAuthError as error:
-            raise auth._as_library_error(error, request) from None
-        if destination is not Destination.OURS:
-            yield request
+            raise self._auth._as_library_error(error, request) from None
+        if not is_ours:
+            self._look_for_unsigned_401((yield request))
             return
         length = _announced_length(request)
         self._body = _body_of(request, length)
-        token = self._renewal.token
-        refused = auth._too_old_for(self._body, length)
+        token = core.shared.token
+        refused = core.too_old_for(self._body, length)
         if token is None or refused is not None:
-            token = cast("Token", (yield from self._fresh_token(refused)))
+            token = cast("Token", (yield from self._first_token(refused)))
         self._token = token
         request.headers["Authorization"] = token.authorization
         try:
             response = yield request
-        except GeneratorExit as closed:
-            auth._unanswered(token, closed)
+        except GeneratorExit:
+            core.unanswered(token)
             raise
         yield from self.answered(response)
 
     def answered(self, response: Response) -> _Steps:
         """From the answer on: replay the request if it is a 401 that refused our token."""
-        self._leave_out_token_requests(response)
+        self._mend_history(response, [])
         if response.status_code != 401:
-            self._auth._accepted(response, cast("Token", self._token))
-            return
-        refused = self._carried_token(response.request)
-        if refused is not None:
-            yield from self._replay(response, refused)
+            self._accepted(response)
+        elif not self._core.goes_to_us(str(response.request.url)):
+            self._look_for_unsigned_401(response)
+        elif self._core.carried(response.request.headers.get("Authorization")) is not None:
+            yield from self._replay(response)
 
-    def _replay(self, response: Response, refused: str, *, again: bool = False) -> _Steps:
-        """Send the request of this 401 once more with another token, or leave it at the 401.
-
-        A token from a cache may be long dead. If it is refused, the request is replayed *again*.
-        """
-        auth, sent = self._auth, response.request
-        endpoint = _endpoint(sent)
-        if auth._is_final(refused, endpoint, response.headers.get("WWW-Authenticate")):
-            return
+    def _replay(self, response: Response) -> _Steps:
+        """Send the request of this 401 once more with another token, or leave it at the 401."""
+        core, sent = self._core, response.request
         body = self._body if sent.stream is self._request.stream else _unknown_body(sent)
-        if not body.rewind():
-            auth._drop_refused(refused, endpoint)
-            return
-        redirects = response.history
-        try:
-            yield _Read(response)
-        except GeneratorExit:
-            auth._drop_refused(refused, endpoint)  # it could not be read, but it was a 401
-            raise
-        fetched_before = len(self._fetched)
-        token = yield from self._fresh_token(refused, endpoint)
-        if token is None:
-            auth._tell_of_refusal(endpoint)
-            return
-        if token.access_token == refused and len(self._fetched) == fetched_before:
-            return
-        # Had we fetched that same token ourselves, we could not stop here: the client gives its
-        # caller the answer to whatever was yielded last.
-        if not body.rewind():  # no longer, after the wait
-            if len(self._fetched) == fetched_before:
+        # Not by its header: several tasks may send one Request object, and another has signed it since.
+        attempt = Attempt(core, _operation(sent), body, self._token)
+        while attempt.may_be_replayed():
+            redirects = response.history
+            yield from self._drain(response, attempt)
+            fetched_before = len(self._fetched)
+            token = yield from self._other_token(attempt)
+            if token is None:
                 return
-            raise auth._as_library_error(auth._cannot_replay(endpoint), self._request)
-        logger.debug("replaying %s after a 401", endpoint)
-        replay = _again(response, body, token)
+            if not body.rewind():  # no longer, after the wait
+                if len(self._fetched) == fetched_before:
+                    return
+                # The client gives its caller the answer to whatever was yielded last.
+                error = core.cannot_replay(attempt.operation)
+                raise self._auth._as_library_error(error, self._request)
+            logger.debug("replaying %s after a 401", attempt.operation)
+            self._token = token
+            replay = _again(response, body, token)
+            try:
+                answer = yield replay
+            finally:
+                replay.stream = sent.stream  # the user's again
+            response.history = redirects
+            self._mend_history(answer, redirects)
+            if answer.status_code != 401:
+                self._accepted(answer)
+                return
+            if not self._carries(answer.request, token):
+                return
+            if answer.request is not replay:  # a redirect led to it, and it is a request of its own
+                yield from self._replay(answer)
+                return
+            if attempt.is_final(token):
+                return
+            response = answer
+
+    def _drain(self, response: Response, attempt: Attempt) -> _Steps:
+        """Have the 401 read, so that nobody waits for a token while its connection is held."""
+        timeout = self._request.extensions.get("timeout", {}).get("read")
         try:
-            answer = yield replay
-        finally:
-            replay.stream = sent.stream  # the user's again
-        response.history = redirects
-        answer.history = redirects + [one for one in answer.history if one not in redirects]
-        self._leave_out_token_requests(answer)
-        auth._accepted(answer, token)
-        if answer.status_code != 401 or not auth._carries(answer.request, token):
-            return
-        if auth._is_borrowed(token) and not again:
-            yield from self._replay(answer, token.access_token, again=True)
-        else:
-            auth._refused_again(token, _endpoint(answer.request))
+            # If it cannot be read, its status is all we need, and its connection is closed.
+            yield _Read(response, Reading(self._core.seconds_to_read(timeout)))
+        except GeneratorExit:
+            attempt.give_up()  # the call was cancelled, but it was a 401
+            raise
 
-    def _carried_token(self, sent: Request) -> str | None:
-        """The access token of ours that *sent* carried to us, or None if there was none.
+    def _first_token(self, refused: Token | None) -> Generator[Any, Any, Token | None]:
+        """A token before the request is sent; one other than *refused*, which is too old for it."""
+        return self._as_library_errors(
+            self._core.token_steps(self._fetch, self._timeouts(), refused=refused, task=self._task)
+        )
 
-        A Request object may be sent by several tasks at once, and its header overwritten by another.
-        """
-        carried = self._auth._token_for_us(str(sent.url), sent.headers.get("Authorization"))
-        ours = [token.access_token for token in (self._token, self._renewal.token) if token]
-        return ours[0] if carried in ours else None
+    def _other_token(self, attempt: Attempt) -> Generator[Any, Any, Token | None]:
+        """A token other than the one that was refused; None if the 401 stands."""
+        return self._as_library_errors(
+            attempt.other_token(self._fetch, self._timeouts(), task=self._task)
+        )
 
-    def _fresh_token(
-        self, refused: str | None, endpoint: Endpoint | None = None
+    def _as_library_errors(
+        self, steps: Generator[Any, Any, Token | None]
     ) -> Generator[Any, Any, Token | None]:
-        """A token other than *refused*, or None: none is fetched now on account of *endpoint*."""
-        timeouts = self._request.extensions.get("timeout", {})
         try:
-            return (
-                yield from self._auth._token_steps(
-                    self._fetch,
-                    {phase: timeouts.get(phase) for phase in _PHASES},
-                    refused=refused,
-                    endpoint=endpoint,
-                    task=self._task,
-                )
-            )
+            return (yield from steps)
         except TheBaseAuthError as error:
             raise self._auth._as_library_error(error, self._request) from None
 
+    def _timeouts(self) -> dict[str, object]:
+        timeouts = self._request.extensions.get("timeout", {})
+        return {phase: timeouts.get(phase) for phase in _PHASES}
+
     def _fetch(self, timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
         """Send the token request, by the client that sends the API request."""
-        credentials = self._auth._credentials
+        credentials = self._core.credentials
+        user_agent = self._request.headers.get("User-Agent")
         request = type(self._request)(
             "POST",
             credentials.token_url,
-            headers=credentials.token_request_headers(),
+            headers=credentials.token_request_headers(user_agent),
             content=TOKEN_REQUEST_BODY,
             extensions={"timeout": timeouts},
         )
-        request.extensions["trace"] = _dropping_the_secret(request, blocking=self._task is None)
         now = time.time()
         try:
             response = yield request
-        except GeneratorExit:
-            request.headers.pop("Authorization", None)  # the user's exception has this request
-            raise
+        finally:
+            request.headers.pop("Authorization", None)  # an exception may have this request
         self._fetched.append(response)
-        yield _Read(response)
-        answer = Answer(response.status_code, response.headers, response.content)
+        reading = Reading(timeouts["read"])
+        yield _Read(response, reading)
+        if reading.error is not None:
+            raise reading.error
+        answer = Answer(response.status_code, response.headers, reading.content, reading.cut)
         if response.request is not request:
             answer = _first_redirect(response, request)
-        token = parse_token_response(answer, credentials=credentials, now=now)
-        logger.debug("fetched an access token from %s", credentials.domain)
-        return token
+        return parse_token_response(answer, credentials=credentials, now=now)
 
-    def _leave_out_token_requests(self, response: Response) -> None:
-        """Take the token requests out of each history, where nobody looks for them."""
-        if self._fetched:
-            for answer in (*response.history, response):
-                answer.history = [one for one in answer.history if one not in self._fetched]
+    def _accepted(self, response: Response) -> None:
+        """Take note of an answer other than 401, and of the redirects that led to it."""
+        core = self._core
+        for one in (*response.history, response):
+            if self._token is not None and self._carries(one.request, self._token):
+                core.answered(one.status_code, _operation(one.request))
+
+    def _carries(self, sent: Request, token: Token) -> bool:
+        """Whether *sent* carried *token*, to us."""
+        carried = self._core.carried(sent.headers.get("Authorization"))
+        return carried == token and self._core.goes_to_us(str(sent.url))
+
+    def _look_for_unsigned_401(self, response: Response) -> None:
+        if response.status_code == 401 and "Authorization" not in response.request.headers:
+            self._core.unsigned_401(response.request.url.host)
+
+    def _mend_history(self, response: Response, before: list[Response]) -> None:
+        """Take the token requests out of each history, and put in what led to the 401."""
+        for answer in (*response.history, response):
+            since = [one for one in answer.history if one not in before]
+            answer.history = before + [one for one in since if one not in self._fetched]
 
 
-def _endpoint(request: Request) -> Endpoint:
-    return Endpoint.of(request.method, str(request.url))
+def _operation(request: Request) -> Operation:
+    return Operation.of(request.method, str(request.url))
 
 
-def _dropping_the_secret(request: Request, *, blocking: bool) -> Any:
-    """A trace (an extension of the libraries) that takes the secret away once it has been sent.
+def _read(response: Response, reading: Reading) -> None:
+    """Read *response* within the bounds of *reading*; its `content` is what was read."""
+    iter_raw = response.iter_raw
+    response.iter_raw = lambda: (piece for chunk in iter_raw() for piece in in_pieces(chunk))
+    try:
+        for piece in response.iter_bytes():
+            if not reading.takes(piece):
+                break
+    except Exception as error:  # noqa: BLE001 - the flow knows what it means
+        reading.error = error.with_traceback(None)  # whose frames have what was read
+    finally:
+        del response.iter_raw
+        response.close()
+    response._content = reading.content
 
-    A client told to follow redirects makes the next request out of the headers of this one, and
-    a response hook can read them. Not at a status after which a transport may send it again, and not
-    at the answer of a proxy, which was asked before.
-    """
-    under_way = b""
 
-    def trace(event: str, info: dict[str, Any]) -> None:
-        nonlocal under_way
-        if event.endswith("send_request_headers.started"):
-            under_way = info["request"].method
-        elif event.endswith("receive_response_headers.complete") and under_way == b"POST":
-            status = next(part for part in info["return_value"] if isinstance(part, int))
-            if status <= 401 or status == 403:
-                request.headers.pop("Authorization", None)
-
-    async def async_trace(event: str, info: dict[str, Any]) -> None:
-        trace(event, info)
-
-    return trace if blocking else async_trace
+async def _read_async(response: Response, reading: Reading) -> None:
+    """Read *response* within the bounds of *reading*; its `content` is what was read."""
+    raw = response.aiter_raw()
+    small = (piece async for chunk in raw for piece in in_pieces(chunk))
+    response.aiter_raw = lambda: small
+    try:
+        async with aclosing(raw), aclosing(small), aclosing(response.aiter_bytes()) as pieces:
+            async for piece in pieces:
+                if not reading.takes(piece):
+                    break
+    except Exception as error:  # noqa: BLE001 - the flow knows what it means
+        reading.error = error.with_traceback(None)  # whose frames have what was read
+    finally:
+        del response.aiter_raw
+        await response.aclose()
+    response._content = reading.content
 
 
 def _announced_length(request: Request) -> int | None:
@@ -494,11 +480,26 @@ def _take_cookies(again: Request, refused: Response) -> None:
     old = again.headers.pop("Cookie", "")
     refused.cookies.set_cookie_header(again)
     new = again.headers.get("Cookie", "")
-    replaced = {pair.partition("=")[0] for pair in new.split("; ")}
+    replaced = {pair.partition("=")[0] for pair in new.split("; ")} | _ended_cookies(refused)
     kept = [pair for pair in old.split("; ") if pair and pair.partition("=")[0] not in replaced]
     cookies = "; ".join([*kept, new] if new else kept)
     if cookies:
         again.headers["Cookie"] = cookies
+
+
+def _ended_cookies(response: Response) -> set[str]:
+    """The names of the cookies that *response* deletes (RFC 6265 section 5.2.1 and 5.2.2)."""
+    ended = set()
+    for line in response.headers.get_list("Set-Cookie"):
+        with suppress(CookieError, ValueError, TypeError):
+            for name, cookie in SimpleCookie(line).items():
+                if cookie["max-age"]:
+                    is_over = int(cookie["max-age"]) <= 0
+                else:
+                    is_over = parsedate_to_datetime(cookie["expires"]).timestamp() <= time.time()
+                if is_over:
+                    ended.add(name)
+    return ended
 
 
 def _first_redirect(response: Response, token_request: Request) -> Answer:

@@ -1,12 +1,13 @@
 # The access token, and the answer of the token endpoint that it is read from.
 #
-# Here: RFC 6749 sections 5.1 (a token) and 5.2 (an error), ORDS's problem document, and the texts
-# that tell a user what to do. A pure function of the answer and the time. Whatever the answer is,
-# it gives a Token or raises TokenRequestError, never anything else. Not here: asking for a token
-# (_credentials, the adapters) and deciding who asks (_renewal).
+# Here: RFC 6749 sections 5.1 (a token) and 5.2 (an error), ORDS's problem document, a firewall's page, and
+# the texts that tell a user what to do. A pure function of the answer and the time. Whatever the answer
+# is, it gives a Token or raises TokenRequestError, never anything else. Not here: asking for a token
+# (_credentials, the adapters), decoding what was read (_reading) and deciding who asks (_shared_token).
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -15,10 +16,10 @@ from typing import Any, Final, NamedTuple
 
 from ._credentials import Credentials
 from ._errors import TokenRequestError
-from ._hidden import Hidden
 
 # RFC 6749 appendix A.12 (VSCHAR) without the space: what can stand in a header by itself.
 _SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_TITLE: Final = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
 _LONGEST_QUOTE: Final = 300  # characters of the server's own words in one message
 
 
@@ -35,9 +36,9 @@ class Token:
     __slots__ = ("access_token", "authorization", "expires_at")
 
     def __init__(self, access_token: str, expires_at: float | None = None) -> None:
-        self.access_token: Final[str] = Hidden(access_token)
+        self.access_token: Final = access_token
         self.expires_at: Final = expires_at
-        self.authorization: Final[str] = Hidden(f"Bearer {access_token}")
+        self.authorization: Final = f"Bearer {access_token}"
 
     def __repr__(self) -> str:
         return f"Token(expires_at={self.expires_at!r})"
@@ -52,27 +53,24 @@ class Token:
         return hash(self.access_token)
 
     def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
-        return Token, (str(self.access_token), self.expires_at)
+        return Token, (self.access_token, self.expires_at)
 
     def past_its_time(self, now: float) -> bool:
         """Whether ``expires_at`` is known and not after *now* (epoch seconds)."""
         return self.expires_at is not None and self.expires_at <= now
 
 
-def carried_token(authorization: str | bytes | None) -> str | None:
-    """The access token in the value of an ``Authorization`` header (RFC 6750 section 2.1), if any."""
-    if isinstance(authorization, bytes):
-        authorization = authorization.decode("latin-1")
-    scheme, _, value = (authorization or "").partition(" ")
-    return Hidden(value) if scheme.lower() == "bearer" else None
-
-
 class Answer(NamedTuple):
-    """An answer of the token endpoint. The names of ``headers`` may be in any case."""
+    """An answer of the token endpoint. The names of ``headers`` may be in any case.
+
+    Attributes:
+        cut: Why the body is not all of it: what the answer is, such as "longer than 1 MiB"; or "".
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cut: str = ""
 
     def __repr__(self) -> str:
         return f"Answer(status={self.status})"
@@ -99,10 +97,14 @@ def parse_token_response(answer: Answer, *, credentials: Credentials, now: float
 def _read(answer: Answer, credentials: Credentials, now: float) -> Token | TokenRequestError:
     document = _json_object(answer.body)
     if not 200 <= answer.status < 300:
-        return _refusal(answer, document, credentials)
+        return _refusal(answer, document, credentials, now)
+    if answer.cut:
+        return _unusable(f"is {answer.cut}", answer, credentials)
     if document is None:
         return _unusable(f"is no JSON object but {_kind(answer, credentials)}", answer, credentials)
     if "access_token" not in document:
+        if document.get("error"):
+            return _refusal(answer, document, credentials, now)
         return _unusable("has no access_token", answer, credentials)
     access_token = document["access_token"]
     if not isinstance(access_token, str) or not _SAFE_TOKEN.fullmatch(access_token):
@@ -138,10 +140,25 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def _kind(answer: Answer, credentials: Credentials) -> str:
+    if answer.cut:
+        return answer.cut
     if not answer.body:
         return "empty"
     media_type = _quote(answer.headers.get("content-type", "").partition(";")[0], credentials)
-    return f"{len(answer.body)} bytes of {media_type or 'no media type'}"
+    title = _title(answer, credentials)
+    titled = f" with the title {title!r}" if title else ""
+    return f"{len(answer.body)} bytes of {media_type or 'no media type'}{titled}"
+
+
+def _is_page(answer: Answer) -> bool:
+    """Whether this is a page for people, as firewalls, gateways and web servers send it."""
+    return "html" in answer.headers.get("content-type", "").lower()
+
+
+def _title(answer: Answer, credentials: Credentials) -> str:
+    found = _TITLE.search(answer.body[:65_536]) if _is_page(answer) else None
+    text = html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+    return _quote(" ".join(text.split()), credentials)
 
 
 def _quote(text: str, credentials: Credentials) -> str:
@@ -161,7 +178,7 @@ def _unusable(what: str, answer: Answer, credentials: Credentials) -> TokenReque
 
 
 def _refusal(
-    answer: Answer, document: dict[str, Any] | None, credentials: Credentials
+    answer: Answer, document: dict[str, Any] | None, credentials: Credentials, now: float
 ) -> TokenRequestError:
     fields: dict[str, str] = {}
     token = (document or {}).get("access_token")  # not used, and not shown either
@@ -181,41 +198,69 @@ def _refusal(
         f" {_advice(answer, fields, credentials)}",
         domain=credentials.domain,
         status=answer.status,
+        retry_after=_retry_after(answer.headers.get("retry-after", ""), now),
         **fields,
     )
 
 
+def _retry_after(value: str, now: float) -> float | None:
+    """Seconds, from a number or a date (RFC 9110 section 10.2.3); None if it is neither."""
+    if re.fullmatch("[0-9]{1,9}", value.strip(), re.ASCII):
+        return float(value)
+    from email.utils import parsedate_to_datetime  # loads much, and is hardly ever needed
+
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials) -> str:
-    match answer.status:
-        case 400 | 401 | 403:
+    where = "in TheBase: Settings, Webhooks/API, API token"
+    if 300 <= answer.status < 400:
+        # Where to, and no more: a query or a fragment may carry what nobody should see.
+        target = re.split("[?#]", answer.headers.get("location", "no location"))[0]
+        return (
+            f"A token endpoint that redirects (to {_quote(target, credentials)}) is not followed, so that"
+            f" the secret goes nowhere else. Check the domain {where}."
+        )
+    if answer.status == 429:
+        after = _quote(answer.headers.get("retry-after", ""), credentials)
+        when = (
+            f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
+        )
+        return f"Too many requests; try again {when}."
+    if answer.status >= 500:
+        instance = fields.get("instance")
+        tell = f", naming {instance}" if instance else ""
+        return f"The server has trouble of its own; try again later, or ask its support{tell}."
+    if _is_page(answer) and answer.status != 404:
+        if b"certificate" in answer.body[:65_536].lower():
             return (
-                f"Check that client id and client secret belong to {credentials.domain} and were not"
-                f" cancelled: in TheBase, Settings, Webhooks/API, API token.{credentials.slips()}"
+                "That page is about a client certificate: the token request needs the one that your other"
+                " requests have. requests takes it from TheBaseAuth(..., session=session); httpx from the"
+                " client, httpx.Client(verify=...)."
             )
-        case status if 300 <= status < 400:
-            # Where to, and no more: a query or a fragment may carry what nobody should see.
-            target = re.split("[?#]", answer.headers.get("location", "no location"))[0]
-            location = _quote(target, credentials)
+        return (
+            "That is a page for people, not TheBase's answer to a program: a firewall or a gateway on the"
+            " way has refused the request. Ask whoever runs it; client id and client secret are probably"
+            " not to blame."
+        )
+    match fields.get("error"):
+        case "invalid_scope":
             return (
-                f"A token endpoint that redirects (to {location}) is not followed, so that the secret"
-                " goes nowhere else. Check the domain in TheBase: Settings, Webhooks/API, API token."
+                "The server wants a scope, or knows none that this client may have; no scope was asked"
+                f" for. Check what the client id may do {where}, or ask TheBase's support."
             )
-        case 429:
-            after = _quote(answer.headers.get("retry-after", ""), credentials)
-            when = (
-                f"in {after} seconds"
-                if after.isdecimal()
-                else f"after {after}"
-                if after
-                else "later"
-            )
-            return f"Too many requests; try again {when}."
-        case status if status >= 500:
-            instance = fields.get("instance")
-            tell = f", naming {instance}" if instance else ""
-            return f"The server has trouble of its own; try again later, or ask its support{tell}."
-        case _:
+        case "unsupported_grant_type" | "unauthorized_client":
             return (
-                f"Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API,"
-                " API token?"
+                "The server does not give this client a token for grant_type=client_credentials, the only"
+                f" one that its documentation knows. Is {credentials.domain} the right domain, and the"
+                f" client id made for the API? Check both {where}."
             )
+    if answer.status in {200, 400, 401, 403}:
+        return (
+            f"Check that client id and client secret belong to {credentials.domain} and were not"
+            f" cancelled: {where.replace(':', ',')}.{credentials.slips()}"
+        )
+    return f"Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API, API token?"

@@ -1,63 +1,59 @@
 # How a caller waits for somebody else: in a thread, in asyncio, in trio.
 #
-# Here: three ways of waiting for one thread-safe future with a time limit, and who it is that would
-# wait. Not here: what the future brings, and what to do next (_renewal, _sharing, the adapters).
+# Here: three ways of waiting for something `Pending` with a time limit, and who it is that would wait. Not
+# here: what comes of it, and what to do next (_core, _coordinator, the adapters).
 #
-# asyncio.wrap_future is not used: it cancels the future, and so the flight of everybody, when one
-# waiter is cancelled. A lock or event of one event loop cannot be kept on an auth object that
-# several loops share; so each waiter has one of its own to wait for, which the future's callback sets
-# from whatever thread it runs in.
+# A lock or event of one event loop cannot be kept on an auth object that several loops share; so each
+# waiter has one of its own, and leaves with what is pending a function that wakes it from any thread.
+# Should that wake-up be lost, it looks again by itself within a second.
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import threading
+import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from ._renewal import Task
-
-if TYPE_CHECKING:
-    import asyncio
+from ._shared_token import Pending, Task
 
 Result = TypeVar("Result")
 
+_LOOK_AGAIN: Final = 1.0  # seconds
+
 
 class WaitFor(NamedTuple):
-    """Step of those who do not wait themselves: wait at most so many seconds; the result is whether
-    the future is done by then.
-    """
+    """Step of those who do not wait themselves: wait at most so many seconds for something pending."""
 
-    future: Future[Any]
+    pending: Pending
     seconds: float
 
 
-def wait_blocking(future: Future[Any], seconds: float) -> bool:
-    """Wait at most *seconds* for *future* to be done; True if it is."""
-    try:
-        future.exception(timeout=seconds)
-    except TimeoutError:
-        return False
-    return True
+def wait_blocking(pending: Pending, seconds: float) -> None:
+    """Wait at most *seconds* until *pending* is over, or lost."""
+    deadline = time.monotonic() + seconds
+    asleep = threading.Lock()
+    asleep.acquire()
+    pending.wakers.append(asleep.release)
+    while not pending.over and (left := deadline - time.monotonic()) > 0:
+        if not asleep.acquire(timeout=min(left, _LOOK_AGAIN)) and pending.is_lost():
+            return
 
 
-async def wait_async(future: Future[Any], seconds: float) -> bool:
-    """Wait at most *seconds* for *future* to be done, in asyncio or trio; True if it is."""
+async def wait_async(pending: Pending, seconds: float) -> None:
+    """Wait at most *seconds* until *pending* is over, or lost, in asyncio or trio."""
     if _in_trio():
-        await _wait_trio(future, seconds)
+        await _wait_trio(pending, seconds)
     else:
-        await _wait_asyncio(future, seconds)
-    return future.done()
+        await _wait_asyncio(pending, seconds)
 
 
-def blocking(steps: Generator[WaitFor, bool, Result]) -> Result:
+def blocking(steps: Generator[WaitFor, None, Result]) -> Result:
     """Take *steps* to their end in this thread, and give what they give."""
-    done = None
     try:
         while True:
-            done = wait_blocking(*steps.send(done))  # type: ignore[arg-type]
+            wait_blocking(*next(steps))
     except StopIteration as end:
         result: Result = end.value
         return result
@@ -65,12 +61,11 @@ def blocking(steps: Generator[WaitFor, bool, Result]) -> Result:
         steps.close()
 
 
-async def awaiting(steps: Generator[WaitFor, bool, Result]) -> Result:
+async def awaiting(steps: Generator[WaitFor, None, Result]) -> Result:
     """Take *steps* to their end in this task of asyncio or trio, and give what they give."""
-    done = None
     try:
         while True:
-            done = await wait_async(*steps.send(done))  # type: ignore[arg-type]
+            await wait_async(*next(steps))
     except StopIteration as end:
         result: Result = end.value
         return result
@@ -83,54 +78,64 @@ def running_task() -> Task:
     if _in_trio():
         import trio
 
-        return Task(trio.lowlevel.current_trio_token(), trio.lowlevel.current_task())
+        return Task(trio.lowlevel.current_trio_token(), trio.lowlevel.current_task(), lambda: False)
     import asyncio
 
-    return Task(asyncio.get_running_loop(), asyncio.current_task())
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def is_gone() -> bool:
+        return not loop.is_running() or (task is not None and task.done())
+
+    return Task(loop, task, is_gone)
 
 
-async def _wait_asyncio(landed: Future[Any], seconds: float) -> None:
+async def _wait_asyncio(pending: Pending, seconds: float) -> None:
     import asyncio
 
-    # Ten thousand may wait: one future each, and one timer, are nearly all that it takes.
+    # Ten thousand may wait: a future each, and a timer, are nearly all that it takes.
     loop = asyncio.get_running_loop()
-    woken = loop.create_future()
-    wake = partial(_wake, woken)
-    landed.add_done_callback(_Waker(loop.call_soon_threadsafe, wake))
-    timer = loop.call_later(max(seconds, 0), wake)
-    try:
-        await woken
-    finally:
-        timer.cancel()
+    asleep = loop.create_future()
+
+    def wake() -> None:
+        if not asleep.done():
+            asleep.set_result(None)
+
+    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake))
+    deadline = loop.time() + seconds
+    while not pending.over and (left := deadline - loop.time()) > 0:
+        timer = loop.call_later(min(left, _LOOK_AGAIN), wake)
+        try:
+            await asleep
+        finally:
+            timer.cancel()
+        if not pending.over and pending.is_lost():
+            return
+        asleep = loop.create_future()
 
 
-def _wake(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
-
-
-async def _wait_trio(landed: Future[Any], seconds: float) -> None:
+async def _wait_trio(pending: Pending, seconds: float) -> None:
     import trio
 
-    token, event = trio.lowlevel.current_trio_token(), trio.Event()
-    landed.add_done_callback(_Waker(token.run_sync_soon, event.set))
-    with trio.move_on_after(max(seconds, 0)):
-        await event.wait()
+    woken = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    pending.wakers.append(_from_any_thread(token.run_sync_soon, woken.set))
+    deadline = trio.current_time() + seconds
+    while not pending.over and (left := deadline - trio.current_time()) > 0:
+        with trio.move_on_after(min(left, _LOOK_AGAIN)):
+            await woken.wait()
+        if not pending.over and pending.is_lost():
+            return
 
 
-class _Waker:
-    """Callback of a future, which may call it in any thread: has *wake* called in the waiter's loop."""
-
-    __slots__ = ("_schedule", "_wake")
-
-    def __init__(self, schedule: Callable[..., object], wake: Callable[[], object]) -> None:
-        self._schedule = schedule
-        self._wake = wake
-
-    def __call__(self, _: Future[Any]) -> None:
+def _from_any_thread(
+    schedule: Callable[..., object], wake: Callable[[], object]
+) -> Callable[[], None]:
+    def schedule_it() -> None:
         # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
         with contextlib.suppress(RuntimeError):
-            self._schedule(self._wake)
+            schedule(wake)
+
+    return schedule_it
 
 
 def _in_trio() -> bool:

@@ -13,7 +13,7 @@ be turned back.
 """
 
 # Here: the protocol of a cache, and two of them. Not here: what a record holds and under which key
-# (_record), when a cache is asked, and what happens when it fails (_sharing). A cache therefore may
+# (_record), when a cache is asked, and what happens when it fails (_coordinator). A cache therefore may
 # raise whatever it likes, and may take its time: it is called in a thread of its own.
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import pickle
 import stat
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
+
+from ._hidden import hidden
 
 __all__ = ["FileTokenCache", "RedisTokenCache", "TokenCache"]
 
@@ -37,15 +36,6 @@ _LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 300
 _UNKNOWN_LIFETIME: Final = 3600.0  # seconds; what the vendor's page shows
 _LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
 _SHORTEST_LEASE: Final = 0.05  # seconds; Redis takes 0 for an error, and redis-py for no end at all
-_CALLS_AT_ONCE: Final = 4
-_NOBODY_ENDS: Final = 1.0  # seconds, after which those who use a cache are taken to hang
-# Of the objects among a client's settings, those without which another could not stand in for it.
-_OBJECTS_NEEDED: Final = {
-    "credential_provider",
-    "redis_connect_func",
-    "retry",
-    "valkey_connect_func",
-}
 _PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
 
 
@@ -76,7 +66,7 @@ class TokenCache(Protocol):
     def lock(self, key: str, lease: float) -> Callable[[], object] | None:
         """Try to get the right to fetch the next token, without waiting for it.
 
-        It is taken and given back in different threads.
+        It may be given back in another thread than it was taken in.
 
         Args:
             key: As in `load`.
@@ -125,16 +115,13 @@ class FileTokenCache:
                 name=missing.name,
             ) from missing
         self._path = Path(path).expanduser().absolute()
-        self._turns = _Turns()
 
     def __repr__(self) -> str:
         return f"FileTokenCache({str(self._path)!r})"
 
     def load(self, key: str) -> str | None:
         """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
-        with self._turns.one():
-            record: str | None = self._records().get(key, (None, 0.0))[0]
-        return record
+        return self._records().get(key, (None, 0.0))[0]
 
     def store(self, key: str, record: str, lifetime: float | None) -> None:
         """Keep *record* under *key*; see `TokenCache.store`.
@@ -145,7 +132,7 @@ class FileTokenCache:
             lifetime: Seconds, or None.
         """
         now = time.time()
-        with self._turns.one(), self._file_lock("update", timeout=1.0):
+        with self._file_lock("update", timeout=1.0):
             kept = {
                 other: (text, until)
                 for other, (text, until) in self._records().items()
@@ -167,8 +154,7 @@ class FileTokenCache:
 
         lock = self._file_lock(key[:16], timeout=0)
         try:
-            with self._turns.one():
-                lock.acquire()
+            lock.acquire()
         except filelock.Timeout:
             return None
         release: Callable[[], object] = lock.release
@@ -185,11 +171,11 @@ class FileTokenCache:
             f"{self._path}.{name}.lock",
             timeout=timeout,
             mode=0o600,
-            thread_local=False,  # released in another thread
+            thread_local=False,  # released in another thread, perhaps
             poll_interval=0.005,
         )
 
-    def _records(self) -> dict[str, tuple[str, float]]:
+    def _records(self) -> dict[str, tuple[str | None, float]]:
         """What the file holds: for each key a record, and until when (epoch seconds)."""
         try:
             content = json.loads(_read_own_file(self._path))
@@ -200,16 +186,18 @@ class FileTokenCache:
             return {}
 
     def _replace(self, content: bytes) -> None:
-        descriptor, temporary = tempfile.mkstemp(  # mode 0600
-            dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".tmp"
-        )
+        """Put *content* in the place of the file, as a whole; who calls has the lock."""
+        # One name for all: what a process leaves behind that is killed here, the next one removes.
+        temporary = self._path.with_name(f".{self._path.name}.new")
+        with suppress(FileNotFoundError):
+            temporary.unlink()
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with open(temporary, "xb", opener=_open_for_owner) as file:
                 file.write(content)
-            self._put_in_place(Path(temporary))
+            self._put_in_place(temporary)
         except BaseException:
             with suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
             raise
 
     def _put_in_place(self, temporary: Path) -> None:
@@ -226,6 +214,7 @@ class RedisTokenCache:
     """A Redis or Valkey database that a fleet shares.
 
     It keeps one key for each client of TheBase, which expires with the token, and one for its lock.
+    Made by `from_url`, it can be pickled, and so can an auth object and a session that have it.
     """
 
     def __init__(self, client: Any, *, prefix: str = "thebase_auth:") -> None:
@@ -251,7 +240,35 @@ class RedisTokenCache:
             )
         self._client = client
         self._prefix = prefix
-        self._turns = _Turns()
+        self._url: str | None = None
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
+        """Make the client, too: by redis-py, with timeouts of a second and no retries.
+
+        Args:
+            url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``; with what else
+                `redis.Redis.from_url` takes from a URL.
+            prefix: What the names of all keys begin with.
+
+        Raises:
+            ValueError: if redis-py cannot read the URL.
+            ImportError: if redis-py is missing.
+        """
+        try:
+            import redis
+        except ModuleNotFoundError as missing:
+            if missing.name != "redis":
+                raise
+            raise ImportError(
+                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'",
+                name="redis",
+            ) from missing
+        url = hidden(url)  # a password may be in it
+        client = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=None)
+        cache = cls(client, prefix=prefix)
+        cache._url = url
+        return cache
 
     def __repr__(self) -> str:
         pool = getattr(self._client, "connection_pool", None)
@@ -260,27 +277,25 @@ class RedisTokenCache:
         where = " ".join([type(self._client).__name__, *place])
         return f"RedisTokenCache(<{where}>, prefix={self._prefix!r})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A client has sockets and locks. What it was made from can go to another process.
-        return {"_prefix": self._prefix, "_client": _recipe(self._client)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._prefix = state["_prefix"]
-        self._client = _client_from(state["_client"])
-        self._turns = _Turns()
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._url is None:
+            raise TypeError(
+                "a RedisTokenCache with a live client cannot be pickled or copied, because the client's"
+                " connections cannot; make it by RedisTokenCache.from_url(url)"
+            )
+        return _from_url, (type(self), str(self._url), self._prefix)
 
     def load(self, key: str) -> str | None:
         """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
-        with self._turns.one():
-            try:
-                record = self._client.get(self._prefix + key)
-                text = record.decode("ascii") if isinstance(record, bytes) else record
-            except UnicodeDecodeError:
+        try:
+            record = self._client.get(self._prefix + key)
+            text = record.decode("ascii") if isinstance(record, bytes) else record
+        except UnicodeDecodeError:
+            return None
+        except Exception as error:
+            if "WRONGTYPE" in str(error):  # somebody else's, or a joke; `store` overwrites it
                 return None
-            except Exception as error:
-                if "WRONGTYPE" in str(error):  # somebody else's, or a joke; `store` overwrites it
-                    return None
-                raise
+            raise
         return text if isinstance(text, str) else None
 
     def store(self, key: str, record: str, lifetime: float | None) -> None:
@@ -292,8 +307,7 @@ class RedisTokenCache:
             lifetime: Seconds, or None.
         """
         milliseconds = max(int(_bounded(lifetime) * 1000), 1)
-        with self._turns.one():
-            self._client.set(self._prefix + key, record, px=milliseconds)
+        self._client.set(self._prefix + key, record, px=milliseconds)
 
     def lock(self, key: str, lease: float) -> Callable[[], object] | None:
         """Try to get the right to fetch, with the client's own lock; see `TokenCache.lock`.
@@ -306,94 +320,19 @@ class RedisTokenCache:
             f"{self._prefix}{key}:lock",
             timeout=max(lease, _SHORTEST_LEASE),
             blocking=False,
-            thread_local=False,  # released in another thread
+            thread_local=False,  # released in another thread, perhaps
         )
 
         def release() -> None:
             # A LockError of either library is a ValueError: the lock has ended by itself before.
-            with self._turns.one(), suppress(ValueError):
+            with suppress(ValueError):
                 lock.release()
 
-        with self._turns.one():
-            return release if lock.acquire() else None
+        return release if lock.acquire() else None
 
 
-class _Turns:
-    """Lets a few threads at a time use a cache: many slow each other down, and a pool may be small.
-
-    Who waits while nobody comes to an end goes on all the same: the others may hang.
-    """
-
-    def __init__(self) -> None:
-        self._renew()
-
-    def __reduce__(self) -> tuple[type[_Turns], tuple[()]]:
-        return _Turns, ()  # a copy of the cache, perhaps in another process, has its own
-
-    def _renew(self) -> None:
-        self._free = threading.Semaphore(_CALLS_AT_ONCE)
-        self._ended_at = 0.0
-        self._process = os.getpid()  # last: it tells other threads that the semaphore is good
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        if self._process != os.getpid():  # forked; who had a turn is not in this process
-            self._renew()
-        free = self._free
-        while not (mine := free.acquire(timeout=_NOBODY_ENDS)):
-            if time.monotonic() - self._ended_at >= _NOBODY_ENDS:
-                break
-        try:
-            yield
-        finally:
-            self._ended_at = time.monotonic()
-            if mine:
-                free.release()
-
-
-def _recipe(client: Any) -> tuple[str, Any]:
-    """The name of the client's class, and what one like it can be made from; None if nothing can."""
-    if isinstance(client, _Unpicklable):
-        return client.kind, None
-    pool = getattr(client, "connection_pool", None)
-    settings = {
-        name: value
-        for name, value in getattr(pool, "connection_kwargs", {}).items()
-        if value is None or isinstance(value, (str, bytes, int, float)) or name in _OBJECTS_NEEDED
-    }
-    for name in ("max_connections", "timeout"):
-        if hasattr(pool, name):
-            settings[name] = getattr(pool, name)
-    parts = type(client), type(pool), getattr(pool, "connection_class", None), settings
-    try:
-        pickle.dumps(parts)
-    except Exception:  # noqa: BLE001 - each class that cannot be pickled has an error of its own
-        return type(client).__name__, None
-    return type(client).__name__, parts
-
-
-def _client_from(recipe: tuple[str, Any]) -> Any:
-    name, parts = recipe
-    try:
-        kind, pool_kind, connection_class, settings = parts
-        return kind(connection_pool=pool_kind(connection_class=connection_class, **settings))
-    except Exception:  # noqa: BLE001 - whatever it is: a client of a kind that we do not know
-        return _Unpicklable(name)
-
-
-class _Unpicklable:
-    """In the place of a client that could not come along; using it says so."""
-
-    connection_pool = None
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(
-            f"a client of the class {self.kind} cannot be pickled; make the RedisTokenCache anew in"
-            " this process"
-        )
+def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:
+    return cls.from_url(url, prefix=prefix)
 
 
 def _bounded(lifetime: float | None) -> float:
@@ -417,6 +356,10 @@ def _read_own_file(path: Path) -> bytes:
     if len(content) > _LARGEST_FILE:
         raise OSError("too large")
     return content
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _open_warily(path: str, flags: int) -> int:

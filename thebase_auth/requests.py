@@ -7,17 +7,17 @@
 """
 
 # Here: when requests calls us and what it expects back. It calls the auth object while a request is
-# prepared, and a response hook after each sending; a redirect makes a copy of the request that
-# shares the hook and knows nothing else of us. The hook keeps nothing between two calls, so that
-# one prepared request can be sent twice, or by two threads at once.
+# prepared, and a response hook after each sending. A redirect makes a copy of the request that shares the
+# hook, is a request of its own to us, and may carry what .netrc says in the place of our header.
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import urlsplit
 
 try:
     import requests
@@ -28,18 +28,18 @@ except ModuleNotFoundError as _missing:
         "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
     ) from _missing
 
-from requests.auth import AuthBase, HTTPBasicAuth
+from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
-from requests.structures import CaseInsensitiveDict
-from requests.utils import get_netrc_auth
 
 from . import _errors
-from ._auth import DEFAULT_TIMEOUT, AuthCore, logger, settings_from_env
+from ._attempt import Attempt
+from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
+from ._backoff import Operation
 from ._body import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
+from ._core import logger
 from ._credentials import TOKEN_REQUEST_BODY
-from ._hidden import Hidden, hidden
-from ._origin import Destination
-from ._refusals import Endpoint
+from ._hidden import hidden
+from ._reading import PIECE, Reading
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, blocking
 
@@ -65,7 +65,7 @@ class PlainHTTPError(_errors.PlainHTTPError, requests.RequestException):
     """A request to the domain over ``http://`` was stopped before it was sent."""
 
 
-class TheBaseAuth(AuthCore, AuthBase):
+class TheBaseAuth(CommonAuth, AuthBase):
     """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401."""
 
     def __init__(
@@ -125,10 +125,6 @@ class TheBaseAuth(AuthCore, AuthBase):
         """
         return cls(*settings_from_env(), cache=cache, timeout=timeout, session=session)
 
-    def _set_up(self) -> None:
-        super()._set_up()
-        self._hook = _ResponseHook(self)
-
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign *request* if it goes to the domain; requests calls this while it prepares a request.
 
@@ -144,93 +140,116 @@ class TheBaseAuth(AuthCore, AuthBase):
                 " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
                 " is none for niquests and others that are like requests"
             )
+        body: Body = IN_MEMORY
+        refused = None
         url = request.url or ""
         # What follows the slash cannot change the host, so that this needs no parsing.
-        if not url.startswith(self._url_prefix) and not self._is_ours(request, url):
-            return request
-        hook, refused = self._hook, None
-        if request.body is not None:
-            length = _announced_length(request)
-            body = body_of(request.body, length)
-            refused = self._too_old_for(body, length)
-            if body is not IN_MEMORY:
-                hook = _ResponseHook(self, body)
-        token = self._renewal.token
-        if token is None or refused is not None:
-            token = cast("Token", self._fresh_token(refused, None, request))
-        request.headers["Authorization"] = token.authorization
+        if url.startswith(self._core.url_prefix) or self._is_ours(request, url):
+            if request.body is not None:
+                length = _announced_length(request)
+                body = body_of(request.body, length)
+                refused = self._core.too_old_for(body, length)
+            token = self._core.shared.token
+            if token is None or refused is not None:
+                token = self._first_token(request, refused)
+            request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
         if hooks:  # a request may be signed a second time
-            hooks[:] = [one for one in hooks if not hook.takes_the_place_of(one)]
-        hooks.append(hook)
+            hooks[:] = [one for one in hooks if not _is_hook_of(self, one)]
+        hooks.append(_ResponseHook(self, body))
         return request
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
         with _as_requests_errors(request):
-            return self._destination(url) is Destination.OURS
+            return self._core.is_ours(url)
 
-    def _fresh_token(
-        self,
-        refused: str | None,
-        timeout: Any,
-        request: requests.PreparedRequest,
-        endpoint: Endpoint | None = None,
-    ) -> Token | None:
-        """A token other than *refused*, or None: none is fetched now on account of *endpoint*."""
+    def _first_token(self, request: requests.PreparedRequest, refused: Token | None) -> Token:
+        """A token before *request* is sent; one other than *refused*, which is too old for it."""
         with _as_requests_errors(request):
-            steps = self._token_steps(
-                self._fetch, _timeouts(timeout), refused=refused, endpoint=endpoint
+            steps = self._core.token_steps(
+                self._fetch_for(request),
+                _timeouts(None),
+                refused=refused,
+                is_shared=_is_shared,
+            )
+            return cast("Token", blocking(steps))
+
+    def _other_token(
+        self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any
+    ) -> Token | None:
+        """A token other than the one that was refused; None if the 401 stands."""
+        with _as_requests_errors(request):
+            steps = attempt.other_token(
+                self._fetch_for(request), _timeouts(timeout), is_shared=_is_shared
             )
             return blocking(steps)
 
-    def _fetch(self, timeouts: dict[str, float]) -> Generator[WaitFor, bool, Token]:
-        """Send the token request, past everything in the session but its adapters and their settings."""
-        yield from ()  # it waits in its own way
-        credentials = self._credentials
+    def _fetch_for(
+        self, request: requests.PreparedRequest
+    ) -> Callable[[dict[str, float]], Generator[WaitFor, None, Token]]:
+        def fetch(timeouts: dict[str, float]) -> Generator[WaitFor, None, Token]:
+            yield from ()  # it waits in its own way
+            return self._fetch(request.headers.get("User-Agent"), timeouts)
+
+        return fetch
+
+    def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
+        """Send the token request, past everything in the session but its adapters and their settings.
+
+        It goes through the `send` of a session that is thrown away: that is what tools replace or watch.
+        """
+        credentials = self._core.credentials
+        url = credentials.token_url
         request = requests.Request(
             "POST",
-            credentials.token_url,
-            headers=credentials.token_request_headers(),
+            url,
+            headers=credentials.token_request_headers(user_agent),
             data=TOKEN_REQUEST_BODY,
         ).prepare()
         now = time.time()
-        try:
-            with ExitStack() as stack:
-                session = self._session
-                if session is None:
-                    session = stack.enter_context(requests.Session())
-                settings: Any = session.merge_environment_settings(
-                    credentials.token_url, proxies={}, stream=False, verify=None, cert=None
+        with requests.Session() as sender:
+            users = self._session or sender
+            sender.get_adapter = users.get_adapter  # type: ignore[method-assign]
+            sender.get_redirect_target = _nowhere  # type: ignore[method-assign]
+            settings: Any = users.merge_environment_settings(
+                url, proxies={}, stream=True, verify=None, cert=None
+            )
+            if url.startswith(
+                "http://"
+            ):  # to this machine: no proxy of the environment has to see it
+                settings["proxies"] = users.proxies
+            try:
+                response = sender.send(
+                    request,
+                    allow_redirects=False,
+                    timeout=(timeouts["connect"], timeouts["read"]),
+                    **settings,
                 )
-                response = session.get_adapter(credentials.token_url).send(
-                    request, timeout=(timeouts["connect"], timeouts["read"]), **settings
-                )
-                stack.callback(response.close)
-                answer = Answer(response.status_code, response.headers, response.content)
-        except requests.RequestException as error:
-            del request.headers["Authorization"]  # the user's exception has this request
-            error.add_note(f"This was the token request to {credentials.token_url}.")
-            if self._session is None:
-                error.add_note(
-                    "If your session has a verify, a proxy or an adapter of its own, give it to the"
-                    " token request too: TheBaseAuth(..., session=session)."
-                )
-            raise
-        token = parse_token_response(answer, credentials=credentials, now=now)
-        logger.debug("fetched an access token from %s", credentials.domain)
-        return token
+                try:
+                    reading = _read(response, timeouts["read"])
+                finally:
+                    response.close()
+            except BaseException as error:
+                _forget_the_secret(error, request)
+                if isinstance(error, requests.RequestException):
+                    error.add_note(f"This was the token request to {url}.")
+                    if self._session is None:
+                        error.add_note(
+                            "If your session has a verify, a proxy or an adapter of its own, give it to the"
+                            " token request too: TheBaseAuth(..., session=session)."
+                        )
+                raise
+        answer = Answer(response.status_code, response.headers, reading.content, reading.cut)
+        return parse_token_response(answer, credentials=credentials, now=now)
 
 
 class _ResponseHook:
-    """Our response hook: sees each answer to a signed request, and to the redirects of it."""
+    """Our response hook: sees each answer to a request, and to the redirects of it."""
 
-    def __init__(self, auth: TheBaseAuth, body: Body = IN_MEMORY) -> None:
-        self._auth = auth
+    def __init__(self, auth: TheBaseAuth, body: Body) -> None:
+        self.auth = auth
         self._body = body
-
-    def takes_the_place_of(self, hook: object) -> bool:
-        """Whether *hook* is of the same auth object."""
-        return isinstance(hook, _ResponseHook) and hook._auth is self._auth
+        self._signed_again_at = 0.0
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         # A response is pickled with its request and that with its hooks; our secret stays here.
@@ -240,75 +259,69 @@ class _ResponseHook:
         return self
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        status, auth = response.status_code, self._auth
-        redirected = 300 <= status < 400
-        if status != 401 and not redirected and not auth._renewal.refusals.entries:
+        status, core = response.status_code, self.auth._core
+        if status != 401 and not core.shared.backoff.entries:
             return response
         request = response.request
-        authorization = request.headers.get("Authorization")
-        carried = None
-        if isinstance(authorization, Hidden):  # put there by us
-            carried = auth._token_for_us(request.url or "", authorization)
-        if carried is None:
+        url = request.url or ""
+        if not core.goes_to_us(url):
+            if status == 401 and "Authorization" not in request.headers:
+                core.unsigned_401(urlsplit(url).hostname or "")
             return response
-        replay = response
-        if status == 401:
-            replay = self._replay(response, carried, **kwargs)
-        else:
-            auth._note_acceptance(status, _endpoint(request))
-        if replay.is_redirect:
-            self._prepare_redirect(response, replay)
-        return replay
+        token = core.carried(request.headers.get("Authorization"))
+        operation = Operation.of(request.method or "", url)
+        if status != 401:
+            if token is not None:
+                core.answered(status, operation)
+            return response
+        if token is None and not _is_basic(request):
+            return response  # neither ours nor put in its place by .netrc
+        sent_at = time.perf_counter() - response.elapsed.total_seconds()
+        if self._signed_again_at > sent_at:
+            token = (
+                None  # another thread, which sends the same request, has put this one there since
+            )
+        return self._replayed(
+            response, Attempt(core, operation, self._body_of(request), token), kwargs
+        )
 
-    def _replay(
-        self, response: requests.Response, refused: str, *, again: bool = False, **kwargs: Any
+    def _replayed(
+        self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
     ) -> requests.Response:
-        """Send the request of this 401 once more with another token, or give the 401 back.
-
-        A token from a cache may be long dead. If it is refused, the request is replayed *again*.
-        """
-        request, auth = response.request, self._auth
-        endpoint = _endpoint(request)
-        if self._is_final(response, refused, endpoint):
-            return response
+        """Send the request of this 401 once more with another token, or give the 401 back."""
+        auth, users = self.auth, response.request
         connection = getattr(response, "connection", None)
-        body = self._body_of(request)
-        if connection is None or not body.rewind():
-            auth._drop_refused(refused, endpoint)
+        if connection is None:
+            attempt.give_up()
             return response
-        _drain(response)
-        token_before = auth._renewal.token
-        token = auth._fresh_token(refused, kwargs.get("timeout"), request, endpoint)
-        if token is None:
-            auth._tell_of_refusal(endpoint)
-            return response
-        if token.access_token == refused or not body.rewind():  # no longer, after the wait
-            return response
-        replay = request.copy()
-        if isinstance(body, File):
-            replay.body = cast("Any", body)  # reads what was sent, and no more
-        replay.headers["Authorization"] = token.authorization
-        _take_cookies(replay, response)
-        logger.debug("replaying %s after a 401", endpoint)
-        started = time.perf_counter()
-        try:
-            answer: requests.Response = connection.send(replay, **kwargs)
-        finally:
-            replay.body = request.body
-        answer.elapsed = timedelta(seconds=time.perf_counter() - started)
-        answer.history = [*response.history, response]
-        if answer.status_code != 401:
-            auth._note_acceptance(answer.status_code, endpoint)
-            return answer
-        if auth._is_borrowed(token) and not again:
-            return self._replay(answer, token.access_token, again=True, **kwargs)
-        auth._refused_again(token, endpoint)
-        if token is token_before:
-            # It was not fetched for us, and may be dead too. requests signs when it prepares: should this
-            # request be sent once more, it must not carry its first token for ever.
-            response.request = request.copy()
-            request.headers["Authorization"] = token.authorization
-        return answer
+        timeout = kwargs.get("timeout")
+        while attempt.may_be_replayed():
+            _drain(response, auth._core.seconds_to_read(_timeouts(timeout)["read"]))
+            token = auth._other_token(users, attempt, timeout)
+            if token is None or not attempt.body.rewind():  # no longer, after the wait
+                break
+            logger.debug("replaying %s after a 401", attempt.operation)
+            replay = _again(response, attempt.body, token)
+            # requests signs when it prepares: should this request be sent once more, it must not carry its
+            # first token for ever. The 401 keeps the request that it answered.
+            if response.request is users:
+                response.request = users.copy()
+            self._signed_again_at = time.perf_counter()
+            users.headers["Authorization"] = token.authorization
+            started = time.perf_counter()
+            try:
+                answer: requests.Response = connection.send(replay, **kwargs)
+            finally:
+                replay.body = users.body
+            answer.elapsed = timedelta(seconds=time.perf_counter() - started)
+            answer.history = [*response.history, response]
+            response = answer
+            if answer.status_code != 401:
+                auth._core.answered(answer.status_code, attempt.operation)
+                break
+            if attempt.is_final(token):
+                break
+        return response
 
     def _body_of(self, request: requests.PreparedRequest) -> Body:
         """What is known of the body of *request*, which may be a redirected copy without that body."""
@@ -317,84 +330,54 @@ class _ResponseHook:
         same = isinstance(self._body, File) and self._body.file is request.body
         return self._body if same else ONCE
 
-    def _is_final(self, response: requests.Response, refused: str, endpoint: Endpoint) -> bool:
-        """Whether this 401 is left as it is: a new token would not help, or the replay is spent."""
-        if self._auth._is_final(refused, endpoint, response.headers.get("WWW-Authenticate")):
-            return True
-        headers = response.request.headers
-        if isinstance(headers, _SuccessorHeaders) and headers.replay_is_spent:
-            headers.replay_is_spent = False  # should the user send this request once more
-            return True
-        return False
 
-    def _prepare_redirect(self, response: requests.Response, redirect: requests.Response) -> None:
-        """Let the next request be made as a copy of the one that was redirected, token included.
-
-        requests copies the request that it sent itself, which is not our replay, and then lets
-        ``.netrc`` overwrite the token. The 401 in the history keeps the request that it answered.
-        """
-        request, sent = response.request, redirect.request
-        replayed = redirect is not response
-        if replayed:
-            response.request = request.copy()
-        spent = isinstance(sent.headers, _SuccessorHeaders) and sent.headers.replay_is_spent
-        request.headers = _SuccessorHeaders(
-            sent.headers, netrc=_netrc_value(request.url or ""), spent_for_copies=replayed or spent
-        )
+def _is_shared(failure: Exception) -> bool:
+    """Whether a failed token request says to all who wait that theirs would fail too."""
+    return isinstance(failure, requests.RequestException) and not isinstance(
+        failure, requests.Timeout
+    )
 
 
-class _SuccessorHeaders(CaseInsensitiveDict[Any]):
-    """Headers of a redirected request, and of the requests that requests makes out of it.
+def _nowhere(resp: requests.Response) -> None:
+    """Where a redirect of the token endpoint leads to, as far as we go."""
 
-    The value that ``.netrc`` has for the domain does not take the place of our token, as long as that
-    is there: requests deletes it before it goes to another host. The copies know that the replay
-    is spent.
-    """
 
-    def __init__(
-        self,
-        headers: Any,
-        *,
-        netrc: str | None,
-        spent_for_copies: bool,
-        replay_is_spent: bool = False,
-    ) -> None:
-        self.replay_is_spent = replay_is_spent
-        self._netrc = netrc
-        self._spent_for_copies = spent_for_copies
-        super().__init__(headers)
+def _is_hook_of(auth: TheBaseAuth, hook: object) -> bool:
+    return isinstance(hook, _ResponseHook) and hook.auth is auth
 
-    def copy(self) -> _SuccessorHeaders:
-        spent = self._spent_for_copies
-        return _SuccessorHeaders(
-            self.items(), netrc=self._netrc, replay_is_spent=spent, spent_for_copies=spent
-        )
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        if value == self._netrc and isinstance(self.get(key), Hidden):
-            return
-        super().__setitem__(key, value)
+def _is_basic(request: requests.PreparedRequest) -> bool:
+    scheme: Any = request.headers.get("Authorization", "")[:6]
+    return scheme.lower() in {"basic ", b"basic "}
+
+
+def _again(refused: requests.Response, body: Body, token: Token) -> requests.PreparedRequest:
+    """The request that was refused, with another token and the cookies that the refusal sets."""
+    again = refused.request.copy()
+    if isinstance(body, File):
+        again.body = cast("Any", body)  # reads what was sent, and no more
+    again.headers["Authorization"] = token.authorization
+    _take_cookies(again, refused)
+    return again
+
+
+def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) -> None:
+    """Take the secret out of the request and the frames that an exception of the token request holds."""
+    request.headers.pop("Authorization", None)
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [error]
+    while pending:
+        one = pending.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            pending += [one.__cause__, one.__context__]
+            pending += [inner for inner in one.args if isinstance(inner, BaseException)]
 
 
 def _announced_length(request: requests.PreparedRequest) -> int | None:
     announced = str(request.headers.get("Content-Length", ""))
     return int(announced) if announced.isdecimal() else None
-
-
-def _endpoint(request: requests.PreparedRequest) -> Endpoint:
-    return Endpoint.of(request.method or "", request.url or "")
-
-
-def _netrc_value(url: str) -> str | None:
-    """What requests would put into ``Authorization`` by the user's ``.netrc``, if anything."""
-    found = get_netrc_auth(url)
-    if found is None:
-        return None
-    stub = requests.PreparedRequest()
-    stub.prepare_headers(None)
-    HTTPBasicAuth(*found)(stub)
-    value: str = stub.headers["Authorization"]
-    return value
 
 
 def _no_hook() -> Callable[..., None]:
@@ -428,11 +411,42 @@ def _timeouts(timeout: Any) -> dict[str, object]:
     return {"connect": connect, "read": read}
 
 
-def _drain(response: requests.Response) -> None:
+class _AsItComes:
+    """In the place of a urllib3 response: gives what has come, and does not wait until a piece is full."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def stream(self, size: int, decode_content: bool) -> Iterator[bytes]:  # noqa: FBT001 - as urllib3 has it
+        while piece := self._raw.read1(size, decode_content=decode_content):
+            yield piece
+
+
+def _read(response: requests.Response, seconds: float) -> Reading:
+    """Read *response* within the bounds of `Reading`; `content` gives what was read."""
+    reading = Reading(seconds)
+    raw, size = response.raw, 1  # byte by byte, should it drip
+    if response._content_consumed:  # type: ignore[attr-defined]
+        size = PIECE
+    elif hasattr(raw, "stream") and hasattr(raw, "read1"):  # not in urllib3 1
+        response.raw, size = _AsItComes(raw), PIECE
+    try:
+        for piece in response.iter_content(size):
+            if not reading.takes(piece):
+                raw.close()  # with its connection, which has more to say
+                break
+    finally:
+        response.raw = raw
+        response._content = reading.content
+        response._content_consumed = True  # type: ignore[attr-defined]
+    return reading
+
+
+def _drain(response: requests.Response, seconds: float) -> None:
     """Read the 401 to its end and give its connection back; the history keeps its content."""
     # If it cannot be read, its status is all we need, and close() throws the connection away.
     with suppress(requests.RequestException, RuntimeError):
-        response.content  # noqa: B018 - reading it is what it does
+        _read(response, seconds)
     response.close()
 
 

@@ -166,8 +166,8 @@ def _objects_left() -> list[str]:
 
 def _held(auth: Any) -> list[str]:
     left = []
-    if auth._renewal._flight is not None:
+    if auth._core.shared._flight is not None:
         left.append("a token request is under way")
-    if auth._sharing is not None and auth._sharing._held:
+    if auth._core._coordinator is not None and auth._core._coordinator._held:
         left.append("the lock of the cache is held")
     return left

@@ -53,7 +53,7 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_wrong_answer_is_one_clear_error_and_the_next_call_tries_again(
+def test_a_wrong_answer_is_one_clear_error_and_a_refusal_has_a_pause(
     client: Client, kind: str
 ) -> None:
     answer, text = BAD[kind]
@@ -80,6 +80,12 @@ def test_a_wrong_answer_is_one_clear_error_and_the_next_call_tries_again(
         assert CLIENT_SECRET not in str(error)
 
         server.handler = api
+        if answer[0] in {400, 401, 403, 429}:
+            with pytest.raises(client.error) as again:
+                client.get(auth, server.url + "/a")
+            assert str(again.value) == str(error)
+            assert len(server.to("/oauth/token")) == 1
+            auth.forget()
         assert client.get(auth, server.url + "/a").status == 200
 
 
@@ -96,7 +102,7 @@ def test_the_error_is_evidence_and_survives_a_pickle(client: Client) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert str(copy) == str(error)
-    assert copy.evidence == error.evidence
+    assert (copy.args, copy.error) == (error.args, error.error)
 
 
 def test_an_error_in_a_renewal_comes_from_the_call_that_needed_it(

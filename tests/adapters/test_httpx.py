@@ -21,7 +21,7 @@ import respx
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.support.servers import Api, api_server
 from tests.support.world import LIBRARIES
-from thebase_auth import PlainHTTPError, _httpx_driver
+from thebase_auth import _httpx_driver
 from thebase_auth._token import Token
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import serve
@@ -189,7 +189,7 @@ async def test_a_request_with_a_token_at_hand_goes_the_short_way(
 ) -> None:
     monkeypatch.setattr(_httpx_driver, "_Flow", None)
     auth = auth_of(library, domain)
-    auth._renewal.token = Token("at hand")
+    auth._core.shared.token = Token("at hand")
     for request in (
         library.Request("GET", auth.base_url + "/v2/users?page=2"),
         library.Request("POST", auth.base_url, json={"name": "a"}),
@@ -216,31 +216,12 @@ async def test_another_port_of_the_host_is_another_origin(
     library: Any, domain: str, url: str
 ) -> None:
     auth = auth_of(library, domain)
-    auth._renewal.token = Token("at hand")
+    auth._core.shared.token = Token("at hand")
     request = library.Request("GET", url)
     assert "Authorization" not in next(auth.sync_auth_flow(request)).headers
     flow = auth.async_auth_flow(request)
     assert "Authorization" not in (await anext(flow)).headers
     await flow.aclose()
-
-
-@pytest.mark.parametrize(
-    ("status", "kept"),
-    [*((status, False) for status in (200, 201, 204, 302, 307, 400, 401, 403)),
-     *((status, True) for status in (402, 404, 407, 408, 429, 500, 502, 503))],
-)  # fmt: skip
-def test_the_secret_is_dropped_at_an_answer_after_which_it_is_not_sent_again(
-    library: Any, status: int, kept: bool
-) -> None:
-    request = library.Request("POST", URL, headers={"Authorization": "Basic abc"})
-    sent = library.Request("POST", URL)
-    sent.method = b"POST"
-    trace = _httpx_driver._dropping_the_secret(request, blocking=True)
-    trace("http11.receive_response_headers.complete", {"return_value": (b"HTTP/1.1", 200)})
-    assert "Authorization" in request.headers  # nothing has been asked yet
-    trace("http11.send_request_headers.started", {"request": sent})
-    trace("http11.receive_response_headers.complete", {"return_value": (b"HTTP/1.1", status)})
-    assert ("Authorization" in request.headers) is kept
 
 
 def test_a_flow_can_be_driven_by_hand(library: Any) -> None:
@@ -265,47 +246,15 @@ def test_the_shared_flow_of_the_base_class_is_refused(library: Any) -> None:
         auth_of(library, DOMAIN).auth_flow(library.Request("GET", URL))
 
 
-class OtherRequest:
-    """A request of neither library, whose URL has no private names."""
-
-    class OtherURL:
-        def __str__(self) -> str:
-            return f"http://{DOMAIN}/"
-
-    url = OtherURL()
-
-
-@pytest.mark.parametrize("token", [None, Token("at hand")])
-def test_an_error_for_a_request_of_neither_library_is_our_own(
-    library: Any, token: Token | None
-) -> None:
-    auth = auth_of(library, DOMAIN)
-    auth._renewal.token = token
-    with pytest.raises(PlainHTTPError) as caught:
-        next(auth.sync_auth_flow(OtherRequest()))
-    assert type(caught.value) is PlainHTTPError
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("token", [None, Token("at hand")])
-async def test_an_async_request_of_neither_library_is_looked_at_the_longer_way(
-    library: Any, token: Token | None
-) -> None:
-    auth = auth_of(library, DOMAIN)
-    auth._renewal.token = token
-    with pytest.raises(PlainHTTPError):
-        await anext(auth.async_auth_flow(OtherRequest()))
-
-
 def test_the_settings_can_come_from_the_environment(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("DOMAIN", DOMAIN), ("CLIENT_ID", "id"), ("CLIENT_SECRET", "secret")):
         monkeypatch.setenv(f"THEBASE_{name}", value)
     auth = type(auth_of(library, DOMAIN)).from_env(cache=FileTokenCache("/tmp/x.json"), timeout=3)
-    assert isinstance(auth._cache, FileTokenCache)
+    assert isinstance(auth._core._cache, FileTokenCache)
     assert repr(auth) == f"TheBaseAuth('{DOMAIN}', client_id='id')"
-    assert auth._timeout == 3
+    assert auth._core._timeout == 3
 
 
 def test_a_request_that_lost_its_stream_is_left_to_the_library(library: Any) -> None:

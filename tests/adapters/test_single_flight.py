@@ -167,7 +167,7 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
             assert waiting.acquire(timeout=60)
         return transport.handle_request(request)
 
-    real_ask = auth._renewal.ask
+    real_ask = auth._core.shared.ask
 
     def ask(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -175,7 +175,7 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
         finally:
             waiting.release()
 
-    auth._renewal.ask = ask  # counts those who have asked; changes nothing
+    auth._core.shared.ask = ask  # counts those who have asked; changes nothing
     world.token_status = 401
     with library.Client(auth=auth, transport=library.MockTransport(handler), timeout=60) as client:
         results = in_threads(count, lambda: client.get(URL))
@@ -185,6 +185,7 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
         assert len({id(one) for one in results}) == count
         assert world.token_requests == 1
     world.token_status = 200
+    auth.forget()
     with world.client(library, auth) as client:
         assert client.get(URL).status_code == 200
     assert world.token_requests == 2

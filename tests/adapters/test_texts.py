@@ -196,6 +196,17 @@ LATER = "The server has trouble of its own; try again later, or ask its support"
 PROBLEM = {"code": "Unauthorized", "message": "Unauthorized", "instance": "tag:ecid/w4"}
 
 
+WALL = (
+    "That is a page for people, not TheBase's answer to a program: a firewall or a gateway on the way has"
+    " refused the request. Ask whoever runs it; client id and client secret are probably not to blame."
+)
+GRANT = (
+    "The server does not give this client a token for grant_type=client_credentials, the only one that its"
+    f" documentation knows. Is {DOMAIN} the right domain, and the client id made for the API? Check both in"
+    f" TheBase: {SETTINGS}."
+)
+
+
 def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -221,7 +232,25 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
          f"answered 401 (code: Unauthorized, message: Unauthorized, instance: tag:ecid/w4). {CHECK}"),
         (answer(400, {"error": "invalid_client", "error_description": "no\x1b such\nclient"}),
          f"answered 400 (error: invalid_client, error_description: no  such client). {CHECK}"),
-        (answer(403, b"<", content_type="text/html"), f"answered 403 (1 bytes of text/html). {CHECK}"),
+        (answer(403, b"<", content_type="text/html"), f"answered 403 (1 bytes of text/html). {WALL}"),
+        (answer(406, b"<TITLE >Not\n Acceptable!", content_type="text/HTML"),
+         f"answered 406 (24 bytes of text/HTML with the title 'Not Acceptable!'). {WALL}"),
+        (answer(400, b"<title>No required SSL certificate was sent</title>", content_type="text/html"),
+         ("answered 400 (51 bytes of text/html with the title 'No required SSL certificate was sent')."
+         " That page is about a client certificate: the token request needs the one that your other requests"
+         " have. requests takes it from TheBaseAuth(..., session=session); httpx from the client,"
+         " httpx.Client(verify=...).")),
+        (answer(404, b"<", content_type="text/html"), f"answered 404 (1 bytes of text/html). {IS_IT}"),
+        (answer(200, {"error": "invalid_client", "error_description": "unknown"}),
+         f"answered 200 (error: invalid_client, error_description: unknown). {CHECK}"),
+        (answer(400, {"error": "invalid_scope"}),
+         ("answered 400 (error: invalid_scope). The server wants a scope, or knows none that this client may"
+         f" have; no scope was asked for. Check what the client id may do in TheBase: {SETTINGS}, or ask"
+         " TheBase's support.")),
+        (answer(400, {"error": "unsupported_grant_type"}),
+         f"answered 400 (error: unsupported_grant_type). {GRANT}"),
+        (answer(401, {"error": "unauthorized_client"}),
+         f"answered 401 (error: unauthorized_client). {GRANT}"),
         (answer(302, location="https://elsewhere.example/?code=7#access_token=abc"),
          ("answered 302 (empty). A token endpoint that redirects (to https://elsewhere.example/) is not"
          f" followed, so that the secret goes nowhere else. Check the domain in TheBase: {SETTINGS}.")),
@@ -295,7 +324,7 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
         server.handler = slow
         auth = auth_for(server.url, timeout=0.3)  # in requests, of the one who waits
         patient = auth_for(server.url, timeout=20)
-        patient._renewal = auth._renewal
+        patient._core.shared = auth._core.shared
         leader = threading.Thread(
             target=lambda: requests.get(server.url + "/a", auth=patient, timeout=20)
         )
@@ -335,7 +364,7 @@ def test_of_a_body_that_changed_while_a_token_was_fetched(tmp_path: Path) -> Non
     domain = server.url.removeprefix("http://")
     assert str(caught.value) == (
         f"{domain} refused the access token of POST /v2/leads/create (401), and the body changed while"
-        " another one was fetched, so that it was not sent again; send it once more as you mean it"
+        " another was fetched, so that it was not sent again; send it once more as you mean it"
     )
 
 
@@ -367,7 +396,10 @@ Call = Callable[[Client, TheBaseAuth, str], Any]
         (lambda client, auth, url: client.get(auth, f"{url}/a?b=c"),
          ["DEBUG fetched an access token from DOMAIN"]),
         (lambda client, auth, url: client.get(auth, url.replace("127.0.0.1", "localhost")),
-         ["DEBUG left a request unsigned: it does not go to DOMAIN"]),
+         ["DEBUG left a request unsigned: it does not go to DOMAIN",
+          ("WARNING localhost answered 401 to a request without an access token: TheBaseAuth signs requests"
+           " to DOMAIN only, and that is another host. If both are meant to be the same, make the URLs of the"
+           " requests from auth.base_url. This is said once.")]),
     ],
     ids=["fetched", "elsewhere"],
 )  # fmt: skip
@@ -408,8 +440,8 @@ def test_in_the_log_of_a_body_that_cannot_be_replayed(
         client.post(auth, server.url + "/a?b=c", body)
     assert ours(caplog) == [
         (
-            "DEBUG not replaying POST /a after a 401: its body cannot be sent once more, or the 401 could"
-            " not be read to its end; the next request fetches another access token"
+            "DEBUG not replaying POST /a after a 401: its body cannot be sent once more; the next request"
+            " fetches another access token"
         )
     ]
 
@@ -420,14 +452,14 @@ def test_in_the_log_of_a_call_that_is_always_refused(
     with api_server() as (server, api):
         auth = auth_for(server.url)
         api.answers["/a?b=c"] = (401, {}, b"")
-        for _ in range(2):
+        for _ in range(4):
             client.get(auth, server.url + "/a?b=c")
     assert ours(caplog) == [
         (
             f"WARNING GET /a on {server.url[7:]} answers 401, and another access token does not change that:"
             f" the client id {CLIENT_ID} probably lacks the right to this call. Check what it may do in"
             f" TheBase: {SETTINGS}. This is said once; the caller gets the 401, and another token is"
-            " tried ever more rarely, if at all."
+            " tried ever more rarely."
         )
     ]
 

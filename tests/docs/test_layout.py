@@ -21,24 +21,25 @@ import thebase_auth.httpx2
 import thebase_auth.requests
 from tests.support import ROOT
 from tests.support.pythons import run, without
-from thebase_auth._auth import AuthCore
+from thebase_auth._auth import CommonAuth
 from thebase_auth._httpx_driver import HttpxDriver
 
 PACKAGE = Path(thebase_auth.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LIBRARIES = ("requests", "httpx", "httpx2")
-CORE = ("_hidden", "_errors", "_origin", "_credentials", "_token", "_refusals", "_renewal", "_body",
+CORE = ("_hidden", "_errors", "_origin", "_credentials", "_token", "_backoff", "_shared_token", "_body",
         "_patience", "_record")  # fmt: skip
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
-    ("_hidden", "_errors", "_origin", "_body", "_patience", "_refusals"),
+    ("_hidden", "_errors", "_origin", "_body", "_patience", "_backoff", "_reading"),
     ("_credentials",),
-    ("_token",),
-    ("_renewal", "_record"),
+    ("_token", "_notices"),
+    ("_shared_token", "_record"),
     ("_waiting", "caches"),
-    ("_sharing",),
-    ("_auth",),
+    ("_coordinator",),
+    ("_core",),
+    ("_attempt", "_auth"),
     ("_httpx_driver",),
     ("requests", "httpx", "httpx2"),
     ("_combined",),
@@ -134,7 +135,7 @@ def test_dependencies_point_one_way(name: str) -> None:
 def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
     imported = own_imports(PACKAGE / "testing" / f"{name}.py")
 
-    assert imported - set(TESTING_RANK) <= {"_waiting", "_origin"}
+    assert imported - set(TESTING_RANK) <= {"_waiting", "_origin", "_shared_token"}
     beside = imported & set(TESTING_RANK)
     assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
 
@@ -154,7 +155,7 @@ def test_nothing_that_an_adapter_uses_imports_an_adapter(path: Path) -> None:
 
 
 def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
-    for name in ("_auth", "_waiting", "_httpx_driver"):
+    for name in ("_core", "_attempt", "_auth", "_waiting", "_httpx_driver"):
         assert not outside_imports(name, inside_functions=True) & set(LIBRARIES)
 
 
@@ -219,7 +220,7 @@ def test_the_core_can_be_imported_where_nothing_else_is_installed() -> None:
 import sys
 sys.path.insert(0, {str(PACKAGE.parent)!r})
 import thebase_auth
-for name in {[*CORE, "_waiting", "_auth", "_httpx_driver"]!r}:
+for name in {[*CORE, "_waiting", "_core", "_attempt", "_auth", "_httpx_driver"]!r}:
     __import__("thebase_auth." + name)
 """],
         capture_output=True, text=True, timeout=60, check=False,
@@ -387,7 +388,7 @@ def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() 
 
 def public_callables() -> Iterator[Any]:
     """Every public function and method that is written down, and its docstring."""
-    classes: set[type] = {AuthCore, HttpxDriver}
+    classes: set[type] = {CommonAuth, HttpxDriver}
     for module in public_modules():
         for name in module.__all__:
             member = getattr(module, name)
@@ -405,7 +406,7 @@ def public_callables() -> Iterator[Any]:
             docstring = inspect.getdoc(function) or ""
             if name == "__init__":  # may leave it to its class
                 docstring += f"\n{inspect.getdoc(kind)}"
-            if (kind, name) == (AuthCore, "__init__"):
+            if (kind, name) == (CommonAuth, "__init__"):
                 continue  # refers to those of the adapters
             if name in {"__init__", "__call__"} or not name.startswith("_"):
                 where = f"{kind.__module__}.{kind.__qualname__}.{name}"
@@ -472,7 +473,7 @@ def own_names(kind: type, below: type) -> set[str]:
 
 
 COOPERATIVE = {"__init__", "__module__", "__doc__", "__static_attributes__", "__firstlineno__",
-               "__call__", "from_env", "_set_up"}  # fmt: skip
+               "__call__", "from_env"}  # fmt: skip
 
 
 DRIVERS = pytest.mark.parametrize(
@@ -484,11 +485,11 @@ DRIVERS = pytest.mark.parametrize(
 
 @DRIVERS
 def test_the_adapters_that_make_one_class_together_share_no_name_by_chance(driver: type) -> None:
-    requests_names = own_names(thebase_auth.requests.TheBaseAuth, AuthCore)
-    driver_names = own_names(driver, AuthCore)
+    requests_names = own_names(thebase_auth.requests.TheBaseAuth, CommonAuth)
+    driver_names = own_names(driver, CommonAuth)
 
     assert "_session" in requests_names
-    assert "_authority" in driver_names
+    assert "sync_auth_flow" in driver_names
     assert requests_names & driver_names <= COOPERATIVE
 
 

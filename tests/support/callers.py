@@ -27,8 +27,8 @@ def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
 
 def wait_until_waiting(auth: Any, count: int) -> None:
     """Until that many callers, in threads or in tasks, wait for the flight under way."""
-    landed = auth._renewal._flight.landed
-    while len(landed._condition._waiters) + len(landed._done_callbacks) < count:
+    flight = auth._core.shared._flight
+    while len(flight.wakers) < count:
         threading.Event().wait(0.002)
 
 

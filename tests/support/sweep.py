@@ -27,8 +27,15 @@ CANARIES = {"the secret": CLIENT_SECRET, "the Basic value": BASIC, "a token": TO
 SIGNED = "the Authorization header of a signed request"
 PICKLED_SIGNED = "a pickle of a signed request"
 CACHE_FILE = "a file of the cache"
-#: The one exception.
-WHERE_A_TOKEN_MAY_BE = {SIGNED, PICKLED_SIGNED, CACHE_FILE}
+#: The one exception, the object that is the token, and what requests does with the headers of a request.
+WHERE_A_TOKEN_MAY_BE = {
+    SIGNED,
+    PICKLED_SIGNED,
+    CACHE_FILE,
+    "Token.access_token",
+    "Token.authorization",
+    "a variable of requests",
+}
 
 Sight: TypeAlias = "tuple[str, str | bytes]"
 """Where something can be seen, and what."""
@@ -118,8 +125,9 @@ def seen_of_request(request: Any) -> Iterator[Sight]:
         return
     yield (
         "the text of a request",
-        f"{request!r} {request!s} {request.headers!r} {getattr(request, 'hooks', '')!r}",
+        f"{request!r} {request!s} {getattr(request, 'hooks', '')!r}",
     )
+    yield SIGNED if is_signed(request) else "the headers of a request", repr(request.headers)
     pairs = list(request.headers.items()) + list(getattr(request.headers, "raw", ()))
     for name, value in pairs:
         bare = name.decode() if isinstance(name, bytes) else name

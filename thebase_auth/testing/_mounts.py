@@ -19,7 +19,7 @@ from ._messages import Answer, Request
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-Exchange: TypeAlias = Callable[[Request], Generator[WaitFor, bool, Answer | None]]
+Exchange: TypeAlias = Callable[[Request], Generator[WaitFor, None, Answer | None]]
 """What the sandbox does with a request; in the end, the answer, or None to drop the connection."""
 
 Scope: TypeAlias = MutableMapping[str, Any]

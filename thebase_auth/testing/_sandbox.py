@@ -10,12 +10,12 @@ import json as json_module
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from thebase_auth._shared_token import Pending
 from thebase_auth._waiting import WaitFor
 
 from ._access import Access, SandboxClient
@@ -128,7 +128,7 @@ class Sandbox:
         self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
         self._token_requests = 0
         self._holds = 0
-        self._held: list[Future[None]] = []
+        self._held: list[Pending] = []
 
     def __enter__(self) -> Self:
         from ._server import serve
@@ -399,7 +399,7 @@ class Sandbox:
 
     # The course of a request
 
-    def _exchange(self, request: Request) -> Generator[WaitFor, bool, Answer | None]:
+    def _exchange(self, request: Request) -> Generator[WaitFor, None, Answer | None]:
         received = ReceivedRequest(
             method=request.method,
             path=f"{request.path}?{request.query}" if request.query else request.path,
@@ -413,7 +413,7 @@ class Sandbox:
         with self._changed:
             delay = self._delays.take(request)
         if delay is not None:
-            yield WaitFor(Future(), delay)
+            yield WaitFor(Pending(), delay)
         answer, received = self._decide(request, received)
         if self._on_request is not None:
             try:
@@ -445,7 +445,7 @@ class Sandbox:
             self._received.append(decided)
             return None if outcome in (DROP, LOSE) else answer, decided
 
-    def _arrive(self, request: Request, received: ReceivedRequest) -> Future[None] | None:
+    def _arrive(self, request: Request, received: ReceivedRequest) -> Pending | None:
         """Record a request; the result is what a token request has to wait for, while these are held."""
         with self._changed:
             self._unanswered[request] = received
@@ -455,7 +455,7 @@ class Sandbox:
             self._changed.notify_all()
             if not self._holds:
                 return None
-            turn: Future[None] = Future()
+            turn = Pending()
             self._held.append(turn)
             return turn
 
@@ -466,7 +466,7 @@ class Sandbox:
                 return
             released, self._held = self._held, []
         for turn in released:
-            turn.set_result(None)
+            turn.end()
 
     def _answer(self, request: Request) -> Answer:
         try:

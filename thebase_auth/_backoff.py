@@ -1,0 +1,106 @@
+# Pauses before asking again: for an operation that refuses every token, for a token endpoint that refuses.
+#
+# Here: what an operation is, which of them have refused tokens that were fetched on their account, and how
+# long a pause is. This server says 401, not 403, where a good token lacks the right, so that only a second
+# refusal shows what the first one meant. Not here: who fetches a token (_shared_token, whose lock guards
+# this state), and the words of the warning (_core).
+#
+# A strike is a token that was fetched on account of an operation and refused by it. One may be chance: the
+# token was revoked meanwhile. From the second on there is a pause before the next renewal on its account.
+# An acceptance ends it all. Nothing else counts.
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final, NamedTuple, Self
+
+FIRST_PAUSE: Final = 1.0  # seconds
+LONGEST_PAUSE: Final = 60.0  # seconds
+_MOST_OPERATIONS: Final = 1000  # more than an API has
+
+_PATH: Final = re.compile("[^:/?#]+://[^/?#]*([^?#]*)")  # of an absolute URL
+_ID: Final = re.compile(r"(?<=/)(?:[0-9]+|[0-9a-fA-F-]{16,})(?=/|\Z)")  # a part of a path
+
+
+class Operation(NamedTuple):
+    """A call of the API: its method, and its path with ``{id}`` in the place of each id."""
+
+    method: str
+    path: str
+
+    @classmethod
+    def of(cls, method: str, url: str) -> Self:
+        """The operation of a request. The vendor's ids are decimal numbers; others use UUIDs."""
+        found = _PATH.match(url)
+        return cls(method, _ID.sub("{id}", (found and found[1]) or "/"))
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Pause:
+    """A pause that is twice as long each time: 1 s, 2 s, and so on up to 60 s.
+
+    All times are seconds on a clock that never goes back.
+    """
+
+    def __init__(self) -> None:
+        self._length = 0.0
+        self._until = -math.inf
+
+    def begin(self, now: float, seconds: float | None = None) -> float:
+        """Begin the next one, of so many *seconds* where the server has said how many; give its length."""
+        self._length = min(max(2 * self._length, FIRST_PAUSE), LONGEST_PAUSE)
+        length = self._length if seconds is None else min(seconds, LONGEST_PAUSE)
+        self._until = now + length
+        return length
+
+    def left(self, now: float) -> float:
+        """Seconds that are left of it; zero or less when it is over."""
+        return self._until - now
+
+
+class _Struck:
+    """An operation that has refused what was fetched on its account."""
+
+    def __init__(self) -> None:
+        self.strikes = 0
+        self.pause = Pause()
+
+
+class Backoff:
+    """The operations that have refused a token fetched on their account and none accepted since."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Operation, _Struck] = {}
+        self._told: set[Operation] = set()
+
+    def strike(self, operation: Operation, now: float) -> bool:
+        """Take note of a strike; whether the user is to be told, which is so once for an operation."""
+        struck = self.entries.pop(operation, None) or _Struck()
+        if len(self.entries) >= _MOST_OPERATIONS:
+            del self.entries[next(iter(self.entries))]
+        self.entries[operation] = struck
+        struck.strikes += 1
+        if struck.strikes < 2:
+            return False
+        struck.pause.begin(now)
+        if operation in self._told or len(self._told) >= _MOST_OPERATIONS:
+            return False
+        self._told.add(operation)
+        return True
+
+    def must_wait(self, operation: Operation, now: float) -> bool:
+        """Whether it is too early for another renewal on account of *operation*."""
+        struck = self.entries.get(operation)
+        return struck is not None and struck.pause.left(now) > 0
+
+    def accepted(self, operation: Operation) -> None:
+        """*operation* has taken a token."""
+        self.entries.pop(operation, None)
+
+
+def is_acceptance(status: int) -> bool:
+    """Whether an answer shows that the token was taken; trouble on the way shows nothing."""
+    return status < 500 and status not in {401, 407, 429}

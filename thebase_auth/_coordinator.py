@@ -1,0 +1,295 @@
+# How one process shares its token with others, through a cache.
+#
+# Here: what the leader of a flight has done at the cache before and after its token request, and what
+# happens when the cache fails, hangs or is held up. Not here: the caches (caches), the form of a record
+# (_record), and who leads within the process (_shared_token).
+#
+# Of the processes that look for a token at once, one gets the lock, fetches and stores; the others look
+# again every now and then until they find its token. They do not stand in line for the lock: all find the
+# token within one pause. Their waiting is bounded, so that a process which keeps the lock holds nobody up
+# for good: a part of each caller's time is left for a token request of its own.
+#
+# A cache may block for as long as it likes. So all of it is done in one daemon thread for each renewal (an
+# errand), from the first look until the lock is given back: the lock has one owner. The thread waits for
+# the flight; its leader waits for the thread, a limited time, and goes on without it.
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from ._credentials import Credentials
+from ._record import RECORD_BEGINS, RecordFormat, lifetime
+from ._shared_token import Flight, Pending, SharedToken
+from ._token import Token
+from ._waiting import WaitFor, wait_blocking
+
+if TYPE_CHECKING:
+    from .caches import TokenCache
+
+logger: Final = logging.getLogger("thebase_auth")
+
+# Of the time that a caller has left. A lock that its process has left behind ends before the first
+# of those who wait goes on without it, and they do not all do so at the same moment.
+_SHARE_FOR_AN_ANSWER: Final = 0.5
+_SHARE_FOR_THE_LEASE: Final = 0.65
+_SHARES_FOR_WAITING: Final = (0.7, 0.9)
+_SHARE_FOR_A_PAUSE: Final = 0.05  # or the last look would be long before the end of the waiting
+# In seconds:
+_SHORT_ANSWER: Final = 0.25  # a healthy cache may take that
+_LONGEST_ANSWER: Final = 3.0
+_LONGEST_LEASE: Final = 10.0
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.25
+
+Steps: TypeAlias = Generator[WaitFor, None, "Errand | None"]
+Release: TypeAlias = Callable[[], object]
+
+
+class Coordinator:
+    """The side of one auth object in sharing its token through a cache."""
+
+    def __init__(self, cache: TokenCache, credentials: Credentials, shared: SharedToken) -> None:
+        self.cache: Final = cache
+        self.shared: Final = shared
+        self._credentials = credentials
+        self._record: RecordFormat | None = None
+        self._given: deque[Token] = deque(maxlen=16)
+        self._last: Errand | None = None
+        self._told = False
+        self._told_of_lock = False
+
+    @property
+    def record(self) -> RecordFormat:
+        """Key and form of the record. Made where it is first needed, in a thread: it takes some 50 ms."""
+        if self._record is None:
+            self._record = RecordFormat(self._credentials)
+        return self._record
+
+    def has_given(self, token: Token) -> bool:
+        """Whether *token* came from the cache."""
+        return any(one is token for one in tuple(self._given))
+
+    def gives(self, token: Token) -> None:
+        """Take note of a token that the cache has given."""
+        logger.debug("took an access token from %r", self.cache)
+        self._given.append(token)
+
+    def look(self, flight: Flight, seconds: float) -> Steps:
+        """Look for a token that another process has stored; if there is none, get the lock, if possible.
+
+        Args:
+            flight: The flight that is led.
+            seconds: How long its leader may spend on a token.
+
+        Returns:
+            The errand: what it found, and what will be stored; None where the cache does not answer.
+        """
+        answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
+        if (before := self._last) is not None and before.is_running():
+            if not before.is_overdue():
+                yield WaitFor(before.ended, answer_within)
+            if before.is_running():
+                before.given_up = True
+                self.tell("an earlier call has not ended yet")
+                return None
+        errand = self._last = Errand(self, flight, seconds)
+        try:
+            errand.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is on its way out
+            self.tell(f"{type(error).__name__}: {error}")
+            return None
+        while not errand.looked.over:
+            left = errand.answered_at + answer_within - time.monotonic()
+            if left <= 0:
+                errand.give_up(answer_within)
+                break
+            yield WaitFor(errand.looked, left)
+        return errand
+
+    # What the user is told.
+
+    def works(self) -> None:
+        """Take note that the cache has kept or given a token: its next failure is news again."""
+        if self._told:
+            logger.info("the token cache %r works again", self.cache)
+        self._told = False
+
+    def tell(self, trouble: str, *, may_be_healthy: bool = False) -> None:
+        """Warn, once until it works again, that the cache has failed."""
+        if self._told or may_be_healthy:  # known already, or its caller was in too much of a hurry
+            logger.debug("the token cache %r failed a caller: %s", self.cache, trouble)
+            return
+        self._told = True
+        logger.warning(
+            "the token cache %r failed (%s). Requests to %s go on without it, and this process fetches its"
+            " access tokens by itself. This is said once, until the cache works again.",
+            self.cache,
+            trouble,
+            self._credentials.domain,
+        )
+
+    def tell_of_lock(self, seconds: float) -> None:
+        """Warn, once, that another process did not give the lock back for so many seconds."""
+        level = logging.DEBUG if self._told_of_lock else logging.WARNING
+        self._told_of_lock = True
+        logger.log(
+            level,
+            "another process holds the lock of the token cache %r for %.1f seconds and more. This process"
+            " goes on without the lock. If that recurs, look for a process that is stopped, or a token"
+            " endpoint of %s that answers too slowly. This is said once.",
+            self.cache,
+            seconds,
+            self._credentials.domain,
+        )
+
+    def text_of(self, failure: BaseException) -> str:
+        """What may be said of an exception of the cache."""
+        try:
+            text = str(failure)
+        except Exception:  # noqa: BLE001 - it is the user's class
+            text = "no text"
+        # A database driver may quote what it was to store, and more than one process stores.
+        text = self._credentials.redact(text.partition(RECORD_BEGINS)[0])
+        token = self.shared.token
+        if token is not None:
+            text = text.replace(token.access_token, "[hidden]")
+        return f"{type(failure).__name__}: {text[:300]}"
+
+
+class Errand:
+    """What is done at the cache for one flight, in a thread: look, wait for the token, store, release.
+
+    Attributes:
+        looked: Over when it has looked.
+        ended: Over when all is done.
+        found: The token that another process has stored, or None.
+        answered_at: When the cache has last answered, or when it was first asked.
+        given_up: Whether a leader has waited for it as long as it could.
+    """
+
+    def __init__(self, coordinator: Coordinator, flight: Flight, seconds: float) -> None:
+        self.looked = Pending()
+        self.ended = Pending()
+        self.found: Token | None = None
+        self.answered_at = self._began = time.monotonic()
+        self.given_up = False
+        self._coordinator = coordinator
+        self._cache = coordinator.cache
+        self._flight = flight
+        self._seconds = seconds
+        self._release: Release | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
+
+    def start(self) -> None:
+        """Start the thread, or raise RuntimeError."""
+        if sys.is_finalizing():  # before Python 3.12, start() would wait for ever
+            raise RuntimeError("the interpreter is on its way out")
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        """Whether the thread is there and has not come to its end; in a forked child it is not."""
+        return self._thread.is_alive() and not self.ended.over
+
+    def is_overdue(self) -> bool:
+        """Whether nobody should wait for it any more. A hurried caller's measure is not all there is."""
+        return self.given_up and time.monotonic() - self._began >= _SHORT_ANSWER
+
+    def give_up(self, waited: float) -> None:
+        """Take note that its leader has waited so many seconds for an answer, and goes on without it."""
+        self.given_up = True
+        self._coordinator.tell(
+            f"no answer within {waited:.1f} seconds", may_be_healthy=waited < _SHORT_ANSWER
+        )
+
+    def stored(self, seconds: float) -> Generator[WaitFor, None, None]:
+        """Wait until the token is stored: the process may be about to end, and this thread with it.
+
+        Args:
+            seconds: How long the leader may spend on it.
+        """
+        within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
+        if not self.given_up:
+            yield WaitFor(self.ended, within)
+            if not self.ended.over:
+                self.give_up(within)
+
+    # What follows runs in the thread.
+
+    def _run(self) -> None:
+        try:
+            self._look()
+            self.looked.end()
+            if self.found is None:
+                self._store_what_is_fetched()
+        except BaseException as error:  # noqa: BLE001 - whatever a cache raises
+            self._coordinator.tell(self._coordinator.text_of(error))
+        finally:
+            self._let_go()
+            self.looked.end()
+            self.ended.end()
+
+    def _look(self) -> None:
+        """Find a token, or get the lock; or neither, where another process keeps it for too long."""
+        give_up_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
+        pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
+        key = self._coordinator.record.key
+        while not self._flight.over:
+            self.found = self._load(key)
+            if self.found is None:
+                self._release = self._answer(self._cache.lock(key, self._lease))
+            if self._release is not None:
+                self.found = self._load(
+                    key
+                )  # it may have been stored just before the lock was free
+            if self.found is not None:
+                self._coordinator.gives(self.found)
+                self._coordinator.works()
+            if self.found is not None or self._release is not None:
+                return
+            # Together they would all ask at the same moment, again and again.
+            pause = min(pause * random.uniform(1.0, 2.0), longest_pause)  # noqa: S311
+            if time.monotonic() + pause >= give_up_at:
+                self._coordinator.tell_of_lock(time.monotonic() - self._began)
+                return
+            wait_blocking(self._flight, pause)
+
+    def _store_what_is_fetched(self) -> None:
+        flight, coordinator = self._flight, self._coordinator
+        wait_blocking(flight, self._lease)
+        if not flight.over:
+            self._let_go()  # its time is up: another process may try
+            wait_blocking(flight, self._seconds)
+        token = flight.token
+        if token is not None and not coordinator.shared.is_former(token):
+            record = coordinator.record
+            self._cache.store(record.key, record.write(token), lifetime(token, time.time()))
+            coordinator.works()
+
+    def _load(self, key: str) -> Token | None:
+        record = self._answer(self._cache.load(key))
+        token = self._coordinator.record.read(record, time.time())
+        return None if token is None or self._coordinator.shared.is_former(token) else token
+
+    def _answer(self, value: object) -> Any:
+        self.answered_at = time.monotonic()
+        return value
+
+    @property
+    def _lease(self) -> float:
+        return min(self._seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
+
+    def _let_go(self) -> None:
+        release, self._release = self._release, None
+        if release is None:
+            return
+        try:
+            release()
+        except BaseException as error:  # noqa: BLE001 - most often it has lapsed already
+            logger.debug("the lock of a token cache was not given back: %s", type(error).__name__)
