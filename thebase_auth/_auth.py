@@ -84,6 +84,10 @@ class CommonAuth:
         self._core.shared.forget()
 
 
+# A wrong argument gives a TypeError that names the class which users know.
+CommonAuth.__init__.__qualname__ = "TheBaseAuth.__init__"
+
+
 def settings_from_env() -> tuple[str, str, str]:
     """Domain, client id and client secret from the environment.
 

@@ -207,6 +207,9 @@ class HttpxDriver(CommonAuth):
         return error
 
 
+HttpxDriver.from_env.__func__.__qualname__ = "TheBaseAuth.from_env"  # type: ignore[attr-defined]
+
+
 class _Flow:
     """One API request from start to end, for either driver. Yields steps, and does no I/O."""
 

@@ -30,7 +30,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from copy import copy
-from typing import Final, NamedTuple, TypeAlias
+from functools import update_wrapper
+from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from ._backoff import Backoff, Operation, Pause
 from ._errors import TokenRequestError, with_retry_after
@@ -39,6 +40,9 @@ from ._token import Token
 _FORMER_REMEMBERED: Final = 16  # tokens; one would do, if others did not renew at the same time
 #: What the token endpoint says when it refuses the client (RFC 6749 section 5.2), or has had enough of it.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
+
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
 
 
 class Pending:
@@ -133,6 +137,19 @@ class Flight(Pending):
         )
 
 
+def _locked(
+    method: Callable[Concatenate[SharedToken, _Args], _Result],
+) -> Callable[Concatenate[SharedToken, _Args], _Result]:
+    """Call *method* with the lock held, and give it back wherever an exception strikes in between."""
+
+    def with_lock(self: SharedToken, /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
+        # In one line: no line of ours comes between the end of the method and the release.
+        with self._lock: return method(self, *args, **options)  # fmt: skip  # noqa: E701
+
+    update_wrapper(with_lock, method)
+    return with_lock
+
+
 class SharedToken:
     """The token that all callers of one auth object share, and the right to fetch the next one."""
 
@@ -180,24 +197,39 @@ class SharedToken:
             task: The asking task, or None for a caller that blocks its thread.
             superseded: A flight for which the caller does not wait any longer.
         """
-        with self._lock:
-            self._remember(refused)
-            if self.token is not None and self.token != refused:
-                return self.token
-            under_way = self._flight
-            if (
-                under_way is not None
-                and under_way is not superseded
-                and not under_way.cannot_be_waited_for(now=now, task=task)
-            ):
-                return Wait(under_way)
-            if operation is not None and self.backoff.must_wait(operation, now):
-                return Keep401()
-            flight = Flight(operation=operation, lapses_at=now + lease, task=task)
-            self._flight = flight
-        if under_way is not None:
-            under_way.end()
-        return Fetch(flight)
+        step, ended = self._decide(
+            refused, operation, now=now, lease=lease, task=task, superseded=superseded
+        )
+        if ended is not None:
+            ended.end()
+        return step
+
+    @_locked
+    def _decide(
+        self,
+        refused: Token | None,
+        operation: Operation | None,
+        *,
+        now: float,
+        lease: float,
+        task: Task | None,
+        superseded: Flight | None,
+    ) -> tuple[Step, Flight | None]:
+        """The next step, and the flight that it supersedes."""
+        self._remember(refused)
+        if self.token is not None and self.token != refused:
+            return self.token, None
+        under_way = self._flight
+        if (
+            under_way is not None
+            and under_way is not superseded
+            and not under_way.cannot_be_waited_for(now=now, task=task)
+        ):
+            return Wait(under_way), None
+        if operation is not None and self.backoff.must_wait(operation, now):
+            return Keep401(), None
+        self._flight = Flight(operation=operation, lapses_at=now + lease, task=task)
+        return Fetch(self._flight), under_way
 
     def finish(self, flight: Flight, token: Token, *, fetched: bool = True) -> Token:
         """End *flight* with *token*, for all who wait, and give it back.
@@ -207,85 +239,92 @@ class SharedToken:
             token: The token.
             fetched: Whether it cost a token request, and was not found in a cache.
         """
-        with self._lock:
-            if flight is not self._flight:
-                self._remember(token)
-            else:
-                self._flight = None
-                self._remember(self.token)
-                self.token = flight.token = token
-                self._fetched_for = flight.operation if fetched else None
-                if fetched:
-                    self._failure, self._pause = None, Pause()
+        self._replace(flight, token, fetched=fetched)
         flight.end()
         return token
 
     def fail(self, flight: Flight, failure: Exception) -> None:
         """End *flight* with a failure that all who wait share."""
-        with self._lock:
-            if flight is self._flight:
-                self._flight = None
-                flight.failure = failure
+        self._remove(flight, failure)
         flight.end()
 
     def abandon(self, flight: Flight) -> None:
         """End *flight* with nothing, unless it is over. All who wait ask again."""
-        with self._lock:
-            if flight is self._flight:
-                self._flight = None
+        self._remove(flight, None)
         flight.end()
 
+    @_locked
+    def _replace(self, flight: Flight, token: Token, *, fetched: bool) -> None:
+        if flight is not self._flight:
+            self._remember(token)
+            return
+        self._flight = None
+        self._remember(self.token)
+        self.token = flight.token = token
+        self._fetched_for = flight.operation if fetched else None
+        if fetched:
+            self._failure, self._pause = None, Pause()
+
+    @_locked
+    def _remove(self, flight: Flight, failure: Exception | None) -> None:
+        if flight is self._flight:
+            self._flight = None
+            flight.failure = failure
+
+    @_locked
     def refused_by_endpoint(self, failure: TokenRequestError, now: float) -> TokenRequestError:
         """Take note of an answer of the token endpoint without a token; give the error to raise."""
         if failure.status not in _REFUSALS or (failure.status == 200 and not failure.error):
             return with_retry_after(failure, None)
-        with self._lock:
-            seconds = self._pause.begin(now, failure.retry_after)
-            self._failure = with_retry_after(failure, seconds)
-            return self._failure
+        seconds = self._pause.begin(now, failure.retry_after)
+        self._failure = with_retry_after(failure, seconds)
+        return self._failure
 
     def rest_of_endpoint(self, now: float) -> TokenRequestError | None:
         """What the token endpoint said last, while it must not be asked again; else None."""
         failure, left = self._failure, self._pause.left(now)
         return None if failure is None or left <= 0 else with_retry_after(failure, left)
 
+    @_locked
     def forget(self) -> None:
         """Drop the token, and what the token endpoint said last."""
-        with self._lock:
-            self._failure, self._pause = None, Pause()
-            if self.token is not None:
-                self.drop(self.token)
+        self._failure, self._pause = None, Pause()
+        if self.token is not None:
+            self.drop(self.token)
 
+    @_locked
     def drop(self, token: Token) -> None:
         """Drop *token*, if it is still the one in use, and do not take it again from a cache."""
-        with self._lock:
-            self._remember(token)
-            if token == self.token:
-                self.token = self._fetched_for = None
+        self._remember(token)
+        if token == self.token:
+            self.token = self._fetched_for = None
 
+    @_locked
     def must_keep_401(self, refused: Token, operation: Operation, *, now: float) -> bool:
         """Whether `ask` would say `Keep401`: to know it before the 401 is read."""
-        with self._lock:
-            replaced = self.token is not None and self.token != refused
-            busy = self._flight is not None
-            return not replaced and not busy and self.backoff.must_wait(operation, now)
+        replaced = self.token is not None and self.token != refused
+        busy = self._flight is not None
+        return not replaced and not busy and self.backoff.must_wait(operation, now)
 
+    @_locked
     def refused(self, token: Token, operation: Operation, *, now: float) -> bool:
         """Take note of a 401 to *token*; whether the user is to be told that a right is missing."""
-        with self._lock:
-            if token is not self.token or operation != self._fetched_for:
-                return False
-            self._fetched_for = None  # once for each token, however many callers it fails
-            return self.backoff.strike(operation, now)
+        if token is not self.token or operation != self._fetched_for:
+            return False
+        self._fetched_for = None  # once for each token, however many callers it fails
+        return self.backoff.strike(operation, now)
 
     def accepted(self, operation: Operation) -> None:
         """Take note that *operation* has taken a token."""
         if operation not in self.backoff.entries and operation != self._fetched_for:
             return  # without the lock, while another operation refuses all
-        with self._lock:
-            if operation == self._fetched_for:
-                self._fetched_for = None
-            self.backoff.accepted(operation)
+        self._accept(operation)
+
+    @_locked
+    def _accept(self, operation: Operation) -> None:
+        if operation == self._fetched_for:
+            self._fetched_for = None
+        self.backoff.accepted(operation)
 
     def _remember(self, former: Token | None) -> None:
         if former is not None and former not in self._former:
