@@ -29,12 +29,22 @@ class Attempt:
         refused: The token that the request carried; None if it was none of ours that could be named.
     """
 
-    def __init__(self, core: Core, operation: Operation, body: Body, refused: Token | None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        operation: Operation,
+        body: Body,
+        refused: Token | None,
+        *,
+        is_stale: bool = False,
+    ) -> None:
+        """Take note of a 401 to a request, which *is_stale* if there was a newer token when it was sent."""
         self.operation: Final = operation
         self.body: Final = body
         self.refused = refused
         self._core = core
-        self._once_more = False
+        self._is_stale = is_stale
+        self._was_repeated = False
 
     def may_be_replayed(self) -> bool:
         """Whether to go for another token. To be asked before the 401 is read: if not, it is the answer."""
@@ -78,11 +88,12 @@ class Attempt:
     def is_final(self, token: Token) -> bool:
         """Whether a 401 to the replay with *token* is the answer.
 
-        A token from a cache may have been dead for long. If it was, the request is replayed once more.
+        A token from a cache may have been dead for long, and a stale request has not been tried with the
+        token of the moment before. So these are replayed once more.
         """
         self.refused = token
-        if self._core.is_borrowed(token) and not self._once_more:
-            self._once_more = True
+        if not self._was_repeated and (self._is_stale or self._core.is_borrowed(token)):
+            self._was_repeated = True
             return False
         self._take_note()
         return True

@@ -234,7 +234,7 @@ class Core:
             flight.at_cache = True
             errand = yield from self._coordinator.look(flight, patience.left(now))
             if errand is not None and errand.found is not None:
-                return self.shared.finish(flight, errand.found, fetched=False)
+                return self.shared.finish(flight, errand.found, now=self.now(), fetched=False)
             flight.at_cache = False
             now = self._still_patient(patience)
         resting = self.shared.rest_of_endpoint(now)
@@ -242,7 +242,8 @@ class Core:
             raise resting
         try:
             left = patience.timeouts_left(now)
-            token = self.shared.finish(flight, (yield from fetch(left)))
+            token = yield from fetch(left)
+            self.shared.finish(flight, token, now=self.now())
         except TokenRequestError as error:
             failure = self.shared.refused_by_endpoint(error, self.now())
             raise failure from None

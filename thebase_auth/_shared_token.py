@@ -3,11 +3,11 @@
 # Here: the token in use, the one token request that may be under way (a flight), what came of it, and the
 # lock of all this. Nothing here does I/O, reads a clock or waits; _core says what happens and waits.
 #
-# Callers share these, all written under SharedToken._lock: token, backoff, _former, _fetched_for, _flight,
-# _failure, _pause, and Flight.over with its result. The lock is never held across I/O, an await, a callback
-# or a user's code. token, backoff.entries and _former may be read without it. It is reentrant because a
-# flow that is garbage collected ends its flight, and that can happen anywhere, also in a thread that holds
-# the lock.
+# Callers share these, all written under SharedToken._lock: token, _since, backoff, _former, _fetched_for,
+# _flight, _failure, _pause, and Flight.over with its result. The lock is never held across I/O, an await, a
+# callback or a user's code. token, _since, backoff.entries and _former may be read without it. It is
+# reentrant because a flow that is garbage collected ends its flight, and that can happen anywhere, also in
+# a thread that holds the lock.
 #
 # The life of a flight. ask() either gives a token that is not the refused one, or makes the caller the
 # leader of a new flight, or sends it to wait for the flight under way. The leader begins it, and finishes
@@ -24,6 +24,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -155,6 +156,7 @@ class SharedToken:
 
     def __init__(self) -> None:
         self.token: Token | None = None
+        self._since = math.inf  # when it came into use
         self.backoff = Backoff()
         self._former: tuple[Token, ...] = ()  # refused, dropped or replaced
         self._fetched_for: Operation | None = None  # the token in use, unless that has accepted it
@@ -172,6 +174,10 @@ class SharedToken:
             if token is not None and token.authorization == authorization:
                 return token
         return None
+
+    def is_older(self, token: Token, sent_at: float) -> bool:
+        """Whether another token was in use at that time, and still is."""
+        return self.token not in (None, token) and self._since < sent_at
 
     def is_former(self, token: Token) -> bool:
         """Whether *token* was refused or dropped here, whoever else still offers it."""
@@ -231,15 +237,16 @@ class SharedToken:
         self._flight = Flight(operation=operation, lapses_at=now + lease, task=task)
         return Fetch(self._flight), under_way
 
-    def finish(self, flight: Flight, token: Token, *, fetched: bool = True) -> Token:
+    def finish(self, flight: Flight, token: Token, *, now: float, fetched: bool = True) -> Token:
         """End *flight* with *token*, for all who wait, and give it back.
 
         Args:
             flight: The flight. If it was superseded, nobody waits, and the token is its leader's only.
             token: The token.
+            now: Seconds on a clock that never goes back.
             fetched: Whether it cost a token request, and was not found in a cache.
         """
-        self._replace(flight, token, fetched=fetched)
+        self._replace(flight, token, now=now, fetched=fetched)
         flight.end()
         return token
 
@@ -254,13 +261,14 @@ class SharedToken:
         flight.end()
 
     @_locked
-    def _replace(self, flight: Flight, token: Token, *, fetched: bool) -> None:
+    def _replace(self, flight: Flight, token: Token, *, now: float, fetched: bool) -> None:
         if flight is not self._flight:
             self._remember(token)
             return
         self._flight = None
         self._remember(self.token)
         self.token = flight.token = token
+        self._since = now
         self._fetched_for = flight.operation if fetched else None
         if fetched:
             self._failure, self._pause = None, Pause()

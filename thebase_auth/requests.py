@@ -276,14 +276,14 @@ class _ResponseHook:
             return response
         if token is None and not _is_basic(request):
             return response  # neither ours nor put in its place by .netrc
-        sent_at = time.perf_counter() - response.elapsed.total_seconds()
+        sent_at = core.now() - response.elapsed.total_seconds()
         if self._signed_again_at > sent_at:
-            token = (
-                None  # another thread, which sends the same request, has put this one there since
-            )
-        return self._replayed(
-            response, Attempt(core, operation, self._body_of(request), token), kwargs
-        )
+            token = None  # put there since by another thread, which sends the same request
+        # requests signs when it prepares, which may be long before it sends.
+        is_stale = token is None or core.shared.is_older(token, sent_at)
+        body = self._body_of(request)
+        attempt = Attempt(core, operation, body, token, is_stale=is_stale)
+        return self._replayed(response, attempt, kwargs)
 
     def _replayed(
         self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
@@ -306,7 +306,7 @@ class _ResponseHook:
             # first token for ever. The 401 keeps the request that it answered.
             if response.request is users:
                 response.request = users.copy()
-            self._signed_again_at = time.perf_counter()
+            self._signed_again_at = auth._core.now()
             users.headers["Authorization"] = token.authorization
             started = time.perf_counter()
             try:
@@ -425,10 +425,12 @@ class _AsItComes:
 def _read(response: requests.Response, seconds: float) -> Reading:
     """Read *response* within the bounds of `Reading`; `content` gives what was read."""
     reading = Reading(seconds)
+    content: Any = response._content
+    if content is not False:  # it has been read, or was never to be
+        reading.takes(response.content or b"")
+        return reading
     raw, size = response.raw, 1  # byte by byte, should it drip
-    if response._content_consumed:  # type: ignore[attr-defined]
-        size = PIECE
-    elif hasattr(raw, "stream") and hasattr(raw, "read1"):  # not in urllib3 1
+    if hasattr(raw, "stream") and hasattr(raw, "read1"):  # not in urllib3 1
         response.raw, size = _AsItComes(raw), PIECE
     try:
         for piece in response.iter_content(size):

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests.support.clients import CLIENT_SECRET, Client, auth_for
+from tests.support.forbidding import Forbidding
 from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.uploads import CONTENT, Chunks, async_generator
 
@@ -307,10 +308,19 @@ def test_one_prepared_request_does_not_get_stuck_with_a_dead_token() -> None:
         session.get(server.url + "/another")
         api.revoke()  # now both the token it carries and the current one are dead
         response = session.send(prepared)
-        assert response.status_code == 401
-        refused = [one.request.headers["Authorization"] for one in (*response.history, response)]
-        assert refused == ["Bearer token-1", "Bearer token-2"]
-        assert session.send(prepared).status_code == 200
+        sent = [one.request.headers["Authorization"] for one in (*response.history, response)]
+        assert sent == ["Bearer token-1", "Bearer token-2", "Bearer token-3"]
+        assert response.status_code == 200
+
+
+def test_one_prepared_request_is_replayed_once_with_a_token_that_was_fetched_for_it() -> None:
+    api = Forbidding("/no")
+    with api_server(api) as (server, _), requests.Session() as session:
+        session.auth = auth_for(server.url)
+        prepared = session.prepare_request(requests.Request("GET", server.url + "/no"))
+        session.auth.forget()
+        assert session.send(prepared).status_code == 401
+    assert [one.authorization for one in server.to("/no")] == ["Bearer token-1", "Bearer token-2"]
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])

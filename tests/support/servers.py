@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
 from thebase_auth.testing import serve
 
-Answer: TypeAlias = "tuple[int, dict[str, str], bytes]"
-"""Status, headers and body."""
+Answer: TypeAlias = "tuple[int, dict[str, str], Any]"
+"""Status, headers and body: bytes, or an async iterator of them."""
 
 BASIC = "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 
@@ -58,7 +58,8 @@ class Server:
         got = Received(request.method, path, dict(request.headers), await request.body())
         self.received.append(got)
         status, headers, body = await run_in_threadpool(self.handler, got)
-        await Response(body, status, headers)(scope, receive, send)
+        kind = Response if isinstance(body, bytes) else StreamingResponse
+        await kind(body, status, headers)(scope, receive, send)
 
     def to(self, path: str) -> list[Received]:
         return [one for one in self.received if one.path == path]
