@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
@@ -14,10 +15,13 @@ from . import _notices
 from ._backoff import Operation
 from ._body import Body
 from ._core import Core, FetchSteps
-from ._shared_token import Task
+from ._shared_token import Pending, Task
 from ._token import Token
+from ._waiting import WaitFor
 
 logger: Final = logging.getLogger("thebase_auth")
+
+_OUT_OF_STEP: Final = 0.05  # seconds
 
 
 class Attempt:
@@ -76,13 +80,18 @@ class Attempt:
         is_shared: Callable[[Exception], bool] = lambda _: False,
     ) -> Generator[Any, Any, Token | None]:
         """A token other than the refused one; None if the 401 stands. See `Core.token_steps`."""
-        return self._core.token_steps(
-            fetch,
-            timeouts,
-            refused=self.refused,
-            operation=self.operation,
-            task=task,
-            is_shared=is_shared,
+        if self.operation in self._core.shared.backoff.entries:
+            # Processes that revoke each other's tokens must not go on doing so in step.
+            yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
+        return (
+            yield from self._core.token_steps(
+                fetch,
+                timeouts,
+                refused=self.refused,
+                operation=self.operation,
+                task=task,
+                is_shared=is_shared,
+            )
         )
 
     def is_final(self, token: Token) -> bool:

@@ -8,6 +8,10 @@
 # A strike is a token that was fetched on account of an operation and refused by it. One may be chance: the
 # token was revoked meanwhile. From the second on there is a pause before the next renewal on its account.
 # An acceptance ends it all. Nothing else counts.
+#
+# Where renewals have helped before, the right was there, and two strikes may be chance, too: on a server
+# where each new token ends the one before, processes without a common cache revoke each other's tokens. So
+# it takes more of them until it is believed that the right is gone.
 
 from __future__ import annotations
 
@@ -17,6 +21,9 @@ from typing import Final, NamedTuple, Self
 
 FIRST_PAUSE: Final = 1.0  # seconds
 LONGEST_PAUSE: Final = 60.0  # seconds
+_STRIKES: Final = 2
+_HELPS: Final = 2
+_STRIKES_AFTER_HELP: Final = 8
 _MOST_OPERATIONS: Final = 1000  # more than an API has
 
 _PATH: Final = re.compile("[^:/?#]+://[^/?#]*([^?#]*)")  # of an absolute URL
@@ -74,6 +81,7 @@ class Backoff:
 
     def __init__(self) -> None:
         self.entries: dict[Operation, _Struck] = {}
+        self._helped: dict[Operation, int] = {}  # how many renewals have
         self._told: set[Operation] = set()
 
     def strike(self, operation: Operation, now: float) -> bool:
@@ -83,8 +91,10 @@ class Backoff:
             del self.entries[next(iter(self.entries))]
         self.entries[operation] = struck
         struck.strikes += 1
-        if struck.strikes < 2:
+        has_had_the_right = self._helped.get(operation, 0) >= _HELPS
+        if struck.strikes < (_STRIKES_AFTER_HELP if has_had_the_right else _STRIKES):
             return False
+        self._helped.pop(operation, None)
         struck.pause.begin(now)
         if operation in self._told or len(self._told) >= _MOST_OPERATIONS:
             return False
@@ -96,9 +106,11 @@ class Backoff:
         struck = self.entries.get(operation)
         return struck is not None and struck.pause.left(now) > 0
 
-    def accepted(self, operation: Operation) -> None:
-        """*operation* has taken a token."""
+    def accepted(self, operation: Operation, *, after_renewal: bool) -> None:
+        """*operation* has taken a token; perhaps one that was fetched on its account."""
         self.entries.pop(operation, None)
+        if after_renewal and len(self._helped) < _MOST_OPERATIONS:
+            self._helped[operation] = self._helped.get(operation, 0) + 1
 
 
 def is_acceptance(status: int) -> bool:

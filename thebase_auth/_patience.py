@@ -14,11 +14,11 @@ class Patience(NamedTuple):
 
     Attributes:
         timeouts: For each phase of a token request, by the HTTP library's own name for it.
-        deadline: When this caller gives up waiting for others, on a clock that never goes back.
+        began: When the caller came, on a clock that never goes back.
     """
 
     timeouts: Mapping[str, float]
-    deadline: float
+    began: float
 
     @classmethod
     def of_call(cls, timeouts: Mapping[str, object], *, default: float, now: float) -> Patience:
@@ -30,7 +30,7 @@ class Patience(NamedTuple):
             phase: float(seconds) if isinstance(seconds, (int, float)) else default
             for phase, seconds in timeouts.items()
         }
-        return cls(bounded, now + max(bounded["connect"], bounded["read"]))
+        return cls(bounded, now)
 
     @property
     def lease(self) -> float:
@@ -38,8 +38,8 @@ class Patience(NamedTuple):
         return sum(self.timeouts.values())
 
     def left(self, now: float) -> float:
-        """Seconds until the deadline, zero or less when it has passed."""
-        return self.deadline - now
+        """Seconds until this caller gives up waiting for others, zero or less when they are over."""
+        return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self.began)
 
     def timeouts_left(self, now: float) -> dict[str, float]:
         """The timeouts for a token request that begins only now, perhaps after a wait."""

@@ -330,9 +330,10 @@ class SharedToken:
 
     @_locked
     def _accept(self, operation: Operation) -> None:
-        if operation == self._fetched_for:
+        after_renewal = operation == self._fetched_for
+        if after_renewal:
             self._fetched_for = None
-        self.backoff.accepted(operation)
+        self.backoff.accepted(operation, after_renewal=after_renewal)
 
     def _remember(self, former: Token | None) -> None:
         if former is not None and former not in self._former:

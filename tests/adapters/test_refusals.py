@@ -123,6 +123,24 @@ def test_an_acceptance_of_the_replay_leaves_no_pause(
     assert warnings() == []
 
 
+def test_where_renewals_have_helped_before_it_takes_more_strikes(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    """Another process may have revoked the tokens, each by fetching one of its own."""
+    with forbidding(client) as (server, api, auth):
+        for _ in range(2):
+            api.revoke()
+            assert client.get(auth, server.url + "/a").status == 200
+        api.forbidden = ("/a",)
+        strike(client, auth, server.url + "/a", 7)
+        assert (api.token_requests, warnings()) == (10, [])
+        strike(client, auth, server.url + "/a", 5)
+        assert (api.token_requests, len(warnings())) == (11, 1)
+        clock.now += 1
+        strike(client, auth, server.url + "/a", 5)
+        assert api.token_requests == 12
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_trouble_on_the_way_resets_nothing(client: Client, clock: Clock, status: int) -> None:
     with forbidding(client, "/no") as (server, api, auth):

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.renewals import (
-    TOKEN,
-    lead,
-)
-from thebase_auth._renewal import Renewal
+from tests.support.shared_tokens import TOKEN, renew
+from thebase_auth._shared_token import SharedToken
 
 
 @pytest.fixture
-def renewal() -> Renewal:
-    return Renewal()
+def shared() -> SharedToken:
+    return SharedToken()
 
 
 @pytest.fixture
-def renewed(renewal: Renewal) -> Renewal:
-    lead(renewal).land(TOKEN)
-    return renewal
+def renewed(shared: SharedToken) -> SharedToken:
+    """One that has a token."""
+    renew(shared, TOKEN)
+    return shared

@@ -112,7 +112,7 @@ def test_a_chosen_id_or_secret_is_taken_as_it_is(value: str) -> None:
 
 
 def test_a_secret_may_have_a_colon() -> None:
-    header = credentials(client_secret="a:b:c").token_request_headers()["Authorization"]
+    header = credentials(client_secret="a:b:c").token_request_headers(None)["Authorization"]
 
     assert base64.b64decode(header.removeprefix("Basic ")) == f"{CLIENT_ID}:a:b:c".encode()
 
@@ -138,19 +138,19 @@ def test_a_secret_may_have_a_colon() -> None:
 def test_the_token_request_authenticates_by_basic(
     client_id: str, client_secret: str, header: str
 ) -> None:
-    headers = credentials(client_id, client_secret).token_request_headers()
+    headers = credentials(client_id, client_secret).token_request_headers(None)
 
     assert headers["Authorization"] == header
 
 
 def test_a_long_secret_does_not_break_the_header_into_lines() -> None:
-    header = credentials(client_secret="s" * 4000).token_request_headers()["Authorization"]
+    header = credentials(client_secret="s" * 4000).token_request_headers(None)["Authorization"]
 
     assert "\n" not in header
 
 
 def test_the_token_request_is_that_of_the_vendors_page() -> None:
-    headers = credentials().token_request_headers()
+    headers = credentials().token_request_headers(None)
 
     assert TOKEN_PATH == "/oauth/token"
     assert credentials().token_url == "https://acme.thebase.co.il/oauth/token"
@@ -158,6 +158,16 @@ def test_the_token_request_is_that_of_the_vendors_page() -> None:
     assert set(headers) == {"Accept", "Authorization", "Content-Type"}
     assert headers["Accept"] == "application/json"
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("user_agent", ["a program/1.0", b"a program/1.0"])
+def test_the_token_request_has_the_user_agent_of_the_request_that_needs_it(
+    user_agent: str | bytes,
+) -> None:
+    headers = credentials().token_request_headers(user_agent)
+
+    assert headers["User-Agent"] == "a program/1.0"
+    assert headers == {**credentials().token_request_headers(None), "User-Agent": "a program/1.0"}
 
 
 def test_domain_and_token_url_name_a_port_that_is_not_the_default() -> None:
@@ -169,7 +179,7 @@ def test_domain_and_token_url_name_a_port_that_is_not_the_default() -> None:
 
 def test_neither_the_credentials_nor_their_headers_show_the_secret() -> None:
     encoded = base64.b64encode(f"{CLIENT_ID}:{SECRET}".encode()).decode()
-    headers = credentials().token_request_headers()
+    headers = credentials().token_request_headers(None)
 
     assert isinstance(headers["Authorization"], Hidden)
     for shown in (repr(credentials()), str(credentials()), repr(headers), str(headers.items())):
@@ -181,9 +191,9 @@ def test_neither_the_credentials_nor_their_headers_show_the_secret() -> None:
 
 def test_one_call_may_change_its_headers_without_changing_anothers() -> None:
     made = credentials()
-    made.token_request_headers().clear()
+    made.token_request_headers(None).clear()
 
-    assert made.token_request_headers()["Authorization"].startswith("Basic ")
+    assert made.token_request_headers(None)["Authorization"].startswith("Basic ")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +207,7 @@ def test_a_copy_of_credentials_is_as_good_and_hides_as_much(
     made = again(credentials())
 
     assert (made.origin, made.client_id, made.client_secret) == (ORIGIN, CLIENT_ID, SECRET)
-    assert made.token_request_headers() == credentials().token_request_headers()
+    assert made.token_request_headers(None) == credentials().token_request_headers(None)
     assert CANARY not in repr(made) + repr(made.client_secret)
 
 

@@ -20,23 +20,27 @@ import thebase_auth.requests
 from thebase_auth import _errors
 from thebase_auth._errors import (
     PlainHTTPError,
+    ReplayError,
     TheBaseAuthError,
     TokenRequestError,
     TokenTimeoutError,
     bind,
+    with_retry_after,
 )
 
 TEXT = "the token endpoint of acme.thebase.co.il answered 401 (error: invalid_client)"
-EVIDENCE: dict[str, Any] = {
-    "domain": "acme.thebase.co.il",
+DOMAIN = "acme.thebase.co.il"
+EVIDENCE: dict[str, Any] = {  # of a TokenRequestError, in the order of its constructor
     "status": 401,
     "error": "invalid_client",
     "error_description": "no such client",
     "code": "Unauthorized",
     "message": "אין הרשאה",
     "instance": "tag:oracle.com,2020:ecid/w4UbuYdZgYcyPtP86tRUrg",
+    "retry_after": 0.5,
 }
-NAMES = ("PlainHTTPError", "TokenRequestError", "TokenTimeoutError")
+NAMES = ("PlainHTTPError", "ReplayError", "TokenRequestError", "TokenTimeoutError")
+KINDS = (PlainHTTPError, ReplayError, TokenRequestError, TokenTimeoutError)
 LIBRARIES: dict[str, tuple[Any, Any, type[Exception]]] = {
     "requests": (thebase_auth.requests, requests, requests.RequestException),
     "httpx": (thebase_auth.httpx, httpx, httpx.HTTPError),
@@ -47,14 +51,15 @@ BOUND = [
     for library, (module, _, _) in LIBRARIES.items()
     for name in NAMES
 ]
-ALL = [
-    pytest.param(kind, id=kind.__name__)
-    for kind in (TheBaseAuthError, PlainHTTPError, TokenRequestError, TokenTimeoutError)
-] + BOUND
+ALL = [pytest.param(kind, id=kind.__name__) for kind in (TheBaseAuthError, *KINDS)] + BOUND
+
+
+def evidence_of(kind: type[TheBaseAuthError]) -> dict[str, Any]:
+    return {"domain": DOMAIN} | (EVIDENCE if issubclass(kind, TokenRequestError) else {})
 
 
 def one(kind: type[TheBaseAuthError]) -> TheBaseAuthError:
-    return kind(TEXT, **{name: EVIDENCE[name] for name in kind.evidence_names})
+    return kind(TEXT, **evidence_of(kind))
 
 
 def through_pickle(protocol: int) -> Callable[[Any], Any]:
@@ -62,6 +67,7 @@ def through_pickle(protocol: int) -> Callable[[Any], Any]:
 
 
 ROUND_TRIPS = [
+    pytest.param(lambda error: type(error)(*error.args), id="from its args"),
     pytest.param(copy.copy, id="copy"),
     pytest.param(copy.deepcopy, id="deepcopy"),
     *(
@@ -71,14 +77,14 @@ ROUND_TRIPS = [
 ]
 
 
-@pytest.mark.parametrize("kind", [PlainHTTPError, TokenRequestError, TokenTimeoutError])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_error_is_a_thebase_auth_error(kind: type[Exception]) -> None:
     assert issubclass(kind, TheBaseAuthError)
     assert issubclass(kind, Exception)
 
 
 def test_one_kind_of_error_is_not_caught_as_another() -> None:
-    for kind in (PlainHTTPError, TokenRequestError, TokenTimeoutError):
+    for kind in KINDS:
         assert kind.__mro__[1] is TheBaseAuthError
 
 
@@ -100,29 +106,36 @@ def test_the_package_exports_the_very_classes_of_the_tree() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_an_error_has_its_text_and_its_evidence(kind: type[TheBaseAuthError]) -> None:
-    error = one(kind)
+def test_an_error_has_its_text_and_its_evidence_as_plain_values(
+    kind: type[TheBaseAuthError],
+) -> None:
+    error, evidence = one(kind), evidence_of(kind)
 
     assert str(error) == TEXT
-    assert error.evidence == {name: EVIDENCE[name] for name in kind.evidence_names}
-    for name in kind.evidence_names:
-        assert getattr(error, name) == EVIDENCE[name]
-
-
-@pytest.mark.parametrize("kind", ALL)
-def test_the_evidence_is_all_that_the_constructor_takes(kind: type[TheBaseAuthError]) -> None:
-    parameters = inspect.signature(kind).parameters.values()
-
-    taken = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    assert taken == set(kind.evidence_names)
+    assert error.args == (TEXT, *evidence.values())
+    for name, value in evidence.items():
+        assert getattr(error, name) == value
+    assert set(vars(error)) - {"request", "response", "_request"} == set(evidence)
 
 
 def test_what_the_server_did_not_say_is_none() -> None:
-    error = TokenRequestError(TEXT, domain="acme.thebase.co.il", status=502)
+    error = TokenRequestError(TEXT, domain=DOMAIN, status=502)
 
-    assert (error.domain, error.status) == ("acme.thebase.co.il", 502)
+    assert error.args == (TEXT, DOMAIN, 502, None, None, None, None, None, None)
     said = (error.error, error.error_description, error.code, error.message, error.instance)
     assert said == (None,) * 5
+    assert error.retry_after is None
+
+
+@pytest.mark.parametrize("seconds", [None, 0, 12.5])
+def test_the_same_error_is_raised_at_another_time_of_the_pause(seconds: float | None) -> None:
+    error: Any = one(thebase_auth.requests.TokenRequestError)
+    later = with_retry_after(error, seconds)
+
+    assert type(later) is type(error)
+    assert later.args == (*error.args[:-1], seconds)
+    assert (later.retry_after, later.instance) == (seconds, error.instance)
+    assert error.retry_after == 0.5
 
 
 @pytest.mark.parametrize("round_trip", ROUND_TRIPS)
@@ -136,7 +149,8 @@ def test_a_copy_of_an_error_is_another_one_with_the_same_text_and_evidence(
     assert again is not error
     assert type(again) is kind
     assert str(again) == TEXT
-    assert again.evidence == error.evidence
+    assert again.args == error.args
+    assert {name: getattr(again, name) for name in evidence_of(kind)} == evidence_of(kind)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -205,7 +219,7 @@ def test_an_error_is_bound_to_the_kind_of_the_library_with_all_that_it_knows(
 
     assert type(bound) is getattr(module, name)
     assert str(bound) == TEXT
-    assert bound.evidence == error.evidence
+    assert bound.args == error.args
     assert bound.request is request
 
 

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.clients import auth_for
-from tests.support.clock import Clock
-from tests.support.world import DOMAIN
-from thebase_auth import TheBaseAuth, TokenTimeoutError
 from thebase_auth._patience import Patience
-from thebase_auth._renewal import Lead
-from thebase_auth._token import Token
-from thebase_auth.caches import FileTokenCache
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -45,7 +34,7 @@ def test_a_timeout_of_zero_is_not_taken_for_none(zero: float) -> None:
     bounded = patience(7.0, connect=zero, read=zero)
 
     assert bounded.timeouts == {"connect": 0.0, "read": 0.0}
-    assert bounded.deadline == NOW
+    assert bounded.left(NOW) == 0
 
 
 def test_every_phase_of_the_library_is_kept_under_its_own_name() -> None:
@@ -56,15 +45,15 @@ def test_every_phase_of_the_library_is_kept_under_its_own_name() -> None:
 
 @pytest.mark.parametrize(("connect", "read"), [(3, 5), (5, 3), (5, 5)])
 def test_a_caller_waits_for_others_as_long_as_for_a_server(connect: int, read: int) -> None:
-    assert patience(connect=connect, read=read).deadline == NOW + 5
+    assert patience(connect=connect, read=read).left(NOW) == 5
 
 
 def test_a_long_time_for_a_free_connection_does_not_prolong_the_wait() -> None:
-    assert patience(connect=3, read=5, write=60, pool=60).deadline == NOW + 5
+    assert patience(connect=3, read=5, write=60, pool=60).left(NOW) == 5
 
 
-def test_a_call_that_may_take_for_ever_does_not_wait_for_ever() -> None:
-    assert patience(connect=None, read=None).deadline == NOW + 30
+def test_a_call_that_may_take_any_time_does_not_wait_without_end() -> None:
+    assert patience(connect=None, read=None).left(NOW) == 30
 
 
 def test_a_token_request_lasts_at_most_all_its_phases_together() -> None:
@@ -107,89 +96,8 @@ def test_no_wait_and_no_phase_is_unbounded(
     bounded = patience(default, connect=connect, read=read, **others)
     now = NOW + later
 
-    assert math.isfinite(bounded.deadline)
-    assert bounded.deadline >= NOW
-    assert bounded.lease >= bounded.deadline - NOW - 1e-3
+    assert 0 <= bounded.left(NOW) < math.inf
+    assert bounded.lease >= bounded.left(NOW)
     for phase, seconds in bounded.timeouts_left(now).items():
         assert seconds <= bounded.timeouts[phase]
         assert seconds <= bounded.left(now)
-
-
-# What a caller makes of it, step by step
-
-
-def leader_of(auth: TheBaseAuth, lease: float) -> Lead:
-    """Another thread's right to fetch the token."""
-    with ThreadPoolExecutor(1) as another:
-        ask = another.submit(auth._renewal.ask, None, now=NOW, lease=lease, task=None)
-        answer = ask.result()
-    assert isinstance(answer, Lead)
-    return answer
-
-
-def fetch(timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
-    yield timeouts
-    return Token("fetched")
-
-
-def steps_of(auth: TheBaseAuth, refused: str | None = None) -> Generator[Any, Any, Token | None]:
-    """Those of a caller that has eight seconds."""
-    return auth._token_steps(fetch, {"connect": 3, "read": 8}, refused=refused)
-
-
-@pytest.mark.parametrize(
-    ("lease", "has_cache", "wait"), [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)]
-)
-def test_a_caller_waits_for_another_as_long_as_that_one_may_take_and_it_has_time(
-    clock: Clock, tmp_path: Path, lease: float, has_cache: bool, wait: float
-) -> None:
-    cache = FileTokenCache(tmp_path / "tokens") if has_cache else None
-    auth = auth_for(DOMAIN, cache=cache)
-    leader = leader_of(auth, lease)
-
-    assert next(steps_of(auth)) == (leader.flight.landed, wait)
-
-
-@pytest.mark.parametrize("left", [0.25, 1.0])
-def test_a_caller_whose_leader_vanishes_goes_on_with_the_time_that_is_left(
-    clock: Clock, left: float
-) -> None:
-    auth = auth_for(DOMAIN)
-    leader = leader_of(auth, lease=60)
-    steps = steps_of(auth)
-    next(steps)
-    leader.flight.vanish()
-    clock.now += 8 - left
-
-    assert steps.send(True) == {"connect": left, "read": left}
-    with pytest.raises(StopIteration) as end:
-        steps.send(None)
-    assert end.value.value.access_token == "fetched"
-
-
-def test_a_caller_whose_time_is_over_when_its_leader_vanishes_gives_up(clock: Clock) -> None:
-    auth = auth_for(DOMAIN)
-    leader = leader_of(auth, lease=60)
-    steps = steps_of(auth)
-    next(steps)
-    leader.flight.vanish()
-    clock.now += 8
-
-    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that repeats"):
-        steps.send(True)
-
-
-def test_a_caller_goes_on_with_what_its_leader_brought_though_the_refused_token_has_come_again(
-    clock: Clock,
-) -> None:
-    auth = auth_for(DOMAIN)
-    leader = leader_of(auth, lease=60)
-    auth._renewal.token = Token("refused")
-    steps = steps_of(auth, refused="refused")
-    next(steps)
-    leader.flight.land(Token("brought"), now=NOW)
-    auth._renewal.token = Token("refused")
-
-    with pytest.raises(StopIteration) as end:
-        steps.send(True)
-    assert end.value.value.access_token == "brought"

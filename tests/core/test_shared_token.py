@@ -1,290 +1,177 @@
-"""However many callers ask, one of them fetches the token, and none of the others is stranded."""
+"""However many callers ask, one of them fetches the token, and none of the others is left waiting."""
 
 from __future__ import annotations
 
-import asyncio
+import copy
 import gc
-from collections.abc import Iterator
+import pickle
+import weakref
+from collections import deque
+from functools import partial
+from typing import Any
 
 import pytest
 
-from tests.support.renewals import (
+from tests.support.shared_tokens import (
     ELSEWHERE,
     LEASE,
     ONE,
     OTHER,
     OTHER_TASK,
     TOKEN,
-    USERS,
     a_task,
     an_error,
     ask,
     in_another_thread,
     lead,
-    led,
+    renew,
     wait,
 )
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._renewal import Flight, Lead, Renewal, Task, Wait
+from thebase_auth._shared_token import Fetch, Flight, Pending, SharedToken, Task, Wait, copied
 from thebase_auth._token import Token
+
+NEWER = Token("ghi")
 
 # Who leads and who waits
 
 
-def test_the_first_to_ask_leads_and_the_others_wait_for_its_flight(renewal: Renewal) -> None:
-    flight = lead(renewal)
+def test_the_first_to_ask_leads_and_the_others_wait_for_its_flight(shared: SharedToken) -> None:
+    flight = lead(shared)
 
-    assert wait(renewal) is flight
-    assert wait(renewal) is flight
-    assert not flight.landed.done()
+    assert wait(shared) is wait(shared) is flight
+    assert not flight.over
 
 
-def test_a_token_is_given_to_whoever_asks(renewed: Renewal) -> None:
+def test_a_token_is_given_to_whoever_asks(renewed: SharedToken) -> None:
     assert renewed.token is TOKEN
     assert ask(renewed) is TOKEN
-    assert ask(renewed, "refused") is TOKEN
+    assert ask(renewed, Token("older")) is TOKEN
 
 
-def test_a_refused_token_is_not_given(renewed: Renewal) -> None:
-    flight = lead(renewed, "abc")
-
-    assert wait(renewed, "abc") is flight
-
-
-def test_a_token_that_was_not_refused_is_given_while_another_is_fetched(renewed: Renewal) -> None:
-    lead(renewed, "abc")
-
-    assert ask(renewed, "older") is TOKEN
-    assert ask(renewed, None) is TOKEN
-
-
-def test_the_token_stays_in_use_until_another_one_lands(renewed: Renewal) -> None:
-    flight = lead(renewed, "abc")
+def test_a_refused_token_is_not_given_but_stays_in_use_until_there_is_another(
+    renewed: SharedToken,
+) -> None:
+    flight = lead(renewed, TOKEN)
+    assert wait(renewed, Token("abc")) is flight
     assert renewed.token is TOKEN
+    assert ask(renewed) is ask(renewed, Token("older")) is TOKEN
 
-    assert flight.land(OTHER) is OTHER
+    assert renewed.finish(flight, OTHER, now=0) is OTHER
     assert renewed.token is OTHER
-    assert ask(renewed, "abc") is OTHER
+    assert ask(renewed, TOKEN) is OTHER
 
 
-def test_a_server_that_gives_the_refused_token_again_is_asked_again(renewed: Renewal) -> None:
-    lead(renewed, "abc").land(Token("abc"))
+def test_a_server_that_gives_the_refused_token_again_is_asked_again(renewed: SharedToken) -> None:
+    renew(renewed, Token("abc"), TOKEN)
 
-    lead(renewed, "abc")
+    lead(renewed, TOKEN)
 
 
 # How a flight ends
 
 
-def test_a_landed_token_is_that_of_all_who_wait(renewal: Renewal) -> None:
-    flight = lead(renewal)
-    waiting = wait(renewal)
-    flight.land(TOKEN)
+def test_a_token_is_that_of_all_who_wait(shared: SharedToken) -> None:
+    flight = lead(shared)
+    waiting = wait(shared)
+    shared.finish(flight, TOKEN, now=0)
 
-    assert flight.outcome() is waiting.outcome() is renewal.token is TOKEN
-    assert ask(renewal) is TOKEN
-
-
-def test_a_failure_is_shared_by_all_who_wait_and_by_nobody_after_them(renewal: Renewal) -> None:
-    flight = lead(renewal)
-    waiting = wait(renewal)
-    with pytest.raises(TokenRequestError), flight:
-        raise an_error()
-
-    with pytest.raises(TokenRequestError):
-        waiting.outcome()
-    assert renewal.token is None
-    assert lead(renewal) is not flight
+    assert waiting.over
+    assert waiting.token is shared.token is ask(shared) is TOKEN
+    assert waiting.failure is None
 
 
-def test_everyone_has_an_instance_of_the_failure_of_their_own(renewal: Renewal) -> None:
-    flight, error = lead(renewal), an_error()
-    with pytest.raises(TokenRequestError) as leaders, flight:
-        raise error
-    assert leaders.value is error
+def test_a_failure_is_that_of_all_who_wait_and_of_nobody_after_them(shared: SharedToken) -> None:
+    flight, error = lead(shared), an_error()
+    waiting = wait(shared)
+    shared.fail(flight, error)
 
-    seen: list[TokenRequestError] = [error]
-    for _ in range(3):
-        with pytest.raises(TokenRequestError) as caught:
-            flight.outcome()
-        seen.append(caught.value)
-
-    assert len({id(one) for one in seen}) == 4
-    assert len({id(one.__traceback__) for one in seen}) == 4
-    for one in seen:
-        assert str(one) == "no"
-        assert one.evidence == error.evidence
+    assert waiting.over
+    assert waiting.failure is error
+    assert waiting.token is shared.token is None
+    assert lead(shared) is not flight
 
 
-def test_a_failure_leaves_the_token_that_was_in_use(renewed: Renewal) -> None:
-    with pytest.raises(TokenRequestError), lead(renewed, "abc"):
-        raise an_error()
+def test_an_abandoned_flight_wakes_all_and_whoever_asks_first_leads(shared: SharedToken) -> None:
+    flight = lead(shared)
+    woken: list[str] = []
+    for name in ("one", "another"):
+        wait(shared).wakers.append(partial(woken.append, name))
+    shared.abandon(flight)
 
-    assert renewed.token is TOKEN
-    assert ask(renewed) is TOKEN
-
-
-@pytest.mark.parametrize(
-    "vanishing",
-    [
-        ConnectionError,
-        KeyboardInterrupt,
-        GeneratorExit,
-        asyncio.CancelledError,
-        SystemExit,
-        ValueError,
-    ],
-)
-def test_a_leader_that_vanishes_is_succeeded_by_the_first_waiter_that_asks(
-    renewal: Renewal, vanishing: type[BaseException]
-) -> None:
-    flight = lead(renewal)
-    waiting = [wait(renewal), wait(renewal)]
-    with pytest.raises(vanishing), flight:
-        raise vanishing
-
-    assert [one.outcome() for one in waiting] == [None, None]
-    successor = lead(renewal)
+    assert woken == ["one", "another"]
+    assert flight.over
+    assert (flight.token, flight.failure) == (None, None)
+    successor = lead(shared)
     assert successor is not flight
-    assert wait(renewal) is successor
+    assert wait(shared) is successor
 
 
-def test_a_leader_that_leaves_without_a_word_has_vanished(renewal: Renewal) -> None:
-    with lead(renewal) as flight:
-        pass
+@pytest.mark.parametrize("first", ["finish", "fail", "abandon"])
+def test_what_ends_a_flight_first_counts(shared: SharedToken, first: str) -> None:
+    def end(how: str, token: Token, error: Exception) -> None:
+        match how:
+            case "finish":
+                shared.finish(flight, token, now=0)
+            case "fail":
+                shared.fail(flight, error)
+            case _:
+                shared.abandon(flight)
 
-    assert flight.outcome() is None
-    lead(renewal)
+    flight, error = lead(shared), an_error()
+    end(first, TOKEN, error)
+    ended = (flight.token, flight.failure, shared.token)
+    successor = None if first == "finish" else lead(shared)
+    for how in ("finish", "fail", "abandon"):
+        end(how, OTHER, an_error())
 
-
-def test_a_leader_that_never_began_has_vanished(renewal: Renewal) -> None:
-    # An interrupt may strike between the answer and the with block.
-    answer = ask(renewal)
-    waiting = wait(renewal)
-    del answer
-    gc.collect()
-
-    assert waiting.outcome() is None
-    lead(renewal)
-
-
-def test_a_leader_that_is_forgotten_after_its_landing_changes_nothing(renewal: Renewal) -> None:
-    answer = ask(renewal)
-    waiting = wait(renewal)
-    assert isinstance(answer, Lead)
-    answer.flight.land(TOKEN)
-    del answer
-    gc.collect()
-
-    assert waiting.outcome() is TOKEN
-    assert renewal.token is TOKEN
+    assert (flight.token, flight.failure, shared.token) == ended
+    assert ended == {
+        "finish": (TOKEN, None, TOKEN),
+        "fail": (None, error, None),
+        "abandon": (None, None, None),
+    }[first]  # fmt: skip
+    assert successor is None or wait(shared) is successor
 
 
-def test_who_has_waited_goes_on_with_what_the_flight_brought(renewal: Renewal) -> None:
-    flight = lead(renewal)
-    flight.land(TOKEN)
-
-    assert renewal.landed(flight, None) is TOKEN
-    assert renewal.landed(flight, "refused") is TOKEN
-
-
-def test_who_has_waited_goes_on_with_a_newer_token_if_there_is_one(renewal: Renewal) -> None:
-    flight = lead(renewal)
-    flight.land(TOKEN)
-    lead(renewal, "abc").land(OTHER)
-
-    assert renewal.landed(flight, None) is OTHER
-
-
-def test_who_has_waited_does_not_go_on_with_a_newer_token_that_was_refused(
-    renewal: Renewal,
+def test_waiters_are_woken_when_all_can_see_the_result_and_no_lock_is_held(
+    shared: SharedToken,
 ) -> None:
-    flight = lead(renewal)
-    flight.land(TOKEN)
-    lead(renewal, "abc").land(OTHER)
-
-    assert renewal.landed(flight, "def") is TOKEN
-
-
-def test_who_has_waited_goes_on_with_what_the_flight_brought_where_that_was_dropped(
-    renewal: Renewal,
-) -> None:
-    flight = lead(renewal)
-    flight.land(TOKEN)
-    renewal.drop()
-
-    assert renewal.landed(flight, None) is TOKEN
-
-
-def test_who_has_waited_in_vain_has_to_ask_again(renewal: Renewal) -> None:
-    with lead(renewal) as vanished:
-        pass
-    with pytest.raises(TokenRequestError), lead(renewal) as failed:
-        raise an_error()
-
-    assert renewal.landed(vanished, None) is None
-    with pytest.raises(TokenRequestError):
-        renewal.landed(failed, None)
-
-
-def test_an_abandoned_flow_ends_its_flight(renewal: Renewal) -> None:
-    def flow() -> Iterator[None]:
-        with lead(renewal):
-            yield
-
-    suspended = flow()
-    next(suspended)
-    waiting = wait(renewal)
-    del suspended
-    gc.collect()
-
-    assert waiting.outcome() is None
-    lead(renewal)
-
-
-def test_leaving_the_block_after_a_landing_changes_nothing(renewal: Renewal) -> None:
-    flight = lead(renewal)
-    flight.land(TOKEN)
-    with pytest.raises(TokenRequestError), flight:
-        raise an_error()
-
-    assert flight.outcome() is TOKEN
-    assert renewal.token is TOKEN
-
-
-def test_of_several_landings_the_first_counts(renewal: Renewal) -> None:
-    flight = lead(renewal)
-    flight.land(TOKEN)
-
-    assert flight.land(OTHER) is OTHER
-    assert flight.outcome() is TOKEN
-    assert renewal.token is TOKEN
-
-
-def test_a_landing_does_not_end_the_flight_of_a_successor(renewal: Renewal) -> None:
-    first = lead(renewal)
-    with first:
-        pass
-    second = lead(renewal)
-    first.land(TOKEN)
-
-    assert wait(renewal) is second
-    assert renewal.token is None
-
-
-def test_the_outcome_is_announced_when_all_can_see_it_and_no_lock_is_held(renewal: Renewal) -> None:
-    flight = lead(renewal)
+    flight = lead(shared)
     seen: list[object] = []
+    # From another thread: a lock that its own thread may take again would not be noticed.
+    flight.wakers.append(lambda: seen.append(in_another_thread(lambda: ask(shared))))
+    flight.wakers.append(lambda: in_another_thread(lambda: shared.drop(Token("x"))))
+    shared.finish(flight, TOKEN, now=0)
 
-    def look(_: object) -> None:
-        # From another thread: a lock that its own thread may take again would not be noticed.
-        seen.append(in_another_thread(lambda: ask(renewal)))
-        seen.append(in_another_thread(lambda: renewal.land(flight, None)))
+    assert seen == [TOKEN]
 
-    flight.landed.add_done_callback(look)
-    flight.land(TOKEN)
 
-    assert seen == [TOKEN, None]
+def test_an_end_that_was_interrupted_can_be_made_again() -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    pending, woken = Pending(), []
+    pending.wakers += [interrupted, lambda: woken.append("the other")]
+    with pytest.raises(KeyboardInterrupt):
+        pending.end()
+    assert pending.over
+    assert not pending.is_lost()
+    assert woken == []
+
+    pending.end()
+    assert woken == ["the other"]
+
+
+def test_two_threads_may_end_the_same() -> None:
+    class TakenMeanwhile(deque[Any]):
+        def __bool__(self) -> bool:
+            return True
+
+    pending = Pending()
+    pending.wakers = TakenMeanwhile()
+    pending.end()
+
+    assert pending.over
 
 
 # Leaders that cannot be waited for
@@ -302,154 +189,220 @@ def test_the_outcome_is_announced_when_all_can_see_it_and_no_lock_is_held(renewa
     ],
 )
 def test_within_one_thread_only_a_task_waits_for_another_task_of_its_loop(
-    renewal: Renewal, leader: Task | None, asker: Task | None, waits: bool
+    shared: SharedToken, leader: Task | None, asker: Task | None, waits: bool
 ) -> None:
-    flight = led(renewal.ask(None, now=0, lease=LEASE, task=leader))
-    answer = renewal.ask(None, now=0, lease=LEASE, task=asker)
+    first = shared.ask(None, now=0, lease=LEASE, task=leader)
+    second = shared.ask(None, now=0, lease=LEASE, task=asker)
 
-    assert isinstance(answer, Wait if waits else Lead)
-    assert (answer.flight is flight) == waits
-    assert flight.landed.done() == (not waits)
+    assert isinstance(first, Fetch)
+    assert isinstance(second, Wait if waits else Fetch)
+    assert (second.flight is first.flight) == waits
+    assert first.flight.over == (not waits)
 
 
 @pytest.mark.parametrize("leader_blocks", [False, True])
 @pytest.mark.parametrize("asker_blocks", [False, True])
 def test_between_threads_everyone_waits(
-    renewal: Renewal, leader_blocks: bool, asker_blocks: bool
+    shared: SharedToken, leader_blocks: bool, asker_blocks: bool
 ) -> None:
-    flight = in_another_thread(lambda: lead(renewal, blocking=leader_blocks))
+    flight = in_another_thread(lambda: lead(shared, blocking=leader_blocks))
 
-    assert wait(renewal, blocking=asker_blocks) is flight
-
-
-def test_a_leader_is_overdue_when_its_lease_is_over(renewal: Renewal) -> None:
-    flight = lead(renewal, now=100)
-
-    assert wait(renewal, now=100 + LEASE - 0.001) is flight
-    assert lead(renewal, now=100 + LEASE) is not flight
+    assert wait(shared, blocking=asker_blocks) is flight
 
 
-def test_the_lease_is_the_leaders_and_not_the_askers(renewal: Renewal) -> None:
-    flight = led(renewal.ask(None, now=0, lease=5, task=a_task()))
+def test_a_leader_is_overdue_when_its_own_lease_is_over(shared: SharedToken) -> None:
+    first = shared.ask(None, now=100, lease=5, task=a_task())
 
-    assert isinstance(renewal.ask(None, now=4.9, lease=1, task=a_task()), Wait)
-    assert isinstance(renewal.ask(None, now=5, lease=1000, task=a_task()), Lead)
-    assert flight.landed.done()
-
-
-def depose(renewal: Renewal) -> tuple[Flight, Flight]:
-    old = lead(renewal)
-    return old, lead(renewal, now=LEASE)
+    assert isinstance(first, Fetch)
+    assert isinstance(shared.ask(None, now=104.999, lease=1, task=a_task()), Wait)
+    assert isinstance(shared.ask(None, now=105, lease=1000, task=a_task()), Fetch)
+    assert first.flight.over
 
 
-def test_those_who_wait_for_a_deposed_leader_are_told_to_ask_again(renewal: Renewal) -> None:
-    old, new = depose(renewal)
+def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
+    flight = Flight(operation=None, lapses_at=LEASE, task=None)
+    assert flight.is_lost()
 
-    assert old.outcome() is None
-    assert wait(renewal, now=LEASE) is new
-
-
-def test_the_late_landing_of_a_deposed_leader_serves_its_own_caller_alone(renewal: Renewal) -> None:
-    old, new = depose(renewal)
-
-    assert old.land(TOKEN) is TOKEN
-    assert renewal.token is None
-    assert old.outcome() is None
-    assert wait(renewal, now=LEASE) is new
-    new.land(OTHER)
-    assert renewal.token is OTHER
+    flight.begun = True
+    assert not flight.is_lost()
 
 
-def test_the_late_landing_of_a_deposed_leader_does_not_replace_a_newer_token(
-    renewal: Renewal,
+def test_a_flight_is_lost_when_the_loop_of_its_leader_has_stopped() -> None:
+    gone: list[bool] = []
+    flight = Flight(
+        operation=None, lapses_at=LEASE, task=Task(object(), object(), lambda: bool(gone))
+    )
+    flight.begun = True
+    assert not flight.is_lost()
+
+    gone.append(True)
+    assert flight.is_lost()
+
+
+# Superseded flights
+
+
+def test_a_caller_supersedes_the_flight_that_it_names_and_no_other(shared: SharedToken) -> None:
+    first = lead(shared)
+    second = lead(shared, superseded=first)
+    assert first.over
+    assert (first.token, first.failure) == (None, None)
+
+    assert wait(shared, superseded=first) is second
+    assert not second.over
+
+
+@pytest.fixture
+def flights(shared: SharedToken) -> tuple[Flight, Flight]:
+    """A superseded one, and the one that took its place."""
+    old = lead(shared)
+    return old, lead(shared, superseded=old)
+
+
+def test_what_a_superseded_leader_fetches_serves_its_own_caller_only(
+    shared: SharedToken, flights: tuple[Flight, Flight]
 ) -> None:
-    old, new = depose(renewal)
-    new.land(OTHER)
-    old.land(TOKEN)
+    old, new = flights
+    assert shared.finish(old, TOKEN, now=0) is TOKEN
+    assert shared.token is old.token is None
+    assert shared.known(TOKEN.authorization) is TOKEN  # its 401 has to be recognised
+    assert wait(shared) is new
 
-    assert renewal.token is OTHER
-
-
-def test_the_failure_of_a_deposed_leader_is_its_own(renewal: Renewal) -> None:
-    old, new = depose(renewal)
-    with pytest.raises(TokenRequestError), old:
-        raise an_error()
-
-    assert old.outcome() is None
-    assert wait(renewal, now=LEASE) is new
+    shared.finish(new, OTHER, now=0)
+    shared.finish(old, NEWER, now=0)
+    assert shared.token is OTHER
 
 
-# Dropping
+def test_the_failure_of_a_superseded_leader_is_its_own(
+    shared: SharedToken, flights: tuple[Flight, Flight]
+) -> None:
+    old, new = flights
+    shared.fail(old, an_error())
+    shared.abandon(old)
+
+    assert old.failure is None
+    assert wait(shared) is new
 
 
-def test_a_dropped_token_is_given_to_nobody(renewed: Renewal) -> None:
-    renewed.drop()
+# Tokens in use and former ones
 
+
+def test_a_token_is_known_by_the_header_that_carries_it(renewed: SharedToken) -> None:
+    assert renewed.known("Bearer abc") is TOKEN
+    renew(renewed, OTHER, TOKEN)
+    assert renewed.known("Bearer abc") is TOKEN
+    assert renewed.known("Bearer def") is OTHER
+
+    for foreign in ("", "Bearer ", "abc", "bearer abc", "Basic abc", "Bearer abcd"):
+        assert renewed.known(foreign) is None
+
+
+def test_a_token_that_was_refused_dropped_or_replaced_is_a_former_one(renewed: SharedToken) -> None:
+    assert not renewed.is_former(TOKEN)
+    ask(renewed, Token("refused"))
+    assert renewed.is_former(Token("refused"))
+
+    renewed.drop(TOKEN)
+    assert renewed.is_former(Token("abc"))
+    renew(renewed, OTHER)
+    assert not renewed.is_former(OTHER)
+    flight = lead(renewed, Token("def"))
+    for number in range(16):
+        ask(renewed, Token(f"foreign-{number}"))
+    renewed.finish(flight, NEWER, now=0)
+    assert renewed.is_former(OTHER)
+
+
+def test_a_token_is_older_if_another_was_in_use_when_it_was_sent_and_still_is(
+    shared: SharedToken,
+) -> None:
+    assert not shared.is_older(TOKEN, 100)
+    renew(shared, TOKEN, now=5)
+    assert not shared.is_older(TOKEN, 100)
+    renew(shared, OTHER, TOKEN, now=10)
+
+    assert [shared.is_older(TOKEN, sent_at) for sent_at in (7, 10, 10.5)] == [False, False, True]
+    assert not shared.is_older(OTHER, 100)
+    shared.forget()
+    assert not shared.is_older(TOKEN, 100)
+
+
+def test_the_last_sixteen_former_tokens_are_remembered(shared: SharedToken) -> None:
+    tokens = [Token(f"token-{number}") for number in range(20)]
+    for token in tokens:
+        ask(shared, token)
+        ask(shared, token)  # of two callers with the same one
+
+    assert [shared.is_former(token) for token in tokens] == [False] * 4 + [True] * 16
+    assert [bool(shared.known(token.authorization)) for token in tokens] == [False] * 4 + [
+        True
+    ] * 16
+
+
+def test_a_token_is_dropped_only_while_it_is_in_use(renewed: SharedToken) -> None:
+    renewed.drop(OTHER)
+    assert renewed.token is TOKEN
+    assert renewed.is_former(OTHER)
+
+    renewed.drop(TOKEN)
     assert renewed.token is None
     lead(renewed)
 
 
-def test_where_there_is_no_token_none_is_dropped(renewal: Renewal) -> None:
-    renewal.drop()
+def test_forgetting_drops_the_token_and_ends_no_flight(renewed: SharedToken) -> None:
+    flight = lead(renewed, TOKEN)
+    renewed.forget()
+    assert renewed.token is None
+    assert renewed.is_former(TOKEN)
 
-    assert renewal.token is None
-    assert not renewal.is_dead(TOKEN)
-
-
-@pytest.mark.parametrize("refused", ["abc", "older", ""])
-def test_where_there_is_no_token_none_is_refused(renewal: Renewal, refused: str) -> None:
-    assert not renewal.drop_refused(refused, USERS, now=0)
-
-    assert renewal.token is None
-    assert not renewal.refusals.entries
-
-
-def test_a_refused_token_is_dropped_if_it_still_is_the_one(renewed: Renewal) -> None:
-    renewed.drop_refused("older", USERS, now=0)
-    assert renewed.token is TOKEN
-    assert not renewed.refusals.entries
-
-    renewed.drop_refused("abc", USERS, now=0)
+    assert wait(renewed) is flight
+    renewed.finish(flight, OTHER, now=0)
+    assert renewed.token is OTHER
+    renewed.forget()
+    renewed.forget()
     assert renewed.token is None
 
 
-def test_an_empty_refused_token_is_not_taken_for_none(renewed: Renewal) -> None:
-    renewed.drop_refused("", USERS, now=0)
+def test_a_question_changes_nothing(renewed: SharedToken) -> None:
+    before = copy.copy(vars(renewed))
+    renewed.known("Bearer x")
+    renewed.is_former(OTHER)
+    renewed.rest_of_endpoint(0)
 
-    assert renewed.token is TOKEN
-
-
-def test_a_token_that_was_refused_or_dropped_is_dead(renewed: Renewal) -> None:
-    assert not renewed.is_dead(TOKEN)
-    ask(renewed, "refused")
-    assert renewed.is_dead(Token("refused"))
-    assert not renewed.is_dead(TOKEN)
-
-    renewed.drop()
-    assert renewed.is_dead(TOKEN)
-    assert renewed.is_dead(Token("abc"))
-    assert not renewed.is_dead(OTHER)
+    assert vars(renewed) == before
 
 
-def test_a_refused_token_whose_401_is_not_replayed_is_dead(renewed: Renewal) -> None:
-    renewed.drop_refused("abc", USERS, now=0)
+def test_a_shared_token_that_nobody_uses_is_freed() -> None:
+    shared = SharedToken()
+    lead(shared)
+    freed = weakref.ref(shared)
+    del shared
+    gc.collect()
 
-    assert renewed.is_dead(TOKEN)
-
-
-def test_of_dead_tokens_the_last_few_are_remembered(renewal: Renewal) -> None:
-    for number in range(1000):
-        ask(renewal, f"token-{number}")
-        ask(renewal, f"token-{number}")  # of two callers with the same one
-
-    assert len(renewal._dead) == 16
-    assert all(renewal.is_dead(Token(f"token-{number}")) for number in range(984, 1000))
+    assert freed() is None
 
 
-def test_dropping_does_not_end_a_flight(renewed: Renewal) -> None:
-    flight = lead(renewed, "abc")
-    renewed.drop()
+# Failures that many raise
 
-    assert wait(renewed) is flight
-    flight.land(OTHER)
-    assert renewed.token is OTHER
+
+def test_everyone_has_a_copy_of_the_failure() -> None:
+    with pytest.raises(type(an_error())) as caught:
+        raise an_error(retry_after=7.0)
+    again = copied(caught.value)
+
+    assert again is not caught.value
+    assert pickle.dumps(again) == pickle.dumps(caught.value)
+    assert again.__traceback__ is None
+
+
+def test_a_failure_that_cannot_be_copied_is_shared_as_it_is() -> None:
+    class UncopiedError(Exception):
+        def __copy__(self) -> Any:
+            raise ValueError
+
+    class CopiedAsTextError(Exception):
+        def __copy__(self) -> Any:
+            return "text"
+
+    for failure in (UncopiedError(), CopiedAsTextError()):
+        assert copied(failure) is failure

@@ -1,4 +1,4 @@
-"""The shared token among real threads, and in a child that was forked."""
+"""The shared token among real threads, in a child that was forked, and when the collector runs."""
 
 from __future__ import annotations
 
@@ -8,98 +8,163 @@ import pickle
 import select
 import signal
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.support.renewals import (
-    LEADS,
+from tests.support.shared_tokens import (
     LEASE,
     LONG,
     OTHER,
     TOKEN,
     USERS,
+    a_core,
     ask,
     in_another_thread,
     lead,
+    renew,
     wait,
 )
-from thebase_auth._renewal import Flight, Lead, Renewal, Wait
+from thebase_auth._shared_token import Fetch, Flight, SharedToken, Wait
 from thebase_auth._token import Token
+from thebase_auth._waiting import wait_blocking
+
+
+def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
+    """What *call* gives in so many threads, which all begin at once."""
+    about_to_begin = threading.Barrier(count)
+
+    def begin() -> Any:
+        about_to_begin.wait(LONG)
+        return call()
+
+    with ThreadPoolExecutor(count) as pool:
+        return [one.result(LONG) for one in [pool.submit(begin) for _ in range(count)]]
+
 
 # Threads
 
 
-def test_a_thousand_threads_that_ask_at_once_have_one_leader_and_its_token(
-    renewal: Renewal,
+def test_of_a_thousand_threads_that_ask_at_once_one_leads_and_all_have_its_token(
+    shared: SharedToken,
 ) -> None:
     count = 1000
-    about_to_ask, asked = threading.Barrier(count), threading.Barrier(count)
+    asked = threading.Barrier(count)
 
     def call() -> tuple[bool, Token | None]:
-        about_to_ask.wait(LONG)
-        answer = ask(renewal, blocking=True)
+        step = ask(shared, blocking=True)
+        assert isinstance(step, (Fetch, Wait))
+        step.flight.begun = True
         asked.wait(LONG)
-        assert isinstance(answer, (Lead, Wait))
-        flight = answer.flight
-        if isinstance(answer, Lead):
-            return True, flight.land(TOKEN)
-        flight.landed.result(LONG)
-        return False, flight.outcome()
+        if isinstance(step, Fetch):
+            return True, shared.finish(step.flight, TOKEN, now=0)
+        wait_blocking(step.flight, LONG)
+        return False, step.flight.token
 
-    with ThreadPoolExecutor(count) as pool:
-        results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
-
-    assert sorted(results, key=lambda result: result[0]) == [(False, TOKEN)] * 999 + [(True, TOKEN)]
+    assert sorted(in_threads(count, call), key=lambda one: one[0]) == [
+        *[(False, TOKEN)] * 999,
+        (True, TOKEN),
+    ]
 
 
-def test_threads_whose_leaders_vanish_all_get_the_token_of_the_first_that_stays(
-    renewal: Renewal,
+def test_threads_whose_leaders_abandon_all_get_the_token_of_the_first_that_does_not(
+    shared: SharedToken,
 ) -> None:
-    count, vanishing = 50, 20
-    about_to_ask = threading.Barrier(count)
+    count, abandoning = 50, 20
     leaders: list[Flight] = []
 
     def call() -> Token:
-        about_to_ask.wait(LONG)
         while True:
-            match ask(renewal, blocking=True):
-                case Lead() as leader:
-                    with leader.flight as flight:
-                        leaders.append(flight)
-                        if len(leaders) > vanishing:
-                            return flight.land(TOKEN)
+            match ask(shared, blocking=True):
+                case Fetch(flight):
+                    flight.begun = True
+                    leaders.append(flight)
+                    if len(leaders) > abandoning:
+                        return shared.finish(flight, TOKEN, now=0)
+                    shared.abandon(flight)
                 case Wait(flight):
-                    flight.landed.result(LONG)
-                    token = renewal.landed(flight, None)
-                    if token is not None:
-                        return token
-                case Token() as token:
+                    wait_blocking(flight, LONG)
+                case token:
+                    assert isinstance(token, Token)
                     return token
 
-    with ThreadPoolExecutor(count) as pool:
-        results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
-
-    assert results == [TOKEN] * count
-    assert len(leaders) == vanishing + 1
+    assert in_threads(count, call) == [TOKEN] * count
+    assert len(leaders) == abandoning + 1
 
 
-def test_the_token_is_read_without_the_lock(renewed: Renewal) -> None:
+def test_of_many_threads_that_one_token_fails_one_is_to_tell_the_user(renewed: SharedToken) -> None:
+    renew(renewed, OTHER, TOKEN, USERS)
+    renewed.refused(OTHER, USERS, now=0)
+    newer = renew(renewed, Token("ghi"), OTHER, USERS)
+
+    assert sum(in_threads(100, lambda: renewed.refused(newer, USERS, now=0))) == 1
+    assert renewed.backoff.entries[USERS].strikes == 2
+
+
+def test_the_token_is_read_and_recognised_without_the_lock(renewed: SharedToken) -> None:
+    def look() -> tuple[Any, ...]:
+        return renewed.token, renewed.known("Bearer abc"), renewed.is_former(TOKEN)
+
     with renewed._lock:
-        assert in_another_thread(lambda: renewed.token) is TOKEN
+        assert in_another_thread(look) == (TOKEN, TOKEN, False)
 
 
-def test_a_renewal_that_nobody_uses_is_freed() -> None:
-    renewal = Renewal()
-    lead(renewal)
-    freed = weakref.ref(renewal)
-    del renewal
-    gc.collect()
+def test_the_lock_is_given_back_when_its_holder_is_interrupted(shared: SharedToken) -> None:
+    class Interrupting(float):
+        def __ge__(self, other: float) -> bool:
+            raise KeyboardInterrupt
 
-    assert freed() is None
+    flight = lead(shared)
+    with pytest.raises(KeyboardInterrupt):
+        ask(shared, now=Interrupting())
+
+    assert in_another_thread(lambda: wait(shared)) is flight
+
+
+# The collector
+
+# It may run at any allocation, also of a caller that holds the lock, and then closes suspended flows
+# that nobody refers to any more: those of a loop that ended with tasks pending.
+
+
+class ClockThatCollects(float):
+    """A time that makes the garbage collector run while it is compared, so inside of ask()."""
+
+    def __ge__(self, other: float) -> bool:
+        gc.collect()
+        return super().__ge__(other)
+
+
+@pytest.mark.parametrize("now", [0.0, LEASE], ids=["a waiter", "one that supersedes"])
+def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(now: float) -> None:
+    core = a_core()
+    shared = core.shared
+
+    def suspend_a_leader() -> None:
+        def fetch(_: Any) -> Iterator[None]:
+            yield
+
+        steps = core.token_steps(fetch, {"connect": 1, "read": 1})  # type: ignore[arg-type]
+        next(steps)
+        ring: list[object] = [steps]
+        ring.append(ring)
+
+    def call() -> list[str]:
+        suspend_a_leader()
+        flight = shared._flight
+        assert flight is not None
+        flight.lapses_at = LEASE
+        first = ask(shared, now=ClockThatCollects(now))
+        assert flight.over
+        return [type(step).__name__ for step in (first, ask(shared, now=now))]
+
+    gc.disable()
+    try:
+        assert in_another_thread(call) in (["Fetch", "Wait"], ["Wait", "Fetch"])
+    finally:
+        gc.enable()
 
 
 # Forks
@@ -133,17 +198,13 @@ def in_a_child(function: Callable[[], Any]) -> Any:
     return pickle.loads(answer)
 
 
-def kinds_of(*answers: object) -> list[str]:
-    return [type(answer).__name__ for answer in answers]
-
-
 @needs_fork
 @fork_with_threads
-def test_a_child_that_was_forked_while_a_thread_held_the_lock_can_lead(renewal: Renewal) -> None:
+def test_a_child_that_was_forked_while_a_thread_held_the_lock_can_lead(shared: SharedToken) -> None:
     held, forked = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with renewal._lock:
+        with shared._lock:
             held.set()
             forked.wait(LONG)
 
@@ -151,100 +212,49 @@ def test_a_child_that_was_forked_while_a_thread_held_the_lock_can_lead(renewal: 
         holding = pool.submit(hold)
         assert held.wait(LONG)
         try:
-            kinds = in_a_child(lambda: kinds_of(ask(renewal), ask(renewal)))
+            steps = in_a_child(lambda: [type(ask(shared)).__name__ for _ in range(2)])
         finally:
             forked.set()
         holding.result(LONG)
 
-    assert kinds == ["Lead", "Wait"]
+    assert steps == ["Fetch", "Wait"]
 
 
 @needs_fork
 @fork_with_threads
-def test_a_child_does_not_wait_for_a_flight_of_its_parent(renewal: Renewal) -> None:
-    flight = in_another_thread(lambda: lead(renewal, blocking=True))
-
-    def child() -> tuple[str, Any, Any]:
-        own = lead(renewal, blocking=True)
-        flight.land(OTHER)  # of the parent: it must not count here
-        before = renewal.token
-        own.land(TOKEN)
-        return (type(own).__name__, before, renewal.token and renewal.token.access_token)
-
-    assert in_a_child(child) == ("Flight", None, "abc")
-    assert not flight.landed.done()
-    assert wait(renewal, blocking=True) is flight
-    flight.land(TOKEN)
-    assert renewal.token is TOKEN
-
-
-@needs_fork
-@fork_with_threads
-def test_a_child_goes_on_with_the_token_of_its_parent(renewed: Renewal) -> None:
-    assert in_a_child(lambda: renewed.token and str(renewed.token.access_token)) == "abc"
-    assert in_a_child(lambda: type(ask(renewed)).__name__) == "Token"
-    assert in_a_child(lambda: type(ask(renewed, "abc")).__name__) == "Lead"
-
-
-@needs_fork
-@fork_with_threads
-def test_a_child_of_a_child_can_lead_too(renewal: Renewal) -> None:
-    lead(renewal)
+def test_a_child_does_not_wait_for_a_flight_of_its_parent(shared: SharedToken) -> None:
+    flight = in_another_thread(lambda: lead(shared, blocking=True))
 
     def child() -> Any:
-        lead(renewal)
-        return in_a_child(lambda: type(ask(renewal)).__name__)
+        own = lead(shared, blocking=True)
+        shared.finish(flight, OTHER, now=0)  # of the parent: it must not count here
+        before = shared.token
+        shared.finish(own, TOKEN, now=0)
+        return before, shared.token
 
-    assert in_a_child(child) == "Lead"
-
-
-class ClockThatCollects(float):
-    """A time that makes the garbage collector run while it is compared, so inside of ask()."""
-
-    def __ge__(self, other: float) -> bool:
-        gc.collect()
-        return super().__ge__(other)
+    assert in_a_child(child) == (None, TOKEN)
+    assert not flight.over
+    assert wait(shared, blocking=True) is flight
+    shared.finish(flight, TOKEN, now=0)
+    assert shared.token is TOKEN
 
 
 @needs_fork
 @fork_with_threads
-@pytest.mark.parametrize("now", [1.0, LEASE], ids=["who waits", "who deposes"])
-def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(
-    renewal: Renewal, now: float
-) -> None:
-    # The collector may run at any allocation, also of a caller that holds the lock, and then closes
-    # suspended flows that nobody refers to any more: those of a loop that ended with tasks pending.
-    def flow() -> Iterator[None]:
-        with lead(renewal):
-            yield
+def test_a_child_goes_on_with_the_token_of_its_parent(renewed: SharedToken) -> None:
+    def child() -> Any:
+        return renewed.token, ask(renewed), type(ask(renewed, TOKEN)).__name__
 
-    def abandon() -> None:
-        suspended = flow()
-        next(suspended)
-        ring: list[object] = [suspended]
-        ring.append(ring)
-
-    def child() -> list[str]:
-        gc.disable()
-        abandon()
-        first = ask(renewal, now=ClockThatCollects(now))
-        if isinstance(first, Wait):
-            first.flight.landed.result(timeout=0)
-        return kinds_of(first, ask(renewal, now=now))
-
-    # In a child, because a collector that hangs hangs for the whole process.
-    assert in_a_child(child) in (["Lead", "Wait"], ["Wait", "Lead"])
+    assert in_a_child(child) == (TOKEN, TOKEN, "Fetch")
 
 
-def test_a_401_in_the_pause_is_final_unless_another_caller_is_fetching_a_token() -> None:
-    renewal = Renewal()
-    lead(renewal).land(TOKEN, now=0)
-    lead(renewal, TOKEN.access_token, LEADS).land(OTHER, now=1)
-    refused = OTHER.access_token
-    assert renewal.is_final(refused, LEADS, now=1.5)
-    flight = lead(renewal, refused, USERS, now=1.5)
-    assert not renewal.is_final(refused, LEADS, now=1.5)
-    flight.vanish()
-    assert renewal.is_final(refused, LEADS, now=1.5)
-    assert not renewal.is_final(refused, USERS, now=1.5)
-    assert not renewal.is_final(TOKEN.access_token, LEADS, now=1.5)
+@needs_fork
+@fork_with_threads
+def test_a_child_of_a_child_can_lead_too(shared: SharedToken) -> None:
+    lead(shared)
+
+    def child() -> Any:
+        lead(shared)
+        return in_a_child(lambda: type(ask(shared)).__name__)
+
+    assert in_a_child(child) == "Fetch"

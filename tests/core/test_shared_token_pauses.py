@@ -1,168 +1,273 @@
-"""Renewals on account of an operation that refuses a fresh token too."""
+"""When no token is fetched: an operation has refused two fetched for it, or the token endpoint refuses."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from tests.support.renewals import (
+from tests.support.forbidding import PAUSES
+from tests.support.shared_tokens import (
     LEADS,
-    LEASE,
-    LONG,
     OTHER,
     TOKEN,
     USERS,
+    a_task,
     an_error,
     ask,
+    in_another_thread,
     lead,
+    renew,
     wait,
 )
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._renewal import KeepRefusal, Renewal
+from thebase_auth._shared_token import Keep401, SharedToken
 from thebase_auth._token import Token
 
-# Endpoints that refuse a fresh token too
+# Operations that refuse
+
+
+def strike(shared: SharedToken, number: int, *, now: float = 0) -> tuple[Token, bool]:
+    """USERS refuses the token in use, and the one that is fetched on its account; is that to be told?"""
+    token = renew(shared, Token(f"token-{number}"), shared.token, USERS, now=now)
+    return token, shared.refused(token, USERS, now=now)
 
 
 @pytest.fixture
-def refused(renewed: Renewal) -> Renewal:
-    """At 10 s an endpoint has refused one token, and at 11 s the one that was fetched for it."""
-    lead(renewed, "abc", USERS, now=10).land(OTHER)
-    assert renewed.refused_again(OTHER, USERS, now=11)
+def refusing(renewed: SharedToken) -> SharedToken:
+    """At 10 s USERS has refused the second token that was fetched on its account."""
+    assert strike(renewed, 1, now=9)[1] is False
+    assert strike(renewed, 2, now=10)[1] is True
     return renewed
 
 
-def test_an_endpoint_that_refuses_the_new_token_too_keeps_its_401_for_a_second(
-    refused: Renewal,
+def test_a_first_strike_changes_nothing(renewed: SharedToken) -> None:
+    token, told = strike(renewed, 1)
+
+    assert not told
+    assert renewed.token is token
+    assert not renewed.must_keep_401(token, USERS, now=0)
+    lead(renewed, token, USERS)
+
+
+def test_from_the_second_strike_on_an_operation_keeps_its_401_for_a_second(
+    refusing: SharedToken,
 ) -> None:
-    assert isinstance(ask(refused, "def", USERS, now=11), KeepRefusal)
-    assert isinstance(ask(refused, "def", USERS, now=11.75), KeepRefusal)
-    lead(refused, "def", USERS, now=12)
+    token = refusing.token
+    for now in (10, 10.75):
+        assert ask(refusing, token, USERS, now=now) == Keep401()
+    lead(refusing, token, USERS, now=11)
 
 
-def test_the_pause_begins_with_the_landing_and_anew_when_the_refusal_is_seen(
-    renewed: Renewal,
-) -> None:
-    lead(renewed, "abc", USERS, now=10).land(OTHER, now=15)
-
-    assert isinstance(ask(renewed, "def", USERS, now=15.75), KeepRefusal)
-    assert isinstance(ask(renewed, "def", USERS, now=16.5), KeepRefusal)
-    lead(renewed, "def", USERS, now=16.75)
-
-
-def test_a_refusal_long_after_the_landing_is_renewed_at_once(renewed: Renewal) -> None:
-    lead(renewed, "abc", USERS, now=10).land(OTHER)
-
-    lead(renewed, "def", USERS, now=11)
-
-
-def test_each_further_renewal_doubles_the_pause(refused: Renewal) -> None:
-    now = 11.0
-    for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
-        current = refused.token
-        assert current is not None
-        before, now = now + pause - 0.25, now + pause
-        assert isinstance(ask(refused, current.access_token, USERS, now=before), KeepRefusal)
-        token = Token(f"token-{number}")
-        lead(refused, current.access_token, USERS, now=now).land(token)
-        refused.refused_again(token, USERS, now=now)
-
-
-def test_another_endpoint_and_a_first_request_renew_meanwhile(refused: Renewal) -> None:
-    flight = lead(refused, "def", LEADS, now=11)
-    flight.vanish()
-    lead(refused, "def", now=11)
-
-
-def test_an_endpoint_in_its_pause_takes_what_another_has_fetched(
-    refused: Renewal,
-) -> None:
-    flight = lead(refused, "def", LEADS, now=11)
-    assert wait(refused, "def", USERS, now=11) is flight
-    newest = flight.land(Token("ghi"))
-
-    assert ask(refused, "def", USERS, now=11) is newest
-    assert isinstance(ask(refused, "ghi", USERS, now=11), KeepRefusal)
-
-
-def test_an_endpoint_in_its_pause_deposes_nobody(refused: Renewal) -> None:
-    flight = lead(refused, "def", LEADS, now=11, blocking=True)
-
-    assert isinstance(ask(refused, "def", USERS, now=11, blocking=True), KeepRefusal)
-    assert not flight.landed.done()
-
-
-def test_an_acceptance_ends_the_pause(refused: Renewal) -> None:
-    refused.accepted(USERS)
-
-    lead(refused, "def", USERS, now=11).land(Token("ghi"))
-    assert isinstance(ask(refused, "ghi", USERS, now=11.75), KeepRefusal)
-    lead(refused, "ghi", USERS, now=12.75)
-
-
-@pytest.mark.parametrize("ending", [TokenRequestError, ConnectionError, GeneratorExit])
-def test_a_renewal_that_brings_no_token_begins_no_pause(
-    renewed: Renewal, ending: type[BaseException]
-) -> None:
-    error = an_error() if ending is TokenRequestError else ending()
-    with pytest.raises(ending), lead(renewed, "abc", USERS):
-        raise error
-
-    assert not renewed.refusals.entries
-    lead(renewed, "abc", USERS)
-
-
-def test_a_first_request_and_a_deposed_leader_begin_no_pause(renewal: Renewal) -> None:
-    old = lead(renewal, "abc", USERS)
-    lead(renewal, now=LEASE).land(TOKEN)
-    old.land(OTHER)
-
-    assert not renewal.refusals.entries
-
-
-def test_a_refusal_of_an_older_token_tells_nothing(renewed: Renewal) -> None:
-    lead(renewed, "abc", USERS, now=10).land(OTHER)
-
-    assert not renewed.refused_again(TOKEN, USERS, now=10.5)
-    assert not renewed.refused_again(OTHER, LEADS, now=10.5)
-    lead(renewed, "def", USERS, now=11)  # so that it still counts from the asking
-
-
-def test_a_401_that_cannot_be_replayed_drops_a_token_once_a_pause(
-    renewed: Renewal,
-) -> None:
-    now, current = 0.0, TOKEN
-    assert not renewed.drop_refused(current.access_token, USERS, now=now)
-    for number, pause in enumerate([1, 2, 4, 8, 16, 32, 60, 60]):
-        assert renewed.token is None
-        current = lead(renewed, now=now).land(Token(f"token-{number}"))
-        for step in (0, 0.25, pause - 0.25):
-            assert renewed.drop_refused(current.access_token, USERS, now=now + step)
-            assert renewed.token is current
-            assert not renewed.is_dead(current)
+def test_each_further_strike_doubles_the_pause_and_is_not_told_again(renewed: SharedToken) -> None:
+    strike(renewed, 0)
+    now = 0.0
+    for number, pause in enumerate(PAUSES, 1):
+        token, told = strike(renewed, number, now=now)
+        assert told == (number == 1)
+        assert ask(renewed, token, USERS, now=now + pause - 0.25) == Keep401()
         now += pause
-        assert renewed.drop_refused(current.access_token, USERS, now=now)
 
 
-def test_the_pause_is_one_with_and_without_a_replay(refused: Renewal) -> None:
-    assert refused.drop_refused("def", USERS, now=11.75)
-    assert refused.token is OTHER
+def test_a_token_counts_one_strike_however_many_callers_it_fails(renewed: SharedToken) -> None:
+    token, _ = strike(renewed, 1)
+    for _ in range(100):
+        assert not renewed.refused(token, USERS, now=0)
 
-    assert not refused.drop_refused("def", LEADS, now=11.75)
-    assert refused.token is None
+    assert renewed.backoff.entries[USERS].strikes == 1
 
 
-def test_the_user_is_told_once(renewal: Renewal) -> None:
-    count = 100
-    about_to_ask = threading.Barrier(count)
+def test_nothing_but_a_token_fetched_on_its_account_counts(renewed: SharedToken) -> None:
+    def nothing_counts(token: Token) -> bool:
+        return not renewed.refused(token, USERS, now=0) and not renewed.backoff.entries
 
-    def call() -> bool:
-        about_to_ask.wait(LONG)
-        return renewal.to_be_told(USERS)
+    assert nothing_counts(TOKEN)  # fetched for a first request
+    renew(renewed, OTHER, TOKEN, LEADS)
+    assert nothing_counts(OTHER)  # for another operation
+    renewed.finish(lead(renewed, OTHER, USERS), Token("cached"), fetched=False, now=0)
+    assert nothing_counts(Token("cached"))
+    renew(renewed, Token("mine"), Token("cached"), USERS)
+    assert nothing_counts(Token("older"))
+    renewed.drop(Token("mine"))
+    assert nothing_counts(Token("mine"))
+    old = lead(renewed, None, USERS)
+    renew(renewed, Token("newer"), now=1000)
+    renewed.finish(old, Token("superseded"), now=0)
+    assert nothing_counts(Token("superseded"))
 
-    with ThreadPoolExecutor(count) as pool:
-        results = [one.result(LONG) for one in [pool.submit(call) for _ in range(count)]]
 
-    assert sum(results) == 1
+def test_answers_to_a_token_that_was_not_fetched_here_count_for_nothing(
+    shared: SharedToken,
+) -> None:
+    shared.accepted(USERS)
+
+    assert not shared.refused(TOKEN, USERS, now=0)
+    assert not shared.must_keep_401(TOKEN, USERS, now=0)
+    assert not shared.backoff.entries
+
+
+def test_a_token_that_its_operation_has_accepted_counts_no_strike_later(
+    renewed: SharedToken,
+) -> None:
+    renew(renewed, OTHER, TOKEN, USERS)
+    renewed.accepted(LEADS)
+    renewed.accepted(USERS)
+
+    assert not renewed.refused(OTHER, USERS, now=0)
+    assert not renewed.backoff.entries
+
+
+def test_an_acceptance_forgets_the_strikes(refusing: SharedToken) -> None:
+    refusing.accepted(USERS)
+    assert not refusing.backoff.entries
+
+    assert not strike(refusing, 3, now=10)[1]
+    assert not strike(refusing, 4, now=10)[1]  # it was told before
+    assert ask(refusing, refusing.token, USERS, now=10.75) == Keep401()
+    lead(refusing, refusing.token, USERS, now=11)
+
+
+def test_an_acceptance_of_which_nothing_is_to_be_noted_takes_no_lock(renewed: SharedToken) -> None:
+    with renewed._lock:
+        in_another_thread(lambda: renewed.accepted(USERS))
+
+
+def test_in_the_pause_of_one_operation_others_and_first_requests_renew(
+    refusing: SharedToken,
+) -> None:
+    token = refusing.token
+    refusing.abandon(lead(refusing, token, LEADS, now=10))
+    lead(refusing, token, now=10)
+
+
+def test_in_its_pause_an_operation_takes_what_another_has_fetched(refusing: SharedToken) -> None:
+    refused = refusing.token
+    assert refused is not None
+    flight = lead(refusing, refused, LEADS, now=10)
+    assert not refusing.must_keep_401(refused, USERS, now=10)
+    assert wait(refusing, refused, USERS, now=10) is flight
+    refusing.finish(flight, OTHER, now=0)
+
+    assert not refusing.must_keep_401(refused, USERS, now=10)
+    assert ask(refusing, refused, USERS, now=10) is OTHER
+    assert refusing.must_keep_401(OTHER, USERS, now=10)
+    assert ask(refusing, OTHER, USERS, now=10) == Keep401()
+
+
+def test_in_its_pause_an_operation_supersedes_nobody(refusing: SharedToken) -> None:
+    flight = lead(refusing, refusing.token, LEADS, now=10, blocking=True)
+
+    assert ask(refusing, refusing.token, USERS, now=10, blocking=True) == Keep401()
+    assert not flight.over
+
+
+def test_whether_a_401_is_to_be_kept_is_known_before_it_is_asked(refusing: SharedToken) -> None:
+    token = refusing.token
+    assert token is not None
+    assert refusing.must_keep_401(token, USERS, now=10.75)
+    assert not refusing.must_keep_401(token, USERS, now=11)
+    assert not refusing.must_keep_401(token, LEADS, now=10)
+    assert not refusing.must_keep_401(TOKEN, USERS, now=10)
+    refusing.drop(token)
+    assert refusing.must_keep_401(token, USERS, now=10)
+
+
+@pytest.mark.parametrize("how", ["fail", "abandon"])
+def test_a_flight_that_brings_no_token_counts_no_strike(renewed: SharedToken, how: str) -> None:
+    flight = lead(renewed, TOKEN, USERS)
+    renewed.fail(flight, an_error()) if how == "fail" else renewed.abandon(flight)
+
+    assert not renewed.refused(TOKEN, USERS, now=0)
+    assert not renewed.backoff.entries
+
+
+# A token endpoint that refuses
+
+
+REFUSAL: dict[int, str | None] = {200: "invalid_client", 400: None, 401: None, 403: None, 429: None}
+
+
+@pytest.mark.parametrize("status", REFUSAL)
+def test_a_refusal_of_the_token_endpoint_begins_a_pause_that_doubles(
+    shared: SharedToken, status: int
+) -> None:
+    now = 0.0
+    for pause in PAUSES:
+        error = shared.refused_by_endpoint(an_error(status, REFUSAL[status]), now)
+        assert error.retry_after == pause
+        assert (error.status, error.error) == (status, REFUSAL[status])
+        resting = shared.rest_of_endpoint(now + pause - 0.25)
+        assert resting is not None
+        assert resting.args == (*error.args[:-1], 0.25)
+        assert shared.rest_of_endpoint(now + pause) is None
+        now += pause
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(200, None), (200, ""), (302, None), (404, "invalid_client"), (500, None), (503, "x")],
+)
+def test_another_wrong_answer_begins_none(
+    shared: SharedToken, status: int, error: str | None
+) -> None:
+    noted = shared.refused_by_endpoint(an_error(status, error, retry_after=7.0), 0)
+
+    assert noted.retry_after is None
+    assert shared.rest_of_endpoint(0) is None
+
+
+@pytest.mark.parametrize(("said", "pause"), [(7.0, 7), (0.5, 0.5), (60.0, 60), (3600.0, 60)])
+def test_a_pause_lasts_as_long_as_the_server_says_up_to_a_minute(
+    shared: SharedToken, said: float, pause: float
+) -> None:
+    assert shared.refused_by_endpoint(an_error(429, retry_after=said), 10).retry_after == pause
+    assert shared.rest_of_endpoint(10 + pause - 0.25) is not None
+    assert shared.rest_of_endpoint(10 + pause) is None
+
+
+def test_there_is_no_pause_where_the_server_says_zero_seconds(shared: SharedToken) -> None:
+    assert shared.refused_by_endpoint(an_error(429, retry_after=0.0), 0).retry_after == 0
+    assert shared.rest_of_endpoint(0) is None
+
+
+@pytest.fixture
+def resting(renewed: SharedToken) -> SharedToken:
+    """The token endpoint has refused twice, and rests until 2 s."""
+    for _ in range(2):
+        renewed.refused_by_endpoint(an_error(), 0)
+    assert renewed.rest_of_endpoint(1.75) is not None
+    return renewed
+
+
+def end_by_success(shared: SharedToken) -> None:
+    renew(shared, OTHER, TOKEN)
+
+
+@pytest.mark.parametrize("end", [end_by_success, SharedToken.forget])
+def test_a_token_from_the_endpoint_or_forgetting_ends_the_pause_and_the_next_is_short_again(
+    resting: SharedToken, end: Any
+) -> None:
+    end(resting)
+
+    assert resting.rest_of_endpoint(0) is None
+    assert resting.refused_by_endpoint(an_error(), 0).retry_after == 1
+
+
+def test_neither_a_token_from_a_cache_nor_that_of_a_superseded_leader_ends_the_pause(
+    resting: SharedToken,
+) -> None:
+    old = lead(resting, TOKEN)
+    resting.finish(lead(resting, TOKEN, superseded=old), OTHER, fetched=False, now=0)
+    resting.finish(old, Token("late"), now=0)
+
+    assert resting.rest_of_endpoint(0) is not None
+
+
+def test_the_pause_is_seen_without_the_lock(resting: SharedToken) -> None:
+    with resting._lock:
+        assert in_another_thread(lambda: resting.rest_of_endpoint(0)) is not None
+
+
+def test_the_pause_of_the_endpoint_stops_no_caller_from_leading(resting: SharedToken) -> None:
+    """It may find a token in a cache: see _core."""
+    assert resting.ask(TOKEN, now=0, lease=1, task=a_task()) != Keep401()
+    assert ask(resting) is TOKEN

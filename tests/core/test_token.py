@@ -17,8 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from tests.support.token_answers import BASIC, GOOD, NOW, SECRET, WHERE, answer, parse, refused
 from thebase_auth._errors import TokenRequestError
-from thebase_auth._hidden import Hidden
-from thebase_auth._token import Answer, Token, carried_token
+from thebase_auth._token import Answer, Token
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -246,6 +245,14 @@ def test_the_names_of_headers_may_be_in_any_case(
     assert "text/x-odd" in str(refused(Answer(200, headers({name: "text/x-odd"}), b"abc")))
 
 
+@pytest.mark.parametrize("document", [GOOD, {}, b"no JSON"], ids=["token", "object", "no JSON"])
+def test_an_answer_that_was_not_read_to_its_end_is_refused(document: object) -> None:
+    error = refused(answer(document, cut="longer than 1 MiB"))
+
+    assert "but its answer is longer than 1 MiB." in str(error)
+    assert WHERE in str(error)
+
+
 # The token itself
 
 
@@ -281,60 +288,19 @@ def test_a_token_and_its_copies_are_sent_as_they_are_and_not_shown(
 
     assert token.access_token == "canary-4f1c"
     assert token.authorization == "Bearer canary-4f1c"
-    for shown in (token, token.access_token, token.authorization):
-        assert "canary" not in repr(shown)
-    assert "canary" not in str(token)
-    assert isinstance(token.access_token, Hidden)
-    assert isinstance(token.authorization, Hidden)
+    assert type(token.access_token) is type(token.authorization) is str
+    assert token.expires_at == 5.0
+    assert repr(token) == str(token) == f"{token}" == "Token(expires_at=5.0)"
 
 
 def test_tokens_are_the_same_by_value() -> None:
     assert Token("abc", 5.0) == Token("abc", 5.0)
     assert hash(Token("abc", 5.0)) == hash(Token("abc", 5.0)) == hash("abc")
     assert Token("abc", 5.0) != Token("abd", 5.0)
-    assert Token("abc", 5.0) == Token("abc", 6.0)  # the server knows it by its text alone
+    assert Token("abc", 5.0) == Token("abc", 6.0)  # the server knows it by its text only
     assert Token("abc", 5.0) == "abc"
     assert Token("abc", 5.0) != "abd"
     assert Token("abc", 5.0) != 7
-
-
-@pytest.mark.parametrize(
-    ("authorization", "token"),
-    [
-        ("Bearer abc", "abc"),
-        ("bearer abc", "abc"),
-        ("BEARER abc", "abc"),
-        (b"Bearer abc", "abc"),
-        (b"Bearer \xe9", "é"),
-        ("Bearer a=b c", "a=b c"),
-        ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", None),
-        (b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", None),
-        ("Bearerabc", None),
-        ("Token Bearer abc", None),
-        ("", None),
-        (b"", None),
-        (None, None),
-    ],
-)
-def test_the_token_that_a_request_carried_is_read_from_its_header(
-    authorization: str | bytes | None, token: str | None
-) -> None:
-    # RFC 6750 section 2.1; the scheme is case-insensitive (RFC 9110 section 11.1).
-    assert carried_token(authorization) == token
-
-
-@pytest.mark.parametrize("authorization", ["Bearer canary", b"Bearer canary"], ids=["str", "bytes"])
-def test_a_carried_token_is_not_shown(authorization: str | bytes) -> None:
-    assert "canary" not in repr(carried_token(authorization))
-
-
-@unhurried
-@given(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1))
-def test_a_request_carries_the_token_that_was_put_on_it(access_token: str) -> None:
-    token = Token(access_token)
-
-    assert carried_token(token.authorization) == token.access_token
-    assert carried_token(token.authorization.encode("latin-1")) == token.access_token
 
 
 # Whatever the answer is, it gives a token or this one error.
@@ -368,7 +334,7 @@ def test_any_answer_is_a_token_or_a_token_request_error(
     try:
         token = parse(Answer(status, headers, body))
     except TokenRequestError as error:
-        shown = str(error) + repr(error) + repr(error.evidence)
+        shown = str(error) + repr(error) + repr(error.args)
         assert SECRET not in shown
         assert BASIC not in shown
         assert str(error).isprintable()
@@ -395,9 +361,9 @@ def test_the_token_of_an_answer_is_never_shown(
     try:
         token = parse(given_answer)
     except TokenRequestError as error:
-        shown = f"{error}{error!r}{error.evidence}"
+        shown = f"{error}{error!r}{error.args}"
     else:
-        shown = f"{token}{token!r}{token.access_token!r}{token.authorization!r}{given_answer!r}"
+        shown = f"{token}{token!r}{given_answer!r}"
     assert access_token not in shown
 
 

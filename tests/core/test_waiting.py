@@ -1,4 +1,4 @@
-"""A caller waits for a flight in a thread, in asyncio or in trio, and harms nobody by leaving."""
+"""A caller waits for another in a thread, in asyncio or in trio, and harms nobody by leaving."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -18,9 +18,8 @@ import pytest
 import trio
 import trio.testing
 
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._renewal import Flight, Lead, Renewal
-from thebase_auth._token import Token
+from tests.support.shared_tokens import LONG
+from thebase_auth._shared_token import Pending
 from thebase_auth._waiting import (
     WaitFor,
     awaiting,
@@ -30,221 +29,253 @@ from thebase_auth._waiting import (
     wait_blocking,
 )
 
-TOKEN = Token("abc")
-ERROR = TokenRequestError("no", domain="acme.thebase.co.il", status=401)
-LONG = 30.0  # seconds; longer than anything here takes
 SHORT = 0.02  # seconds
 
 
-def a_flight() -> Flight:
-    answer = Renewal().ask(None, now=0, lease=60, task=None)
-    assert isinstance(answer, Lead)
-    answer.flight.leader = answer  # type: ignore[attr-defined]
-    return answer.flight  # with its leader, who would be missed
+class Lost(Pending):
+    """One that will never be over, and says so."""
+
+    def is_lost(self) -> bool:
+        return True
 
 
-def end(flight: Flight, outcome: Token | TokenRequestError | None) -> None:
-    flight._renewal.land(flight, outcome)
+@pytest.fixture
+def pending() -> Pending:
+    return Pending()
 
 
-OUTCOMES = pytest.mark.parametrize(
-    "outcome", [TOKEN, ERROR, None], ids=["token", "error", "nothing"]
-)
+@pytest.fixture
+def looks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thebase_auth._waiting._LOOK_AGAIN", SHORT)
 
 
 # In a thread
 
 
-@OUTCOMES
-def test_a_thread_that_comes_after_the_landing_does_not_wait(
-    outcome: Token | TokenRequestError | None,
-) -> None:
-    flight = a_flight()
-    end(flight, outcome)
+def test_a_thread_that_comes_after_the_end_does_not_wait(pending: Pending) -> None:
+    pending.end()
 
-    assert wait_blocking(flight.landed, LONG) is True
-    assert wait_blocking(flight.landed, 0) is True
-    assert wait_blocking(flight.landed, -1) is True
+    for seconds in (math.inf, 0, -1):
+        wait_blocking(pending, seconds)
 
 
-@OUTCOMES
-def test_threads_wait_until_another_thread_lands_the_flight(
-    outcome: Token | TokenRequestError | None,
-) -> None:
-    flight = a_flight()
+def test_threads_wait_until_another_thread_ends_it(pending: Pending) -> None:
     about_to_wait = threading.Barrier(5)
 
     def wait() -> bool:
         about_to_wait.wait(LONG)
-        return wait_blocking(flight.landed, LONG)
+        wait_blocking(pending, LONG)
+        return pending.over
 
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(wait) for _ in range(4)]
         about_to_wait.wait(LONG)
-        end(flight, outcome)
+        pending.end()
 
-        assert [one.result(LONG) for one in waiting] == [True] * 4
+        assert [one.result(LONG / 3) for one in waiting] == [True] * 4
 
 
 @pytest.mark.parametrize("seconds", [SHORT, 0, -1])
-def test_a_thread_gives_up_in_time_and_the_flight_goes_on(seconds: float) -> None:
-    flight = a_flight()
+def test_a_thread_gives_up_in_time_and_can_still_be_woken(pending: Pending, seconds: float) -> None:
+    wait_blocking(pending, seconds)
+    assert not pending.over
 
-    assert wait_blocking(flight.landed, seconds) is False
-    assert not flight.landed.done()
-    assert flight.land(TOKEN) is TOKEN
-    assert wait_blocking(flight.landed, 0) is True
+    pending.end()
+    assert not pending.wakers
+
+
+@pytest.mark.usefixtures("looks_again_soon")
+def test_a_thread_looks_again_if_its_wake_up_was_lost(pending: Pending) -> None:
+    def lose_the_wake_up() -> None:
+        for _ in range(10_000):
+            if pending.wakers:
+                break
+            threading.Event().wait(SHORT / 10)
+        pending.wakers.clear()
+        pending.over = True
+
+    with ThreadPoolExecutor(1) as pool:
+        losing = pool.submit(lose_the_wake_up)
+        wait_blocking(pending, LONG)
+        losing.result(LONG)
+    assert pending.over
+
+
+@pytest.mark.usefixtures("looks_again_soon")
+def test_a_thread_waits_no_longer_for_what_is_lost() -> None:
+    lost = Lost()
+    wait_blocking(lost, math.inf)
+
+    assert not lost.over
 
 
 # In asyncio and in trio
 
 
 @pytest.mark.anyio
-@OUTCOMES
-async def test_a_task_that_comes_after_the_landing_does_not_wait(
-    outcome: Token | TokenRequestError | None,
-) -> None:
-    flight = a_flight()
-    end(flight, outcome)
+async def test_a_task_that_comes_after_the_end_does_not_wait(pending: Pending) -> None:
+    pending.end()
 
     with anyio.fail_after(LONG / 2):
-        assert await wait_async(flight.landed, LONG) is True
+        await wait_async(pending, LONG)
 
 
 @pytest.mark.anyio
-@OUTCOMES
-async def test_tasks_wait_until_a_task_of_their_own_loop_lands_the_flight(
-    outcome: Token | TokenRequestError | None,
-) -> None:
-    flight = a_flight()
-    landed: list[bool] = []
+async def test_tasks_wait_until_a_task_of_their_loop_ends_it(pending: Pending) -> None:
+    gone_on: list[bool] = []
 
     async def wait() -> None:
-        landed.append(await wait_async(flight.landed, LONG))
+        await wait_async(pending, math.inf)
+        gone_on.append(pending.over)
 
     with anyio.fail_after(LONG / 2):
         async with anyio.create_task_group() as tasks:
             for _ in range(10):
                 tasks.start_soon(wait)
-            await anyio.lowlevel.checkpoint()
-            assert landed == []
-            end(flight, outcome)
+            await anyio.wait_all_tasks_blocked()
+            assert gone_on == []
+            pending.end()
 
-    assert landed == [True] * 10
+    assert gone_on == [True] * 10
 
 
 @pytest.mark.anyio
-async def test_a_task_waits_until_another_thread_lands_the_flight() -> None:
-    flight = a_flight()
-    about_to_land = threading.Event()
-
-    def land() -> None:
-        assert about_to_land.wait(LONG)
-        flight.land(TOKEN)
+async def test_a_task_waits_until_another_thread_ends_it(pending: Pending) -> None:
+    async def end() -> None:
+        await anyio.wait_all_tasks_blocked()
+        await anyio.to_thread.run_sync(pending.end)
 
     with anyio.fail_after(LONG / 2):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(anyio.to_thread.run_sync, land)
-            await anyio.lowlevel.checkpoint()
-            about_to_land.set()
-            assert await wait_async(flight.landed, LONG) is True
+            tasks.start_soon(end)
+            await wait_async(pending, LONG)
+            assert pending.over
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("seconds", [SHORT, 0, -1])
-async def test_a_task_gives_up_in_time_and_the_flight_goes_on(seconds: float) -> None:
-    flight = a_flight()
-
+async def test_a_task_gives_up_in_time_and_can_still_be_woken(
+    pending: Pending, seconds: float
+) -> None:
     with anyio.fail_after(LONG / 2):
-        assert await wait_async(flight.landed, seconds) is False
-    assert not flight.landed.done()
-    flight.land(TOKEN)
-    assert await wait_async(flight.landed, LONG) is True
+        await wait_async(pending, seconds)
+    assert not pending.over
 
-
-@pytest.mark.parametrize("seconds", [0.3, 0, -1])
-def test_a_task_of_asyncio_waits_so_long_and_no_longer(seconds: float) -> None:
-    flight = a_flight()
-    asked: list[float] = []
-
-    async def wait() -> bool:
-        loop = asyncio.get_running_loop()
-        call_later = loop.call_later
-
-        def noting(delay: float, *rest: Any) -> Any:
-            asked.append(delay)
-            return call_later(0, *rest)
-
-        loop.call_later = noting  # type: ignore[method-assign]
-        return await wait_async(flight.landed, seconds)
-
-    assert asyncio.run(wait()) is False
-    assert asked == [max(seconds, 0)]
-
-
-@pytest.mark.parametrize("seconds", [300, 0, -1])
-def test_a_task_of_trio_waits_so_long_and_no_longer(seconds: float) -> None:
-    flight = a_flight()
-
-    async def wait() -> float:
-        began = trio.current_time()
-        assert await wait_async(flight.landed, seconds) is False
-        return trio.current_time() - began
-
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    assert trio.run(wait, clock=clock) == max(seconds, 0)
+    pending.end()
+    assert not pending.wakers
+    await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.anyio
-async def test_a_task_may_wait_without_a_limit() -> None:
-    flight = a_flight()
+@pytest.mark.usefixtures("looks_again_soon")
+async def test_a_task_looks_again_if_its_wake_up_was_lost(pending: Pending) -> None:
+    async def lose_the_wake_up() -> None:
+        while not pending.wakers:
+            await anyio.lowlevel.checkpoint()
+        pending.wakers.clear()
+        pending.over = True
 
     with anyio.fail_after(LONG / 2):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wait_async, flight.landed, math.inf)
-            await anyio.lowlevel.checkpoint()
-            flight.land(TOKEN)
+            tasks.start_soon(lose_the_wake_up)
+            await wait_async(pending, LONG)
+    assert pending.over
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_waiter_cancels_neither_the_flight_nor_another_waiter() -> None:
-    flight = a_flight()
-    landed: list[str] = []
+@pytest.mark.usefixtures("looks_again_soon")
+async def test_a_task_waits_no_longer_for_what_is_lost() -> None:
+    lost = Lost()
+    with anyio.fail_after(LONG / 2):
+        await wait_async(lost, LONG)
+
+    assert not lost.over
+
+
+@pytest.mark.parametrize(
+    ("seconds", "looks"), [(2.5, [1.0, 1.0, 0.5]), (0.3, [0.3]), (0, []), (-1, [])]
+)
+def test_a_task_of_asyncio_looks_again_each_second_until_its_time_is_over(
+    pending: Pending, seconds: float, looks: list[float]
+) -> None:
+    asked: list[float] = []
+
+    async def wait() -> None:
+        loop = asyncio.get_running_loop()
+        began, call_later = loop.time(), loop.call_later
+        loop.time = lambda: began + sum(asked)  # type: ignore[method-assign]
+
+        def at_once(delay: float, *rest: Any) -> Any:
+            asked.append(round(delay, 6))
+            return call_later(0, *rest)
+
+        loop.call_later = at_once  # type: ignore[assignment,method-assign]
+        await wait_async(pending, seconds)
+
+    asyncio.run(wait())
+    assert asked == looks
+
+
+@pytest.mark.parametrize("seconds", [300, 2.5, 0, -1])
+def test_a_task_of_trio_waits_so_long_and_no_longer(pending: Pending, seconds: float) -> None:
+    looks: list[float] = []
+
+    def look() -> bool:
+        looks.append(trio.current_time() - began[0])
+        return False
+
+    began: list[float] = []
+    pending.is_lost = look  # type: ignore[method-assign]
+
+    async def wait() -> float:
+        began.append(trio.current_time())
+        await wait_async(pending, seconds)
+        return trio.current_time() - began[0]
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    assert trio.run(wait, clock=clock) == max(seconds, 0)
+    assert looks == [*range(1, math.ceil(seconds)), *([seconds] if seconds > 0 else [])]
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_waiter_ends_neither_what_it_waited_for_nor_another_wait(
+    pending: Pending,
+) -> None:
+    gone_on: list[str] = []
 
     async def wait(name: str) -> None:
-        await wait_async(flight.landed, LONG)
-        landed.append(name)
+        await wait_async(pending, LONG)
+        gone_on.append(name)
 
     with anyio.fail_after(LONG / 2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait, "patient")
-            with anyio.CancelScope() as scope:
-                async with anyio.create_task_group() as cancelled:
-                    cancelled.start_soon(wait, "cancelled")
-                    await anyio.lowlevel.checkpoint()
-                    scope.cancel()
-            assert scope.cancelled_caught
-            assert not flight.landed.done()
-            assert not flight.landed.cancelled()
-            flight.land(TOKEN)
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(wait, "cancelled")
+                await anyio.wait_all_tasks_blocked()
+                cancelled.cancel_scope.cancel()
+            assert not pending.over
+            pending.end()
 
-    assert landed == ["patient"]
-    assert flight.outcome() is TOKEN
+    assert gone_on == ["patient"]
 
 
 @pytest.mark.anyio
-async def test_a_timeout_around_the_wait_ends_the_wait_and_is_not_taken_for_ours() -> None:
-    flight = a_flight()
-
+async def test_a_timeout_around_the_wait_ends_the_wait_and_is_not_taken_for_ours(
+    pending: Pending,
+) -> None:
     with pytest.raises(TimeoutError):
         with anyio.fail_after(SHORT):
-            await wait_async(flight.landed, LONG)
+            await wait_async(pending, LONG)
 
-    assert not flight.landed.done()
+    assert not pending.over
+
+
+# Who it is that waits
 
 
 @pytest.mark.anyio
-async def test_every_task_has_a_name_of_its_own_and_that_of_its_loop() -> None:
+async def test_a_task_knows_itself_and_its_loop_and_is_not_gone_while_it_runs() -> None:
     seen = [running_task(), running_task()]
 
     async def look() -> None:
@@ -256,10 +287,36 @@ async def test_every_task_has_a_name_of_its_own_and_that_of_its_loop() -> None:
     assert seen[0].task is seen[1].task
     assert seen[0].task is not seen[2].task
     assert seen[0].loop is seen[1].loop is seen[2].loop
+    assert not seen[0].is_gone()
+
+
+def test_a_task_of_asyncio_is_gone_when_it_or_its_loop_has_ended() -> None:
+    async def look() -> Any:
+        return running_task()
+
+    async def look_at_another() -> Any:
+        ended = await asyncio.create_task(look())
+        assert ended.is_gone()
+        return running_task()
+
+    assert asyncio.run(look_at_another()).is_gone()
+
+
+def test_a_callback_of_asyncio_that_is_no_task_is_gone_with_its_loop() -> None:
+    found: list[Any] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().call_soon(lambda: found.append(running_task()))
+        await asyncio.sleep(0)
+        assert not found[0].is_gone()
+
+    asyncio.run(run())
+    assert found[0].task is None
+    assert found[0].is_gone()
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda look: trio.run(lambda: look)])
-def test_every_loop_has_a_name_of_its_own(run: Callable[[Any], Any]) -> None:
+def test_every_loop_is_another_one(run: Callable[[Any], Any]) -> None:
     async def look() -> Any:
         return running_task().loop
 
@@ -274,95 +331,118 @@ def test_outside_every_loop_there_is_no_task() -> None:
 # Loops that end, and several loops
 
 
-async def give_up(flight: Flight) -> None:
-    assert await wait_async(flight.landed, SHORT) is False
+def in_asyncio(function: Callable[[Pending], Coroutine[Any, Any, None]], pending: Pending) -> None:
+    asyncio.run(function(pending), debug=True)  # refuses what may not be done from another thread
 
 
-def in_asyncio(function: Callable[[Flight], Coroutine[Any, Any, None]], flight: Flight) -> None:
-    asyncio.run(function(flight), debug=True)  # refuses what may not be done from another thread
-
-
-def in_trio(function: Callable[[Flight], Awaitable[None]], flight: Flight) -> None:
-    trio.run(function, flight)
+def in_trio(function: Callable[[Pending], Awaitable[None]], pending: Pending) -> None:
+    trio.run(function, pending)
 
 
 @pytest.mark.parametrize("run", [in_asyncio, in_trio])
-def test_a_loop_that_has_ended_does_not_disturb_the_landing(
-    run: Callable[[Callable[[Flight], Coroutine[Any, Any, None]], Flight], None],
+def test_a_loop_that_has_ended_does_not_disturb_those_who_are_woken(
+    run: Callable[[Callable[[Pending], Coroutine[Any, Any, None]], Pending], None],
+    pending: Pending,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    flight = a_flight()
-    run(give_up, flight)
-    woken = threading.Event()
-    flight.landed.add_done_callback(lambda _: woken.set())
+    async def give_up(pending: Pending) -> None:
+        await wait_async(pending, SHORT)
 
+    run(give_up, pending)
+    woken = threading.Event()
+    pending.wakers.append(woken.set)
     with caplog.at_level(logging.DEBUG):
-        flight.land(TOKEN)
+        pending.end()
 
     assert woken.is_set()
-    assert flight.outcome() is TOKEN
     assert caplog.records == []
 
 
-def test_one_landing_wakes_threads_and_the_tasks_of_several_loops() -> None:
-    flight = a_flight()
+def test_one_end_wakes_threads_and_the_tasks_of_several_loops(pending: Pending) -> None:
     all_wait = threading.Barrier(7)
 
-    async def wait_in_asyncio(flight: Flight) -> None:
+    async def wait_in_asyncio(pending: Pending) -> None:
         # Runs when this task is suspended, so when it waits.
         asyncio.get_running_loop().call_soon(all_wait.wait, LONG)
-        assert await wait_async(flight.landed, LONG) is True
+        await wait_async(pending, LONG)
 
-    async def wait_in_trio(flight: Flight) -> None:
+    async def wait_in_trio(pending: Pending) -> None:
         trio.lowlevel.current_trio_token().run_sync_soon(all_wait.wait, LONG)
-        assert await wait_async(flight.landed, LONG) is True
+        await wait_async(pending, LONG)
 
     def wait_in_thread() -> None:
         all_wait.wait(LONG)
-        assert wait_blocking(flight.landed, LONG) is True
+        wait_blocking(pending, LONG)
 
     with ThreadPoolExecutor(6) as pool:
         waiting = [
-            *(pool.submit(in_asyncio, wait_in_asyncio, flight) for _ in range(2)),
-            *(pool.submit(in_trio, wait_in_trio, flight) for _ in range(2)),
+            *(pool.submit(in_asyncio, wait_in_asyncio, pending) for _ in range(2)),
+            *(pool.submit(in_trio, wait_in_trio, pending) for _ in range(2)),
             *(pool.submit(wait_in_thread) for _ in range(2)),
         ]
         all_wait.wait(LONG)
-        flight.land(TOKEN)
+        pending.end()
         for one in waiting:
             one.result(LONG / 3)  # before their own time is over
 
 
-def test_outside_every_loop_the_wait_says_so() -> None:
-    waiting = wait_async(a_flight().landed, SHORT)
+def test_outside_every_loop_the_wait_says_so(pending: Pending) -> None:
+    waiting = wait_async(pending, SHORT)
 
     with pytest.raises(RuntimeError, match="event loop"):
         waiting.send(None)
 
 
 def test_a_task_of_asyncio_waits_where_trio_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, pending: Pending
 ) -> None:
     monkeypatch.delitem(sys.modules, "trio")
     monkeypatch.setitem(sys.modules, "sniffio", None)  # an import of it fails
-    flight = a_flight()
 
-    async def wait() -> bool:
-        asyncio.get_running_loop().call_soon(flight.land, TOKEN)
-        return await wait_async(flight.landed, LONG)
+    async def wait() -> None:
+        asyncio.get_running_loop().call_soon(pending.end)
+        await wait_async(pending, LONG)
 
-    assert asyncio.run(wait()) is True
+    asyncio.run(wait())
+    assert pending.over
+
+
+# Those who do not wait themselves
+
+
+def steps_that_wait(*pendings: Pending, closed: list[str]) -> Generator[WaitFor, None, str]:
+    try:
+        for pending in pendings:
+            yield WaitFor(pending, SHORT)
+        return "result"
+    finally:
+        closed.append("closed")
 
 
 @pytest.mark.anyio
-async def test_who_takes_steps_hears_of_each_whether_the_future_was_done() -> None:
-    done: Future[str] = Future()
-    done.set_result("landed")
+async def test_steps_are_taken_one_after_another_to_their_result(pending: Pending) -> None:
+    pending.end()
+    closed: list[str] = []
 
-    def steps() -> Generator[WaitFor, bool, list[bool]]:
-        first = yield WaitFor(done, 5.0)
-        second = yield WaitFor(Future(), 0.0)
-        return [first, second]
+    assert await awaiting(steps_that_wait(pending, Pending(), closed=closed)) == "result"
+    assert blocking(steps_that_wait(pending, Pending(), closed=closed)) == "result"
+    assert closed == ["closed"] * 2
 
-    assert await awaiting(steps()) == [True, False]
-    assert blocking(steps()) == [True, False]
+
+@pytest.mark.anyio
+async def test_steps_are_closed_when_their_wait_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch, pending: Pending
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thebase_auth._waiting.wait_blocking", interrupted)
+    monkeypatch.setattr("thebase_auth._waiting.wait_async", interrupted)
+    closed: list[str] = []
+    kept = [steps_that_wait(pending, closed=closed) for _ in range(2)]
+    with pytest.raises(KeyboardInterrupt):
+        blocking(kept[0])
+    with pytest.raises(KeyboardInterrupt):
+        await awaiting(kept[1])
+
+    assert closed == ["closed"] * 2

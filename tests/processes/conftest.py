@@ -14,10 +14,7 @@ import pytest
 from tests.support.clients import pytest_generate_tests
 from tests.support.databases import CLIENT_KINDS, SERVERS, Database
 from tests.support.sharing import Shared, a_database, a_file, cache_threads, until
-from thebase_auth import (
-    FileTokenCache,
-    RedisTokenCache,
-)
+from thebase_auth import FileTokenCache, RedisTokenCache, _coordinator
 
 __all__ = ["pytest_generate_tests"]
 
@@ -48,6 +45,12 @@ def _no_thread_is_left() -> Iterator[None]:
     """Once a cache answers again, no thread of ours is left."""
     yield
     until(lambda: not cache_threads())
+
+
+@pytest.fixture
+def short_waits_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of another is waited for a third of the time; the rest is enough on a busy machine."""
+    monkeypatch.setattr(_coordinator, "_SHARES_FOR_WAITING", (0.3, 0.35))
 
 
 @pytest.fixture

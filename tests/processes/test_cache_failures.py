@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from redis.backoff import ConstantBackoff, NoBackoff
+from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.support.callers import TokenHold
@@ -27,7 +25,6 @@ from tests.support.sharing import (
     METHODS,
     WITHOUT_ROOTS_RIGHTS,
     a_file,
-    another_process,
     cache_threads,
     each_method_in_some_client,
     few_clients,
@@ -36,9 +33,10 @@ from tests.support.sharing import (
     renew,
     said_by_another_process,
     stopped,
+    stored_token,
     until,
 )
-from tests.support.shelf import Gate, Shelf
+from tests.support.shelf import ClockOfCalls, Gate, Shelf
 from thebase_auth import (
     FileTokenCache,
     RedisTokenCache,
@@ -68,175 +66,54 @@ def test_a_server_that_is_stopped_fails_no_request_and_is_told_of_once_in_each_o
             assert told() == outage
             server.start()
             renew(client, auth, web.url, api)
-            assert auth._sharing.record.read(cache.load(key_of(auth)), time.time()) == auth.token
-
-
-def test_a_server_that_is_stopped_costs_one_wait_with_the_retries_of_the_client(
-    told: Callable[[], int],
-) -> None:
-    with (
-        stoppable_valkey_server() as server,
-        redis.Redis(port=server.port, retry=Retry(ConstantBackoff(0.4), 3)) as connection,
-        api_server() as (web, api),
-    ):
-        auth = auth_for(web.url, cache=RedisTokenCache(connection), timeout=0.6)
-        server.stop()
-        started = time.monotonic()
-        for _ in range(5):
-            renew(CLIENTS[0], auth, web.url, api)
-        assert time.monotonic() - started < 2
-        assert told() == 1
+            assert stored_token(cache, auth) == auth.token
 
 
 @few_clients
 def test_a_server_that_hangs_fails_no_request_takes_one_thread_and_is_told_of_once_in_each_outage(
-    client: Client, valkey: Any, told: Callable[[], int]
+    client: Client, valkey: Any, told: Callable[[], int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    patient = {"socket_timeout": None, "socket_connect_timeout": None}
+    patient: Any = {"socket_timeout": None, "socket_connect_timeout": None}
     with redis.Redis(port=valkey.port, **patient) as connection, api_server() as (web, api):
         connection.flushall()
         cache = RedisTokenCache(connection)
-        auth = auth_for(web.url, cache=cache, timeout=0.6)
+        auth = auth_for(web.url, cache=cache, timeout=1)
         renew(client, auth, web.url, api)
         for outage in (1, 2):
             with stopped(valkey.pid):
-                started = time.monotonic()
                 for _ in range(5):
-                    renew(client, auth, web.url, api, timeout=0.6)
-                assert time.monotonic() - started < 3
+                    renew(client, auth, web.url, api, timeout=1)
+                assert (
+                    caplog.text.count("an earlier call has not ended yet") == 4 * outage
+                )  # no waits
                 assert len(cache_threads()) == 1
                 assert told() == outage
             until(lambda: not cache_threads())
             renew(client, auth, web.url, api)
-            assert auth._sharing.record.read(cache.load(key_of(auth)), time.time()) == auth.token
+            assert stored_token(cache, auth) == auth.token
             assert is_free(cache, auth)
 
 
 @each_method_in_some_client
-def test_a_cache_that_hangs_in_any_of_its_methods_delays_one_request_and_takes_few_threads(
+def test_a_cache_that_hangs_in_any_of_its_methods_delays_one_request_and_takes_one_thread(
     client: Client, method: str, told: Callable[[], int]
 ) -> None:
     gate = Gate(method)
     with api_server() as (server, api):
         shelf = Shelf(gate)
-        auth = auth_for(server.url, cache=shelf, timeout=0.6)
+        auth = auth_for(server.url, cache=shelf, timeout=1)
+        key_of(auth)  # the fingerprint takes its time on a busy machine
         for _ in range(4):
-            renew(client, auth, server.url, api, timeout=0.6)
-        assert len(cache_threads()) <= 2
+            renew(client, auth, server.url, api, timeout=1)
+        assert len(cache_threads()) == 1
         assert told() == 1
         gate.opened.set()
         until(lambda: not cache_threads())
         assert not shelf.locked
         renew(client, auth, server.url, api)
+        # One that went on so late has a token that is not the one in use any more.
         assert shelf.count("store") == (1 if method in {"load", "lock"} else 2)
         assert told() == 1
-
-
-@pytest.mark.parametrize(
-    ("client", "what"), [*[(one, "thread") for one in FEW], (FEW[0], "server")], ids=str
-)
-def test_an_interpreter_ends_at_once_although_its_cache_hangs(
-    client: Client, what: str, valkey: Any
-) -> None:
-    source = f"""
-from tests.support.clients import ALL_CLIENTS, auth_for
-class Hanging:
-    def load(self, key):
-        threading.Event().wait()
-    store = lock = load
-if cache is None:
-    cache = Hanging()
-client = next(one for one in ALL_CLIENTS if one.name == {client.name!r})
-print(client.get(auth_for(url, cache=cache, timeout=0.6), url + "/v2/users", timeout=0.6).status, flush=True)
-assert any(one.name == "thebase_auth-cache" for one in threading.enumerate())
-"""
-    kind = "redis" if what == "server" else "none"
-    with Sandbox() as thebase, ExitStack() as stack:
-        if what == "server":
-            stack.enter_context(stopped(valkey.pid))
-        process = stack.enter_context(
-            another_process(thebase.domain, kind, valkey.port, source=source)
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "200\n"
-        assert process.wait(timeout=5) == 0
-        _, err = process.communicate()
-    assert "Traceback" not in err
-
-
-def test_a_call_made_while_the_interpreter_ends_succeeds() -> None:
-    source = """
-import atexit
-auth = auth_with(cache)
-atexit.register(lambda: print(get(auth), flush=True))
-"""
-    with Sandbox() as thebase:
-        out, _ = said_by_another_process(
-            thebase.domain, "file", "~/tokens.json", source=source, timeout=5
-        )
-    assert out == "200\n"
-
-
-def test_a_process_that_may_start_no_thread_goes_on_by_itself(tmp_path: Path) -> None:
-    """None for its first look, or none any more when its token request has failed and the lock is to be freed."""
-    source = """
-import logging
-from requests.adapters import HTTPAdapter
-logging.basicConfig(format="%(levelname)s %(message)s")
-
-def no_more_threads():
-    threading.stack_size(1 << 46)  # more memory than there are addresses
-    try:
-        threading.Thread(target=int).start()
-    except RuntimeError:
-        return
-    sys.exit("threads are unlimited")
-
-class Last(HTTPAdapter):
-    def send(self, *args, **kwargs):
-        no_more_threads()
-        raise requests.ConnectionError("on purpose")
-
-session = requests.Session()
-session.mount("http://", Last())
-try:
-    auth_with(cache, session=session)(requests.Request("GET", url + "/v2/users").prepare())
-except requests.ConnectionError as error:
-    print(error)
-auth = auth_with(cache)
-for _ in range(3):
-    auth.forget()
-    print(get(auth))
-"""
-    with Sandbox() as thebase:
-        out, err = said_by_another_process(
-            thebase.domain, "file", tmp_path / "tokens.json", source=source
-        )
-    assert out == "on purpose\n200\n200\n200\n"
-    assert err.count("WARNING") == 1
-    assert "new thread" in err
-
-
-def test_a_call_for_which_no_thread_can_be_started_goes_on_by_itself(
-    client: Client, told: Callable[[], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = threading.Thread.start
-
-    def fail(thread: threading.Thread) -> None:
-        if thread.name == "thebase_auth-cache":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    shelf = Shelf()
-    with api_server() as (server, api), monkeypatch.context() as patch:
-        auth = auth_for(server.url, cache=shelf)
-        renew(client, auth, server.url, api)
-        assert shelf.count("store") == 1
-        patch.setattr(threading.Thread, "start", fail)
-        for _ in range(3):
-            renew(client, auth, server.url, api)
-        assert shelf.count("store") == 1
-    assert told() == 1
 
 
 @few_clients
@@ -255,6 +132,18 @@ def test_those_who_wait_for_a_leader_go_on_before_it_has_stored_its_token(client
         assert not leader.done()
         gate.opened.set()
         assert leader.result(20).status == 200
+
+
+@pytest.mark.xfail(reason="the waits for a cache are bounded one by one, not together")
+def test_a_cache_that_answers_each_call_slowly_fails_no_request(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ClockOfCalls(0.4)
+    for module in ("_core", "_coordinator"):
+        monkeypatch.setattr(f"thebase_auth.{module}.time", clock)
+    with api_server() as (server, _):
+        auth = auth_for(server.url, cache=Shelf(clock), timeout=1)
+        assert client.get(auth, server.url + "/a", timeout=1).status == 200
 
 
 # A file system that does not play along
@@ -328,7 +217,7 @@ for _ in range(2):
         auth = auth_for(thebase.domain, cache=FileTokenCache(path))
         assert CLIENTS[0].get(auth, thebase.domain + "/v2/users").status == 200
         assert thebase.token_requests == before
-    assert [one for one in path.parent.iterdir() if one.suffix == ".tmp"] == []
+    assert not path.with_name(f".{path.name}.new").exists()
 
 
 @few_clients
@@ -349,7 +238,7 @@ def test_a_path_that_cannot_be_a_file_fails_no_request(
                 renew(client, auth, server.url, api)
             assert told() == number
     assert (tmp_path / "file").read_text() == "in the way"
-    assert [one.name for one in tmp_path.iterdir() if ".tmp" in one.name] == []
+    assert not list(tmp_path.rglob("*.new"))
 
 
 FOREIGN = {
@@ -436,7 +325,7 @@ class ShiftedClock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     clock = ShiftedClock()
-    for module in ("_auth", "_httpx_driver", "_sharing", "caches", "requests"):
+    for module in ("_core", "_httpx_driver", "_coordinator", "caches", "requests"):
         monkeypatch.setattr(f"thebase_auth.{module}.time", clock)
     return clock
 

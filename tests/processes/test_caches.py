@@ -1,35 +1,20 @@
-"""FileTokenCache on real files and between real processes; RedisTokenCache on real servers."""
+"""What every cache does, on real files and real servers, and the libraries that it needs."""
 
 from __future__ import annotations
 
 import inspect
 import math
-import os
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.support.caches import (
-    KEY,
-    LEASE,
-    OTHER,
-    at_once,
-    fork_with_threads,
-    in_thread,
-    needs_fork,
-)
+from tests.support.caches import KEY, LEASE, OTHER, at_once, in_thread
 from tests.support.databases import Database
 from tests.support.pythons import run, without
-from thebase_auth import caches
 from thebase_auth.caches import FileTokenCache, RedisTokenCache, TokenCache
 
 # What every cache does
@@ -50,7 +35,7 @@ def test_a_cache_has_the_methods_of_the_protocol(kind: type) -> None:
 
 
 class Facts:
-    """What holds for each cache. Its subclasses are collected, each with a cache of its own."""
+    """What holds for each cache. Its subclasses are collected, each for one kind of cache."""
 
     def test_what_was_never_stored_is_absent(self, cache: TokenCache) -> None:
         assert cache.load(KEY) is None
@@ -140,42 +125,59 @@ class TestADatabase(Facts):
         return redis_cache
 
 
+class TestADatabaseByItsURL(Facts):
+    @pytest.fixture
+    def cache(self, database: Database) -> TokenCache:
+        return database.cache()
+
+
 # The libraries that are missing
 
 MAKE = """
 from thebase_auth.caches import FileTokenCache, RedisTokenCache
 try:
-    FileTokenCache({argument})
+    {what}
 except ImportError as error:
     print(json.dumps([type(error).__name__, error.name, str(error)]))
 else:
     print(json.dumps("made"))
 """
+FROM_URL = "RedisTokenCache.from_url('redis://localhost')"
 
 
 @pytest.mark.parametrize(
-    ("missing", "argument"), [("filelock", ""), ("filelock", "'x'"), ("platformdirs", "")]
+    ("missing", "what", "extra"),
+    [
+        ("filelock", "FileTokenCache()", "file"),
+        ("filelock", "FileTokenCache('x')", "file"),
+        ("platformdirs", "FileTokenCache()", "file"),
+        ("redis", FROM_URL, "redis"),
+    ],
 )
 def test_a_missing_library_is_an_import_error_that_names_the_extra(
-    missing: str, argument: str
+    missing: str, what: str, extra: str
 ) -> None:
-    kind, _, text = without({missing}, MAKE.format(argument=argument))
+    kind, name, text = without({missing}, MAKE.format(what=what))
 
-    assert kind == "ImportError"
+    assert (kind, name) == ("ImportError", missing)
     assert f"needs {missing}" in text
-    assert "pip install 'thebase-auth[file]'" in text
+    assert f"pip install 'thebase-auth[{extra}]'" in text
 
 
 def test_platformdirs_is_not_needed_where_a_path_is_given() -> None:
-    assert without({"platformdirs"}, MAKE.format(argument="'x'")) == "made"
+    assert without({"platformdirs"}, MAKE.format(what="FileTokenCache('x')")) == "made"
 
 
-def test_a_library_that_is_broken_is_not_reported_as_missing() -> None:
-    kind, name, text = without(
-        set(), "sys.modules['filelock._api'] = None\n" + MAKE.format(argument="'x'")
-    )
+@pytest.mark.parametrize(
+    ("library", "what"), [("filelock", "FileTokenCache('x')"), ("redis", FROM_URL)]
+)
+def test_a_library_that_is_broken_is_not_reported_as_missing(
+    library: str, what: str, tmp_path: Path
+) -> None:
+    (tmp_path / f"{library}.py").write_text("import what_is_not_there")
+    kind, name, text = run(f"sys.path.insert(0, {str(tmp_path)!r})\n" + MAKE.format(what=what))
 
-    assert (kind, name) == ("ModuleNotFoundError", "filelock._api")
+    assert (kind, name) == ("ModuleNotFoundError", "what_is_not_there")
     assert "thebase-auth[" not in text
 
 
@@ -186,98 +188,6 @@ def test_the_module_and_its_class_for_redis_need_no_library_at_all() -> None:
         "print(json.dumps(sorted({'redis', 'valkey', 'filelock', 'platformdirs'}"
         " & set(sys.modules))))"
     ) == []  # fmt: skip
-
-
-# How many threads use a cache at once
-
-
-@pytest.fixture(params=["file", "redis"])
-def any_cache(request: pytest.FixtureRequest, file_cache: Any, database: Database) -> Any:
-    return file_cache if request.param == "file" else RedisTokenCache(database.client())
-
-
-@contextmanager
-def all_turns_taken(cache: Any) -> Iterator[Any]:
-    """As by threads that do not come to an end; gives what ends the first of them."""
-    with ExitStack() as others, ExitStack() as first:
-        for _ in range(caches._CALLS_AT_ONCE - 1):
-            others.enter_context(cache._turns.one())
-        first.enter_context(cache._turns.one())
-        yield first.close
-    assert cache._turns._free._value == caches._CALLS_AT_ONCE
-
-
-def test_a_few_threads_at_a_time_read_a_file(
-    file_cache: FileTokenCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reading, most = [0], [0]
-    records, count = file_cache._records, threading.Lock()
-    together = threading.Barrier(caches._CALLS_AT_ONCE)
-
-    def counted() -> Any:
-        with count:
-            reading[0] += 1
-            most[0] = max(most[0], reading[0])
-        together.wait(10)
-        with count:
-            reading[0] -= 1
-        return records()
-
-    monkeypatch.setattr(file_cache, "_records", counted)
-    assert at_once(20, lambda _: file_cache.load(KEY)) == [None] * 20
-    assert most[0] == caches._CALLS_AT_ONCE
-
-
-def test_a_thread_waits_for_its_turn_as_long_as_others_come_to_an_end(
-    any_cache: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(caches, "_NOBODY_ENDS", 0.02)
-    any_cache.store(KEY, "record", 60.0)
-    with all_turns_taken(any_cache) as end_one, ThreadPoolExecutor(1) as pool:
-        any_cache._turns._ended_at = time.monotonic() + 3600
-        waiting = pool.submit(any_cache.load, KEY)
-        with pytest.raises(TimeoutError):
-            waiting.result(0.5)
-        end_one()
-        assert waiting.result(10) == "record"
-
-
-def test_a_thread_goes_on_without_a_turn_when_nobody_comes_to_an_end_for_a_second(
-    any_cache: Any,
-) -> None:
-    any_cache.store(KEY, "record", 60.0)
-    with all_turns_taken(any_cache):
-        began = time.monotonic()
-        assert in_thread(lambda: any_cache.load(KEY)) == "record"
-        assert 0.9 < time.monotonic() - began < 10
-
-
-@needs_fork
-@fork_with_threads
-def test_a_forked_child_uses_the_cache_though_its_parent_had_all_turns(any_cache: Any) -> None:
-    any_cache.store(KEY, "record", 60.0)
-    with all_turns_taken(any_cache):
-        with any_cache._turns._free._cond:  # as another thread may, at the moment of the fork
-            child = os.fork()
-            if child == 0:
-                found = None
-                with suppress(BaseException):
-                    began = time.monotonic()
-                    found = any_cache.load(KEY)
-                    found = found if time.monotonic() - began < 0.9 else "too late"
-                os._exit(7 if found == "record" else 1)
-        assert os.waitstatus_to_exitcode(wait_for(child)) == 7
-    assert any_cache.load(KEY) == "record"
-
-
-def wait_for(child: int) -> int:
-    """The status with which *child* ended; it is killed if it does not."""
-    killer = threading.Timer(20, os.kill, (child, 9))
-    killer.start()
-    _, status = os.waitpid(child, 0)
-    killer.cancel()
-    killer.join()
-    return status
 
 
 def test_a_server_that_is_gone_is_an_error_of_the_clients_library() -> None:

@@ -21,10 +21,6 @@ from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.sharing import BLOCKING, METHODS, cache_threads, key_of, until
 from tests.support.shelf import Gate, Shelf
 from tests.support.world import LIBRARIES
-from thebase_auth import (
-    Token,
-)
-from thebase_auth._waiting import blocking
 
 # Callers that are cancelled or interrupted
 
@@ -131,13 +127,13 @@ def test_a_caller_that_is_interrupted_leaves_the_lock_free_and_the_next_call_wor
         until(lambda: not shelf.locked)
         started = time.monotonic()
         assert client.get(auth, server.url + "/a", timeout=20).status == 200
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5  # not as long as it would wait for a lock
         until(lambda: not shelf.locked)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_callers_that_are_cancelled_while_the_cache_hangs_take_few_threads(
+async def test_callers_that_are_cancelled_while_the_cache_hangs_take_one_thread(
     library: Any,
 ) -> None:
     gate = Gate("load")
@@ -146,17 +142,19 @@ async def test_callers_that_are_cancelled_while_the_cache_hangs_take_few_threads
         try:
             async with library.AsyncClient(auth=auth, timeout=20) as client:
                 for _ in range(6):
-                    gate.reached.clear()
-                    with anyio.move_on_after(0.05):
-                        await client.get(server.url + "/a")
-            assert len(cache_threads()) <= 2
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(client.get, server.url + "/a")
+                        await anyio.wait_all_tasks_blocked()
+                        assert gate.reached.wait(20)
+                        group.cancel_scope.cancel()
+            assert len(cache_threads()) == 1
         finally:
             gate.opened.set()
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_lock_that_an_abandoned_call_gives_back_may_fail_in_any_way(
+async def test_a_lock_that_an_abandoned_errand_gives_back_may_fail_in_any_way(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unhandled: list[Any] = []
@@ -203,38 +201,9 @@ def test_an_interrupt_that_strikes_when_a_thread_has_just_been_started_leaves_th
                 CLIENTS[0].get(auth, server.url + "/a")
         finally:
             sys.setprofile(None)
-        until(lambda: shelf.count("lock") == 1 and not cache_threads())
-    assert not shelf.locked
-
-
-def test_a_caller_that_gives_a_cache_no_time_does_not_warn_of_it(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level("DEBUG", "thebase_auth")
-    ended = threading.Event()
-    sharing = auth_for("acme.thebase.co.il", cache=Shelf())._sharing
-    assert sharing is not None
-    try:
-        blocking(sharing.call(ended.wait, 0.01))
-    finally:
-        ended.set()
-    [record] = [one for one in caplog.records if "failed" in one.getMessage()]
-    assert (record.levelname, sharing._told) == ("DEBUG", False)
-    assert "failed a caller: no answer within 0.0 seconds" in record.getMessage()
-
-
-def test_a_leader_that_vanishes_before_it_can_store_leaves_the_lock_free() -> None:
-    shelf, other_call = Shelf(), threading.Event()
-    sharing = auth_for("acme.thebase.co.il", cache=shelf)._sharing
-    with sharing.turn() as turn:
-        assert blocking(turn.take(5.0)) is None
-        assert shelf.locked
-        next(sharing.call(other_call.wait, 5.0))  # that of a successor, say
-        steps = turn.give(Token("a-token"), 5.0)
-        next(steps)  # waits for the other call to end
-        steps.close()
-    other_call.set()
-    until(lambda: not shelf.locked)
+        until(lambda: not cache_threads())
+        assert not shelf.locked
+        assert CLIENTS[0].get(auth, server.url + "/a").status == 200
 
 
 def test_a_flow_that_is_dropped_in_another_thread_leaves_the_lock_free() -> None:

@@ -1,4 +1,4 @@
-"""FileTokenCache on real files and between real processes."""
+"""FileTokenCache on real files: its lock between processes, what is read, and where it is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import gc
 import json
 import os
 import pickle
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import filelock
 import pytest
 
 from tests.support.caches import (
@@ -28,54 +23,13 @@ from tests.support.caches import (
     mode_of,
     needs_fork,
     posix,
+    processes,
     record_file,
 )
 from thebase_auth import caches
 from thebase_auth.caches import FileTokenCache
 
 # A file between processes
-
-
-class Process:
-    """A Python of its own. It has ``cache`` for *path*, and talks in lines."""
-
-    def __init__(self, path: Path, code: str) -> None:
-        beginning = (
-            "import sys, threading\n"
-            "from thebase_auth.caches import FileTokenCache\n"
-            f"cache = FileTokenCache({str(path)!r})\n"
-            "def tell(word): print(word, flush=True)\n"
-            "def wait(): return sys.stdin.readline()\n"
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", beginning + code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def hear(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def nudge(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-
-@contextmanager
-def processes(path: Path, *codes: str) -> Iterator[list[Process]]:
-    """A process for each of *codes*. All have ended well, or were killed, when the block ends."""
-    started = [Process(path, code) for code in codes]
-    try:
-        yield started
-        for one in started:
-            assert one.process.wait(30) in {0, -9}
-    finally:
-        for one in started:
-            one.process.kill()
-            one.process.communicate()
 
 
 HOLD = f"""
@@ -112,93 +66,6 @@ def test_the_lock_of_a_process_that_was_killed_is_free_at_once(
         release = file_cache.lock(KEY, LEASE)
         assert release is not None
         release()
-
-
-STOPS_BEFORE_REPLACING = f"""
-import pathlib
-def replace(self, target):
-    tell("about to replace")
-    wait()
-pathlib.Path.replace = replace
-cache.store({KEY!r}, "after", 60.0)
-"""
-
-
-def test_a_process_that_was_killed_while_it_stored_leaves_the_file_as_it_was(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    file_cache.store(KEY, "before", 60.0)
-    with processes(path, STOPS_BEFORE_REPLACING) as [other]:
-        assert other.hear() == "about to replace"
-        other.process.kill()
-        other.process.wait(10)
-    assert file_cache.load(KEY) == "before"
-    file_cache.store(OTHER, "another", 60.0)
-    assert (file_cache.load(KEY), file_cache.load(OTHER)) == ("before", "another")
-
-
-def test_a_store_that_cannot_begin_since_another_process_stops_in_the_middle_of_one_ends_in_a_second(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    with processes(path, STOPS_BEFORE_REPLACING) as [other]:
-        assert other.hear() == "about to replace"
-        began = time.monotonic()
-        with pytest.raises(filelock.Timeout):
-            file_cache.store(OTHER, "another", 60.0)
-        assert 0.9 < time.monotonic() - began < 4
-        other.nudge()
-
-
-def test_processes_that_store_different_keys_at_the_same_time_lose_none(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    count, each = 8, 5
-    code = """
-tell("ready")
-wait()
-for number in range({each}):
-    cache.store(f"{start:032x}{{number:032x}}", f"{start} {{number}}", 60.0)
-"""
-    with processes(path, *[code.format(start=start, each=each) for start in range(count)]) as all_:
-        for one in all_:
-            assert one.hear() == "ready"
-        for one in all_:
-            one.nudge()
-    for start in range(count):
-        for number in range(each):
-            assert file_cache.load(f"{start:032x}{number:032x}") == f"{start} {number}"
-
-
-def test_a_reader_in_another_process_never_sees_a_part_of_a_record(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    short, long = "s" * 10, "l" * 50_000
-    code = """
-stopped = threading.Event()
-threading.Thread(target=lambda: (wait(), stopped.set())).start()
-seen = set()
-tell("ready")
-while not stopped.is_set():
-    for found in (cache.load({key!r}), cache.load({other!r})):
-        word = None if found is None else f"{{len(found)}} {{len(set(found))}}"
-        if word not in seen:
-            seen.add(word)
-            tell(word)
-tell("stopped")
-"""
-    file_cache.store(KEY, long, 60.0)
-    file_cache.store(OTHER, "constant", 60.0)
-    with processes(path, code.format(key=KEY, other=OTHER)) as [reader]:
-        assert reader.hear() == "ready"
-        # Lengths, and numbers of different letters.
-        assert {reader.hear(), reader.hear()} == {"50000 1", "8 6"}
-        file_cache.store(KEY, short, 60.0)
-        assert reader.hear() == "10 1"
-        for _ in range(200):
-            file_cache.store(KEY, long, 60.0)
-            file_cache.store(KEY, short, 60.0)
-        reader.nudge()
-        assert reader.hear() == "stopped"
 
 
 @needs_fork
@@ -265,18 +132,18 @@ def test_everything_is_for_its_owner_alone_from_the_first_byte(
     path = tmp_path / "one" / "two" / "three" / "tokens.json"
     before_a_byte: list[tuple[int, int]] = []
     before_it_is_in_place: list[int] = []
-    real_mkstemp, real_replace = tempfile.mkstemp, Path.replace
+    real_open, real_replace = caches._open_for_owner, Path.replace
 
-    def mkstemp(*args: Any, **options: Any) -> tuple[int, str]:
-        descriptor, name = real_mkstemp(*args, **options)
+    def open_for_owner(name: str, flags: int) -> int:
+        descriptor = real_open(name, flags)
         before_a_byte.append((mode_of(Path(name)), os.fstat(descriptor).st_size))
-        return descriptor, name
+        return descriptor
 
     def replace(temporary: Path, target: Path) -> Path:
         before_it_is_in_place.append(mode_of(temporary))
         return real_replace(temporary, target)
 
-    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(caches, "_open_for_owner", open_for_owner)
     monkeypatch.setattr(Path, "replace", replace)
     cache = FileTokenCache(path)
     release = cache.lock(KEY, LEASE)
@@ -308,57 +175,6 @@ def test_many_threads_make_the_same_missing_directories_at_once(tmp_path: Path) 
     at_once(10, lambda number: caches_[number].store(f"{number:064x}", "record", 60.0))
 
     assert [caches_[0].load(f"{number:064x}") for number in range(10)] == ["record"] * 10
-
-
-def test_no_temporary_file_stays_behind(file_cache: FileTokenCache, path: Path) -> None:
-    for number in range(5):
-        file_cache.store(KEY, f"record {number}", 60.0)
-
-    assert [entry for entry in path.parent.iterdir() if entry.suffix == ".tmp"] == []
-
-
-def test_no_temporary_file_stays_behind_where_the_file_cannot_be_replaced(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    path.mkdir()
-    for _ in range(3):
-        with pytest.raises(OSError):
-            file_cache.store(KEY, "record", 60.0)
-
-    assert [entry for entry in path.parent.iterdir() if entry.suffix == ".tmp"] == []
-
-
-@pytest.mark.parametrize("refusals", [1, 2, 3])
-def test_a_file_that_windows_does_not_let_go_for_a_moment_is_replaced_after_it(
-    refusals: int,
-    file_cache: FileTokenCache,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    real_replace, refused = Path.replace, []
-
-    def replace(temporary: Path, target: Path) -> Path:
-        if len(refused) < refusals:
-            refused.append(temporary)
-            raise PermissionError(13, "Access is denied", str(target))
-        return real_replace(temporary, target)
-
-    monkeypatch.setattr(Path, "replace", replace)
-    file_cache.store(KEY, "record", 60.0)
-
-    assert len(refused) == refusals
-    assert file_cache.load(KEY) == "record"
-
-
-def test_a_file_that_may_not_be_replaced_is_an_error_in_the_end(
-    file_cache: FileTokenCache, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def replace(temporary: Path, target: Path) -> Path:
-        raise PermissionError(13, "Access is denied", str(target))
-
-    monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(PermissionError):
-        file_cache.store(KEY, "record", 60.0)
-    assert [entry for entry in path.parent.iterdir() if entry.suffix == ".tmp"] == []
 
 
 UNREADABLE: dict[str, bytes] = {
@@ -398,7 +214,7 @@ def test_content_of_another_kind_is_absent_and_replaced(
     path.write_bytes(content)
 
     found = file_cache.load(KEY)
-    assert found is None or found.startswith("[[")  # which is no record either
+    assert found is None or found.startswith("[[")  # which is not a record either
     assert is_mended_by_the_next_store(file_cache, path)
 
 
@@ -555,3 +371,9 @@ def test_a_copy_by_pickle_shares_the_file(file_cache: FileTokenCache) -> None:
     file_cache.store(KEY, "record", 60.0)
 
     assert pickle.loads(pickle.dumps(file_cache)).load(KEY) == "record"
+
+
+@pytest.mark.parametrize("path", ["", b""])
+def test_an_empty_path_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="path is empty"):
+        FileTokenCache(path)

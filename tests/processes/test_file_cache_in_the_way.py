@@ -176,7 +176,7 @@ def test_a_file_open_to_others_is_absent_and_replaced(
 
 @posix
 @pytest.mark.skipif(
-    os.name == "posix" and os.geteuid() != 0, reason="root alone can give a file to somebody else"
+    os.name == "posix" and os.geteuid() != 0, reason="only root can give a file to somebody else"
 )
 def test_a_file_of_somebody_else_is_absent_and_replaced(
     file_cache: FileTokenCache, path: Path

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +14,11 @@ import redis
 import redis.asyncio
 import valkey
 import valkey.asyncio
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from tests.support.caches import KEY, LEASE, OTHER, at_once
+from tests.support.caches import KEY, LEASE, OTHER
+from tests.support.clients import auth_for
 from tests.support.databases import CLIENT_KINDS, Database
-from thebase_auth.caches import FileTokenCache, RedisTokenCache
+from thebase_auth.caches import RedisTokenCache
 
 # A database
 
@@ -160,23 +160,6 @@ def test_the_clients_of_all_libraries_share_one_record_and_one_lock(database: Da
     assert several[-1].lock(KEY, LEASE) is not None
 
 
-@pytest.mark.parametrize("kind", CLIENT_KINDS)
-def test_many_threads_do_with_a_pool_of_five_connections(kind: str, database: Database) -> None:
-    cache = RedisTokenCache(database.client(kind, max_connections=5))
-
-    def use(number: int) -> Any:
-        key = f"{number:064x}"
-        for _ in range(3):
-            release = cache.lock(key, LEASE)
-            assert release is not None
-            assert cache.lock(key, LEASE) is None
-            cache.store(key, f"record {number}", 60.0)
-            release()
-        return cache.load(key)
-
-    assert at_once(20, use) == [f"record {number}" for number in range(20)]
-
-
 # Which clients it takes
 
 
@@ -210,197 +193,21 @@ def test_neither_repr_nor_a_refusal_shows_the_password(construct: Any) -> None:
         )
 
 
-@pytest.mark.parametrize("path", ["", b""])
-def test_an_empty_path_is_refused(path: Any) -> None:
-    with pytest.raises(ValueError, match="path is empty"):
-        FileTokenCache(path)
-
-
 # Copies
 
 
-def copied(cache: RedisTokenCache, database: Database) -> RedisTokenCache:
-    copy: RedisTokenCache = pickle.loads(pickle.dumps(cache))
-    database.to_be_closed(copy._client)
-    return copy
-
-
-@pytest.mark.parametrize("kind", CLIENT_KINDS)
-def test_a_copy_by_pickle_uses_the_same_database_through_a_client_of_its_own(
-    kind: str, database: Database
+@pytest.mark.parametrize("construct", [redis.Redis, valkey.Valkey])
+@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_live_client_can_be_neither_pickled_nor_copied_and_it_says_what_can(
+    construct: Any, how: Callable[[Any], Any]
 ) -> None:
-    client = database.client(kind, db=3, socket_timeout=7.0)
-    cache = RedisTokenCache(client, prefix="mine:")
-    cache.store(KEY, "record", 60.0)
-    copy = copied(copied(cache, database), database)
-
-    assert copy._client is not client
-    assert type(copy._client) is type(client)
-    assert copy.load(KEY) == "record"
-    settings = copy._client.connection_pool.connection_kwargs
-    for name in ("db", "socket_timeout", "decode_responses"):
-        assert settings[name] == client.connection_pool.connection_kwargs[name]
-    release = copy.lock(KEY, LEASE)
-    assert cache.lock(KEY, LEASE) is None
-    release()  # type: ignore[misc]
-    assert database.client(db=3).keys() == [f"mine:{KEY}".encode()]
-
-
-@pytest.mark.parametrize("kind", CLIENT_KINDS)
-def test_a_copy_has_no_timeout_where_its_original_has_none(kind: str, database: Database) -> None:
-    cache = RedisTokenCache(database.client(kind, socket_timeout=None))
-    copy = copied(cache, database)
-
-    assert copy.load(KEY) is None
-    [connection] = copy._client.connection_pool._available_connections
-    assert connection.socket_timeout is None
-
-
-def connect_under_a_name(connection: Any) -> None:
-    connection.client_name = "somebody"
-    connection.on_connect()
-
-
-@pytest.mark.parametrize(
-    ("kind", "setting"),
-    [("redis-py", "redis_connect_func"), ("valkey-py", "valkey_connect_func")],
-)
-def test_a_copy_does_on_connecting_what_its_original_does(
-    kind: str, setting: str, database: Database
-) -> None:
-    pool_of = {"redis-py": redis.ConnectionPool, "valkey-py": valkey.ConnectionPool}[kind]
-    pool = pool_of(port=database.port, **{setting: connect_under_a_name})
-    client = database.to_be_closed(type(database.client(kind))(connection_pool=pool))
-    copy = copied(RedisTokenCache(client), database)
-
-    assert copy.load(KEY) is None
-    assert copy._client.client_getname() in {"somebody", b"somebody"}
-
-
-class ConnectionOfOurOwn(redis.Connection):
-    """As the one over TLS, or to a socket in the file system, is a class of its own."""
-
-
-def test_a_copy_connects_in_the_same_way(database: Database) -> None:
-    pool = redis.ConnectionPool(connection_class=ConnectionOfOurOwn, port=database.port)
-    cache = RedisTokenCache(database.to_be_closed(redis.Redis(connection_pool=pool)))
-    copy = copied(cache, database)
-
-    assert copy.load(KEY) is None
-    [connection] = copy._client.connection_pool._available_connections
-    assert type(connection) is ConnectionOfOurOwn
-
-
-@pytest.mark.parametrize("library", [redis, valkey])
-def test_a_copy_keeps_the_bounds_of_the_pool(library: Any, database: Database) -> None:
-    pool = library.BlockingConnectionPool(port=database.port, max_connections=3, timeout=2)
-    construct = library.Redis if library is redis else library.Valkey
-    cache = RedisTokenCache(database.to_be_closed(construct(connection_pool=pool)))
-    copy = copied(cache, database)
-
-    assert copy.load(KEY) is None
-    made = copy._client.connection_pool
-    assert (type(made), made.max_connections, made.timeout) == (type(pool), 3, 2)
-
-
-def test_a_copy_of_a_client_with_an_url_goes_to_the_same_place(database: Database) -> None:
-    client = redis.Redis.from_url(f"redis://127.0.0.1:{database.port}/2?max_connections=9")
-    cache = RedisTokenCache(database.to_be_closed(client))
-    cache.store(KEY, "record", 60.0)
-    copy = copied(cache, database)
-
-    assert copy.load(KEY) == "record"
-    assert copy._client.connection_pool.max_connections == 9
-
-
-@pytest.fixture
-def user(database: Database) -> Iterator[tuple[str, str]]:
-    """Name and password of a user of the database; others are still let in without."""
-    client = database.client()
-    client.acl_setuser("someone", enabled=True, passwords=["+a-password"], keys="*",
-                       categories=["+@all"])  # fmt: skip
-    yield "someone", "a-password"
-    client.acl_deluser("someone")
-
-
-def test_a_copy_logs_in_as_its_original_did(user: tuple[str, str], database: Database) -> None:
-    name, password = user
-    clients = [
-        database.client("redis-py", username=name, password=password),
-        database.client("valkey-py", username=name, password=password),
-        database.client(
-            "redis-py", credential_provider=redis.UsernamePasswordCredentialProvider(name, password)
-        ),
-        database.client(
-            "valkey-py",
-            credential_provider=valkey.UsernamePasswordCredentialProvider(name, password),
-        ),
-    ]
-    for client in clients:
-        copy = copied(RedisTokenCache(client), database)
-        copy.store(KEY, "record", 60.0)
-        assert copy.load(KEY) == "record"
-        assert copy._client.acl_whoami() in {name, name.encode()}
-
-
-def test_a_copy_tries_again_as_often_as_its_original(database: Database) -> None:
-    cache = RedisTokenCache(database.client("redis-py", retry=Retry(NoBackoff(), 5)))
-    copy = copied(cache, database)
-
-    assert copy.load(KEY) is None
-    assert copy._client.connection_pool.connection_kwargs["retry"]._retries == 5
-
-
-def unusable(cache: RedisTokenCache, name: str) -> bool:
-    for call in (
-        lambda: cache.load(KEY),
-        lambda: cache.store(KEY, "record", None),
-        lambda: cache.lock(KEY, LEASE),
-    ):
-        with pytest.raises(RuntimeError, match=f"class {name} cannot be pickled; make the RedisTo"):
-            call()
-    return True
-
-
-class ClientOfAnotherKind:
-    """What a wrapper, or a client for a cluster, may be like."""
-
-    def __init__(self, somewhere: str) -> None:
-        self.somewhere = somewhere
-
-    def lock(self, name: str, **options: Any) -> Any:
-        raise NotImplementedError
-
-
-def test_a_client_that_cannot_be_rebuilt_says_so_when_its_copy_is_used() -> None:
-    copy = pickle.loads(pickle.dumps(RedisTokenCache(ClientOfAnotherKind("x"), prefix="mine:")))
-
-    assert unusable(copy, "ClientOfAnotherKind")
-    assert unusable(pickle.loads(pickle.dumps(copy)), "ClientOfAnotherKind")
-    assert "mine:" in repr(copy)
-
-
-def test_a_client_of_a_class_that_pickle_cannot_name_says_so_when_its_copy_is_used() -> None:
-    class Local(redis.Redis):
-        pass
-
-    with Local() as client:
-        assert unusable(pickle.loads(pickle.dumps(RedisTokenCache(client))), "Local")
-
-
-def test_a_client_whose_way_to_log_in_cannot_be_pickled_says_so_when_its_copy_is_used() -> None:
-    class Provider(redis.CredentialProvider):
-        def get_credentials(self) -> tuple[str]:
-            return ("a-password",)
-
-    with redis.Redis(credential_provider=Provider()) as client:
-        assert unusable(pickle.loads(pickle.dumps(RedisTokenCache(client))), "Redis")
-
-
-def test_a_client_of_a_sentinel_says_so_when_its_copy_is_used(database: Database) -> None:
-    sentinel = redis.Sentinel([("127.0.0.1", database.port)])
-    client = database.to_be_closed(sentinel.master_for("mymaster"))
-
-    assert unusable(pickle.loads(pickle.dumps(RedisTokenCache(client))), "Redis")
-    for one in sentinel.sentinels:
-        one.close()
+    with construct(password="a-password") as client:
+        cache = RedisTokenCache(client)
+        auth = auth_for("acme.thebase.co.il", cache=cache)
+        with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url\(url\)") as caught:
+            how(cache)
+        assert "a-password" not in str(caught.value)
+        with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url\(url\)"):
+            pickle.dumps(auth)
+        # In one process a copy has no need of another client.
+        assert copy.deepcopy(auth)._core._coordinator.cache is cache  # type: ignore[union-attr]

@@ -6,7 +6,6 @@ import base64
 import errno
 import json
 import logging
-import os
 import random
 import threading
 import time
@@ -28,6 +27,7 @@ from tests.support.sharing import (
     few_clients,
     is_free,
     key_of,
+    record_of,
     renew,
     said_by_another_process,
     until,
@@ -37,15 +37,8 @@ from tests.support.world import LIBRARIES
 from thebase_auth import (
     FileTokenCache,
     TheBaseAuth,
-    Token,
 )
 from thebase_auth.testing import Sandbox
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-
-
-# Other processes
-
 
 # What it is for
 
@@ -88,7 +81,7 @@ def test_a_token_that_is_stored_between_the_first_look_and_the_lock_is_taken(
 
         def store(method: str) -> None:
             if method == "lock":
-                shelf.records[key_of(auth)] = auth._sharing.record.write(Token("from-another"))
+                shelf.records[key_of(auth)] = record_of(auth, "from-another")
 
         shelf = Shelf(store)
         auth = auth_for(server.url, cache=shelf)
@@ -223,7 +216,7 @@ def test_an_error_that_quotes_a_record_is_told_without_its_token(
         class Quoting(Shelf):
             def load(self, key: str) -> Any:
                 if of == "another process":
-                    raise ValueError(f"bad record {auth._sharing.record.write(Token(token))}")
+                    raise ValueError(f"bad record {record_of(auth, token)}")
 
             def store(self, key: str, record: str, lifetime: float | None) -> None:
                 if of == "its own, forgotten":
@@ -237,6 +230,50 @@ def test_an_error_that_quotes_a_record_is_told_without_its_token(
 
 
 # Tokens that are dead
+
+
+def test_a_dead_token_from_the_cache_costs_one_more_replay(client: Client) -> None:
+    with api_server() as (server, api):
+        shelf = Shelf()
+        auth = auth_for(server.url, cache=shelf)
+        renew(client, auth, server.url, api)
+        api.revoke()
+        shelf.records[key_of(auth)] = record_of(auth, "dead")
+        reply = client.get(auth, server.url + "/a")
+        assert (reply.status, reply.history) == (200, [401, 401])
+        carried = [one.authorization for one in server.to("/a")][-3:]
+        assert carried == ["Bearer token-1", "Bearer dead", "Bearer token-2"]
+    assert api.token_requests == 2
+
+
+def test_a_call_that_is_refused_with_any_token_is_replayed_twice_at_most(client: Client) -> None:
+    with api_server() as (server, api):
+        shelf = Shelf()
+        auth = auth_for(server.url, cache=shelf)
+        renew(client, auth, server.url, api)
+        api.answers["/a"] = api.refusal
+        shelf.records[key_of(auth)] = record_of(auth, "dead")
+        reply = client.get(auth, server.url + "/a")
+        assert (reply.status, reply.history) == (401, [401, 401])
+    assert api.token_requests == 2
+
+
+def test_while_the_token_endpoint_must_rest_a_token_of_another_process_is_taken(
+    client: Client,
+) -> None:
+    shelf = Shelf()
+    with Sandbox(client_secret="another") as thebase:
+        auth = auth_for(thebase.domain, cache=shelf)
+        for _ in range(2):
+            with pytest.raises(client.error):
+                client.get(auth, thebase.domain + "/v2/users")
+        assert thebase.token_requests == 1
+        until(lambda: not shelf.locked)
+        thebase.client.client_secret = CLIENT_SECRET
+        other = auth_for(thebase.domain, cache=shelf)
+        for one in (other, auth):
+            assert client.get(one, thebase.domain + "/v2/users").status == 200
+        assert thebase.token_requests == 2
 
 
 @few_clients
@@ -449,7 +486,7 @@ async def test_with_callers_that_are_cancelled_at_random_the_others_succeed_and_
         auth = auth_for(server.url, cache=cache)
         async with library.AsyncClient(auth=auth, timeout=20) as client:
 
-            async def vanish(seconds: float) -> None:
+            async def abandon(seconds: float) -> None:
                 with anyio.move_on_after(seconds):
                     await client.get(server.url + "/a")
 
@@ -460,7 +497,7 @@ async def test_with_callers_that_are_cancelled_at_random_the_others_succeed_and_
                 auth.forget()
                 async with anyio.create_task_group() as group:
                     for _ in range(4):
-                        group.start_soon(vanish, chance.random() / 50)
+                        group.start_soon(abandon, chance.random() / 50)
                     group.start_soon(call)
         assert statuses == [200] * 15
         until(lambda: is_free(cache, auth))

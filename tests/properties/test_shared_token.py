@@ -1,16 +1,14 @@
-"""Any order of asks, answers, failures, cancellations, waits and forks: one fetch, and nobody stranded."""
+"""Any order of asks, results, failures, interrupts, waits and forks: one fetch, and nobody left waiting."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
-    initialize,
     invariant,
     multiple,
     precondition,
@@ -18,13 +16,18 @@ from hypothesis.stateful import (
 )
 
 from tests.properties import looked_at
-from tests.support.renewals import ELSEWHERE, LEADS, ONE, OTHER_TASK, USERS, a_task, an_error, led
-from thebase_auth import TokenRequestError
-from thebase_auth._refusals import Endpoint
-from thebase_auth._renewal import Flight, KeepRefusal, Lead, Renewal, Task, Wait
-from thebase_auth._token import Token
-
-# As a state machine, in one thread
+from tests.support.shared_tokens import (
+    ELSEWHERE,
+    LEADS,
+    ONE,
+    OTHER_TASK,
+    USERS,
+    a_task,
+    an_error,
+)
+from thebase_auth import Token, TokenRequestError
+from thebase_auth._backoff import _HELPS, _STRIKES_AFTER_HELP, Operation
+from thebase_auth._shared_token import Fetch, Flight, Keep401, SharedToken, Task, Wait
 
 
 class Flying(NamedTuple):
@@ -36,23 +39,37 @@ class Flying(NamedTuple):
 
 
 class Waiter(NamedTuple):
-    """A caller that was told to wait, and with what it has asked."""
+    """A caller that was sent to wait, and with what it has asked."""
 
     flight: Flight
-    refused: str | None
-    endpoint: Endpoint | None
+    refused: Token | None
+    operation: Operation | None
     task: Task | None
 
 
-class RenewalMachine(RuleBasedStateMachine):
-    """Of the flights that this process has handed out, one at most has not landed: the one under way.
+class ModelOfPause:
+    """A pause that doubles, of an operation or of the token endpoint."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.until = 0.0
+
+    def begin(self, now: float, seconds: float | None = None) -> float:
+        length = min(2.0**self.count, 60.0) if seconds is None else min(seconds, 60.0)
+        self.count += 1
+        self.until = now + length
+        return length
+
+
+class SharedTokenMachine(RuleBasedStateMachine):
+    """Of the flights that this process has begun, one at most is not over: the one under way.
 
     So one fetch at most counts, and who waits for any other flight can go on. Whoever waits for the one
-    under way can go on as soon as its leader has landed it, failed or vanished in any manner, is overdue,
-    or is at a cache for too long; in the end everyone has a token, a failure or their 401. Only the
-    flight under way can change the token. A forked child has no flight, and its parent's change nothing
-    in it. An endpoint on whose account a token was fetched leads again when its pause is over, and not
-    before, unless it accepts.
+    under way can go on as soon as its leader has finished, failed or abandoned it, is overdue, is lost, or
+    is held up at a cache; in the end everyone has a token, a failure or their 401. Only the flight under
+    way can change the token. A forked child has no flight, and its parent's change nothing in it. An
+    operation that has refused two tokens fetched on its account leads again when its pause is over, and
+    not before, unless it accepts; more than two where renewals have helped it.
 
     Several callers of one thread: some are tasks of one loop or another, some block it. The preconditions
     of the rules are there to lose no step on what would change nothing.
@@ -60,310 +77,302 @@ class RenewalMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.renewal = Renewal()
+        self.shared = SharedToken()
         self.now = 0.0
-        self.made = 0
+        self.tokens: list[Token] = []
         self.token: Token | None = None
+        self.former: list[Token] = []
+        self.fetched_for: Operation | None = None
         self.under_way: Flying | None = None
         self.waiters: list[Waiter] = []
-        self.outcomes: dict[Flight, Token | str | None] = {}
-        self.accounts: dict[Flight, tuple[Endpoint | None, float]] = {}  # and when it was asked for
-        self.at_cache: set[Flight] = set()
-        # How long, until when, seen to refuse.
-        self.pauses: dict[Endpoint, tuple[float, float, bool]] = {}
+        self.results: dict[Flight, Token | Exception | None] = {}
+        self.strikes: dict[Operation, int] = {}
+        self.pauses: dict[Operation, ModelOfPause] = {}
+        self.helped = dict.fromkeys([USERS, LEADS], 0)
+        self.told: set[Operation] = set()
+        self.rest = ModelOfPause()
 
     leaders = Bundle("leaders")
-    endpoints = st.sampled_from([USERS, LEADS])
-    callers = st.sampled_from(["any", "any", "current", "current", "previous", "foreign"])
+    operations = st.sampled_from([USERS, LEADS])
+    which_token = st.sampled_from(["current", "current", "previous", "foreign"])
     which_waiter = st.integers(0, 1000)
+    tasks = st.sampled_from([ONE, OTHER_TASK, a_task(), a_task(), ELSEWHERE, None])
 
-    @initialize(has_cache=st.booleans())
-    def begin(self, has_cache: bool) -> None:
-        self.renewal = Renewal(has_cache=has_cache)
+    def named(self, which: str) -> Token | None:
+        if which == "any":
+            return None
+        if which == "current" and self.token is not None:
+            return self.token
+        if which == "previous" and self.tokens:
+            return self.tokens[-1]
+        return Token("foreign")
 
-    def refused(self, which: str) -> str | None:
-        current = f"token-{self.made}" if self.token is None else self.token.access_token
-        return {"any": None, "current": current, "previous": f"token-{self.made - 1}"}.get(
-            which, "x"
-        )
+    def remember(self, token: Token | None) -> None:
+        if token is not None and token not in self.former:
+            self.former = [*self.former, token][-16:]
+
+    def must_wait(self, operation: Operation | None) -> bool:
+        return operation in self.pauses and self.now < self.pauses[operation].until
+
+    def strikes_until_a_pause(self, operation: Operation) -> int:
+        return _STRIKES_AFTER_HELP if self.helped[operation] >= _HELPS else 2
 
     # Asking and waiting
 
     @rule(
         target=leaders,
-        which=callers,
-        endpoint=st.none() | endpoints,
+        which=st.just("any") | which_token,
+        operation=st.none() | operations,
         lease=st.integers(1, 20),
-        task=st.sampled_from([ONE, OTHER_TASK, a_task(), a_task(), ELSEWHERE, None]),
+        task=tasks,
     )
-    def ask(self, which: str, endpoint: Endpoint | None, lease: int, task: Task | None) -> Any:
-        return self.answer(self.refused(which), endpoint, lease, task) or multiple()
+    def ask(self, which: str, operation: Operation | None, lease: int, task: Task | None) -> Any:
+        return self.step(self.named(which), operation, lease, task)
 
     @precondition(lambda self: self.under_way is not None)
     @rule(target=leaders, which=st.sampled_from(["any", "current"]), count=st.integers(1, 3))
     def others_ask_meanwhile(self, which: str, count: int) -> Any:
-        """Else most would ask alone: of all that may happen, asking is little."""
-        refused = self.refused(which)
-        return multiple(
-            *filter(None, [self.answer(refused, None, 20, a_task()) for _ in range(count)])
-        )
+        """Else most would ask by themselves: of all that may happen, asking is little."""
+        led = [self.step(self.named(which), None, 20, a_task()) for _ in range(count)]
+        return multiple(*[flight for one in led for flight in one.values])
 
-    def answer(
+    def step(
         self,
-        refused: str | None,
-        endpoint: Endpoint | None,
+        refused: Token | None,
+        operation: Operation | None,
         lease: float,
         task: Task | None,
-        in_vain: Flight | None = None,
-    ) -> Flight | None:
+        superseded: Flight | None = None,
+    ) -> Any:
         """Ask, and give the flight that the caller now leads, if it leads one."""
-        answer = self.renewal.ask(
-            refused, endpoint=endpoint, now=self.now, lease=lease, task=task, in_vain=in_vain
+        step = self.shared.ask(
+            refused,
+            operation=operation,
+            now=self.now,
+            lease=lease,
+            task=task,
+            superseded=superseded,
         )
-        assert refused is None or self.renewal.is_dead(Token(refused))
-        if isinstance(answer, Token):
-            assert answer.access_token != refused
-            assert answer is self.token
-            return None
-        assert self.token is None or self.token.access_token == refused
+        self.remember(refused)
+        if isinstance(step, Token):
+            assert step is self.token
+            assert step != refused
+            return multiple()
+        assert self.token in (None, refused)
         before = self.under_way
         can_wait = (
             before is not None
+            and before.flight is not superseded
             and self.now < before.lapses_at
             and None not in (task, before.task)
             and task is not before.task
             and ELSEWHERE not in (task, before.task)
-            and not (in_vain is before.flight and before.flight in self.at_cache)
         )
-        if isinstance(answer, Wait):
+        if isinstance(step, Wait):
             assert can_wait
             assert before is not None
-            assert answer.flight is before.flight
-            self.waiters.append(Waiter(answer.flight, refused, endpoint, task))
-            return None
+            assert step.flight is before.flight
+            self.waiters.append(Waiter(step.flight, refused, operation, task))
+            return multiple()
         assert not can_wait
-        assert isinstance(answer, KeepRefusal) == self.must_wait(endpoint)
-        if isinstance(answer, KeepRefusal):
-            assert endpoint is not None
-            self.see_refusal(endpoint)
-            return None
-        assert isinstance(answer, Lead)
-        flight = answer.flight
-        assert flight not in self.accounts
+        assert isinstance(step, Keep401) == self.must_wait(operation)
+        if isinstance(step, Keep401):
+            return multiple()
+        assert isinstance(step, Fetch)
+        flight = step.flight
         if before is not None:
-            self.outcomes[before.flight] = None
+            self.results[before.flight] = None
         self.under_way = Flying(flight, self.now + lease, task)
-        self.accounts[flight] = (endpoint, self.now)
-        if self.renewal.has_cache:
-            self.at_cache.add(flight)
-        return led(answer)
+        return multiple(flight)
 
     @precondition(lambda self: self.waiters)
     @rule(target=leaders, which=which_waiter, lease=st.integers(1, 20))
     def a_waiter_goes_on(self, which: int, lease: float) -> Any:
         waiter = self.waiters.pop(which % len(self.waiters))
-        flight, refused, *_ = waiter
-        if flight.landed.done():
-            outcome = self.outcomes[flight]
-            if isinstance(outcome, str):
-                with pytest.raises(TokenRequestError):
-                    self.renewal.landed(flight, refused)
-                return multiple()
-            newer = self.token if self.token and self.token.access_token != refused else outcome
-            found = self.renewal.landed(flight, refused)
-            assert found is (None if outcome is None else newer)
-            if found is not None:
-                return multiple()
-        # Else half of its time is over.
-        return (
-            self.answer(refused, waiter.endpoint, lease, waiter.task, in_vain=flight) or multiple()
-        )
+        flight = waiter.flight
+        if self.results.get(flight) is not None:
+            return multiple()
+        superseded = flight if flight.at_cache or flight.is_lost() else None
+        return self.step(waiter.refused, waiter.operation, lease, waiter.task, superseded)
 
     @precondition(lambda self: self.waiters)
     @rule(which=which_waiter)
-    def a_waiter_vanishes(self, which: int) -> None:
+    def a_waiter_leaves(self, which: int) -> None:
         self.waiters.pop(which % len(self.waiters))
 
     # What leaders do
 
-    def expect(
-        self, flight: Flight, outcome: Token | str | None, *, now: float | None = None
-    ) -> None:
-        if self.under_way is not None and self.under_way.flight is flight:
-            self.under_way = None
-            self.outcomes[flight] = outcome
-            if isinstance(outcome, Token):
-                self.token = outcome
-                endpoint, asked_at = self.accounts[flight]
-                if endpoint is not None:
-                    self.begin_pause(endpoint, asked_at if now is None else now)
+    def expect(self, flight: Flight, result: Token | Exception | None) -> bool:
+        """Whether the flight is the one that counts."""
+        if self.under_way is None or self.under_way.flight is not flight:
+            return False
+        self.under_way = None
+        self.results[flight] = result
+        return True
 
-    @rule(flight=leaders, from_cache=st.booleans(), dated=st.booleans())
-    def land(self, flight: Flight, from_cache: bool, dated: bool) -> None:
-        self.made += 1
-        token = Token(f"token-{self.made}")
-        if from_cache:
-            self.accounts[flight] = (None, 0)
-        now = self.now if dated else None
-        self.expect(flight, token, now=now)
-        assert flight.land(token, now=now, fetched=not from_cache) is token
+    @rule(flight=leaders, fetched=st.booleans())
+    def finish(self, flight: Flight, fetched: bool) -> None:
+        token = Token(f"token-{len(self.tokens)}")
+        self.tokens.append(token)
+        if self.expect(flight, token):
+            self.remember(self.token)
+            self.token = token
+            self.fetched_for = flight.operation if fetched else None
+            if fetched:
+                self.rest = ModelOfPause()
+        else:
+            self.remember(token)
+        assert self.shared.finish(flight, token, now=self.now, fetched=fetched) is token
 
     @precondition(lambda self: self.under_way is not None)
-    @rule(from_cache=st.booleans(), dated=st.booleans())
-    def land_the_flight_under_way(self, from_cache: bool, dated: bool) -> None:
+    @rule(fetched=st.booleans())
+    def finish_the_flight_under_way(self, fetched: bool) -> None:
         assert self.under_way is not None
-        self.land(self.under_way.flight, from_cache, dated)
-
-    @rule(flight=leaders)
-    def leave_the_cache(self, flight: Flight) -> None:
-        self.at_cache.discard(flight)
-        flight.at_cache = False
+        self.finish(self.under_way.flight, fetched)
 
     @rule(flight=leaders)
     def fail(self, flight: Flight) -> None:
-        self.expect(flight, "failed")
-        with pytest.raises(TokenRequestError), flight:
-            raise an_error()
-
-    @rule(flight=consumes(leaders), how=st.sampled_from([None, GeneratorExit, OSError]))
-    def vanish(self, flight: Flight, how: type[BaseException] | None) -> None:
-        self.expect(flight, None)
-        try:
-            with flight:
-                if how is not None:
-                    raise how
-        except (GeneratorExit, OSError):
-            pass
+        error = OSError()
+        self.expect(flight, error)
+        self.shared.fail(flight, error)
 
     @rule(flight=consumes(leaders))
-    def be_collected_before_it_began(self, flight: Flight) -> None:
+    def abandon(self, flight: Flight) -> None:
         self.expect(flight, None)
-        flight.leader = None  # type: ignore[attr-defined]
+        self.shared.abandon(flight)
 
-    # What callers and the system do
+    @rule(flight=leaders, begun=st.booleans(), at_cache=st.booleans())
+    def come_to(self, flight: Flight, begun: bool, at_cache: bool) -> None:
+        flight.begun, flight.at_cache = begun, at_cache
+
+    # What servers, users and the system do
+
+    @rule(which=which_token, operation=operations)
+    def answer_401(self, which: str, operation: Operation) -> None:
+        refused = self.named(which)
+        assert refused is not None
+        replaced = self.token is not None and self.token != refused
+        kept = not replaced and self.under_way is None and self.must_wait(operation)
+        assert self.shared.must_keep_401(refused, operation, now=self.now) == kept
+        tell = False
+        if refused == self.token and operation == self.fetched_for:
+            self.fetched_for = None
+            self.strikes[operation] = self.strikes.get(operation, 0) + 1
+            if self.strikes[operation] >= self.strikes_until_a_pause(operation):
+                self.helped[operation] = 0
+                self.pauses.setdefault(operation, ModelOfPause()).begin(self.now)
+                tell = operation not in self.told
+                self.told.add(operation)
+        assert self.shared.refused(refused, operation, now=self.now) == tell
+
+    @precondition(lambda self: self.fetched_for is not None)
+    @rule()
+    def refuse_what_was_fetched_for_it_and_fetch_another(self) -> None:
+        """Else few operations would have two strikes."""
+        operation = self.fetched_for
+        assert operation is not None
+        self.answer_401("current", operation)
+        self.step(self.token, operation, 20, None)
+        if self.under_way is not None:
+            self.finish(self.under_way.flight, True)
+
+    @precondition(lambda self: self.strikes or self.fetched_for)
+    @rule(operation=operations)
+    def accept(self, operation: Operation) -> None:
+        if operation == self.fetched_for:
+            self.fetched_for = None
+            self.helped[operation] += 1
+        self.strikes.pop(operation, None)
+        self.pauses.pop(operation, None)
+        self.shared.accepted(operation)
+
+    @rule(
+        seconds=st.none() | st.integers(0, 100), status=st.sampled_from([200, 401, 404, 429, 503])
+    )
+    def the_token_endpoint_refuses(self, seconds: int | None, status: int) -> None:
+        error = self.shared.refused_by_endpoint(an_error(status, retry_after=seconds), self.now)
+        if status in (404, 503):
+            assert error.retry_after is None
+        else:
+            assert error.retry_after == self.rest.begin(self.now, seconds)
+
+    @precondition(lambda self: self.token is not None or self.rest.count)
+    @rule(forget=st.booleans())
+    def drop(self, forget: bool) -> None:
+        before, self.token, self.fetched_for = self.token, None, None
+        self.remember(before)
+        if forget:
+            self.rest = ModelOfPause()
+            self.shared.forget()
+        elif before is not None:
+            self.shared.drop(before)
 
     @precondition(lambda self: self.under_way is not None)
     @rule()
     def fork(self) -> None:
         """From here on this is the child. Who waits, and who leads, is in its parent."""
-        self.renewal._after_fork_in_child()
+        self.shared._after_fork_in_child()
         self.under_way = None
         self.waiters.clear()
 
-    @precondition(lambda self: self.token is not None)
-    @rule()
-    def drop(self) -> None:
-        before, self.token = self.token, None
-        self.renewal.drop()
-        assert before is None or self.renewal.is_dead(before)
-
-    @precondition(lambda self: self.token is not None)
-    @rule(which=callers.filter(lambda which: which != "any"), endpoint=endpoints)
-    def drop_refused(self, which: str, endpoint: Endpoint) -> None:
-        refused = self.refused(which)
-        assert refused is not None
-        again = False
-        if self.token is not None and self.token.access_token == refused:
-            again = endpoint in self.pauses
-            if self.must_wait(endpoint):
-                self.see_refusal(endpoint)
-            else:
-                if self.under_way is None or self.accounts[self.under_way.flight][0] != endpoint:
-                    self.begin_pause(endpoint, self.now)
-                self.token = None
-        assert self.renewal.drop_refused(refused, endpoint, now=self.now) == again
-
-    @precondition(lambda self: self.pauses)
-    @rule(which=callers.filter(lambda which: which != "any"), endpoint=endpoints)
-    def look_whether_a_401_is_final(self, which: str, endpoint: Endpoint) -> None:
-        refused = self.refused(which)
-        assert refused is not None
-        replaced = self.token is not None and self.token.access_token != refused
-        final = not replaced and self.under_way is None and self.must_wait(endpoint)
-        if final:
-            self.see_refusal(endpoint)
-        assert self.renewal.is_final(refused, endpoint, now=self.now) == final
-
-    @precondition(lambda self: self.pauses)
-    @rule(endpoint=endpoints, older=st.booleans())
-    def replay_is_refused(self, endpoint: Endpoint, older: bool) -> None:
-        if older or self.token is None:
-            assert not self.renewal.refused_again(Token("older"), endpoint, now=self.now)
-        else:
-            again = self.see_refusal(endpoint)
-            assert self.renewal.refused_again(self.token, endpoint, now=self.now) == again
-
-    @precondition(lambda self: self.pauses)
-    @rule(endpoint=endpoints)
-    def accept(self, endpoint: Endpoint) -> None:
-        self.pauses.pop(endpoint, None)
-        self.renewal.accepted(endpoint)
-
-    @precondition(lambda self: self.pauses or self.under_way is not None)
+    @precondition(lambda self: self.pauses or self.under_way is not None or self.rest.count)
     @rule(seconds=st.integers(1, 10))
     def time_passes(self, seconds: int) -> None:
         self.now += seconds
-
-    def must_wait(self, endpoint: Endpoint | None) -> bool:
-        return endpoint in self.pauses and self.now < self.pauses[endpoint][1]
-
-    def begin_pause(self, endpoint: Endpoint, now: float) -> None:
-        before = self.pauses.get(endpoint, (0.5, 0, False))[0]
-        pause = min(2 * before, 60)
-        self.pauses[endpoint] = (pause, now + pause, False)
-
-    def see_refusal(self, endpoint: Endpoint) -> bool:
-        if endpoint not in self.pauses:
-            return False
-        pause, _, seen = self.pauses[endpoint]
-        if not seen:
-            self.pauses[endpoint] = (pause, self.now + pause, True)
-        return True
 
     # What holds at any time
 
     @invariant()
     def the_token_is_that_of_the_last_flight_that_counted(self) -> None:
-        assert self.renewal.token is self.token
+        assert self.shared.token is self.token
+        for token in self.tokens:
+            assert self.shared.is_former(token) == (token in self.former)
+            known = token == self.token or token in self.former
+            assert (self.shared.known(token.authorization) == token) == known
 
     @invariant()
-    def no_endpoint_waits_longer_than_a_minute(self) -> None:
-        assert set(self.renewal.refusals.entries) == set(self.pauses)
-        for endpoint in (USERS, LEADS):
-            waits = self.renewal.refusals.must_wait(endpoint, self.now)
-            assert waits == self.must_wait(endpoint)
-            assert not self.renewal.refusals.must_wait(endpoint, self.now + 60)
+    def an_operation_waits_after_its_strikes_and_no_longer_than_a_minute(self) -> None:
+        assert {one: struck.strikes for one, struck in self.shared.backoff.entries.items()} == (
+            self.strikes
+        )
+        for operation in (USERS, LEADS):
+            waits = self.shared.backoff.must_wait(operation, self.now)
+            assert waits == self.must_wait(operation)
+            assert not self.shared.backoff.must_wait(operation, self.now + 60)
 
     @invariant()
-    def the_flight_under_way_has_not_landed_and_every_other_has(self) -> None:
-        assert self.renewal._flight is (self.under_way and self.under_way.flight)
-        if self.under_way is not None:
-            assert not self.under_way.flight.landed.done()
-        for flight, outcome in self.outcomes.items():
-            assert flight.landed.done()
-            if outcome == "failed":
-                with pytest.raises(TokenRequestError):
-                    flight.outcome()
-            else:
-                assert flight.outcome() is outcome
+    def the_token_endpoint_rests_no_longer_than_a_minute(self) -> None:
+        error = self.shared.rest_of_endpoint(self.now)
+        left = max(self.rest.until - self.now, 0)
+        assert (error.retry_after if error else 0) == left
+        assert error is None or isinstance(error, TokenRequestError)
+        assert left <= 60
 
     @invariant()
-    def nobody_waits_for_a_flight_that_will_not_land(self) -> None:
+    def the_flight_under_way_is_not_over_and_every_other_is(self) -> None:
+        assert self.shared._flight is (self.under_way and self.under_way.flight)
+        assert self.under_way is None or not self.under_way.flight.over
+        for flight, result in self.results.items():
+            assert flight.over
+            assert flight.token is (result if isinstance(result, Token) else None)
+            assert flight.failure is (result if isinstance(result, Exception) else None)
+
+    @invariant()
+    def nobody_waits_for_a_flight_that_nobody_ends(self) -> None:
         for waiter in self.waiters:
-            under_way = self.under_way is not None and waiter.flight is self.under_way.flight
-            assert under_way or waiter.flight.landed.done()
+            assert waiter.flight.over or waiter.flight is self.shared._flight
 
     def teardown(self) -> None:
-        """Everyone who waits goes on, however many leaders vanish one after another."""
+        """Everyone who waits goes on, however many leaders abandon their flights one after another."""
         while self.waiters:
             count = len(self.waiters)
             if self.under_way is not None:
                 flight = self.under_way.flight
-                self.vanish(flight, None) if count > 1 else self.land(flight, False, False)
+                self.abandon(flight) if count > 1 else self.finish(flight, True)
             for _ in range(count):
                 self.a_waiter_goes_on(0, 10)
             assert len(self.waiters) < count
 
 
-TestRenewalMachine = RenewalMachine.TestCase
-TestRenewalMachine.settings = looked_at(times=2)
+TestSharedTokenMachine = SharedTokenMachine.TestCase
+TestSharedTokenMachine.settings = looked_at(times=2)

@@ -18,6 +18,8 @@ import pytest
 import redis
 import valkey
 
+from thebase_auth.caches import RedisTokenCache
+
 CLIENT_KINDS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "redis-py": (redis.Redis, {}),
     "redis-py decoding": (redis.Redis, {"decode_responses": True}),
@@ -41,6 +43,15 @@ class Database:
         """A new client; *options* go to its constructor."""
         construct, usual = CLIENT_KINDS[kind]
         return self.to_be_closed(construct(port=self.port, **{**usual, **options}))
+
+    def cache(self, *, database: int = 0, options: str = "", **named: Any) -> RedisTokenCache:
+        """A cache made from the URL of this server, with *options* after its ``?``."""
+        url = f"redis://127.0.0.1:{self.port}/{database}?{options}"
+        return self.closing(RedisTokenCache.from_url(url, **named))
+
+    def closing(self, cache: RedisTokenCache) -> RedisTokenCache:
+        self.to_be_closed(cache._client)
+        return cache
 
     def to_be_closed(self, client: Any) -> Any:
         self.made.append(client)

@@ -1,92 +1,90 @@
-"""Callers of a renewal, as plain values."""
+"""Callers of a shared token, as plain values."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from tests.support.token_answers import CREDENTIALS
+from thebase_auth._backoff import Operation
+from thebase_auth._core import Core
 from thebase_auth._errors import TokenRequestError
-from thebase_auth._refusals import Endpoint
-from thebase_auth._renewal import Flight, KeepRefusal, Lead, Renewal, Task, Wait
+from thebase_auth._shared_token import Fetch, Flight, SharedToken, Step, Task, Wait
 from thebase_auth._token import Token
 
 TOKEN, OTHER = Token("abc"), Token("def")
-
-
-USERS, LEADS = Endpoint("GET", "/v2/users"), Endpoint("POST", "/v2/leads/create")
-
-
+USERS, LEADS = Operation("GET", "/v2/users"), Operation("POST", "/v2/leads/create")
 LEASE = 60.0  # seconds
-
-
 LONG = 30.0  # seconds; longer than anything here takes
-
-
-def an_error() -> TokenRequestError:
-    return TokenRequestError("no", domain="acme.thebase.co.il", status=401, error="invalid_client")
-
-
 LOOP = object()
+
+Result = TypeVar("Result")
+
+
+def an_error(
+    status: int = 401, error: str | None = "invalid_client", **said: Any
+) -> TokenRequestError:
+    return TokenRequestError("no", domain="acme.thebase.co.il", status=status, error=error, **said)
 
 
 def a_task(loop: object = LOOP) -> Task:
-    return Task(loop, object())
-
-
-def ask(
-    renewal: Renewal,
-    refused: str | None = None,
-    endpoint: Endpoint | None = None,
-    *,
-    now: float = 0,
-    blocking: bool = False,
-) -> Token | Lead | Wait | KeepRefusal:
-    """Ask as a task of its own, or as a caller that blocks its thread."""
-    task = None if blocking else a_task()
-    return renewal.ask(refused, endpoint=endpoint, now=now, lease=LEASE, task=task)
-
-
-def led(answer: Token | Lead | Wait | KeepRefusal) -> Flight:
-    """The flight of a leader, who lives as long as the flight is referred to."""
-    assert isinstance(answer, Lead)
-    answer.flight.leader = answer  # type: ignore[attr-defined]
-    return answer.flight
-
-
-def lead(
-    renewal: Renewal,
-    refused: str | None = None,
-    endpoint: Endpoint | None = None,
-    *,
-    now: float = 0,
-    blocking: bool = False,
-) -> Flight:
-    return led(ask(renewal, refused, endpoint, now=now, blocking=blocking))
-
-
-def wait(
-    renewal: Renewal,
-    refused: str | None = None,
-    endpoint: Endpoint | None = None,
-    *,
-    now: float = 0,
-    blocking: bool = False,
-) -> Flight:
-    answer = ask(renewal, refused, endpoint, now=now, blocking=blocking)
-    assert isinstance(answer, Wait)
-    return answer.flight
+    return Task(loop, object(), lambda: False)
 
 
 ONE, OTHER_TASK, ELSEWHERE = a_task(), a_task(), a_task(loop=object())
 
 
-Result = TypeVar("Result")
+def a_core(timeout: float = 30.0, cache: Any = None) -> Core:
+    return Core(CREDENTIALS, timeout=timeout, cache=cache)
+
+
+def ask(
+    shared: SharedToken,
+    refused: Token | None = None,
+    operation: Operation | None = None,
+    *,
+    now: float = 0,
+    blocking: bool = False,
+    superseded: Flight | None = None,
+) -> Step:
+    """Ask as a new task, or as a caller that blocks its thread."""
+    task = None if blocking else a_task()
+    return shared.ask(
+        refused, operation=operation, now=now, lease=LEASE, task=task, superseded=superseded
+    )
+
+
+def lead(shared: SharedToken, *asked: Any, **options: Any) -> Flight:
+    """The flight of a caller that asks, leads and has begun."""
+    step = ask(shared, *asked, **options)
+    assert isinstance(step, Fetch)
+    step.flight.begun = True
+    return step.flight
+
+
+def wait(shared: SharedToken, *asked: Any, **options: Any) -> Flight:
+    """The flight for which a caller that asks has to wait."""
+    step = ask(shared, *asked, **options)
+    assert isinstance(step, Wait)
+    return step.flight
+
+
+def renew(
+    shared: SharedToken,
+    token: Token,
+    refused: Token | None = None,
+    operation: Operation | None = None,
+    *,
+    now: float = 0,
+) -> Token:
+    """Lead, and finish with *token*."""
+    return shared.finish(lead(shared, refused, operation, now=now), token, now=now)
 
 
 def in_another_thread(function: Callable[[], Result]) -> Result:
-    """What *function* gives in a thread of its own; one that is stuck is left behind."""
+    """What *function* gives in another thread; one that is stuck is left behind."""
     result: Future[Result] = Future()
 
     def run() -> None:

@@ -20,10 +20,10 @@ import redis
 from tests.support import ROOT
 from tests.support.clients import ALL_CLIENTS, CLIENT_ID, CLIENT_SECRET, Client
 from tests.support.servers import Api
-from thebase_auth import (
-    FileTokenCache,
-    RedisTokenCache,
-)
+from thebase_auth import FileTokenCache, RedisTokenCache, Token
+from thebase_auth._coordinator import Errand
+from thebase_auth._shared_token import Fetch, Flight
+from thebase_auth._waiting import blocking
 
 METHODS = ["load", "lock", "store", "release"]
 
@@ -66,7 +66,38 @@ def cache_threads() -> list[threading.Thread]:
 
 
 def key_of(auth: Any) -> str:
-    return str(auth._sharing.record.key)
+    return str(auth._core._coordinator.record.key)
+
+
+def record_of(auth: Any, token: str) -> str:
+    """What a process with the same credentials would store."""
+    return str(auth._core._coordinator.record.write(Token(token)))
+
+
+def stored_token(cache: Any, auth: Any) -> Token | None:
+    """The token that other processes find."""
+    found: Token | None = auth._core._coordinator.record.read(cache.load(key_of(auth)), time.time())
+    return found
+
+
+def lead(auth: Any, *, seconds: float | None = None) -> tuple[Flight, Errand | None]:
+    """Become the leader of a new flight, as a caller that blocks; with *seconds*, look into the cache."""
+    step = auth._core.shared.ask(None, now=time.monotonic(), lease=60.0, task=None)
+    assert isinstance(step, Fetch)
+    step.flight.begun = True
+    return step.flight, None if seconds is None else look(auth, step.flight, seconds)
+
+
+def look(auth: Any, flight: Flight, seconds: float) -> Errand | None:
+    """What a leader does at the cache before its token request."""
+    errand: Errand | None = blocking(auth._core._coordinator.look(flight, seconds))
+    return errand
+
+
+def finish(auth: Any, flight: Flight, token: Token) -> Token:
+    """End a flight with what its token request has brought."""
+    done: Token = auth._core.shared.finish(flight, token, now=time.monotonic())
+    return done
 
 
 def is_free(cache: Any, auth: Any) -> bool:

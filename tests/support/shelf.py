@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -60,3 +61,17 @@ class Gate:
         if method == self.method:
             self.reached.set()
             self.was_opened_in_time &= self.opened.wait(20)
+
+
+class ClockOfCalls:
+    """Stands for the module ``time``: each call of a cache takes so many seconds, and all else none."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 1000.0, seconds
+        self.time = time.time
+
+    def __call__(self, method: str) -> None:
+        self.now += self.seconds
+
+    def monotonic(self) -> float:
+        return self.now

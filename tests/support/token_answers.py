@@ -40,11 +40,16 @@ WHERE = "Settings, Webhooks/API, API token"
 
 
 def answer(
-    document: object, *, status: int = 200, media_type: str = "application/json", **headers: str
+    document: object,
+    *,
+    status: int = 200,
+    media_type: str = "application/json",
+    cut: str = "",
+    **headers: str,
 ) -> Answer:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, httpx.Headers({"Content-Type": media_type, **named}), body)
+    return Answer(status, httpx.Headers({"Content-Type": media_type, **named}), body, cut)
 
 
 def parse(given_answer: Answer) -> Token:
@@ -55,6 +60,7 @@ def refused(given_answer: Answer) -> TokenRequestError:
     with pytest.raises(TokenRequestError) as caught:
         parse(given_answer)
     error = caught.value
+    assert error.__context__ is None
     assert type(error) is TokenRequestError
     assert error.domain == DOMAIN
     assert error.status == given_answer.status

@@ -1,0 +1,232 @@
+"""What a 401 means for one request: whether it is replayed, with which token, and when it is final."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Generator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.clock import Clock
+from tests.support.shared_tokens import LEADS, OTHER, TOKEN, USERS, a_core, a_task, renew
+from thebase_auth._attempt import Attempt
+from thebase_auth._backoff import Operation
+from thebase_auth._body import IN_MEMORY, ONCE, Body, body_of
+from thebase_auth._core import Core
+from thebase_auth._token import Token
+
+FETCHED = Token("fetched")
+NOW = 1000.0  # when the clock stands still
+
+
+@pytest.fixture
+def core(clock: Clock) -> Core:
+    """One that has a token."""
+    core = a_core()
+    renew(core.shared, TOKEN, now=NOW)
+    return core
+
+
+def attempt(
+    core: Core, refused: Token | None = TOKEN, body: Body = IN_MEMORY, operation: Operation = USERS
+) -> Attempt:
+    return Attempt(core, operation, body, refused)
+
+
+def strike(core: Core, number: int) -> Token:
+    """USERS refuses the token in use, and then the one that is fetched on its account."""
+    token = renew(core.shared, Token(f"token-{number}"), core.shared.token, USERS, now=core.now())
+    attempt(core, token).is_final(token)
+    return token
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+
+
+# Whether it is replayed
+
+
+@pytest.mark.parametrize("refused", [TOKEN, None], ids=["a token of ours", "none of ours"])
+def test_a_request_whose_body_can_be_rewound_may_be_replayed(
+    core: Core, refused: Token | None
+) -> None:
+    file = io.BytesIO(b"body")
+    body = body_of(file, 4)
+    file.read()
+
+    assert attempt(core, refused, body).may_be_replayed()
+    assert file.tell() == 0
+    assert core.shared.token is TOKEN
+
+
+def test_a_request_whose_body_cannot_be_sent_again_is_not_and_the_next_one_fetches(
+    core: Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert not attempt(core, body=ONCE).may_be_replayed()
+
+    assert core.shared.token is None
+    (said,) = caplog.messages
+    assert said.startswith("not replaying GET /v2/users after a 401")
+
+
+def test_giving_up_drops_the_refused_token_and_no_newer_one(core: Core) -> None:
+    attempt(core, None, ONCE).give_up()
+    attempt(core, OTHER, ONCE).give_up()
+    assert core.shared.token is TOKEN
+
+    attempt(core).give_up()
+    assert core.shared.token is None
+
+
+def test_in_the_pause_of_its_operation_a_401_stands_and_its_token_stays(core: Core) -> None:
+    strike(core, 1)
+    assert attempt(core, core.shared.token).may_be_replayed()
+    refused = strike(core, 2)
+
+    for body in (IN_MEMORY, ONCE):
+        assert not attempt(core, refused, body).may_be_replayed()
+    assert core.shared.token is refused
+    assert attempt(core, refused, operation=LEADS).may_be_replayed()
+    assert attempt(core, TOKEN).may_be_replayed()  # there is another one
+    core.shared.drop(refused)
+    assert attempt(core, None).may_be_replayed()
+
+
+def test_after_its_pause_an_operation_is_replayed_again(core: Core, clock: Clock) -> None:
+    refused = [strike(core, number) for number in range(2)][-1]
+    clock.now += 1
+
+    assert attempt(core, refused).may_be_replayed()
+
+
+# Strikes
+
+
+def test_the_second_strike_is_told_once(
+    core: Core, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    strike(core, 1)
+    assert warnings(caplog) == []
+
+    for number in range(2, 6):
+        strike(core, number)
+        clock.now += 60
+    (text,) = warnings(caplog)
+    assert text.startswith("GET /v2/users on ")
+
+
+def test_a_strike_may_be_seen_by_the_first_sending_of_a_later_call(
+    core: Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    strike(core, 1)
+    token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW)
+
+    assert not attempt(core, token).may_be_replayed()
+    assert len(warnings(caplog)) == 1
+
+
+def test_neither_a_body_that_cannot_be_sent_again_nor_a_foreign_header_is_a_strike(
+    core: Core,
+) -> None:
+    for refused, body in ((TOKEN, ONCE), (None, IN_MEMORY), (None, ONCE)):
+        attempt(core, refused, body).may_be_replayed()
+
+    assert not core.shared.backoff.entries
+
+
+# With which token
+
+
+def fetch(_: Any) -> Generator[Any, Any, Token]:
+    yield "token request"
+    return FETCHED
+
+
+TIMES: dict[str, object] = {"connect": 3, "read": 8}
+
+
+def result_of(steps: Generator[Any, Any, Token | None]) -> Token | None:
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    result: Token | None = end.value.value
+    return result
+
+
+def test_a_replay_carries_a_token_other_than_the_refused_one(core: Core) -> None:
+    steps = attempt(core).other_token(fetch, TIMES)
+    assert next(steps) == "token request"
+    flight = core.shared._flight
+    assert flight is not None
+    assert flight.operation == USERS
+    assert result_of(steps) is FETCHED
+
+    assert result_of(attempt(core).other_token(fetch, TIMES)) is FETCHED  # renewed meanwhile
+    assert result_of(attempt(core, None).other_token(fetch, TIMES)) is FETCHED
+
+
+def test_a_401_stands_if_its_operation_has_to_wait_by_now(core: Core) -> None:
+    refused = [strike(core, number) for number in range(2)][-1]
+
+    assert result_of(attempt(core, refused).other_token(fetch, TIMES)) is None
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_task_says_who_it_is_and_which_failures_are_those_of_all(
+    core: Core, is_told: bool
+) -> None:
+    options: dict[str, Any] = {"is_shared": lambda error: True} if is_told else {}
+    leader, waiter = (
+        attempt(core).other_token(fetch, TIMES, task=a_task(), **options) for _ in range(2)
+    )
+    assert next(leader) == "token request"
+    flight = next(waiter).pending
+    with pytest.raises(ConnectionError):
+        leader.throw(ConnectionError())
+
+    assert flight.over
+    if is_told:
+        with pytest.raises(ConnectionError):
+            next(waiter)
+    else:
+        assert next(waiter) == "token request"
+
+
+# When it is final
+
+
+def test_a_401_to_a_replay_is_final(core: Core) -> None:
+    made = attempt(core)
+
+    assert made.is_final(OTHER)
+    assert made.refused is OTHER
+
+
+def test_after_a_dead_token_from_a_cache_a_request_is_replayed_once_more(core: Core) -> None:
+    borrowed = [Token("old"), Token("older")]
+    core._coordinator = SimpleNamespace(has_given=borrowed.__contains__)  # type: ignore[assignment]
+    made = attempt(core)
+
+    assert not made.is_final(borrowed[0])
+    assert made.refused is borrowed[0]
+    assert made.is_final(borrowed[1])
+    assert made.refused is borrowed[1]
+
+    made = attempt(core)
+    assert not made.is_final(borrowed[0])
+    assert made.is_final(FETCHED)
+
+
+def test_a_request_that_was_sent_with_an_older_token_is_replayed_once_more(core: Core) -> None:
+    token = renew(core.shared, OTHER, TOKEN, USERS, now=NOW)
+    made = Attempt(core, USERS, IN_MEMORY, TOKEN, is_stale=True)
+
+    assert not made.is_final(token)
+    assert not core.shared.backoff.entries
+    assert made.refused is token
+    assert made.is_final(token)
+    assert core.shared.backoff.entries[USERS].strikes == 1
