@@ -27,9 +27,11 @@ class Credentials:
 
     __slots__ = ("client_id", "client_secret", "origin")
 
-    def __init__(self, origin: Origin, client_id: str, client_secret: str) -> None:
+    def __init__(self, origin: Origin, client_id: str, client_secret: str | Hidden) -> None:
+        secret = hidden(client_secret)
+        del client_secret
         _check("client id", client_id)
-        _check("client secret", client_secret)
+        _check("client secret", secret)
         if ":" in client_id:
             raise ValueError(
                 "client id has a colon, which Basic authentication cannot carry (RFC 7617 section 2);"
@@ -37,15 +39,15 @@ class Credentials:
             )
         self.origin: Final = origin
         self.client_id: Final = client_id
-        self.client_secret: Final = hidden(client_secret)
+        self.client_secret: Final[Hidden] = secret
 
     def __repr__(self) -> str:
         if not hasattr(self, "client_secret"):  # refused ones, looked at in a traceback
             return "<Credentials>"
         return f"Credentials({self.domain!r}, client_id={self.client_id!r})"
 
-    def __reduce__(self) -> tuple[type[Credentials], tuple[Origin, str, str]]:
-        return Credentials, (self.origin, self.client_id, str(self.client_secret))
+    def __reduce__(self) -> tuple[type[Credentials], tuple[Origin, str, Hidden]]:
+        return Credentials, (self.origin, self.client_id, self.client_secret)
 
     @property
     def domain(self) -> str:
@@ -68,7 +70,7 @@ class Credentials:
         """
         headers = {
             "Accept": "application/json",
-            "Authorization": Hidden(f"Basic {self._user_pass()}"),
+            "Authorization": f"Basic {self._user_pass()}",
             "Content-Type": "application/x-www-form-urlencoded",
         }
         if isinstance(user_agent, bytes):
@@ -80,7 +82,7 @@ class Credentials:
     def slips(self) -> str:
         """What looks like a slip of copying in id or secret, without showing either."""
         told = ""
-        for name, value in (("id", self.client_id), ("secret", self.client_secret)):
+        for name, value in (("id", self.client_id), ("secret", self.client_secret.reveal())):
             if value[0] in "\"'" and value[0] == value[-1]:
                 told += f" The client {name} is in quotation marks; were they copied along?"
             elif not value.endswith("..") or value.endswith("..."):
@@ -91,26 +93,33 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """The text of a server, with the secret taken out in both the forms that it was sent."""
-        for secret in (self._user_pass(), self.client_secret):
+        for secret in (self._user_pass(), self.client_secret.reveal()):
             text = redacted(text, secret)
         return text
 
     def _user_pass(self) -> str:
-        return base64.b64encode(f"{self.client_id}:{self.client_secret}".encode()).decode("ascii")
+        pair = f"{self.client_id}:{self.client_secret.reveal()}"
+        return base64.b64encode(pair.encode()).decode("ascii")
 
 
 def _check(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, not {type(value).__name__}")  # noqa: TRY004 - one kind of error for every wrong setting
-    if not value:
-        raise ValueError(f"{name} is empty")
-    if value != value.strip():
-        raise ValueError(
-            f"{name} begins or ends with white space; was it copied with a line break?"
-        )
-    for character in value:
+    problem = _problem_with(value)  # found where no frame of the error can hold it
+    if problem:
+        raise ValueError(f"{name} {problem}")
+
+
+def _problem_with(value: object) -> str:
+    text = value.reveal() if isinstance(value, Hidden) else value
+    if not isinstance(text, str):
+        return f"must be text, not {type(text).__name__}"
+    if not text:
+        return "is empty"
+    if text != text.strip():
+        return "begins or ends with white space; was it copied with a line break?"
+    for character in text:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
-            raise ValueError(
-                f"{name} has a control or invisible character (U+{ord(character):04X}) in it;"
-                " copy it again from TheBase's settings"
+            return (
+                f"has a control or invisible character (U+{ord(character):04X}) in it; copy it again from"
+                " TheBase's settings"
             )
+    return ""

@@ -1,35 +1,35 @@
 # Text that must not be shown.
 #
-# Here: the one type in which the secret is kept, in a setting and in the header of the token request, and
-# how it is taken out of the text of others. Not here: who may see it (_origin) or what is in it
-# (_credentials, _token). A header is printed in many ways nobody plans: a dict of headers in a log
-# line, the local variables in an error report. All of them go through repr().
+# Here: the one type in which the secret is kept, and how it is taken out of the text of others. Not here:
+# who may see it (_origin) or what is in it (_credentials, _token). Local variables are printed in ways that
+# nobody plans, and some tools cut a long text before they take its repr(): so it is no kind of text.
 
 from __future__ import annotations
 
 import re
-from typing import TypeVar
-
-_Any = TypeVar("_Any")
+from typing import Any
 
 
-class Hidden(str):
-    """A header value that is sent as it is and shown as ``'[hidden]'`` by ``repr()``."""
+class Hidden:
+    """A text that is shown as ``'[hidden]'``, however it is printed."""
 
-    __slots__ = ()
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def __repr__(self) -> str:
         return "'[hidden]'"
 
-    def __deepcopy__(self, memo: object) -> Hidden:
-        return self
+    def __reduce__(self) -> tuple[type[Hidden], tuple[str]]:
+        return Hidden, (self._text,)
 
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        # Copies and pickles are plain text: whoever reads them need not have this package.
-        return str, (str.__str__(self),)
+    def reveal(self) -> str:
+        """The text. Not to be kept in a variable of a call that may fail."""
+        return self._text
 
 
-def hidden(value: _Any) -> _Any | Hidden:
+def hidden(value: object) -> Any:
     """*value*, hidden if it is text; what is no text is for others to refuse."""
     return Hidden(value) if isinstance(value, str) else value
 

@@ -29,7 +29,9 @@ class RecordFormat:
     """How the tokens of one client are written and read."""
 
     def __init__(self, credentials: Credentials) -> None:
-        both = _derived(credentials.origin.url, credentials.client_id, credentials.client_secret)
+        both = _derived(
+            credentials.origin.url, credentials.client_id, credentials.client_secret.reveal()
+        )
         self.key: Final = both[:32].hex()
         self._seal_key: Final = both[32:]
 

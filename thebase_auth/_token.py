@@ -102,11 +102,11 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
         return _unusable(f"is {answer.cut}", answer, credentials)
     if document is None:
         return _unusable(f"is no JSON object but {_kind(answer, credentials)}", answer, credentials)
-    if "access_token" not in document:
+    access_token = document.get("access_token")
+    if access_token is None:
         if document.get("error"):
             return _refusal(answer, document, credentials, now)
         return _unusable("has no access_token", answer, credentials)
-    access_token = document["access_token"]
     if not isinstance(access_token, str) or not _SAFE_TOKEN.fullmatch(access_token):
         # RFC 6750 section 2.1. The value is not quoted: it may be most of a token.
         return _unusable("has an access_token that cannot be put in a header", answer, credentials)
@@ -152,7 +152,8 @@ def _kind(answer: Answer, credentials: Credentials) -> str:
 
 def _is_page(answer: Answer) -> bool:
     """Whether this is a page for people, as firewalls, gateways and web servers send it."""
-    return "html" in answer.headers.get("content-type", "").lower()
+    is_html = "html" in answer.headers.get("content-type", "").lower()
+    return is_html and _json_object(answer.body) is None
 
 
 def _title(answer: Answer, credentials: Credentials) -> str:
@@ -235,7 +236,7 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
         tell = f", naming {instance}" if instance else ""
         return f"The server has trouble of its own; try again later, or ask its support{tell}."
     if _is_page(answer) and answer.status != 404:
-        if b"certificate" in answer.body[:65_536].lower():
+        if re.search(b"(client|ssl) certificate", answer.body[:65_536].lower()):
             return (
                 "That page is about a client certificate: the token request needs the one that your other"
                 " requests have. requests takes it from TheBaseAuth(..., session=session); httpx from the"

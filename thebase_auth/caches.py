@@ -28,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
-from ._hidden import hidden
+from ._hidden import Hidden
 
 __all__ = ["FileTokenCache", "RedisTokenCache", "TokenCache"]
 
@@ -240,7 +240,7 @@ class RedisTokenCache:
             )
         self._client = client
         self._prefix = prefix
-        self._url: str | None = None
+        self._url: Hidden | None = None
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
@@ -264,10 +264,19 @@ class RedisTokenCache:
                 "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'",
                 name="redis",
             ) from missing
-        url = hidden(url)  # a password may be in it
-        client = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=None)
+        kept = Hidden(url)  # a password may be in it
+        del url
+        try:
+            client = redis.Redis.from_url(
+                kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None
+            )
+        except ValueError:
+            raise ValueError(
+                "redis-py cannot read the URL, which is not shown here; it is of the form"
+                " redis://user:password@host:port/db, with / in a password written as %2F"
+            ) from None
         cache = cls(client, prefix=prefix)
-        cache._url = url
+        cache._url = kept
         return cache
 
     def __repr__(self) -> str:
@@ -283,7 +292,7 @@ class RedisTokenCache:
                 "a RedisTokenCache with a live client cannot be pickled or copied, because the client's"
                 " connections cannot; make it by RedisTokenCache.from_url(url)"
             )
-        return _from_url, (type(self), str(self._url), self._prefix)
+        return _from_url, (type(self), self._url, self._prefix)
 
     def load(self, key: str) -> str | None:
         """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
@@ -331,8 +340,8 @@ class RedisTokenCache:
         return release if lock.acquire() else None
 
 
-def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:
-    return cls.from_url(url, prefix=prefix)
+def _from_url(cls: type[RedisTokenCache], url: Hidden, prefix: str) -> RedisTokenCache:
+    return cls.from_url(url.reveal(), prefix=prefix)
 
 
 def _bounded(lifetime: float | None) -> float:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
+from weakref import ReferenceType, ref
 
 try:
     import requests
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
     from .caches import TokenCache
 
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+
+
+#: What an adapter takes. Some tools give their hooks more.
+_SETTINGS = ("stream", "timeout", "verify", "cert", "proxies")
 
 
 class TokenRequestError(_errors.TokenRequestError, requests.RequestException):
@@ -219,7 +224,8 @@ class TheBaseAuth(CommonAuth, AuthBase):
             ):  # to this machine: no proxy of the environment has to see it
                 settings["proxies"] = users.proxies
             try:
-                response = sender.send(
+                # One that is the session's own has been put there, by a test or a tool.
+                response = vars(users).get("send", sender.send)(
                     request,
                     allow_redirects=False,
                     timeout=(timeouts["connect"], timeouts["read"]),
@@ -250,6 +256,7 @@ class _ResponseHook:
         self.auth = auth
         self._body = body
         self._signed_again_at = 0.0
+        self._given: ReferenceType[requests.Response] | None = None  # the last 401
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         # A response is pickled with its request and that with its hooks; our secret stays here.
@@ -262,6 +269,8 @@ class _ResponseHook:
         status, core = response.status_code, self.auth._core
         if status != 401 and not core.shared.backoff.entries:
             return response
+        if self._given is not None and self._given() is response:
+            return response  # a tool calls the hooks a second time
         request = response.request
         url = request.url or ""
         if not core.goes_to_us(url):
@@ -283,7 +292,9 @@ class _ResponseHook:
         is_stale = token is None or core.shared.is_older(token, sent_at)
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
-        return self._replayed(response, attempt, kwargs)
+        answer = self._replayed(response, attempt, kwargs)
+        self._given = ref(answer)
+        return answer
 
     def _replayed(
         self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
@@ -295,6 +306,7 @@ class _ResponseHook:
             attempt.give_up()
             return response
         timeout = kwargs.get("timeout")
+        settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
         while attempt.may_be_replayed():
             _drain(response, auth._core.seconds_to_read(_timeouts(timeout)["read"]))
             token = auth._other_token(users, attempt, timeout)
@@ -310,7 +322,7 @@ class _ResponseHook:
             users.headers["Authorization"] = token.authorization
             started = time.perf_counter()
             try:
-                answer: requests.Response = connection.send(replay, **kwargs)
+                answer: requests.Response = connection.send(replay, **settings)
             finally:
                 replay.body = users.body
             answer.elapsed = timedelta(seconds=time.perf_counter() - started)
@@ -418,8 +430,14 @@ class _AsItComes:
         self._raw = raw
 
     def stream(self, size: int, decode_content: bool) -> Iterator[bytes]:  # noqa: FBT001 - as urllib3 has it
-        while piece := self._raw.read1(size, decode_content=decode_content):
-            yield piece
+        raw = self._raw
+        try:
+            # Without a connection it is a double, whose content need not have a read1().
+            while piece := raw.connection and raw.read1(size, decode_content=decode_content):
+                yield piece
+        except (AttributeError, TypeError):  # urllib3 1 has none, and doubles have another one
+            pass
+        yield from raw.stream(1, decode_content=decode_content)  # one by one, as it may drip
 
 
 def _read(response: requests.Response, seconds: float) -> Reading:
@@ -429,11 +447,11 @@ def _read(response: requests.Response, seconds: float) -> Reading:
     if content is not False:  # it has been read, or was never to be
         reading.takes(response.content or b"")
         return reading
-    raw, size = response.raw, 1  # byte by byte, should it drip
-    if hasattr(raw, "stream") and hasattr(raw, "read1"):  # not in urllib3 1
-        response.raw, size = _AsItComes(raw), PIECE
+    raw = response.raw
+    if hasattr(raw, "stream"):
+        response.raw = _AsItComes(raw)
     try:
-        for piece in response.iter_content(size):
+        for piece in response.iter_content(PIECE):
             if not reading.takes(piece):
                 raw.close()  # with its connection, which has more to say
                 break
@@ -447,7 +465,7 @@ def _read(response: requests.Response, seconds: float) -> Reading:
 def _drain(response: requests.Response, seconds: float) -> None:
     """Read the 401 to its end and give its connection back; the history keeps its content."""
     # If it cannot be read, its status is all we need, and close() throws the connection away.
-    with suppress(requests.RequestException, RuntimeError):
+    with suppress(Exception):
         _read(response, seconds)
     response.close()
 

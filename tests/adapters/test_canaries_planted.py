@@ -25,7 +25,6 @@ from tests.support.sweep import (
     seen_of_request,
     seen_of_response,
 )
-from thebase_auth._hidden import Hidden
 
 # The sweep finds a leak wherever one is planted: else it would find nothing for ever.
 
@@ -209,7 +208,7 @@ def test_a_canary_that_is_planted_is_found(place: str, canary: str, tmp_path: Pa
 def test_a_canary_in_the_header_of_a_signed_request_is_found_unless_it_is_a_token(
     canary: str,
 ) -> None:
-    authorization = Hidden(f"Bearer {CANARIES[canary]}")
+    authorization = f"Bearer {CANARIES[canary]}"
     seen = [*seen_of_response(after(a_response({"Authorization": authorization})))]
     assert bool(leaks(seen)) == (canary != "a token")
 

@@ -185,7 +185,7 @@ def test_a_copy_has_the_same_settings_and_no_token_yet(core: Core, again: object
 
     assert copied is not core
     assert repr(copied.credentials) == repr(CREDENTIALS)
-    assert copied.credentials.client_secret == CREDENTIALS.client_secret
+    assert copied.credentials.client_secret.reveal() == CREDENTIALS.client_secret.reveal()
     assert copied.seconds_to_read(None) == 12.0
     assert copied.shared.token is None
     assert copied._number != core._number

@@ -108,7 +108,7 @@ def test_a_client_id_with_a_colon_is_refused(client_id: str) -> None:
 def test_a_chosen_id_or_secret_is_taken_as_it_is(value: str) -> None:
     made = credentials(value, value)
 
-    assert (made.client_id, made.client_secret) == (value, value)
+    assert (made.client_id, made.client_secret.reveal()) == (value, value)
 
 
 def test_a_secret_may_have_a_colon() -> None:
@@ -177,12 +177,12 @@ def test_domain_and_token_url_name_a_port_that_is_not_the_default() -> None:
     assert made.token_url == "http://[::1]:8000/oauth/token"
 
 
-def test_neither_the_credentials_nor_their_headers_show_the_secret() -> None:
+def test_credentials_do_not_show_the_secret() -> None:
     encoded = base64.b64encode(f"{CLIENT_ID}:{SECRET}".encode()).decode()
     headers = credentials().token_request_headers(None)
 
-    assert isinstance(headers["Authorization"], Hidden)
-    for shown in (repr(credentials()), str(credentials()), repr(headers), str(headers.items())):
+    assert type(headers["Authorization"]) is str  # as tools that record requests expect
+    for shown in (repr(credentials()), str(credentials()), repr(credentials().client_secret)):
         assert SECRET not in shown
         assert encoded not in shown
     assert CLIENT_ID in repr(credentials())
@@ -206,7 +206,7 @@ def test_a_copy_of_credentials_is_as_good_and_hides_as_much(
 ) -> None:
     made = again(credentials())
 
-    assert (made.origin, made.client_id, made.client_secret) == (ORIGIN, CLIENT_ID, SECRET)
+    assert (made.origin, made.client_id, made.client_secret.reveal()) == (ORIGIN, CLIENT_ID, SECRET)
     assert made.token_request_headers(None) == credentials().token_request_headers(None)
     assert CANARY not in repr(made) + repr(made.client_secret)
 
