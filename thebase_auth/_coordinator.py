@@ -96,8 +96,7 @@ class Coordinator:
             if not before.is_overdue():
                 yield WaitFor(before.ended, answer_within)
             if before.is_running():
-                before.given_up = True
-                self.tell("an earlier call has not ended yet")
+                before.give_up(answer_within, "an earlier call has not ended yet")
                 return None
         errand = self._last = Errand(self, flight, seconds)
         try:
@@ -105,12 +104,17 @@ class Coordinator:
         except RuntimeError as error:  # no more threads, or the interpreter is on its way out
             self.tell(f"{type(error).__name__}: {error}")
             return None
+        last = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
         while not errand.looked.over:
-            left = errand.answered_at + answer_within - time.monotonic()
+            now = time.monotonic()
+            if now >= last:
+                errand.give_up(seconds, "each answer took its time, and all together too much")
+                break
+            left = errand.answered_at + answer_within - now
             if left <= 0:
                 errand.give_up(answer_within)
                 break
-            yield WaitFor(errand.looked, left)
+            yield WaitFor(errand.looked, min(left, last - now))
         return errand
 
     # What the user is told.
@@ -201,11 +205,12 @@ class Errand:
         """Whether nobody should wait for it any more. A hurried caller's measure is not all there is."""
         return self.given_up and time.monotonic() - self._began >= _SHORT_ANSWER
 
-    def give_up(self, waited: float) -> None:
-        """Take note that its leader has waited so many seconds for an answer, and goes on without it."""
+    def give_up(self, waited: float, trouble: str = "") -> None:
+        """Take note that a leader has waited so many seconds for an answer, and goes on without it."""
         self.given_up = True
         self._coordinator.tell(
-            f"no answer within {waited:.1f} seconds", may_be_healthy=waited < _SHORT_ANSWER
+            trouble or f"no answer within {waited:.1f} seconds",
+            may_be_healthy=waited < _SHORT_ANSWER,
         )
 
     def stored(self, seconds: float) -> Generator[WaitFor, None, None]:
@@ -239,7 +244,7 @@ class Errand:
         """Find a token, or get the lock; or neither, where another process keeps it for too long."""
         give_up_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
-        key = self._coordinator.record.key
+        key = self._answer(self._coordinator.record.key)  # some 50 ms, which are not the cache's
         while not self._flight.over:
             self.found = self._load(key)
             if self.found is None:

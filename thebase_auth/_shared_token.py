@@ -263,7 +263,8 @@ class SharedToken:
     @_locked
     def _replace(self, flight: Flight, token: Token, *, now: float, fetched: bool) -> None:
         if flight is not self._flight:
-            self._remember(token)
+            if fetched:  # one from the cache may be the one that others find there, too
+                self._remember(token)
             return
         self._flight = None
         self._remember(self.token)

