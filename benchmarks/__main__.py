@@ -1,10 +1,11 @@
-"""Run the benchmarks: ``python -m benchmarks [call-cost] [fleet] [herd] [import-time] [memory] [--quick] [--svg]``.
+"""Run the benchmarks: ``python -m benchmarks [call-cost] [fleet] [herd] [import-time] [memory] [upload] [--quick] [--svg]``.
 
 call-cost    what one signed call with a good token costs, network taken out
 fleet        token requests, and time, when many processes or workers share a token by cache=
 herd         token requests, and time, when many callers meet one expiry
 import-time  what importing thebase_auth adds to importing the HTTP library
 memory       what an auth object weighs, and a caller that waits for a token
+upload       what it costs to send a file, and how often it is read when the token is refused
 
 Without a name all of them run, in about ten minutes; with --quick in one and a half, and less exactly.
 Every number is taken beside its rivals in the same run, since only ratios mean something on a machine that
@@ -30,7 +31,7 @@ from pathlib import Path
 
 from ._timing import Effort
 
-_BENCHMARKS = ("call-cost", "fleet", "herd", "import-time", "memory")
+_BENCHMARKS = ("call-cost", "fleet", "herd", "import-time", "memory", "upload")
 _DRAWN = ("call-cost", "herd")
 _VERSIONS_OF = (
     "thebase-auth",

@@ -91,6 +91,23 @@ def constant_header(server: Server, adapter: BaseAdapter) -> tuple[requests.Sess
     return session_by(adapter, auth), auth
 
 
+def header_and_hook(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
+    """The least that an auth can do which is to see a 401: the same header, and a response hook."""
+    sign = _ConstantHeader()
+
+    class HeaderAndHook(AuthBase):
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.register_hook("response", _look_at)  # type: ignore[no-untyped-call]
+            return sign(request)
+
+    auth = HeaderAndHook()
+    return session_by(adapter, auth), auth
+
+
+def _look_at(response: requests.Response, **_: Any) -> None:
+    pass
+
+
 def thebase_auth(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
     from thebase_auth.requests import TheBaseAuth
 

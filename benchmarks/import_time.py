@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from ._timing import Effort, Spread, table, verdict
 
-_TARGET = 10.0  # ms over the HTTP library; alone, the package loads what any of them would
+_TARGET = 5.0  # ms over the HTTP library; alone, the package loads what any of them would
 _LIBRARIES = ("requests", "httpx", "httpx2")
 # What is imported first, and what it is that then is measured.
 _PAIRS = (

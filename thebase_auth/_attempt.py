@@ -80,7 +80,7 @@ class Attempt:
         is_shared: Callable[[Exception], bool] = lambda _: False,
     ) -> Generator[Any, Any, Token | None]:
         """A token other than the refused one; None if the 401 stands. See `Core.token_steps`."""
-        if self.operation in self._core.shared.backoff.entries:
+        if self.operation in self._core.struck:
             # Processes that revoke each other's tokens must not go on doing so in step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
         return (

@@ -43,6 +43,7 @@ class Core:
     ) -> None:
         self.credentials: Final = credentials
         self.shared: Final = SharedToken()
+        self.struck: Final = self.shared.backoff.entries  # of which an acceptance is news
         origin = credentials.origin
         self.url_prefix: Final = origin.url + "/"
         self.scheme: Final = origin.scheme

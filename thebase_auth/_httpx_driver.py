@@ -45,7 +45,7 @@ Request: TypeAlias = Any
 Response: TypeAlias = Any
 
 #: The types of stream whose content is in memory. Each binding adds that of its library.
-IN_MEMORY_STREAMS: Final[set[type]] = set()
+IN_MEMORY_STREAMS: Final[list[type]] = []
 
 _PHASES: Final = ("connect", "read", "write", "pool")
 
@@ -101,7 +101,7 @@ class HttpxDriver(CommonAuth):
             or url.port != core.url_port
             or url.scheme != core.scheme
             or type(request.stream) not in IN_MEMORY_STREAMS
-            or token.past_its_time(time.time())
+            or (request.method != "GET" and token.past_its_time(time.time()))
         ):
             steps = _Flow(self, request).start()
         else:
@@ -111,7 +111,7 @@ class HttpxDriver(CommonAuth):
             except GeneratorExit:
                 core.unanswered(token)
                 raise
-            if response.status_code != 401 and not core.shared.backoff.entries:
+            if response.status_code != 401 and not core.struck:
                 return
             steps = _Flow(self, request, token).answered(response)
         result: Any = None
@@ -148,7 +148,7 @@ class HttpxDriver(CommonAuth):
             or url.port != core.url_port
             or url.scheme != core.scheme
             or type(request.stream) not in IN_MEMORY_STREAMS
-            or token.past_its_time(time.time())
+            or (request.method != "GET" and token.past_its_time(time.time()))
         ):
             steps = _Flow(self, request, task=running_task()).start()
         else:
@@ -158,7 +158,7 @@ class HttpxDriver(CommonAuth):
             except GeneratorExit:
                 core.unanswered(token)
                 raise
-            if response.status_code != 401 and not core.shared.backoff.entries:
+            if response.status_code != 401 and not core.struck:
                 return
             steps = _Flow(self, request, token, task=running_task()).answered(response)
         result: Any = None

@@ -52,4 +52,4 @@ class TheBaseAuth(HttpxDriver, httpx.Auth):
         return super()._as_library_error(error, request)
 
 
-IN_MEMORY_STREAMS.add(httpx.ByteStream)
+IN_MEMORY_STREAMS.append(httpx.ByteStream)

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
-from weakref import ReferenceType, ref
+from weakref import WeakKeyDictionary, WeakSet
 
 try:
     import requests
@@ -72,6 +72,8 @@ class PlainHTTPError(_errors.PlainHTTPError, requests.RequestException):
 
 class TheBaseAuth(CommonAuth, AuthBase):
     """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401."""
+
+    _hook: _ResponseHook | None = None  # for all requests whose body is in memory
 
     def __init__(
         self,
@@ -161,8 +163,14 @@ class TheBaseAuth(CommonAuth, AuthBase):
         hooks = request.hooks["response"]
         if hooks:  # a request may be signed a second time
             hooks[:] = [one for one in hooks if not _is_hook_of(self, one)]
-        hooks.append(_ResponseHook(self, body))
+        hook = self._hook if body is IN_MEMORY else _ResponseHook(self, body)
+        if hook is None:
+            hook = self._hook = _ResponseHook(self, IN_MEMORY)
+        hooks.append(hook)
         return request
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hook"}
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
         with _as_requests_errors(request):
@@ -249,14 +257,19 @@ class TheBaseAuth(CommonAuth, AuthBase):
         return parse_token_response(answer, credentials=credentials, now=now)
 
 
+#: What has been given to users after a 401: some tools call the hooks a second time.
+_given: WeakSet[requests.Response] = WeakSet()
+#: When a request got a newer token than it was sent with; several threads may send one request.
+_signed_again_at: WeakKeyDictionary[requests.PreparedRequest, float] = WeakKeyDictionary()
+
+
 class _ResponseHook:
     """Our response hook: sees each answer to a request, and to the redirects of it."""
 
     def __init__(self, auth: TheBaseAuth, body: Body) -> None:
         self.auth = auth
         self._body = body
-        self._signed_again_at = 0.0
-        self._given: ReferenceType[requests.Response] | None = None  # the last 401
+        self._struck = auth._core.struck
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         # A response is pickled with its request and that with its hooks; our secret stays here.
@@ -266,12 +279,10 @@ class _ResponseHook:
         return self
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        status, core = response.status_code, self.auth._core
-        if status != 401 and not core.shared.backoff.entries:
+        status = response.status_code
+        if (status != 401 and not self._struck) or response in _given:
             return response
-        if self._given is not None and self._given() is response:
-            return response  # a tool calls the hooks a second time
-        request = response.request
+        core, request = self.auth._core, response.request
         url = request.url or ""
         if not core.goes_to_us(url):
             if status == 401 and "Authorization" not in request.headers:
@@ -286,14 +297,14 @@ class _ResponseHook:
         if token is None and not _is_basic(request):
             return response  # neither ours nor put in its place by .netrc
         sent_at = core.now() - response.elapsed.total_seconds()
-        if self._signed_again_at > sent_at:
+        if _signed_again_at.get(request, sent_at) > sent_at:
             token = None  # put there since by another thread, which sends the same request
         # requests signs when it prepares, which may be long before it sends.
         is_stale = token is None or core.shared.is_older(token, sent_at)
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
         answer = self._replayed(response, attempt, kwargs)
-        self._given = ref(answer)
+        _given.add(answer)
         return answer
 
     def _replayed(
@@ -318,7 +329,7 @@ class _ResponseHook:
             # first token for ever. The 401 keeps the request that it answered.
             if response.request is users:
                 response.request = users.copy()
-            self._signed_again_at = auth._core.now()
+            _signed_again_at[users] = auth._core.now()
             users.headers["Authorization"] = token.authorization
             started = time.perf_counter()
             try:

@@ -8,20 +8,30 @@ import random
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 NONE = "none"
 GENERATOR = "generator"
-SYNC_KINDS = ("bytes", "json", "file", GENERATOR)
-ASYNC_KINDS = ("bytes", "json", GENERATOR)
-_LENGTHS = (
-    50,
-    500,
-    5_000,
-    60_000,
-)  # of the text in a body; at times more than a socket takes at once
-_OFTEN = (40, 40, 17, 3)
+_FILE = "file"
+_MULTIPART = "multipart"
+ASYNC_KINDS = ("bytes", "json", _MULTIPART, GENERATOR)
+SYNC_KINDS = (*ASYNC_KINDS, _FILE)
+#: Of the text in a body; at times more than a socket takes at once, or than is risked on an old token.
+_LENGTHS = (50, 500, 5_000, 60_000, 1_300_000)
+_OFTEN = (400, 400, 160, 30, 10)
 _CHUNK = 1_000
+
+
+class Body(NamedTuple):
+    """The arguments of a call that send a document, and the file that it is read from, if there is one."""
+
+    arguments: dict[str, Any]
+    file: Any = None
+    begin: int = 0
+
+    def rewind(self) -> None:
+        if self.file:
+            self.file.seek(self.begin)
 
 
 def document(call_id: str, chance: random.Random) -> dict[str, Any]:
@@ -41,6 +51,7 @@ def document(call_id: str, chance: random.Random) -> dict[str, Any]:
 
 def what_is_wrong(body: bytes, call_id: str) -> str | None:
     """What a body that arrived is not; None if it is byte for byte what the call had to send."""
+    call_id = call_id.partition("~")[0]
     try:
         found = json.loads(body)
         text = found["text"]
@@ -50,47 +61,46 @@ def what_is_wrong(body: bytes, call_id: str) -> str | None:
         return f"it belongs to the call {found['call']}"
     if (found["length"], found["digest"]) != (len(text), _digest(call_id, text)):
         return f"length or digest of its text is wrong, {len(text)} characters of {found['length']}"
-    if body not in _forms(found):
+    # How requests, and we, write a document; and how httpx and httpx2 do.
+    if body != json.dumps(found).encode() and body != json.dumps(
+        found, ensure_ascii=False, separators=(",", ":")
+    ).encode():
         return f"{len(body)} bytes that mean what they should, and are others"
     return None
 
 
-def in_sync_form(
-    kind: str, content: dict[str, Any], library: str, stack: ExitStack
-) -> dict[str, Any]:
-    """The arguments of a call that send *content*; what has to be closed is left to *stack*."""
+def document_in(body: bytes, content_type: str) -> bytes:
+    """What *body* has in its one part, if it is multipart and whole; *body* itself, if it is not."""
+    _, is_multipart, boundary = content_type.partition("multipart/form-data; boundary=")
+    parts = body.split(b"--" + boundary.encode())
+    if not is_multipart or len(parts) != 3 or (parts[0], parts[2]) != (b"", b"--\r\n"):
+        return body
+    return parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+
+
+def in_form(
+    kind: str, content: dict[str, Any], library: str, *, is_async: bool, stack: ExitStack
+) -> Body:
+    """The body that sends *content*; its file is closed by *stack*."""
     raw = json.dumps(content).encode()
     name = "data" if library == "requests" else "content"
     match kind:
         case "none":
-            return {}
+            return Body({})
         case "json":
-            return {"json": content}
+            return Body({"json": content})
         case "bytes":
-            return {name: raw}
-        case "file":
-            file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-            # httpx takes the length of the whole file, wherever it begins to read.
-            begin = 7 if library == "requests" else 0
-            file.write(b"#" * begin + raw)
-            file.seek(begin)
-            return {name: file}
-        case _:
-            return {name: _chunks(raw)}
-
-
-def in_async_form(kind: str, content: dict[str, Any]) -> dict[str, Any]:
-    """The same for an async client of httpx or httpx2."""
-    raw = json.dumps(content).encode()
-    match kind:
-        case "none":
-            return {}
-        case "json":
-            return {"json": content}
-        case "bytes":
-            return {"content": raw}
-        case _:
-            return {"content": _async_chunks(raw)}
+            return Body({name: raw})
+        case "generator":
+            return Body({name: _async_chunks(raw) if is_async else _chunks(raw)})
+    file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+    begin = 7 if kind == _FILE else 0  # httpx itself rewinds the files of multipart, to their start
+    file.write(b"#" * begin + raw)
+    file.seek(begin)
+    if kind == _MULTIPART:
+        return Body({"files": {"file": ("lead.json", file)}}, file)
+    # httpx takes the length of the whole file, wherever it begins to read.
+    return Body({name: file, "headers": {"Content-Length": str(len(raw))}}, file, begin)
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:
@@ -105,11 +115,3 @@ async def _async_chunks(content: bytes) -> AsyncIterator[bytes]:
 
 def _digest(call_id: str, text: str) -> str:
     return hashlib.sha256(f"{call_id} {text}".encode()).hexdigest()
-
-
-def _forms(content: dict[str, Any]) -> set[bytes]:
-    """How requests, and we, write a document; and how httpx and httpx2 do."""
-    return {
-        json.dumps(content).encode(),
-        json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(),
-    }

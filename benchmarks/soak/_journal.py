@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ANSWER = "answer"
 AUTH_ERROR = "error of thebase_auth"
@@ -22,7 +23,9 @@ class Call:
     """One call, as its caller wants it.
 
     Attributes:
-        id: goes along in a header, so that the record of the sandbox knows the call.
+        id: goes along in a header, so that the record of the sandbox knows the call. What follows the "~"
+            is the number of the sending, where one request object is sent several times.
+        client: name of the process, and of the client.
         body: the kind of its body; see _bodies.py.
         timeout: seconds, for each phase.
         streamed: whether its answer is read only after the call has given it.
@@ -39,37 +42,40 @@ class Call:
     streamed: bool
     cancel_after: float | None
 
+    @property
+    def process(self) -> str:
+        return self.client.partition(",")[0]
+
+
+class End(NamedTuple):
+    """How a call ended, and when; all times are of a clock that the processes of a machine share."""
+
+    at: float
+    outcome: str
+    status: int | None = None
+    detail: str = ""
+
 
 @dataclass(slots=True)
 class Entry:
     """One call, and how it ended: once, if all is well."""
 
     call: Call
-    ends: list[dict[str, Any]] = field(default_factory=list)
+    began: float
+    ends: list[End] = field(default_factory=list)
 
     @property
-    def outcome(self) -> str:
-        return self.ends[-1]["outcome"] if self.ends else ""
-
-    @property
-    def status(self) -> int | None:
-        return self.ends[-1]["status"] if self.ends else None
-
-    @property
-    def detail(self) -> str:
-        return self.ends[-1]["detail"] if self.ends else ""
+    def end(self) -> End:
+        return self.ends[-1] if self.ends else End(self.began, "")
 
     @property
     def seconds(self) -> float:
-        return self.ends[-1]["seconds"] if self.ends else 0.0
+        return self.end.at - self.began
 
     def __str__(self) -> str:
         call = self.call
-        ends = (
-            "; ".join(f"{end['outcome']} {end['status'] or end['detail']}" for end in self.ends)
-            or "no end"
-        )
-        return f"{call.id} {call.client} {call.method} {call.path} ({call.body}): {ends}"
+        ends = "; ".join(f"{one.outcome} {one.status or one.detail}" for one in self.ends)
+        return f"{call.id} {call.client} {call.method} {call.path} ({call.body}): {ends or 'no end'}"
 
 
 class Journal:
@@ -78,33 +84,15 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._file = path.open("w", encoding="utf-8")
+        self.close = self._file.close
 
     def begin(self, call: Call) -> None:
-        self._write({"begin": asdict(call)})
+        self._write(asdict(call), time.monotonic())
 
-    def end(
-        self,
-        call: Call,
-        outcome: str,
-        seconds: float,
-        *,
-        status: int | None = None,
-        detail: str = "",
-    ) -> None:
-        self._write(
-            {
-                "end": call.id,
-                "outcome": outcome,
-                "seconds": seconds,
-                "status": status,
-                "detail": detail,
-            }
-        )
+    def end(self, call: Call, *how: Any) -> None:
+        self._write(call.id, time.monotonic(), *how)
 
-    def close(self) -> None:
-        self._file.close()
-
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, *line: Any) -> None:
         text = json.dumps(line) + "\n"
         with self._lock:
             self._file.write(text)
@@ -115,9 +103,9 @@ def read_journals(paths: Iterable[Path]) -> list[Entry]:
     entries: dict[str, Entry] = {}
     for path in paths:
         with path.open(encoding="utf-8") as file:
-            for line in map(json.loads, file):
-                if "begin" in line:
-                    entries[line["begin"]["id"]] = Entry(Call(**line["begin"]))
+            for call, *rest in map(json.loads, file):
+                if isinstance(call, dict):
+                    entries[call["id"]] = Entry(Call(**call), *rest)
                 else:
-                    entries[line["end"]].ends.append(line)
+                    entries[call].ends.append(End(*rest))
     return list(entries.values())

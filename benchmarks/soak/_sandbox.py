@@ -2,80 +2,152 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
-from thebase_auth.testing import ReceivedRequest, Sandbox
-from thebase_auth.testing._faults import Coming
+import anyio
 
-from ._bodies import what_is_wrong
+from thebase_auth.testing import ReceivedRequest, Sandbox
+from thebase_auth.testing._access import Access, SandboxClient
+from thebase_auth.testing._faults import Coming
+from thebase_auth.testing._messages import TOKEN_PATH, Answer, Request
+
+from ._bodies import document_in, what_is_wrong
+from ._callers import wait_for
 from ._processes import answer_all
 
+_PIECES = 10  # in which a 401 drips
 
-class _Commands:
-    """What can be asked of the process: the levers by their own names, and these."""
+
+class _Access(Access):
+    """Knows when each token ended."""
+
+    newest: str | None = None
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._revocations = 0
+        super().__init__(sandbox)
+        self.ended: dict[str, float] = {}
 
-    def __call__(self, what: str, details: list[Any]) -> Any:
-        return (getattr(self, what, None) or getattr(self._sandbox, what))(*details)
+    def revoke(self, client: SandboxClient | None = None) -> None:
+        self.ended |= dict.fromkeys(self._issued, time.monotonic())
+        super().revoke(client)
+
+    def _issue(self, client: SandboxClient) -> str:
+        self.newest = super()._issue(client)
+        return self.newest
+
+
+class _Sandbox(Sandbox):
+    """Its record says of each request what explains its answer, and keeps no bodies.
+
+    Its methods are also the commands of the process: the levers, and those that follow here.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._access: _Access = _Access(self)
+        self._record: list[dict[str, Any]] = []
+        self._revocations = 0
+        self._drips: list[float] = []  # seconds that the next 401s take
+        self._app, self.asgi = self.asgi, self._drip
+
+    def _decide(
+        self, request: Request, received: ReceivedRequest
+    ) -> tuple[Answer | None, ReceivedRequest]:
+        call, token = request.headers.get("x-call"), request.credentials("bearer")
+        is_checked = call and request.method == "POST" and request.path != TOKEN_PATH
+        body = document_in(request.body, request.headers.get("content-type", ""))
+        wrong = what_is_wrong(body, call) if call and is_checked else None
+        with self._changed:
+            self._access.newest = None
+            has_right = self.client.may(request.method, request.path)
+            answer, decided = super()._decide(request, received)
+            del self._received[:]
+            self._record.append(
+                {
+                    "at": time.monotonic(),
+                    "call": call,
+                    "method": request.method,
+                    "path": request.path,
+                    "status": decided.status,
+                    "token": token or None,
+                    "issued": self._access.newest,
+                    "known": decided.client_id is not None,
+                    "has_right": has_right,
+                    "wrong": wrong,
+                }
+            )
+        return answer, decided
+
+    def _answer(self, request: Request) -> Answer:
+        body = document_in(request.body, request.headers.get("content-type", ""))
+        return super()._answer(replace(request, body=body))
+
+    async def _drip(self, scope: Any, receive: Any, send: Any) -> None:
+        pause = 0.0
+
+        async def send_slowly(message: Any) -> None:
+            nonlocal pause
+            if message.get("status") == 401 and self._drips:
+                pause = self._drips.pop() / _PIECES
+            body = message.get("body", b"")
+            size = len(body) // _PIECES
+            while pause and len(body) > size > 0:
+                await send(message | {"body": body[:size], "more_body": True})
+                await anyio.sleep(pause)
+                body = body[size:]
+            await send(message | ({"body": body} if "body" in message else {}))
+
+        await self._app(scope, receive, send_slowly)
+
+    # The commands
 
     def where(self) -> list[str]:
         """Domain and credentials."""
-        return [self._sandbox.domain, self._sandbox.client_id, self._sandbox.client_secret]
+        return [self.domain, self.client_id, self.client_secret]
 
-    def revoke_tokens(self) -> None:
-        """Count those revocations alone that end a token."""
-        self._revocations += bool(self._sandbox._access._issued)
-        self._sandbox.revoke_tokens()
+    def revoke_tokens(self, client: SandboxClient | None = None) -> None:
+        """Count only those revocations that end a token."""
+        with self._changed:
+            self._revocations += bool(self._access._issued)
+            super().revoke_tokens(client)
 
-    def revocations(self) -> int:
-        return self._revocations
-
-    def token_requests(self) -> int:
-        return self._sandbox.token_requests
-
-    def single_token(self, on: bool) -> None:
-        self._sandbox.single_token = on
+    def set_single_token(self, on: bool) -> None:
+        self.single_token = on
 
     def refuse(self, call: str) -> None:
-        self._sandbox.client.refuse(call)
+        with self._changed:
+            self.client.refuse(call)
 
     def allow(self, call: str) -> None:
-        self._sandbox.client.allow(call)
+        with self._changed:
+            self.client.allow(call)
 
-    def drop_next(self, call: str, carried_out: bool) -> None:
-        self._sandbox.drop_next(call, carried_out=carried_out)
+    def drip_next(self, seconds: list[float]) -> None:
+        """Let the bodies of the next 401s come bit by bit, each in so many seconds."""
+        self._drips = seconds
 
     def calm(self) -> None:
         """Forget the faults that nobody has met yet."""
-        with self._sandbox._changed:
-            self._sandbox._outcomes, self._sandbox._delays = Coming(), Coming()
+        with self._changed:
+            self._outcomes, self._delays, self._drips = Coming(), Coming(), []
+
+    def counts(self) -> tuple[int, int]:
+        """How many revocations there were, and token requests."""
+        return self._revocations, self.token_requests
 
     def record(self) -> list[dict[str, Any]]:
-        return [_as_json(one) for one in self._sandbox.received]
-
-
-def _as_json(request: ReceivedRequest) -> dict[str, Any]:
-    """What is needed of a request; its body, which may be long, is looked at here."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    call = request.headers.get("x-call")
-    return {
-        "call": call,
-        "method": request.method,
-        "path": request.path,
-        "status": request.status,
-        "token": token if scheme == "Bearer" else None,
-        "known": request.client_id is not None,
-        "wrong": what_is_wrong(request.body, call) if call and request.method == "POST" else None,
-    }
+        """All requests; those that brought a token also say when that ended."""
+        wait_for(lambda: not self._unanswered, 10)
+        ended = self._access.ended
+        return [one | {"ended": ended.get(one["issued"])} for one in self._record]
 
 
 def main() -> None:
     """Run the sandbox until nobody asks any more."""
-    with Sandbox() as sandbox:
-        answer_all(_Commands(sandbox))
+    with _Sandbox() as sandbox:
+        answer_all(lambda what, details: getattr(sandbox, what)(*details))
 
 
 if __name__ == "__main__":
