@@ -26,8 +26,8 @@ _HELPS: Final = 2
 _STRIKES_AFTER_HELP: Final = 8
 _MOST_OPERATIONS: Final = 1000  # more than an API has
 
-_PATH: Final = re.compile("[^:/?#]+://[^/?#]*([^?#]*)")  # of an absolute URL
-_ID: Final = re.compile(r"(?<=/)(?:[0-9]+|[0-9a-fA-F-]{16,})(?=/|\Z)")  # a part of a path
+_PATH: Final = "[^:/?#]+://[^/?#]*([^?#]*)"  # of an absolute URL
+_ID: Final = r"(?<=/)(?:[0-9]+|[0-9a-fA-F-]{16,})(?=/|\Z)"  # a part of a path
 
 
 class Operation(NamedTuple):
@@ -39,8 +39,8 @@ class Operation(NamedTuple):
     @classmethod
     def of(cls, method: str, url: str) -> Self:
         """The operation of a request. The vendor's ids are decimal numbers; others use UUIDs."""
-        found = _PATH.match(url)
-        return cls(method, _ID.sub("{id}", (found and found[1]) or "/"))
+        found = re.match(_PATH, url)
+        return cls(method, re.sub(_ID, "{id}", (found and found[1]) or "/"))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -165,7 +165,7 @@ class Core:
             The token; None only for an *operation* on whose account none is fetched now.
         """
         now = self.now()
-        patience = Patience.of_call(timeouts, default=self._timeout, now=now)
+        patience = Patience(timeouts, default=self._timeout, now=now)
         superseded = None
         while True:
             step = self.shared.ask(

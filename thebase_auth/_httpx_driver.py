@@ -21,9 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, suppress
-from email.utils import parsedate_to_datetime
-from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 from ._attempt import Attempt
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
@@ -50,11 +48,14 @@ IN_MEMORY_STREAMS: Final[list[type]] = []
 _PHASES: Final = ("connect", "read", "write", "pool")
 
 
-class _Read(NamedTuple):
+class _Read:
     """Step of a flow: read the response within the bounds of *reading*, which tells what came of it."""
 
-    response: Response
-    reading: Reading
+    __match_args__ = ("response", "reading")
+
+    def __init__(self, response: Response, reading: Reading) -> None:
+        self.response = response
+        self.reading = reading
 
 
 # What a flow asks of its driver: to send a request (the result is the response), or one of these.
@@ -492,6 +493,9 @@ def _take_cookies(again: Request, refused: Response) -> None:
 
 def _ended_cookies(response: Response) -> set[str]:
     """The names of the cookies that *response* deletes (RFC 6265 section 5.2.1 and 5.2.2)."""
+    from email.utils import parsedate_to_datetime  # a millisecond more to load, hardly ever needed
+    from http.cookies import CookieError, SimpleCookie
+
     ended = set()
     for line in response.headers.get_list("Set-Cookie"):
         with suppress(CookieError, ValueError, TypeError):

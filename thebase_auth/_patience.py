@@ -6,31 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 
-class Patience(NamedTuple):
+class Patience:
     """The bounds of one caller, in seconds.
 
     Attributes:
         timeouts: For each phase of a token request, by the HTTP library's own name for it.
-        began: When the caller came, on a clock that never goes back.
     """
 
-    timeouts: Mapping[str, float]
-    began: float
-
-    @classmethod
-    def of_call(cls, timeouts: Mapping[str, object], *, default: float, now: float) -> Patience:
+    def __init__(self, timeouts: Mapping[str, object], *, default: float, now: float) -> None:
         """Take the timeouts of the call, and *default* for a phase in which it has none.
 
         Not even a call that may take for ever (``timeout=None``) waits for ever for a token.
         """
-        bounded = {
+        self.timeouts = {
             phase: float(seconds) if isinstance(seconds, (int, float)) else default
             for phase, seconds in timeouts.items()
         }
-        return cls(bounded, now)
+        self._began = now
 
     @property
     def lease(self) -> float:
@@ -39,7 +33,7 @@ class Patience(NamedTuple):
 
     def left(self, now: float) -> float:
         """Seconds until this caller gives up waiting for others, zero or less when they are over."""
-        return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self.began)
+        return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self._began)
 
     def timeouts_left(self, now: float) -> dict[str, float]:
         """The timeouts for a token request that begins only now, perhaps after a wait."""

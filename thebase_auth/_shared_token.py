@@ -32,7 +32,7 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from functools import update_wrapper
-from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
 from ._backoff import Backoff, Operation, Pause
 from ._errors import TokenRequestError, with_retry_after
@@ -68,30 +68,37 @@ class Pending:
         return False
 
 
-class Task(NamedTuple):
+class Task:
     """An async caller: its event loop, its task, and whether these have come to their end.
 
     A caller that blocks its thread has none.
     """
 
-    loop: object
-    task: object
-    is_gone: Callable[[], bool]
+    def __init__(self, loop: object, task: object, is_gone: Callable[[], bool]) -> None:
+        self.loop = loop
+        self.task = task
+        self.is_gone = is_gone
 
 
-class Fetch(NamedTuple):
+class Fetch:
     """Answer of `SharedToken.ask`: send the token request, and finish the flight with what it brings."""
 
-    flight: Flight
+    __match_args__ = ("flight",)
+
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
 
 
-class Wait(NamedTuple):
+class Wait:
     """Answer of `SharedToken.ask`: another caller sends the token request; wait until that is over."""
 
-    flight: Flight
+    __match_args__ = ("flight",)
+
+    def __init__(self, flight: Flight) -> None:
+        self.flight = flight
 
 
-class Keep401(NamedTuple):
+class Keep401:
     """Answer of `SharedToken.ask`: no renewal now; the 401 is the caller's answer."""
 
 

@@ -7,19 +7,18 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ._credentials import Credentials
 from ._errors import TokenRequestError
 
 # RFC 6749 appendix A.12 (VSCHAR) without the space: what can stand in a header by itself.
-_SAFE_TOKEN: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
-_TITLE: Final = re.compile(rb"<title[^>]*>([^<]*)", re.IGNORECASE)
+_SAFE_IN_HEADER: Final = r"[\x21-\x7e]+"
+_TITLE: Final = rb"(?i)<title[^>]*>([^<]*)"
 _LONGEST_QUOTE: Final = 300  # characters of the server's own words in one message
 
 
@@ -60,17 +59,18 @@ class Token:
         return self.expires_at is not None and self.expires_at <= now
 
 
-class Answer(NamedTuple):
+class Answer:
     """An answer of the token endpoint. The names of ``headers`` may be in any case.
 
     Attributes:
         cut: Why the body is not all of it: what the answer is, such as "longer than 1 MiB"; or "".
     """
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    cut: str = ""
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, cut: str = "") -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.cut = cut
 
     def __repr__(self) -> str:
         return f"Answer(status={self.status})"
@@ -107,7 +107,7 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
         if document.get("error"):
             return _refusal(answer, document, credentials, now)
         return _unusable("has no access_token", answer, credentials)
-    if not isinstance(access_token, str) or not _SAFE_TOKEN.fullmatch(access_token):
+    if not isinstance(access_token, str) or not re.fullmatch(_SAFE_IN_HEADER, access_token):
         # RFC 6750 section 2.1. The value is not quoted: it may be most of a token.
         return _unusable("has an access_token that cannot be put in a header", answer, credentials)
     token_type = document.get("token_type")
@@ -157,7 +157,9 @@ def _is_page(answer: Answer) -> bool:
 
 
 def _title(answer: Answer, credentials: Credentials) -> str:
-    found = _TITLE.search(answer.body[:65_536]) if _is_page(answer) else None
+    found = re.search(_TITLE, answer.body[:65_536]) if _is_page(answer) else None
+    import html  # loads all entities, and is hardly ever needed
+
     text = html.unescape(found[1].decode("utf-8", "replace")) if found else ""
     return _quote(" ".join(text.split()), credentials)
 

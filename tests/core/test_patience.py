@@ -17,7 +17,7 @@ NOW = 1000.0
 
 
 def patience(default: float = 30.0, **timeouts: object) -> Patience:
-    return Patience.of_call(timeouts, default=default, now=NOW)
+    return Patience(timeouts, default=default, now=NOW)
 
 
 def test_the_timeouts_of_the_call_are_taken() -> None:

@@ -306,7 +306,9 @@ def interrupted_before_it_began(flight: Flight) -> None:
 
 
 def of_a_loop_that_has_stopped(flight: Flight) -> None:
-    flight._task = a_task()._replace(is_gone=lambda: True)
+    task = a_task()
+    task.is_gone = lambda: True
+    flight._task = task
 
 
 @pytest.mark.parametrize(

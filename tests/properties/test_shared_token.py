@@ -220,7 +220,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
             self.fetched_for = flight.operation if fetched else None
             if fetched:
                 self.rest = ModelOfPause()
-        else:
+        elif fetched:
             self.remember(token)
         assert self.shared.finish(flight, token, now=self.now, fetched=fetched) is token
 

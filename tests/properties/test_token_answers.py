@@ -52,7 +52,7 @@ ACCESS_TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)).m
 
 
 def basic(credentials: Credentials) -> str:
-    both = f"{credentials.client_id}:{credentials.client_secret}"
+    both = f"{credentials.client_id}:{credentials.client_secret.reveal()}"
     return base64.b64encode(both.encode()).decode()
 
 
@@ -113,7 +113,7 @@ def documents(draw: st.DrawFn, credentials: Credentials, access_token: str) -> s
     """An object with the members that we read, each of them of any type, with or without an echo."""
     token = json.dumps(access_token)
     echoes = [
-        str(credentials.client_secret),
+        credentials.client_secret.reveal(),
         basic(credentials),
         f"Basic {basic(credentials)}",
         access_token,
@@ -152,7 +152,7 @@ ENCODINGS: list[Callable[[str], bytes]] = [
 @st.composite
 def header_mappings(draw: st.DrawFn, credentials: Credentials) -> Mapping[str, str]:
     """Headers as each library gives them, and as a plain mapping."""
-    said = st.sampled_from([str(credentials.client_secret), basic(credentials)])
+    said = st.sampled_from([credentials.client_secret.reveal(), basic(credentials)])
     values = st.one_of(
         st.text(max_size=20),
         said,
@@ -218,7 +218,7 @@ def forms(secret: str) -> list[str]:
 
 def assert_shows_no_secret(error: TokenRequestError, credentials: Credentials, token: str) -> None:
     shown = shown_by(error)
-    for secret in (str(credentials.client_secret), basic(credentials)):
+    for secret in (credentials.client_secret.reveal(), basic(credentials)):
         assert [form for form in forms(secret) if form in shown] == []
     assert token not in shown
 
