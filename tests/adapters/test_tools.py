@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
+from requests.hooks import dispatch_hook
 
 from tests.support.clients import CLIENT_SECRET, Client, auth_for
-from tests.support.servers import BASIC, Api, api_server
+from tests.support.forbidding import Forbidding
+from tests.support.servers import BASIC, Api, Received, api_server
 from tests.support.world import DOMAIN
+from thebase_auth.requests import TheBaseAuth
 
 
 def test_the_header_of_a_signed_request_is_plain_text(client: Client) -> None:
@@ -155,3 +161,131 @@ def test_a_failed_token_request_of_a_mock_shows_no_secret(monkeypatch: pytest.Mo
         auth(prepared)
     assert "Authorization" not in caught.value.request.headers
     assert CLIENT_SECRET not in repr(vars(caught.value.request))
+
+
+class _Body:
+    """A content that is read once, and has no more than `read`, as those of caches and recorders."""
+
+    closed = False
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read(self, size: int = -1) -> bytes:
+        piece, self._content = self._content[:size], self._content[size:]
+        self.closed = not piece
+        return piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _Read1Takes(io.BytesIO):
+    """As vcrpy makes them: `read1` exists, and takes no more than a size."""
+
+    reads_nothing = False
+
+    def stream(self, size: int, decode_content: bool = False) -> Iterator[bytes]:
+        while piece := self.read(size):
+            yield piece
+
+    connection = object()
+
+    def release_conn(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        lambda content: urllib3.HTTPResponse(_Body(content), preload_content=False),
+        lambda content: urllib3.HTTPResponse(io.BytesIO(content), preload_content=False),
+        _Read1Takes,
+        io.BytesIO,
+    ],
+    ids=["urllib3 over a reader", "urllib3 over bytes", "with another read1", "no urllib3"],
+)
+def test_an_answer_that_a_tool_has_made_is_read(raw: Callable[[bytes], Any]) -> None:
+    class Making(requests.adapters.BaseAdapter):
+        api = Api()
+
+        def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+            path = "/oauth/token" if "token" in (request.url or "") else "/a"
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            status, _, content = self.api(Received("GET", path, headers, b""))
+            response = requests.Response()
+            response.status_code, response.raw = status, raw(content)
+            response.request, response.url = request, request.url or ""
+            response.connection = self  # type: ignore[attr-defined]
+            return response
+
+        def close(self) -> None:
+            pass
+
+    with requests.Session() as session:
+        adapter = Making()
+        session.mount("https://", adapter)
+        session.auth = auth_for(DOMAIN, session=session)
+        for _ in range(2):
+            assert session.get(f"https://{DOMAIN}/a").content == b"accepted"
+            adapter.api.revoke()
+    assert adapter.api.token_requests == 2
+
+
+def test_hooks_that_a_tool_calls_a_second_time_do_nothing_more() -> None:
+    """requests-cache does, and gives them more than an adapter takes."""
+
+    class Twice(requests.Session):
+        def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+            response = super().send(request, **options)
+            again = dispatch_hook("response", request.hooks, response, allow_redirects=True)
+            assert again is response
+            return response
+
+    with api_server(Forbidding("/no")) as (server, api), Twice() as session:
+        session.auth = auth_for(server.url)
+        assert session.get(server.url + "/no").status_code == 401
+        assert session.get(server.url + "/a").status_code == 200
+    assert api.token_requests == 2
+    assert len(server.to("/no")) == 2
+
+
+def test_a_hook_may_be_given_more_than_an_adapter_takes() -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        auth = auth_for(server.url)
+        session.get(server.url + "/a", auth=auth)
+        prepared = session.prepare_request(requests.Request("GET", server.url + "/a", auth=auth))
+        api.revoke()
+        hooks, prepared.hooks = prepared.hooks, {"response": []}
+        response = session.send(prepared)
+        answer = dispatch_hook("response", hooks, response, allow_redirects=True, timeout=5)
+    assert (response.status_code, answer.status_code) == (401, 200)
+
+
+def test_a_session_whose_own_send_was_replaced_sends_the_token_request_by_it() -> None:
+    session, seen = requests.Session(), []
+
+    def send(request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        seen.append(request.url)
+        response = requests.Response()
+        response.status_code = 200
+        response._content = b'{"access_token": "mocked"}'
+        response.request = request
+        return response
+
+    session.send = send  # type: ignore[method-assign,assignment]
+    session.auth = auth_for(DOMAIN, session=session)
+    assert session.get(f"https://{DOMAIN}/a").status_code == 200
+    assert seen == [f"https://{DOMAIN}/oauth/token", f"https://{DOMAIN}/a"]
+
+
+@pytest.mark.parametrize("client_id", ["id", ":"])
+def test_no_frame_of_a_refused_setting_has_a_secret_that_could_be_cut(client_id: str) -> None:
+    """Some tools cut long texts before they take their repr."""
+    secret = "canary" * 40
+    with pytest.raises(ValueError) as caught:
+        TheBaseAuth(DOMAIN, client_id, secret, timeout=-1)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert frames
+    for frame in frames:
+        assert "canary" not in f"{[str(value)[:50] for value in frame.f_locals.values()]}"
