@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary, WeakSet
 
 try:
     import requests
@@ -257,10 +256,11 @@ class TheBaseAuth(CommonAuth, AuthBase):
         return parse_token_response(answer, credentials=credentials, now=now)
 
 
-#: What has been given to users after a 401: some tools call the hooks a second time.
-_given: WeakSet[requests.Response] = WeakSet()
-#: When a request got a newer token than it was sent with; several threads may send one request.
-_signed_again_at: WeakKeyDictionary[requests.PreparedRequest, float] = WeakKeyDictionary()
+# What is remembered of an object, in an attribute of it.
+#: Of an answer: that it has been given to its caller after a 401. Some tools call the hooks a second time.
+_GIVEN = "_thebase_auth_given"
+#: Of a request: when it got another token than it was sent with. Several threads may send one request.
+_SIGNED_AGAIN_AT = "_thebase_auth_signed_again_at"
 
 
 class _ResponseHook:
@@ -280,7 +280,7 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         status = response.status_code
-        if (status != 401 and not self._struck) or response in _given:
+        if (status != 401 and not self._struck) or hasattr(response, _GIVEN):
             return response
         core, request = self.auth._core, response.request
         url = request.url or ""
@@ -297,14 +297,14 @@ class _ResponseHook:
         if token is None and not _is_basic(request):
             return response  # neither ours nor put in its place by .netrc
         sent_at = core.now() - response.elapsed.total_seconds()
-        if _signed_again_at.get(request, sent_at) > sent_at:
+        if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:
             token = None  # put there since by another thread, which sends the same request
         # requests signs when it prepares, which may be long before it sends.
         is_stale = token is None or core.shared.is_older(token, sent_at)
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
         answer = self._replayed(response, attempt, kwargs)
-        _given.add(answer)
+        setattr(answer, _GIVEN, True)
         return answer
 
     def _replayed(
@@ -329,7 +329,7 @@ class _ResponseHook:
             # first token for ever. The 401 keeps the request that it answered.
             if response.request is users:
                 response.request = users.copy()
-            _signed_again_at[users] = auth._core.now()
+            setattr(users, _SIGNED_AGAIN_AT, auth._core.now())
             users.headers["Authorization"] = token.authorization
             started = time.perf_counter()
             try:

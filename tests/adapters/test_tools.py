@@ -235,9 +235,13 @@ def test_an_answer_that_a_tool_has_made_is_read(raw: Callable[[bytes], Any]) -> 
 def test_hooks_that_a_tool_calls_a_second_time_do_nothing_more() -> None:
     """requests-cache does, and gives them more than an adapter takes."""
 
+    class Unhashable(requests.Response):
+        __hash__ = None  # type: ignore[assignment]
+
     class Twice(requests.Session):
         def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
             response = super().send(request, **options)
+            response.__class__ = Unhashable
             again = dispatch_hook("response", request.hooks, response, allow_redirects=True)
             assert again is response
             return response
