@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -17,8 +18,11 @@ import requests
 import responses
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.hooks import dispatch_hook
 
-from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, auth_for
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, Requests, auth_for
+from tests.support.clock import Clock
+from tests.support.forbidding import forbidding
 from tests.support.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.requests import TheBaseAuth, TokenRequestError, _timeouts
@@ -437,3 +441,36 @@ def test_an_error_document_is_quoted_in_one_line() -> None:
             requests.get(server.url + "/a", auth=auth_of_requests(server.url), timeout=5)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
+
+
+def test_a_request_that_another_thread_has_signed_since_says_nothing_of_its_new_token() -> None:
+    """Two threads send one prepared request; the first renews, and the second has its 401 still to come."""
+    with api_server() as (server, api), requests.Session() as session:
+        auth = auth_for(server.url)
+        prepared = session.prepare_request(requests.Request("GET", server.url + "/a", auth=auth))
+        api.revoke()
+        hooks, prepared.hooks = prepared.hooks, {"response": []}
+        late = session.send(prepared)  # refused, and its hook is not called yet
+        late.elapsed = timedelta(seconds=60)
+        prepared.hooks = hooks
+        assert session.send(prepared).status_code == 200
+        answer = dispatch_hook("response", hooks, late, timeout=5)
+    assert answer.status_code == 200
+    assert api.token_requests == 2
+
+
+def test_an_answer_to_a_header_of_the_users_own_says_nothing_of_ours(clock: Clock) -> None:
+    with forbidding(Requests("requests"), "/no") as (server, api, auth):
+        for _ in range(2):
+            requests.get(server.url + "/no", auth=auth, timeout=10)
+        api.forbidden, live = (), api.live
+        api.live = {"of-the-user"}
+        with requests.Session() as session:
+            prepared = session.prepare_request(
+                requests.Request("GET", server.url + "/no", auth=auth)
+            )
+            prepared.headers["Authorization"] = "Bearer of-the-user"
+            assert session.send(prepared).status_code == 200
+        api.forbidden, api.live = ("/no",), live
+        requests.get(server.url + "/no", auth=auth, timeout=10)
+    assert api.token_requests == 3  # none more: the pause goes on
