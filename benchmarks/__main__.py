@@ -12,8 +12,8 @@ Every number is taken beside its rivals in the same run, since only ratios mean 
 does other things too. A missed target is printed and is no failure: the exit status is 0. It is 1 if
 more token requests were made than the one that is promised.
 
-Beside them there is a program of its own, which measures nothing and breaks all it can, for three
-minutes: python -m benchmarks.soak (see its --help).
+Beside them there is a program of its own, which measures nothing and breaks all it can, for a
+minute: python -m benchmarks.soak (see its --help).
 
 All that they need, in a checkout:      pip install -e . --group bench
 What is measured needs no more than:    pip install -e '.[requests,httpx,httpx2,testing]'
@@ -29,6 +29,7 @@ import sys
 from importlib import import_module, metadata, util
 from pathlib import Path
 
+from . import expect_many_auth_objects
 from ._timing import Effort
 
 _BENCHMARKS = ("call-cost", "fleet", "herd", "import-time", "memory", "upload")
@@ -68,6 +69,7 @@ def main() -> None:
         "--into", type=Path, default=Path(__file__).parent, metavar="FOLDER", help="or draw there"
     )
     chosen = parser.parse_args()
+    expect_many_auth_objects()
     unknown = [name for name in chosen.benchmark if name not in _BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]!r}")

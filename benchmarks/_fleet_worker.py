@@ -12,7 +12,7 @@ import time
 from typing import Any, TypeAlias
 from uuid import uuid4
 
-from . import _peers
+from . import _peers, expect_many_auth_objects
 
 #: Where a cache is: the kind and its address, or None for no cache.
 Place: TypeAlias = tuple[str, str] | None
@@ -97,6 +97,7 @@ def main() -> None:
     library, *address = sys.argv[1:]
     server = _peers.Server(*address)
     warnings = _Warnings()
+    expect_many_auth_objects()
     logging.getLogger("thebase_auth").addHandler(warnings)
     client: Any = None
     for line in sys.stdin:

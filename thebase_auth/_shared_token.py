@@ -3,9 +3,9 @@
 # Here: the token in use, the one token request that may be under way (a flight), what came of it, and the
 # lock of all this. Nothing here does I/O, reads a clock or waits; _core says what happens and waits.
 #
-# Callers share these, all written under SharedToken._lock: token, _since, backoff, _former, _fetched_for,
-# _flight, _failure, _pause, and Flight.over with its result. The lock is never held across I/O, an await, a
-# callback or a user's code. token, _since, backoff.entries and _former may be read without it. It is
+# Callers share these, all written under SharedToken._lock: token, _since, backoff, _former, _of_superseded,
+# _fetched_for, _flight, _failure, _pause, and Flight.over with its result. The lock is never held across
+# I/O, an await, a callback or a user's code; all but _fetched_for and _flight may be read without it. It is
 # reentrant because a flow that is garbage collected ends its flight, and that can happen anywhere, also in
 # a thread that holds the lock.
 #
@@ -166,6 +166,7 @@ class SharedToken:
         self._since = math.inf  # when it came into use
         self.backoff = Backoff()
         self._former: tuple[Token, ...] = ()  # refused, dropped or replaced
+        self._of_superseded: tuple[Token, ...] = ()  # what superseded leaders use
         self._fetched_for: Operation | None = None  # the token in use, unless that has accepted it
         self._flight: Flight | None = None
         self._failure: TokenRequestError | None = (
@@ -176,8 +177,8 @@ class SharedToken:
         _living.add(self)
 
     def known(self, authorization: str) -> Token | None:
-        """The token of ours, in use or former, that this value of a header carries."""
-        for token in (self.token, *self._former):
+        """The token of ours, in use or before, that this value of a header carries."""
+        for token in (self.token, *self._former, *self._of_superseded):
             if token is not None and token.authorization == authorization:
                 return token
         return None
@@ -270,8 +271,7 @@ class SharedToken:
     @_locked
     def _replace(self, flight: Flight, token: Token, *, now: float, fetched: bool) -> None:
         if flight is not self._flight:
-            if fetched:  # one from the cache may be the one that others find there, too
-                self._remember(token)
+            self._of_superseded = (*self._of_superseded, token)[-_FORMER_REMEMBERED:]
             return
         self._flight = None
         self._remember(self.token)
@@ -293,8 +293,9 @@ class SharedToken:
         if failure.status not in _REFUSALS or (failure.status == 200 and not failure.error):
             return with_retry_after(failure, None)
         seconds = self._pause.begin(now, failure.retry_after)
+        # Not the one that is raised: its traceback would keep the caller's variables alive.
         self._failure = with_retry_after(failure, seconds)
-        return self._failure
+        return with_retry_after(failure, seconds)
 
     def rest_of_endpoint(self, now: float) -> TokenRequestError | None:
         """What the token endpoint said last, while it must not be asked again; else None."""

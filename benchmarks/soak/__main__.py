@@ -1,6 +1,6 @@
 """All kinds of callers at once, for minutes, while everything goes wrong that can.
 
-    python -m benchmarks.soak [--seconds 180] [--seed N] [--cache file|redis]
+    python -m benchmarks.soak [--seconds 60] [--seed N] [--cache file|redis]
 
 Threads of requests and httpx, tasks of httpx on asyncio and of httpx2 on trio share one auth object in
 one process; three more processes share its token by a cache. All call the sandbox, over loopback, most
@@ -22,7 +22,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -31,115 +31,81 @@ from typing import Any
 
 from benchmarks._fleet_worker import Place
 
-from ._account import Account, Check, by_check
+from ._account import Account, Check, rule
 from ._callers import CALM, CALM_CALL, CALM_PATH
 from ._chaos import Chaos
-from ._crew import CREWS, Crew, Setting
+from ._crew import CREWS, Setting
 from ._journal import read_journals
-from ._leftovers import Watch, can_count_descriptors, resident_bytes
+from ._leftovers import can_count_descriptors
 from ._processes import Process
 
 _START = 30.0  # seconds, generously, until all processes run
 _LAST_CALLS = 40.0  # seconds that the calls under way may take to come to their end
-#: How much memory a process may take at the end beyond what it took after a quarter of the time. In ten
-#: seconds that is 8 MiB for what is loaded and set up late, in three minutes hardly more.
-_MORE_MEMORY = 20 * 2**20
+#: How much memory a process may take at the end beyond what it took after a quarter of the time: some 5
+#: MiB are for what is loaded and set up late.
+_MORE_MEMORY = 12 * 2**20
 
 
 class Soak:
     """One run, from start to end."""
 
     def __init__(self, stack: ExitStack, seconds: float, seed: str, cache: str) -> None:
-        self._seconds = seconds
-        self._revocations = 0
-        self.cache_failures: list[str] = []
-        self.checks: list[Check] = []
         folder = stack.enter_context(TemporaryDirectory(prefix="soak-"))
+        self._seconds = seconds
         self._cache_folder = Path(folder, "cache")
         place = stack.enter_context(_place(cache, self._cache_folder))
         # Everything ends by itself some time after the run, should this process be stopped.
         longest = _START + seconds + 2 * _LAST_CALLS + 6 * CALM
-        self._sandbox = stack.enter_context(Process("_sandbox", longest=longest))
-        self._setting = Setting(self._sandbox.ask("where"), place, folder, seed, longest)
-        text = json.dumps(self._setting)
-        self._children = {
-            name: stack.enter_context(Process("_crew", name, text, longest=longest))
-            for name in CREWS
-            if name != "main"
+        self._sandbox = Process(stack, "_sandbox", longest=longest)
+        self._setting = Setting(self._sandbox.ask("where"), place, folder, seed)
+        settings = json.dumps(self._setting)
+        self._crews = {
+            name: Process(stack, "_crew", name, settings, longest=longest) for name in CREWS
         }
-        self.memory: dict[str, list[int | None]] = {name: [] for name in CREWS}
         self.chaos = Chaos(self._sandbox, seed, seconds)
-        self.account: Account | None = None
 
     def run(self) -> None:
-        with Watch(self._setting.where[2]) as watch:
-            crew = Crew("main", self._setting)
-            watch.log.current_token = lambda: crew.auth.token
-            self._start(crew)
-            if self._let_it_rage(crew):
-                self._be_calm(crew)
-            self.cache_failures += watch.log.cache_failures
-            for failures in self._ask_children("cache failures").values():
-                self.cache_failures += failures
-            crew.close()
-            found = {"main": watch.found(crew), **self._ask_children("close")}
-        self._take_account()
-        self.checks += by_check(found.items())
-        self.checks += [self._memory_is_flat(), self._cache_is_clean()]
-
-    def _start(self, crew: Crew) -> None:
-        self._ask_children("start")
-        crew.start()
+        self._ask_crews("start")
         self.chaos.start()
-
-    def _let_it_rage(self, crew: Crew) -> bool:
-        """Whether all callers have come to their end."""
         time.sleep(self._seconds / 4)
-        self._measure_memory()
+        before = self._ask_crews("memory")
         self.chaos.join()
-        self._measure_memory()
-        self._revocations = self._sandbox.ask("revocations")
-        later = [child.ask_later("stop", _LAST_CALLS) for child in self._children.values()]
-        hanging = crew.stop(_LAST_CALLS) + [one for answer in later for one in answer()]
-        self.checks.append(Check("nobody hangs", hanging))
+        after = self._ask_crews("memory")
+        self.memory = {name: (before[name], after[name]) for name in CREWS}
+        revocations, _ = self._sandbox.ask("counts")
+        hanging = self._list("stop", _LAST_CALLS)
         failure = self.chaos.failure
-        self.checks.append(Check("the chaos went its way", [repr(failure)] if failure else []))
-        return not hanging
-
-    def _be_calm(self, crew: Crew) -> None:
-        statuses = self._call_in_calm(crew)
-        self.checks.append(_all_200("in the calm, a call of each client succeeds", statuses))
-        before = self._sandbox.ask("token_requests")
-        self._sandbox.ask("revoke_tokens")
-        statuses = self._call_in_calm(crew)
-        self.checks.append(_all_200("after one more revocation, a call of each does", statuses))
-        cost = self._sandbox.ask("token_requests") - before
-        self.checks.append(
-            Check("that costs one token request", [f"it cost {cost}"] if cost != 1 else [])
-        )
-
-    def _call_in_calm(self, crew: Crew) -> dict[str, str]:
-        later = [child.ask_later("call in calm") for child in self._children.values()]
-        statuses = crew.call_in_calm()()
-        for answer in later:
-            statuses |= answer()
-        return statuses
-
-    def _take_account(self) -> None:
-        entries = read_journals(self._setting.journal_of(name) for name in CREWS)
-        record = [one for one in self._sandbox.ask("record") if not _is_calm(one)]
+        self.checks = [
+            Check("nobody hangs", hanging),
+            rule("the chaos went its way", not failure, repr(failure)),
+        ]
+        if not hanging:
+            self._be_calm()
+        self.cache_failures = self._list("cache_failures")
+        left = self._ask_crews("close")
         self.account = Account(
-            entries,
-            record,
-            revocations=self._revocations,
+            read_journals(self._setting.journal_of(name) for name in CREWS),
+            [one for one in self._sandbox.ask("record") if not _is_calm(one)],
+            revocations=revocations,
             cache_failures=len(self.cache_failures),
         )
         self.checks += self.account.checks()
+        for name in next(iter(left.values())):
+            faults = [f"{crew}: {one}" for crew in left for one in left[crew][name]]
+            self.checks.append(Check(name, faults))
+        self.checks += [self._memory_is_flat(), self._cache_is_clean()]
 
-    def _measure_memory(self) -> None:
-        self.memory["main"].append(resident_bytes())
-        for name, taken in self._ask_children("memory").items():
-            self.memory[name].append(taken)
+    def _be_calm(self) -> None:
+        failed = self._list("call_in_calm")
+        _, before = self._sandbox.ask("counts")
+        self._sandbox.ask("revoke_tokens")
+        failed_again = self._list("call_in_calm")
+        cost = self._sandbox.ask("counts")[1] - before
+        self.checks += [
+            Check("in the calm, a call of each client succeeds", failed),
+            Check("after one more revocation, a call of each does", failed_again),
+            rule("that costs one token request", cost == 1, f"it cost {cost}"),
+        ]
 
     def _memory_is_flat(self) -> Check:
         grown = [
@@ -154,8 +120,11 @@ class Soak:
         left = [name for name in names if name != "tokens.json" and not name.endswith(".lock")]
         return Check("nothing lies beside the cache but its locks", left)
 
-    def _ask_children(self, what: str, *details: Any) -> dict[str, Any]:
-        later = {name: child.ask_later(what, *details) for name, child in self._children.items()}
+    def _list(self, what: str, *details: Any) -> list[str]:
+        return [one for found in self._ask_crews(what, *details).values() for one in found]
+
+    def _ask_crews(self, what: str, *details: Any) -> dict[str, Any]:
+        later = {name: crew.ask_later(what, *details) for name, crew in self._crews.items()}
         return {name: answer() for name, answer in later.items()}
 
 
@@ -166,7 +135,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seconds", type=float, default=180.0, help="of chaos; default 180")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of chaos; default 60")
     parser.add_argument("--seed", default=None, help="what goes wrong; default a new one")
     parser.add_argument("--cache", choices=("file", "redis"), default="file")
     chosen = parser.parse_args()
@@ -180,45 +149,35 @@ def main() -> None:
 def _report(soak: Soak, seed: str) -> int:
     """Print the account; the exit status."""
     account = soak.account
-    assert account is not None
-    longest = account.longest_call()
-    print(f"seed {seed}: {len(account.stories):,} calls")
-    for outcome, count in account.outcomes().most_common():
-        print(f"  {count:>8,}  {outcome}")
-    print(f"{account.writes():,} bodies checked")
-    requests = account.token_requests
-    print(
-        f"{requests.arrived:,} token requests; {sum(requests.explained.values()):,} are explained:"
-    )
-    for cause, count in requests.explained.items():
-        print(f"  {count:>8,}  {cause}")
-    for why, count in Counter(soak.cache_failures).most_common():
-        print(f"  {count:>8,}  failed the cache: {why}")
-    if longest:
-        print(f"longest call {longest.entry.seconds:.2f} s: {longest.entry}")
-    for name, values in soak.memory.items():
-        shown = ", ".join("unknown" if one is None else f"{one / 2**20:.1f}" for one in values)
-        print(f"memory of {name}: {shown} MiB")
+    print(f"seed {seed}: {account.outcomes.total():,} calls")
+    _print_counts(account.outcomes)
+    print(f"{sum(account.reasons.values()):,} 401s reached a caller:")
+    _print_counts(account.reasons)
+    print(f"{account.bodies:,} bodies checked")
+    explained = sum(account.explained.values())
+    print(f"{account.token_requests:,} token requests; {explained:,} are explained:")
+    _print_counts(account.explained)
+    _print_counts(Counter(f"failed the cache: {why}" for why in soak.cache_failures))
+    if longest := account.longest:
+        print(f"longest call {longest.seconds:.2f} s: {longest}")
+    for name, (before, after) in soak.memory.items():
+        print(f"memory of {name}: {(before or 0) / 2**20:.1f}, {(after or 0) / 2**20:.1f} MiB")
     if not can_count_descriptors():
         print("this system has no /proc; open descriptors and memory were not looked at")
-    print(
-        "levers: " + ", ".join(f"{name} {count}" for name, count in soak.chaos.pulled.most_common())
-    )
+    print("levers: " + ", ".join(f"{what} {n}" for what, n in soak.chaos.pulled.most_common()))
     broken = [check for check in soak.checks if check.faults]
     for check in broken:
         print(f"\nNOT SO (seed {seed}): {check.name}")
         for fault in check.faults:
             print(f"  {fault}")
-    print(
-        f"\n{len(broken)} of {len(soak.checks)} checks do not hold"
-        if broken
-        else f"\nall {len(soak.checks)} checks hold"
-    )
+    held = f"all {len(soak.checks)} checks hold"
+    print(f"\n{len(broken)} of {len(soak.checks)} checks do not hold" if broken else f"\n{held}")
     return 1 if broken else 0
 
 
-def _all_200(name: str, statuses: dict[str, str]) -> Check:
-    return Check(name, [f"{who}: {what}" for who, what in statuses.items() if what != "200"])
+def _print_counts(counts: Mapping[Any, int]) -> None:
+    for what, count in Counter(counts).most_common():
+        print(f"  {count:>8,}  {what}")
 
 
 def _is_calm(request: dict[str, Any]) -> bool:

@@ -6,17 +6,19 @@ examples.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from . import _bodies
 from ._callers import PATIENT
 from ._journal import ANSWER, AUTH_ERROR, FOREIGN, Entry
+from ._refusals import Refusals, Story
 
 _SHOWN = 5
-_TOKEN_PATH = "/oauth/token"
+_TIMEOUT = re.compile("Timeout|timed out")
 #: The part of all calls that has to succeed, so that the others prove something.
 _MOST = 0.5
 #: Seconds beyond its own timeouts in which a call may be held up by a machine that does other things.
@@ -30,146 +32,8 @@ class Check(NamedTuple):
     faults: list[str]
 
 
-@dataclass
-class Story:
-    """One call from both sides: its entry in the journal, and the requests that arrived for it."""
-
-    entry: Entry
-    received: list[dict[str, Any]] = field(default_factory=list)
-    token_requests: int = 0
-
-    @property
-    def carried_out(self) -> int:
-        return sum(one["status"] in (200, 201) for one in self.received)
-
-    @property
-    def refusals(self) -> int:
-        return sum(one["status"] == 401 for one in self.received)
-
-    @property
-    def longest(self) -> float:
-        """Seconds that this call may take at most.
-
-        Each time it was sent, it may have waited for a connection and for the answer. Before each
-        time, and after the last, it may have waited for a token, or fetched one: for the cache half
-        its timeout, for a connection, and for the answer. Connecting and writing take no time on
-        loopback. In requests the wait for a connection of a small pool has no timeout of its own: it
-        is that for the answers to those who have one.
-        """
-        times = len(self.received)
-        return self.entry.call.timeout * (2 * times + 2.5 * (times + 1)) + _ALLOWANCE
-
-
 class Account:
-    """All that is known when the run is over."""
-
-    def __init__(
-        self,
-        entries: list[Entry],
-        record: list[dict[str, Any]],
-        *,
-        revocations: int,
-        cache_failures: int,
-    ) -> None:
-        self.stories = {entry.call.id: Story(entry) for entry in entries}
-        self.strangers: list[str] = []
-        self.token_requests = TokenRequests(revocations=revocations, cache_failures=cache_failures)
-        for request in record:
-            self._add(request)
-        self.token_requests.hurried = sum(
-            one.token_requests
-            for one in self.stories.values()
-            if one.entry.seconds >= one.entry.call.timeout / 2
-        )
-
-    def _add(self, request: dict[str, Any]) -> None:
-        story = self.stories.get(request["call"])
-        if story is None:
-            self.strangers.append(f"{request['method']} {request['path']} {request['call']}")
-        elif request["path"] == _TOKEN_PATH:
-            story.token_requests += 1
-            self.token_requests.add(request)
-        else:
-            story.received.append(request)
-            self.token_requests.add_use(request)
-
-    def checks(self) -> list[Check]:
-        everyone = self.stories.values()
-        outcomes = self.outcomes()
-        succeeded = sum(outcomes[f"{ANSWER} {status}"] for status in (200, 201))
-        return [
-            _all("every call ends once", everyone, lambda one: len(one.entry.ends) == 1),
-            _all(
-                "every call ends with an answer, an error of its library, or its own cancellation",
-                everyone,
-                lambda one: one.entry.outcome != FOREIGN,
-            ),
-            _all("what a caller was answered is what the sandbox answered", everyone, _is_answered),
-            Check(
-                f"at least {_MOST:.0%} of the calls succeed",
-                [f"{succeeded} of {len(everyone)}"] * (succeeded < _MOST * len(everyone)),
-            ),
-            _all(
-                "no call takes longer than its own timeouts allow",
-                everyone,
-                lambda one: one.entry.seconds <= one.longest,
-            ),
-            _all(
-                "no call that has time enough runs out of it",
-                everyone,
-                lambda one: one.entry.call.timeout < PATIENT or not _is_timeout(one.entry),
-            ),
-            _all(
-                "every body arrives whole and untouched",
-                everyone,
-                lambda one: all(request["wrong"] is None for request in one.received),
-            ),
-            _all("no write is carried out twice", everyone, lambda one: one.carried_out <= 1),
-            _all(
-                "what ends with an error of thebase_auth was not carried out",
-                everyone,
-                lambda one: one.entry.outcome != AUTH_ERROR or one.carried_out == 0,
-            ),
-            _all("nothing is sent again but after a 401", everyone, _is_sent_again_after_401s),
-            _all(
-                "a body that can be sent once is sent once",
-                everyone,
-                lambda one: one.entry.call.body != _bodies.GENERATOR or len(one.received) <= 1,
-            ),
-            _all(
-                "no call asks for a token more than once to begin with, and once for each refusal",
-                everyone,
-                lambda one: one.token_requests <= 1 + one.refusals,
-            ),
-            Check("every request that arrives is one of a call", self.strangers[:_SHOWN]),
-            *self.token_requests.checks(without_answer=len(everyone) - outcomes.total_answers()),
-        ]
-
-    def outcomes(self) -> Outcomes:
-        return Outcomes(
-            f"{one.entry.outcome} {one.entry.status or ''}".strip() for one in self.stories.values()
-        )
-
-    def writes(self) -> int:
-        """How many bodies arrived."""
-        return sum(
-            len(one.received) for one in self.stories.values() if one.entry.call.method == "POST"
-        )
-
-    def longest_call(self) -> Story | None:
-        return max(self.stories.values(), key=lambda one: one.entry.seconds, default=None)
-
-
-class Outcomes(Counter[str]):
-    """How many calls ended in which way."""
-
-    def total_answers(self) -> int:
-        return sum(count for outcome, count in self.items() if outcome.startswith(ANSWER))
-
-
-@dataclass
-class TokenRequests:
-    """The token requests of all processes, and what explains them.
+    """All that is known when the run is over.
 
     A token is fetched where there is none, and where the one that all share has been refused. With a
     cache, who fetches has the lock and has seen in the cache no other token than one refused to it. So
@@ -187,90 +51,165 @@ class TokenRequests:
 
     While a new token ends the ones before, a stray ends the token that all share, and explains
     one more. All other token requests brought no token.
+
+    Attributes:
+        reasons: of the 401s that callers got, how many have which; None for none.
+        explained: by their causes, how many token requests there may be.
     """
 
-    revocations: int
-    cache_failures: int
-    hurried: int = 0
-    arrived: int = 0
-    issued: int = 0
-    used: set[str] = field(default_factory=set)
-    refused_alive: set[str] = field(default_factory=set)
-
-    def add(self, request: dict[str, Any]) -> None:
-        self.arrived += 1
-        self.issued += request["status"] == 200
-
-    def add_use(self, request: dict[str, Any]) -> None:
-        if request["token"] is not None:
-            self.used.add(request["token"])
-            if request["status"] == 401 and request["known"]:
-                self.refused_alive.add(request["token"])
-
-    @property
-    def explained(self) -> dict[str, int]:
-        """By their causes, how many there may be."""
-        unused = self.issued - len(self.used)
-        return {
+    def __init__(
+        self, entries: list[Entry], record: list[Any], *, revocations: int, cache_failures: int
+    ) -> None:
+        stories = {entry.call.id: Story(entry) for entry in entries}
+        self._strangers: list[str] = []
+        for request in record:
+            story = stories.get(request["call"])
+            if story is None:
+                self._strangers.append(f"{request['method']} {request['path']} {request['call']}")
+            elif request["path"] == "/oauth/token":
+                story.token_requests.append(request)
+            else:
+                story.received.append(request)
+        self._everyone = list(stories.values())
+        received = [one for story in self._everyone for one in story.received]
+        asked = [one for story in self._everyone for one in story.token_requests]
+        issued = {one["issued"] for one in asked} - {None}
+        used = {one["token"] for one in received} - {None}
+        hurried = (
+            len(one.token_requests)
+            for one in self._everyone
+            if one.entry.seconds >= one.entry.call.timeout / 2
+        )
+        refused_alive = {one["token"] for one in received if one["status"] == 401 and one["known"]}
+        self.bodies = sum(one["method"] == "POST" for one in received)
+        self.token_requests = len(asked)
+        self.explained = {
             "the first": 1,
-            "revocations": self.revocations,
-            "good tokens refused": len(self.refused_alive),
-            "brought no token": self.arrived - self.issued,
-            "tokens that reached nobody, twice": 2 * unused,
-            "token requests of callers in a hurry, twice": 2 * self.hurried,
-            "cache failures, twice": 2 * self.cache_failures,
+            "revocations": revocations,
+            "good tokens refused": len(refused_alive),
+            "brought no token": len(asked) - len(issued),
+            "tokens that reached nobody, twice": 2 * len(issued - used),
+            "token requests of callers in a hurry, twice": 2 * sum(hurried),
+            "cache failures, twice": 2 * cache_failures,
         }
+        self._unused, self._forged = len(issued - used), len(used - issued)
+        self._refusals = Refusals(self._everyone)
+        self._reason = {
+            one.entry.call.id: self._refusals.reason(one)
+            for one in self._everyone
+            if one.received and _got(one, 401)
+        }
+        self.longest = max(entries, key=lambda one: one.seconds, default=None)
+        self.reasons = Counter(self._reason.values())
+        self.outcomes = Counter(
+            f"{one.entry.end.outcome} {one.entry.end.status or ''}".strip()
+            for one in self._everyone
+        )
 
-    def checks(self, *, without_answer: int) -> list[Check]:
+    def checks(self) -> list[Check]:
         may_be = sum(self.explained.values())
-        unused = self.issued - len(self.used)
+        succeeded = sum(_got(one, 200, 201) for one in self._everyone)
+        unanswered = sum(one.entry.end.outcome != ANSWER for one in self._everyone)
+        rules: dict[str, Callable[[Story], bool]] = {
+            "every call ends once": lambda one: len(one.entry.ends) == 1,
+            "every call ends with an answer, an error of its library, or its own cancellation": (
+                lambda one: one.entry.end.outcome != FOREIGN
+            ),
+            "what a caller was answered is what the sandbox answered": _is_answered,
+            "every 401 that reaches a caller has its reason": (
+                lambda one: self._reason.get(one.entry.call.id, "none is needed") is not None
+            ),
+            "no call takes longer than its own timeouts allow": (
+                lambda one: one.entry.seconds <= _longest(one)
+            ),
+            "no call that has time enough runs out of it": (
+                lambda one: (
+                    one.entry.call.timeout < PATIENT or not _TIMEOUT.search(one.entry.end.detail)
+                )
+            ),
+            "every body arrives whole and untouched": (
+                lambda one: all(request["wrong"] is None for request in one.received)
+            ),
+            "no write is carried out twice": lambda one: one.carried_out <= 1,
+            "what ends with an error of thebase_auth was not carried out": (
+                lambda one: one.entry.end.outcome != AUTH_ERROR or one.carried_out == 0
+            ),
+            "nothing is sent again but after a 401, with another token": _is_sent_again_after_401s,
+            "a body that can be sent once is sent once": (
+                lambda one: one.entry.call.body != _bodies.GENERATOR or len(one.received) <= 1
+            ),
+            "no call asks for a token more than once to begin with, and once for each refusal": (
+                lambda one: len(one.token_requests) <= 1 + one.refusals
+            ),
+        }
         return [
-            Check(
+            *(self._check_all(name, is_so) for name, is_so in rules.items()),
+            rule(
+                f"at least {_MOST:.0%} of the calls succeed",
+                succeeded >= _MOST * len(self._everyone),
+                f"{succeeded} of {len(self._everyone)}",
+            ),
+            Check("every request that arrives is one of a call", self._strangers[:_SHOWN]),
+            rule(
                 "no token request but those explained",
-                [f"{self.arrived}, and {may_be} are explained: {self.explained}"]
-                * (self.arrived > may_be),
+                self.token_requests <= may_be,
+                f"{self.token_requests}, and {may_be} are explained: {self.explained}",
             ),
-            Check(
+            rule(
                 "tokens that nobody used are no more than calls without an answer",
-                [f"{unused} tokens, {without_answer} calls"] * (unused > without_answer),
+                self._unused <= unanswered,
+                f"{self._unused} tokens, {unanswered} calls",
             ),
-            Check(
-                "no token is used but those issued",
-                [f"{len(self.used)} used, {self.issued} issued"] * (unused < 0),
-            ),
+            rule("no token is used but those issued", not self._forged, f"{self._forged}"),
         ]
 
+    def _check_all(self, name: str, is_so: Callable[[Story], bool]) -> Check:
+        faults = [one for one in self._everyone if not is_so(one)]
+        shown = [_told(one, self._refusals) for one in faults[:_SHOWN]]
+        return Check(name, shown + [f"and {len(faults) - _SHOWN} more"] * (len(faults) > _SHOWN))
 
-def _all(name: str, stories: Iterable[Story], is_so: Any) -> Check:
-    faults = [one for one in stories if not is_so(one)]
+
+def rule(name: str, is_so: bool, fault: str) -> Check:
+    """A rule about the whole."""
+    return Check(name, [] if is_so else [fault])
+
+
+def _told(story: Story, refusals: Refusals) -> str:
+    """The call, and what arrived for it: when, with which token that lived from when to when."""
+    began = story.entry.began
+    requests = sorted([*story.received, *story.token_requests], key=lambda one: one["at"])
     shown = [
-        f"{one.entry}, {one.entry.seconds:.2f} s; received:"
-        f" {[(request['status'], request['wrong']) for request in one.received]}"
-        for one in faults[:_SHOWN]
+        f"{one['at'] - began:.3f} s: {one['status']} {one['wrong'] or ''}"
+        f" {refusals.life(one['token'] or one['issued'], began)}"
+        for one in requests
     ]
-    return Check(name, shown + [f"and {len(faults) - _SHOWN} more"] * (len(faults) > _SHOWN))
+    return f"{story.entry}, {story.entry.seconds:.3f} s; received: {shown}"
+
+
+def _got(story: Story, *statuses: int) -> bool:
+    return story.entry.end.outcome == ANSWER and story.entry.end.status in statuses
+
+
+def _longest(story: Story) -> float:
+    """Seconds that this call may take at most.
+
+    Each time it was sent, it may have waited for a connection and for the answer. Before each time, and
+    after the last, it may have waited for a token, or fetched one: for the cache half its timeout, for a
+    connection, and for the answer. Connecting and writing take no time on loopback. In requests the wait
+    for a connection of a small pool has no timeout of its own: it is that for the answers before.
+    """
+    times = len(story.received)
+    return story.entry.call.timeout * (2 * times + 2.5 * (times + 1)) + _ALLOWANCE
 
 
 def _is_answered(story: Story) -> bool:
-    if story.entry.outcome != ANSWER:
-        return True
-    return bool(story.received) and story.received[-1]["status"] == story.entry.status
-
-
-def _is_timeout(entry: Entry) -> bool:
-    return "Timeout" in entry.detail or "timed out" in entry.detail
+    statuses = [one["status"] for one in story.received[-1:]]
+    return story.entry.end.outcome != ANSWER or statuses == [story.entry.end.status]
 
 
 def _is_sent_again_after_401s(story: Story) -> bool:
-    """At most twice: a token from the cache may be dead, which shows at the first replay."""
-    statuses = [one["status"] for one in story.received]
-    return len(statuses) <= 3 and all(status == 401 for status in statuses[:-1])
-
-
-def by_check(found: Iterable[tuple[str, dict[str, list[str]]]]) -> list[Check]:
-    """What each process found, put together: one check of each name."""
-    together: dict[str, list[str]] = defaultdict(list)
-    for process, faults in found:
-        for name, texts in faults.items():
-            together[name] += [f"{process}: {text}" for text in texts]
-    return [Check(name, faults) for name, faults in together.items()]
+    """At most twice: a token from the cache may be dead, and a request may have been signed long ago."""
+    return len(story.received) <= 3 and all(
+        one["status"] == 401 and one["token"] != again["token"]
+        for one, again in pairwise(story.received)
+    )

@@ -8,7 +8,8 @@ import random
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 NONE = "none"
 GENERATOR = "generator"
@@ -22,12 +23,15 @@ _OFTEN = (400, 400, 160, 30, 10)
 _CHUNK = 1_000
 
 
-class Body(NamedTuple):
-    """The arguments of a call that send a document, and the file that it is read from, if there is one."""
+@dataclass
+class Body:
+    """What makes a call send a document, the file that is read for it, and the request once it is made."""
 
     arguments: dict[str, Any]
     file: Any = None
     begin: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    request: Any = None
 
     def rewind(self) -> None:
         if self.file:
@@ -62,9 +66,10 @@ def what_is_wrong(body: bytes, call_id: str) -> str | None:
     if (found["length"], found["digest"]) != (len(text), _digest(call_id, text)):
         return f"length or digest of its text is wrong, {len(text)} characters of {found['length']}"
     # How requests, and we, write a document; and how httpx and httpx2 do.
-    if body != json.dumps(found).encode() and body != json.dumps(
-        found, ensure_ascii=False, separators=(",", ":")
-    ).encode():
+    if (
+        body != json.dumps(found).encode()
+        and body != json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
+    ):
         return f"{len(body)} bytes that mean what they should, and are others"
     return None
 
@@ -79,7 +84,7 @@ def document_in(body: bytes, content_type: str) -> bytes:
 
 
 def in_form(
-    kind: str, content: dict[str, Any], library: str, *, is_async: bool, stack: ExitStack
+    kind: str, content: dict[str, Any], library: str, is_async: bool, stack: ExitStack
 ) -> Body:
     """The body that sends *content*; its file is closed by *stack*."""
     raw = json.dumps(content).encode()
@@ -100,7 +105,7 @@ def in_form(
     if kind == _MULTIPART:
         return Body({"files": {"file": ("lead.json", file)}}, file)
     # httpx takes the length of the whole file, wherever it begins to read.
-    return Body({name: file, "headers": {"Content-Length": str(len(raw))}}, file, begin)
+    return Body({name: file}, file, begin, {"Content-Length": str(len(raw))})
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:

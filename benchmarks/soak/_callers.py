@@ -10,36 +10,30 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
-from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import requests
+from anyio.from_thread import start_blocking_portal
 from requests.adapters import HTTPAdapter
 
 from thebase_auth import TheBaseAuthError
 
 from . import _bodies
-from ._journal import (
-    ANSWER,
-    AUTH_ERROR,
-    CANCELLED,
-    FOREIGN,
-    TRANSPORT_ERROR,
-    Call,
-    Journal,
-)
+from ._journal import ANSWER, AUTH_ERROR, CANCELLED, FOREIGN, TRANSPORT_ERROR, Call, Journal
 
 #: Seconds that nearly every call may take for each of its phases: ten times what anything is delayed
 #: here, so that whoever runs out of them was forgotten. And those of the calls after the chaos.
 PATIENT = 10.0
 CALM = 20.0
-#: Asked for after the chaos alone, so that nothing that went wrong before has to do with it.
+#: Asked for after the chaos only, so that nothing that went wrong before has to do with it.
 CALM_PATH = "/v2/tasks/statuses"
 CALM_CALL = "in the calm"
 
@@ -47,46 +41,81 @@ _CALLS = (("GET", "/v2/users"), ("POST", "/v2/leads/create"), ("POST", "/v2/note
 _OFTEN = (45, 35, 20)
 _LONGEST_PAUSE = 0.15  # seconds, between two calls of one caller
 _HURRIED = 0.05  # how many of the calls have hardly any time
-_CANCELLED = 0.1  # how many of those in tasks are cancelled
+#: Seconds within which calls in tasks are cancelled, and how many: most have ended by then, but for those
+#: whose 401 drips.
+_CANCELLED_WITHIN = (0.0, 0.03, 0.4)
+_CANCELLED = (50, 10, 40)
 _STREAMED = 0.2  # how many read their answer for themselves
 _WITHOUT_ACCEPT = 0.1  # how many get their 401 as a long page of HTML
+_SENT_AGAIN = 0.15  # how many request objects are sent several times
+_COPIED = 0.2  # how often a copy of the prepared request is sent
 _CONNECTIONS = 2
 
 _current_call: ContextVar[str] = ContextVar("_current_call", default=CALM_CALL)
 
 
+@dataclass(eq=False)
 class _Client:
-    """What the clients of all kinds have in common."""
+    """What the clients of all kinds have in common; *client* is the library's own."""
+
+    name: str
+    library: str
+    url: str
+    journal: Journal
+    seed: str
+    count: int  # of callers
+    client: Any
 
     is_async = False
+    tasks_left = 0
+    in_background: ClassVar[Any]
+    _call_again_and_again: ClassVar[Any]
 
-    def __init__(self, name: str, library: str, url: str, journal: Journal, seed: str) -> None:
-        self.name = name
-        self._library = library
-        self._url = url
-        self._journal = journal
-        self._seed = seed
-        self._stopped = threading.Event()
+    def __post_init__(self) -> None:
+        self.complaints: list[str] = []
+        self._callers: list[Future[Any]] = []
+        self.stopped = threading.Event()
         self._numbers = itertools.count(1)
-        module = import_module(library)
+        self._calm_call = {"method": "GET", "url": self.url + CALM_PATH, "timeout": CALM}
+        module = import_module(self.library)
         self._errors = (
             (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-            if library == "requests"
+            if self.library == "requests"
             else (module.TransportError,)
         )
-        self._base = requests.RequestException if library == "requests" else module.HTTPError
+        self._base = requests.RequestException if self.library == "requests" else module.HTTPError
 
-    def stop(self) -> None:
-        """Let no caller begin another call."""
-        self._stopped.set()
+    def start(self) -> None:
+        """Let the callers begin."""
+        self._callers = [
+            self.in_background(self._call_again_and_again, number) for number in range(self.count)
+        ]
+
+    def wait(self, until: float) -> int:
+        """How many callers have not come to their end in time."""
+        done, hanging = wait(self._callers, max(until - time.monotonic(), 0))
+        self.complaints += [f"{self.name}: {one.exception()!r}" for one in done if one.exception()]
+        return len(hanging)
+
+    def _calls(self, chance: random.Random) -> Iterator[tuple[Call, _bodies.Body]]:
+        """Call after call; at times several by one request object, one after the other."""
+        while not self.stopped.is_set():
+            call = self._next_call(chance)
+            content = _bodies.document(call.id, chance)
+            is_sent_again = call.body != _bodies.GENERATOR and chance.random() < _SENT_AGAIN
+            with ExitStack() as stack:
+                body = _bodies.in_form(call.body, content, self.library, self.is_async, stack)
+                yield call, body
+                for number in range(2, chance.randint(3, 5) if is_sent_again else 2):
+                    yield replace(call, id=f"{call.id}~{number}"), body
 
     def _next_call(self, chance: random.Random) -> Call:
         method, path = chance.choices(_CALLS, _OFTEN)[0]
         kinds = _bodies.ASYNC_KINDS if self.is_async else _bodies.SYNC_KINDS
         hurried = chance.random() < _HURRIED
-        cancelled = self.is_async and chance.random() < _CANCELLED
+        within = chance.choices(_CANCELLED_WITHIN, _CANCELLED)[0] if self.is_async else 0.0
         return Call(
-            id=f"{self._seed}-{self.name}-{next(self._numbers)}",
+            id=f"{self.seed}-{self.name}-{next(self._numbers)}",
             client=self.name,
             method=method,
             path=path,
@@ -94,96 +123,88 @@ class _Client:
             timeout=chance.uniform(0.01, 0.3) if hurried else PATIENT,
             json_errors=chance.random() >= _WITHOUT_ACCEPT,
             streamed=chance.random() < _STREAMED,
-            cancel_after=chance.uniform(0, 0.03) if cancelled else None,
+            cancel_after=chance.uniform(0, within) if within else None,
         )
 
-    def _arguments(self, call: Call) -> dict[str, Any]:
-        headers = {"X-Call": call.id} | ({"Accept": "application/json"} if call.json_errors else {})
-        return {
-            "method": call.method,
-            "url": self._url + call.path,
-            "headers": headers,
-            "timeout": call.timeout,
-        }
+    def _request(self, call: Call, body: _bodies.Body) -> Any:
+        """The request object, as the libraries make it; if it is sent again, with its body rewound."""
+        body.rewind()
+        if body.request is None:
+            headers = {"Accept": "application/json"} if call.json_errors else {}
+            common: dict[str, Any] = body.arguments | {
+                "method": call.method,
+                "url": self.url + call.path,
+                "headers": {"X-Call": call.id} | headers | body.headers,
+            }
+            if self.library == "requests":
+                body.request = self.client.prepare_request(requests.Request(**common))
+            else:
+                body.request = self.client.build_request(**common, timeout=call.timeout)
+        body.request.headers["X-Call"] = call.id
+        return body.request
 
-    def _note_error(self, call: Call, error: BaseException, seconds: float) -> None:
-        kind = FOREIGN
-        if isinstance(error, TheBaseAuthError) and isinstance(error, self._base):
-            kind = AUTH_ERROR
-        elif isinstance(error, self._errors):
-            kind = TRANSPORT_ERROR
-        detail = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
-        self._journal.end(call, kind, seconds, detail=detail)
-
-    def _calm_call(self) -> dict[str, Any]:
-        return {"method": "GET", "url": self._url + CALM_PATH, "timeout": CALM}
+    @contextmanager
+    def _in_journal(self, call: Call) -> Iterator[Callable[[Any], None]]:
+        """Take down how a call ends, by an exception or by the answer that is told."""
+        self.journal.begin(call)
+        _current_call.set(call.id)
+        answers: list[Any] = []
+        try:
+            yield answers.append
+        except _CancelledByUsError:
+            self.journal.end(call, CANCELLED)
+        except BaseException as error:
+            kind = FOREIGN
+            if isinstance(error, TheBaseAuthError) and isinstance(error, self._base):
+                kind = AUTH_ERROR
+            elif isinstance(error, self._errors):
+                kind = TRANSPORT_ERROR
+            detail = f"{type(error).__module__}.{type(error).__qualname__}: {error}"
+            self.journal.end(call, kind, None, detail)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self.journal.end(call, ANSWER, answers[0].status_code)
 
 
 class SyncClient(_Client):
     """A session of requests or a client of httpx or httpx2, and the threads that share it."""
 
-    def __init__(self, *args: Any, callers: int, make: Callable[[], Any]) -> None:
-        super().__init__(*args)
-        self._client = make()
-        self._threads = [
-            threading.Thread(target=self._call_again_and_again, args=(number,), daemon=True)
-            for number in range(callers)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def wait(self, until: float) -> int:
-        """How many callers have not come to their end in time."""
-        for thread in self._threads:
-            thread.join(max(until - time.monotonic(), 0))
-        return sum(thread.is_alive() for thread in self._threads)
-
-    def call_in_calm(self) -> Future[int]:
-        status: Future[int] = Future()
-        threading.Thread(target=self._call_in_calm, args=(status,), daemon=True).start()
-        return status
-
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
-    def _call_in_calm(self, status: Future[int]) -> None:
-        try:
-            status.set_result(self._client.request(**self._calm_call()).status_code)
-        except Exception as error:
-            status.set_exception(error)
+    def in_background(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        result: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(function(*args))
+            except BaseException as error:
+                result.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return result
+
+    def call_in_calm(self) -> int:
+        return int(self.client.request(**self._calm_call).status_code)
 
     def _call_again_and_again(self, number: int) -> None:
-        chance = random.Random(f"{self._seed} {self.name} {number}")
-        while not self._stopped.wait(chance.uniform(0, _LONGEST_PAUSE)):
-            call = self._next_call(chance)
-            content = _bodies.document(call.id, chance)
-            self._journal.begin(call)
-            _current_call.set(call.id)
-            began = time.monotonic()
-            try:
-                with ExitStack() as stack:
-                    body = _bodies.in_sync_form(call.body, content, self._library, stack)
-                    status = self._send(call, body)
-            except BaseException as error:
-                self._note_error(call, error, time.monotonic() - began)
-            else:
-                self._journal.end(call, ANSWER, time.monotonic() - began, status=status)
+        chance = random.Random(f"{self.seed} {self.name} {number}")
+        for call, body in self._calls(chance):
+            time.sleep(chance.uniform(0, _LONGEST_PAUSE))
+            with self._in_journal(call) as answered:
+                answered(self._send(call, body, chance))
 
-    def _send(self, call: Call, body: dict[str, Any]) -> int:
-        """The status of the answer, which has been read to its end."""
-        arguments = self._arguments(call) | body
-        if not call.streamed:
-            response = self._client.request(**arguments)
-        elif self._library == "requests":
-            with self._client.request(**arguments, stream=True) as response:
-                response.content  # noqa: B018 - reads it
-        else:
-            with self._client.stream(**arguments) as response:
-                response.read()
-        status: int = response.status_code
-        return status
+    def _send(self, call: Call, body: _bodies.Body, chance: random.Random) -> Any:
+        """The answer, which has been read to its end."""
+        request, send = self._request(call, body), self.client.send
+        if self.library == "requests":
+            send = partial(send, timeout=call.timeout)
+            if chance.random() < _COPIED:
+                request = request.copy()
+        with closing(send(request, stream=call.streamed)) as response:
+            response.content if self.library == "requests" else response.read()
+        return response
 
 
 class AsyncClient(_Client):
@@ -191,122 +212,61 @@ class AsyncClient(_Client):
 
     is_async = True
 
-    def __init__(
-        self, *args: Any, callers: int, make: Callable[[], Any], backend: str, longest: float
-    ) -> None:
-        super().__init__(*args)
-        self._make = make
-        self._callers = callers
-        self._backend = backend
-        self._longest = longest  # seconds that the loop may run
-        self._asked: SimpleQueue[Future[int] | None] = SimpleQueue()
-        self._running = callers
-        self._ended = threading.Event()
-        self.complaints: list[str] = []
-        self.tasks_left: int | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def wait(self, until: float) -> int:
-        """How many callers have not come to their end in time."""
-        self._ended.wait(max(until - time.monotonic(), 0))
-        return self._running
-
-    def call_in_calm(self) -> Future[int]:
-        status: Future[int] = Future()
-        self._asked.put(status)
-        return status
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.backend = "trio" if "trio" in self.name else "asyncio"
+        self._loop = start_blocking_portal(self.backend)
+        self._portal = self._loop.__enter__()
+        self.in_background = self._portal.start_task_soon
+        self._tasks = self._portal.call(self._prepare_loop)
 
     def close(self) -> None:
-        self._asked.put(None)
-        self._thread.join(CALM)
+        self._portal.call(self.client.aclose)
+        self.tasks_left = self._portal.call(self._tasks_living) - self._tasks
+        self._portal.call(self._portal.stop, True)
+        self._loop.__exit__(None, None, None)
 
-    def _run(self) -> None:
-        try:
-            anyio.run(self._main, backend=self._backend)
-        except BaseException as error:
-            self.complaints.append(f"its event loop ended with {error!r}")
-        finally:
-            self._ended.set()
-
-    async def _main(self) -> None:
-        if self._backend == "asyncio":
+    def _prepare_loop(self) -> int:
+        if self.backend == "asyncio":
             asyncio.get_running_loop().set_exception_handler(
-                lambda _, context: self.complaints.append(f"{context}")
+                lambda _, context: self.complaints.append(f"{self.name}: {context}")
             )
-        before = _tasks_living(self._backend)
-        with anyio.fail_after(self._longest):
-            async with self._make() as client:
-                async with anyio.create_task_group() as group:
-                    for number in range(self._callers):
-                        group.start_soon(self._call_again_and_again, client, number)
-                self._ended.set()
-                await self._answer_until_closed(client)
-        self.tasks_left = _tasks_living(self._backend) - before
+        return self._tasks_living()
 
-    async def _answer_until_closed(self, client: Any) -> None:
-        while True:
-            try:
-                asked = self._asked.get_nowait()
-            except Empty:
-                await anyio.sleep(0.005)
-                continue
-            if asked is None:
-                return
-            try:
-                asked.set_result((await client.request(**self._calm_call())).status_code)
-            except Exception as error:
-                asked.set_exception(error)
+    def _tasks_living(self) -> int:
+        if self.backend == "asyncio":
+            return len(asyncio.all_tasks())
+        import trio
 
-    async def _call_again_and_again(self, client: Any, number: int) -> None:
-        chance = random.Random(f"{self._seed} {self.name} {number}")
-        while not self._stopped.is_set():
+        return trio.lowlevel.current_statistics().tasks_living
+
+    async def call_in_calm(self) -> int:
+        return int((await self.client.request(**self._calm_call)).status_code)
+
+    async def _call_again_and_again(self, number: int) -> None:
+        chance = random.Random(f"{self.seed} {self.name} {number}")
+        for call, body in self._calls(chance):
             await anyio.sleep(chance.uniform(0, _LONGEST_PAUSE))
-            call = self._next_call(chance)
-            content = _bodies.document(call.id, chance)
-            by_task = self._backend == "asyncio" and chance.random() < 0.5
+            by_task = self.backend == "asyncio" and chance.random() < 0.5
             cancelling = _cancelling_a_task if by_task else _cancelling_a_scope
-            self._journal.begin(call)
-            _current_call.set(call.id)
-            await self._attempt(client, call, content, cancelling)
-        self._running -= 1
+            with self._in_journal(call) as answered:
+                answered(await cancelling(partial(self._send, call, body), call.cancel_after))
 
-    async def _attempt(
-        self, client: Any, call: Call, content: dict[str, Any], cancelling: Callable[..., Any]
-    ) -> None:
-        async def send() -> int:
-            arguments = self._arguments(call) | _bodies.in_async_form(call.body, content)
-            if call.streamed:
-                async with client.stream(**arguments) as response:
-                    await response.aread()
-            else:
-                response = await client.request(**arguments)
-            status: int = response.status_code
-            return status
-
-        began = time.monotonic()
+    async def _send(self, call: Call, body: _bodies.Body) -> Any:
+        """The answer, which has been read to its end."""
+        response = await self.client.send(self._request(call, body), stream=call.streamed)
         try:
-            if call.cancel_after is None:
-                status = await send()
-            else:
-                status = await cancelling(send, call.cancel_after)
-        except _CancelledByUsError:
-            self._journal.end(call, CANCELLED, time.monotonic() - began)
-        except BaseException as error:
-            self._note_error(call, error, time.monotonic() - began)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            self._journal.end(call, ANSWER, time.monotonic() - began, status=status)
+            await response.aread()
+        finally:
+            await response.aclose()
+        return response
 
 
 class _CancelledByUsError(Exception):
     pass
 
 
-async def _cancelling_a_task(send: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+async def _cancelling_a_task(send: Callable[[], Any], seconds: float | None) -> Any:
     """What *send* gives, unless it takes longer: then its task is cancelled."""
     task = asyncio.ensure_future(send())
     await asyncio.wait({task}, timeout=seconds)
@@ -319,19 +279,11 @@ async def _cancelling_a_task(send: Callable[[], Awaitable[Any]], seconds: float)
         raise
 
 
-async def _cancelling_a_scope(send: Callable[[], Awaitable[Any]], seconds: float) -> Any:
+async def _cancelling_a_scope(send: Callable[[], Any], seconds: float | None) -> Any:
     """The same by a scope of anyio."""
     with anyio.move_on_after(seconds):
         return await send()
     raise _CancelledByUsError
-
-
-def _tasks_living(backend: str) -> int:
-    if backend == "asyncio":
-        return len(asyncio.all_tasks())
-    import trio
-
-    return trio.lowlevel.current_statistics().tasks_living
 
 
 class _NamingAdapter(HTTPAdapter):
@@ -350,17 +302,16 @@ def small_session() -> requests.Session:
     return session
 
 
-def small_client(library: str, kind: str, auth: Any) -> Any:
+def small_client(library: str, kind: type[_Client], auth: Any) -> Any:
     """A `Client` or an `AsyncClient` of httpx or httpx2 with few connections."""
     module = import_module(library)
     # httpcore loses a connection when the task that uses it is cancelled at certain moments, with any auth
     # or none (encode/httpcore#1093), until none is left of a few. httpcore2 does not.
-    lossy = (library, kind) == ("httpx", "AsyncClient")
-    limits = module.Limits(max_connections=None if lossy else _CONNECTIONS)
-    hook = _name_call_async if kind == "AsyncClient" else _name_call
-    return getattr(module, kind)(
-        auth=auth, limits=limits, trust_env=False, event_hooks={"request": [hook]}
-    )
+    is_lossy = library == "httpx" and kind.is_async
+    limits = module.Limits(max_connections=None if is_lossy else _CONNECTIONS)
+    hooks = {"request": [_name_call_async if kind.is_async else _name_call]}
+    make = module.AsyncClient if kind.is_async else module.Client
+    return make(auth=auth, limits=limits, trust_env=False, event_hooks=hooks)
 
 
 def _name_call(request: Any) -> None:

@@ -42,10 +42,6 @@ class Call:
     streamed: bool
     cancel_after: float | None
 
-    @property
-    def process(self) -> str:
-        return self.client.partition(",")[0]
-
 
 class End(NamedTuple):
     """How a call ended, and when; all times are of a clock that the processes of a machine share."""
@@ -75,7 +71,9 @@ class Entry:
     def __str__(self) -> str:
         call = self.call
         ends = "; ".join(f"{one.outcome} {one.status or one.detail}" for one in self.ends)
-        return f"{call.id} {call.client} {call.method} {call.path} ({call.body}): {ends or 'no end'}"
+        return (
+            f"{call.id} {call.client} {call.method} {call.path} ({call.body}): {ends or 'no end'}"
+        )
 
 
 class Journal:

@@ -11,13 +11,11 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ._callers import PATIENT, wait_for
-from ._crew import Crew
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _STATM = Path("/proc/self/statm")
@@ -25,10 +23,12 @@ _STATM = Path("/proc/self/statm")
 #: that were refused and 16 that came from the cache, and a token is made of three objects.
 _MOST_OBJECTS = 120
 
-#: The libraries leave the iteration of a body unfinished when a call is cancelled while that is sent,
-#: with any auth or none, and trio warns of each generator in it: theirs, the caller's, and ours around it.
-_BODIES = re.compile(
-    r"Async generator '(httpx2?\._content|benchmarks\.soak\._bodies|thebase_auth\._body)\."
+#: The libraries leave generators unfinished, with any auth or none, and trio warns of each: when a call is
+#: cancelled while its body is sent (theirs, the caller's, and ours around it), and when the reading of an
+#: answer is broken off, as we do with a 401 that takes too long (all of theirs below the outermost).
+_UNFINISHED = re.compile(
+    r"Async generator '(httpx2?\._(content|multipart|client|transports)|httpcore2?\._async"
+    r"|benchmarks\.soak\._bodies|thebase_auth\._body)\."
 )
 
 
@@ -38,62 +38,37 @@ class Watch:
     def __init__(self, secret: str) -> None:
         self.log = _Log(secret)
         self._complaints: list[str] = []
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        stack = self._stack
-        caught = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always", ResourceWarning)
         warnings.simplefilter("always", RuntimeWarning)
-        assert caught is not None
-        self._warnings = caught
-        for module, hook in ((sys, "unraisablehook"), (threading, "excepthook")):
-            stack.callback(setattr, module, hook, getattr(module, hook))
-            setattr(module, hook, self._complain)
+        warnings.showwarning = self._warn
+        sys.unraisablehook = threading.excepthook = self._complain
         logger = logging.getLogger("thebase_auth")
-        stack.callback(logger.removeHandler, self.log)
-        stack.callback(logger.setLevel, logger.level)
-        stack.callback(setattr, logger, "propagate", logger.propagate)
         logger.addHandler(self.log)
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
         self._threads = set(threading.enumerate())
         self._descriptors = _descriptors()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
+    def _warn(self, message: Any, category: type[Warning], *_: Any) -> None:
+        if not _UNFINISHED.match(f"{message}"):
+            self._complaints.append(f"{category.__name__}: {message}")
 
     def _complain(self, what: Any) -> None:
         self._complaints.append(f"{what.exc_type.__name__}: {what.exc_value}")
 
-    def found(self, crew: Crew) -> dict[str, list[str]]:
-        """By the name of the check, what is not as it should be, now that *crew* has been closed."""
-        crew.forget_clients()
+    def found(self, auth: Any, tasks: list[str], complaints: list[str]) -> dict[str, list[str]]:
+        """By the name of the check, what is not as it should be, now that the clients are closed."""
         gc.collect()
         wait_for(lambda: not self._threads_left(), 10)
         gc.collect()
         return {
-            "no token request under way, no lock kept": _held(crew.auth),
+            "no token request under way, no lock kept": _held(auth),
             "nobody keeps the lock of the cache": self.log.lock_kept,
             "no thread left": self._threads_left(),
-            "no task left": crew.tasks_left,
+            "no task left": tasks,
             "no socket, no file left": self._descriptors_left(),
             "no object of thebase_auth left but those of one auth object": _objects_left(),
-            "no ResourceWarning, no exception that nobody took": [
-                *[
-                    f"{one.category.__name__}: {one.message}"
-                    for one in self._warnings
-                    if not _BODIES.match(f"{one.message}")
-                ],
-                *self._complaints,
-                *crew.complaints,
-            ],
+            "no ResourceWarning, no exception that nobody took": self._complaints + complaints,
             "no secret and no token logged": [*self.log.secrets],
         }
 
@@ -101,13 +76,7 @@ class Watch:
         return [repr(thread) for thread in set(threading.enumerate()) - self._threads]
 
     def _descriptors_left(self) -> list[str]:
-        left = _descriptors()
-        if len(left) == len(self._descriptors):
-            return []
-        new = left - self._descriptors
-        return [
-            f"{len(self._descriptors)} before, {len(left)} now; new are {sorted(new.elements())}"
-        ]
+        return sorted((_descriptors() - self._descriptors).elements())
 
 
 class _Log(logging.Handler):

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+#: glibc keeps memory for each thread, so that long bodies would look like a leak.
+_FLAT = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "1000000"}
 
 
 class Process:
-    """A module of this package that runs in a process of its own, for one `with` block.
+    """A module of this package in a process of its own, which ends with *stack*, or after so many seconds."""
 
-    However the block is left, and after so many seconds at the latest, the process ends.
-    """
-
-    def __init__(self, module: str, *arguments: str, longest: float) -> None:
+    def __init__(self, stack: ExitStack, module: str, *arguments: str, longest: float) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"benchmarks.soak.{module}", *arguments],
@@ -26,22 +27,15 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],
+            env=os.environ | _FLAT,
         )
+        stack.callback(self._end)
         self._too_long = threading.Timer(longest, self._process.kill)
         self._too_long.daemon = True
         self._too_long.start()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         self._too_long.cancel()
-        self._too_long.join()
         try:
             self._process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
@@ -71,8 +65,8 @@ class Process:
         return json.loads(line)
 
 
-def answer_all(answer: Callable[[str, list[Any]], Any]) -> None:
-    """The other side: answer each question, until there are no more."""
+def answer_all(asked: Any) -> None:
+    """The other side: do what is asked, by the methods of an object, until there is nothing more."""
     for line in sys.stdin:
         what, *details = json.loads(line)
-        print(json.dumps(answer(what, details)), flush=True)
+        print(json.dumps(getattr(asked, what)(*details)), flush=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
-
-import anyio
 
 from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._access import Access, SandboxClient
@@ -55,10 +54,9 @@ class _Sandbox(Sandbox):
     def _decide(
         self, request: Request, received: ReceivedRequest
     ) -> tuple[Answer | None, ReceivedRequest]:
-        call, token = request.headers.get("x-call"), request.credentials("bearer")
-        is_checked = call and request.method == "POST" and request.path != TOKEN_PATH
-        body = document_in(request.body, request.headers.get("content-type", ""))
-        wrong = what_is_wrong(body, call) if call and is_checked else None
+        call, wrong = request.headers.get("x-call", ""), None
+        if request.method == "POST" and request.path != TOKEN_PATH:
+            wrong = what_is_wrong(_document(request), call)
         with self._changed:
             self._access.newest = None
             has_right = self.client.may(request.method, request.path)
@@ -71,7 +69,7 @@ class _Sandbox(Sandbox):
                     "method": request.method,
                     "path": request.path,
                     "status": decided.status,
-                    "token": token or None,
+                    "token": request.credentials("bearer") or None,
                     "issued": self._access.newest,
                     "known": decided.client_id is not None,
                     "has_right": has_right,
@@ -81,8 +79,7 @@ class _Sandbox(Sandbox):
         return answer, decided
 
     def _answer(self, request: Request) -> Answer:
-        body = document_in(request.body, request.headers.get("content-type", ""))
-        return super()._answer(replace(request, body=body))
+        return super()._answer(replace(request, body=_document(request)))
 
     async def _drip(self, scope: Any, receive: Any, send: Any) -> None:
         pause = 0.0
@@ -95,7 +92,7 @@ class _Sandbox(Sandbox):
             size = len(body) // _PIECES
             while pause and len(body) > size > 0:
                 await send(message | {"body": body[:size], "more_body": True})
-                await anyio.sleep(pause)
+                await asyncio.sleep(pause)
                 body = body[size:]
             await send(message | ({"body": body} if "body" in message else {}))
 
@@ -116,15 +113,14 @@ class _Sandbox(Sandbox):
     def set_single_token(self, on: bool) -> None:
         self.single_token = on
 
-    def refuse(self, call: str) -> None:
+    def refuse(self, call: str, on: bool) -> None:
         with self._changed:
-            self.client.refuse(call)
+            (self.client.refuse if on else self.client.allow)(call)
 
-    def allow(self, call: str) -> None:
-        with self._changed:
-            self.client.allow(call)
+    def drop(self, call: str, carried_out: bool) -> None:
+        self.drop_next(call, carried_out=carried_out)
 
-    def drip_next(self, seconds: list[float]) -> None:
+    def drip(self, seconds: list[float]) -> None:
         """Let the bodies of the next 401s come bit by bit, each in so many seconds."""
         self._drips = seconds
 
@@ -144,10 +140,14 @@ class _Sandbox(Sandbox):
         return [one | {"ended": ended.get(one["issued"])} for one in self._record]
 
 
+def _document(request: Request) -> bytes:
+    return document_in(request.body, request.headers.get("content-type", ""))
+
+
 def main() -> None:
     """Run the sandbox until nobody asks any more."""
     with _Sandbox() as sandbox:
-        answer_all(lambda what, details: getattr(sandbox, what)(*details))
+        answer_all(sandbox)
 
 
 if __name__ == "__main__":

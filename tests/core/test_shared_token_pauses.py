@@ -20,6 +20,8 @@ from tests.support.shared_tokens import (
     renew,
     wait,
 )
+from tests.support.world import DOMAIN
+from thebase_auth import TokenRequestError
 from thebase_auth._shared_token import Keep401, SharedToken
 from thebase_auth._token import Token
 
@@ -271,3 +273,13 @@ def test_the_pause_of_the_endpoint_stops_no_caller_from_leading(resting: SharedT
     """It may find a token in a cache: see _core."""
     assert not isinstance(resting.ask(TOKEN, now=0, lease=1, task=a_task()), Keep401)
     assert ask(resting) is TOKEN
+
+
+def test_what_is_kept_of_a_refusal_keeps_no_variables_alive() -> None:
+    shared = SharedToken()
+    with pytest.raises(TokenRequestError) as caught:
+        raise shared.refused_by_endpoint(TokenRequestError("text", DOMAIN, 401), 0.0)
+    kept = shared.rest_of_endpoint(0.5)
+    assert kept is not None
+    assert kept is not caught.value
+    assert shared._failure is not caught.value

@@ -82,6 +82,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         self.tokens: list[Token] = []
         self.token: Token | None = None
         self.former: list[Token] = []
+        self.superseded: list[Token] = []
         self.fetched_for: Operation | None = None
         self.under_way: Flying | None = None
         self.waiters: list[Waiter] = []
@@ -220,8 +221,8 @@ class SharedTokenMachine(RuleBasedStateMachine):
             self.fetched_for = flight.operation if fetched else None
             if fetched:
                 self.rest = ModelOfPause()
-        elif fetched:
-            self.remember(token)
+        else:
+            self.superseded = [*self.superseded, token][-16:]
         assert self.shared.finish(flight, token, now=self.now, fetched=fetched) is token
 
     @precondition(lambda self: self.under_way is not None)
@@ -327,7 +328,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         assert self.shared.token is self.token
         for token in self.tokens:
             assert self.shared.is_former(token) == (token in self.former)
-            known = token == self.token or token in self.former
+            known = token == self.token or token in [*self.former, *self.superseded]
             assert (self.shared.known(token.authorization) == token) == known
 
     @invariant()
