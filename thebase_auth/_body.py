@@ -44,10 +44,11 @@ class File:
     To iterate it is to read it from there: as many bytes as were announced, whatever it has grown by.
     """
 
-    def __init__(self, file: Any, start: int, length: int) -> None:
+    def __init__(self, file: Any, start: int, length: int, *, announced: bool = True) -> None:
         self.file = file
         self._start = start
         self._length = length
+        self._announced = announced  # if not, the library has sent all that there was
         self._state = _state(file)
 
     def rewind(self) -> bool:
@@ -55,8 +56,12 @@ class File:
         try:
             if self._state != _state(self.file):
                 return False
-            if self._state is None and _end(self.file) < self._start + self._length:
+            left = _end(self.file) - self._start - self._length
+            if (left < 0 and self._state is None) or (left != 0 and not self._announced):
                 return False
+            self.file.seek(self._start)
+            if self._length == 0 and self.file.read(1):
+                return False  # some files of the system say that they are empty, and are not
             self.file.seek(self._start)
             return bool(self.file.tell() == self._start)
         except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
@@ -113,7 +118,7 @@ def body_of(content: Any, length: int | None) -> Body:
             return File(content, start, length)
         left = _end(content) - start
         content.seek(start)
-        return File(content, start, left)
+        return File(content, start, left, announced=False)
     except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
         return ONCE
 

@@ -59,7 +59,7 @@ class Credentials:
         """The token endpoint's URL (RFC 6749 section 3.2)."""
         return self.origin.url + TOKEN_PATH
 
-    def token_request_headers(self, user_agent: str | bytes | None) -> dict[str, str]:
+    def token_request_headers(self, user_agent: str | bytes | None) -> dict[str, str | bytes]:
         """Headers of the token request; `TOKEN_REQUEST_BODY` is its body, POST its method.
 
         *user_agent* is that of the request which needs the token: without one, firewalls refuse it.
@@ -68,13 +68,11 @@ class Credentials:
         are: the vendor's page asks for plain Basic (RFC 7617), not for the form-encoding of RFC 6749
         section 2.3.1, and the ids and secrets it issues are the same in both.
         """
-        headers = {
+        headers: dict[str, str | bytes] = {
             "Accept": "application/json",
             "Authorization": f"Basic {self._user_pass()}",
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        if isinstance(user_agent, bytes):
-            user_agent = user_agent.decode("latin-1")
         if user_agent is not None:
             headers["User-Agent"] = user_agent
         return headers

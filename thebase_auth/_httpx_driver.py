@@ -30,7 +30,7 @@ from ._body import IN_MEMORY, ONCE, Body, File, body_of, files_of
 from ._core import logger
 from ._credentials import TOKEN_REQUEST_BODY
 from ._errors import TheBaseAuthError
-from ._reading import Reading, in_pieces
+from ._reading import Reading
 from ._shared_token import Task
 from ._token import Answer, Token, parse_token_response
 from ._waiting import WaitFor, running_task, wait_async, wait_blocking
@@ -246,8 +246,10 @@ class _Flow:
         self._body = _body_of(request, length)
         token = core.shared.token
         refused = core.too_old_for(self._body, length)
-        if token is None or refused is not None:
-            token = cast("Token", (yield from self._first_token(refused)))
+        if token is None:
+            token = yield from self._first_token()
+        elif refused is not None:
+            token = yield from self._newer_token(refused)
         self._token = token
         request.headers["Authorization"] = token.authorization
         try:
@@ -317,11 +319,20 @@ class _Flow:
             attempt.give_up()  # the call was cancelled, but it was a 401
             raise
 
-    def _first_token(self, refused: Token | None) -> Generator[Any, Any, Token | None]:
-        """A token before the request is sent; one other than *refused*, which is too old for it."""
-        return self._as_library_errors(
-            self._core.token_steps(self._fetch, self._timeouts(), refused=refused, task=self._task)
+    def _newer_token(self, old: Token) -> Generator[Any, Any, Token]:
+        """Another token than *old*, which is too old for this body; or that, where there is no other."""
+        try:
+            return (yield from self._first_token(old))
+        except TheBaseAuthError as error:
+            logger.debug("going on with an old access token: %s", type(error).__name__)
+            return old
+
+    def _first_token(self, refused: Token | None = None) -> Generator[Any, Any, Token]:
+        """A token before the request is sent."""
+        steps = self._core.token_steps(
+            self._fetch, self._timeouts(), refused=refused, task=self._task
         )
+        return cast("Token", (yield from self._as_library_errors(steps)))
 
     def _other_token(self, attempt: Attempt) -> Generator[Any, Any, Token | None]:
         """A token other than the one that was refused; None if the 401 stands."""
@@ -344,11 +355,14 @@ class _Flow:
     def _fetch(self, timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
         """Send the token request, by the client that sends the API request."""
         credentials = self._core.credentials
-        user_agent = self._request.headers.get("User-Agent")
+        # As it is sent: the library would write it in another encoding.
+        names = (
+            value for name, value in self._request.headers.raw if name.lower() == b"user-agent"
+        )
         request = type(self._request)(
             "POST",
             credentials.token_url,
-            headers=credentials.token_request_headers(user_agent),
+            headers=credentials.token_request_headers(next(names, None)),
             content=TOKEN_REQUEST_BODY,
             extensions={"timeout": timeouts},
         )
@@ -360,7 +374,7 @@ class _Flow:
         self._fetched.append(response)
         reading = Reading(timeouts["read"])
         yield _Read(response, reading)
-        if reading.error is not None:
+        if reading.error is not None and not reading.cut:
             raise reading.error
         answer = Answer(response.status_code, response.headers, reading.content, reading.cut)
         if response.request is not request:
@@ -397,11 +411,9 @@ def _operation(request: Request) -> Operation:
 def _read(response: Response, reading: Reading) -> None:
     """Read *response* within the bounds of *reading*; its `content` is what was read."""
     iter_raw = response.iter_raw
-    response.iter_raw = lambda: (piece for chunk in iter_raw() for piece in in_pieces(chunk))
+    response.iter_raw = lambda: reading.pieces_of(iter_raw())
     try:
-        for piece in response.iter_bytes():
-            if not reading.takes(piece):
-                break
+        reading.take_all(response.iter_bytes())
     except Exception as error:  # noqa: BLE001 - the flow knows what it means
         reading.error = error.with_traceback(None)  # whose frames have what was read
     finally:
@@ -413,13 +425,11 @@ def _read(response: Response, reading: Reading) -> None:
 async def _read_async(response: Response, reading: Reading) -> None:
     """Read *response* within the bounds of *reading*; its `content` is what was read."""
     raw = response.aiter_raw()
-    small = (piece async for chunk in raw for piece in in_pieces(chunk))
+    small = reading.async_pieces_of(raw)
     response.aiter_raw = lambda: small
     try:
         async with aclosing(raw), aclosing(small), aclosing(response.aiter_bytes()) as pieces:
-            async for piece in pieces:
-                if not reading.takes(piece):
-                    break
+            await reading.take_all_async(pieces)
     except Exception as error:  # noqa: BLE001 - the flow knows what it means
         reading.error = error.with_traceback(None)  # whose frames have what was read
     finally:

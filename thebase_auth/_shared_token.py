@@ -38,7 +38,7 @@ from ._backoff import Backoff, Operation, Pause
 from ._errors import TokenRequestError, with_retry_after
 from ._token import Token
 
-_FORMER_REMEMBERED: Final = 16  # tokens; one would do, if others did not renew at the same time
+_FORMER_REMEMBERED: Final = 256  # tokens; a request may be sent again long after it was signed
 #: What the token endpoint says when it refuses the client (RFC 6749 section 5.2), or has had enough of it.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 

@@ -28,6 +28,7 @@ except ModuleNotFoundError as _missing:
         "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
     ) from _missing
 
+import urllib3
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 
@@ -146,7 +147,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
                 " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
                 " is none for niquests and others that are like requests"
             )
-        body: Body = IN_MEMORY
+        body: Body | None = IN_MEMORY
         refused = None
         url = request.url or ""
         # What follows the slash cannot change the host, so that this needs no parsing.
@@ -156,9 +157,13 @@ class TheBaseAuth(CommonAuth, AuthBase):
                 body = body_of(request.body, length)
                 refused = self._core.too_old_for(body, length)
             token = self._core.shared.token
-            if token is None or refused is not None:
-                token = self._first_token(request, refused)
+            if token is None:
+                token = self._first_token(request)
+            elif refused is not None:
+                token = self._newer_token(request, refused)
             request.headers["Authorization"] = token.authorization
+        else:
+            body = None
         hooks = request.hooks["response"]
         if hooks:  # a request may be signed a second time
             hooks[:] = [one for one in hooks if not _is_hook_of(self, one)]
@@ -175,8 +180,18 @@ class TheBaseAuth(CommonAuth, AuthBase):
         with _as_requests_errors(request):
             return self._core.is_ours(url)
 
-    def _first_token(self, request: requests.PreparedRequest, refused: Token | None) -> Token:
-        """A token before *request* is sent; one other than *refused*, which is too old for it."""
+    def _newer_token(self, request: requests.PreparedRequest, old: Token) -> Token:
+        """Another token than *old*, which is too old for this body; or that, where there is no other."""
+        try:
+            return self._first_token(request, old)
+        except requests.RequestException as error:
+            logger.debug("going on with an old access token: %s", type(error).__name__)
+            return old
+
+    def _first_token(
+        self, request: requests.PreparedRequest, refused: Token | None = None
+    ) -> Token:
+        """A token before *request* is sent."""
         with _as_requests_errors(request):
             steps = self._core.token_steps(
                 self._fetch_for(request),
@@ -206,31 +221,31 @@ class TheBaseAuth(CommonAuth, AuthBase):
         return fetch
 
     def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
+        now = time.time()
+        answer = self._ask(user_agent, timeouts)
+        return parse_token_response(answer, credentials=self._core.credentials, now=now)
+
+    def _ask(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Answer:
         """Send the token request, past everything in the session but its adapters and their settings.
 
         It goes through the `send` of a session that is thrown away: that is what tools replace or watch.
         """
-        credentials = self._core.credentials
-        url = credentials.token_url
-        request = requests.Request(
-            "POST",
-            url,
-            headers=credentials.token_request_headers(user_agent),
-            data=TOKEN_REQUEST_BODY,
-        ).prepare()
-        now = time.time()
-        with requests.Session() as sender:
-            users = self._session or sender
-            sender.get_adapter = users.get_adapter  # type: ignore[method-assign]
-            sender.get_redirect_target = _nowhere  # type: ignore[method-assign]
-            settings: Any = users.merge_environment_settings(
-                url, proxies={}, stream=True, verify=None, cert=None
-            )
-            if url.startswith(
-                "http://"
-            ):  # to this machine: no proxy of the environment has to see it
-                settings["proxies"] = users.proxies
-            try:
+        url = self._core.credentials.token_url
+        request = requests.PreparedRequest()
+        try:
+            with requests.Session() as sender:
+                users = self._session or sender
+                sender.get_adapter = users.get_adapter  # type: ignore[method-assign]
+                sender.get_redirect_target = _nowhere  # type: ignore[method-assign]
+                settings: Any = users.merge_environment_settings(
+                    url, proxies={}, stream=True, verify=None, cert=None
+                )
+                if url.startswith(
+                    "http://"
+                ):  # to this machine: no proxy of the environment sees it
+                    settings["proxies"] = users.proxies
+                headers = self._core.credentials.token_request_headers
+                request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
                 # One that is the session's own has been put there, by a test or a tool.
                 response = vars(users).get("send", sender.send)(
                     request,
@@ -242,18 +257,17 @@ class TheBaseAuth(CommonAuth, AuthBase):
                     reading = _read(response, timeouts["read"])
                 finally:
                     response.close()
-            except BaseException as error:
-                _forget_the_secret(error, request)
-                if isinstance(error, requests.RequestException):
-                    error.add_note(f"This was the token request to {url}.")
-                    if self._session is None:
-                        error.add_note(
-                            "If your session has a verify, a proxy or an adapter of its own, give it to the"
-                            " token request too: TheBaseAuth(..., session=session)."
-                        )
-                raise
-        answer = Answer(response.status_code, response.headers, reading.content, reading.cut)
-        return parse_token_response(answer, credentials=credentials, now=now)
+        except BaseException as error:
+            _forget_the_secret(error, request)
+            if isinstance(error, requests.RequestException):
+                error.add_note(f"This was the token request to {url}.")
+                if self._session is None:
+                    error.add_note(
+                        "If your session has a verify, a proxy or an adapter of its own, give it to the"
+                        " token request too: TheBaseAuth(..., session=session)."
+                    )
+            raise
+        return Answer(response.status_code, response.headers, reading.content, reading.cut)
 
 
 # What is remembered of an object, in an attribute of it.
@@ -266,7 +280,8 @@ _SIGNED_AGAIN_AT = "_thebase_auth_signed_again_at"
 class _ResponseHook:
     """Our response hook: sees each answer to a request, and to the redirects of it."""
 
-    def __init__(self, auth: TheBaseAuth, body: Body) -> None:
+    def __init__(self, auth: TheBaseAuth, body: Body | None) -> None:
+        """Take the body that is sent; None for a request that goes elsewhere, and is not signed."""
         self.auth = auth
         self._body = body
         self._struck = auth._core.struck
@@ -288,6 +303,8 @@ class _ResponseHook:
             if status == 401 and "Authorization" not in request.headers:
                 core.unsigned_401(urlsplit(url).hostname or "")
             return response
+        if self._body is None:
+            return response  # another host has redirected it to us, and would be sending in the user's name
         token = core.carried(request.headers.get("Authorization"))
         operation = Operation.of(request.method or "", url)
         if status != 401:
@@ -350,14 +367,16 @@ class _ResponseHook:
         """What is known of the body of *request*, which may be a redirected copy without that body."""
         if is_in_memory(request.body):
             return IN_MEMORY
-        same = isinstance(self._body, File) and self._body.file is request.body
-        return self._body if same else ONCE
+        body = self._body
+        return body if isinstance(body, File) and body.file is request.body else ONCE
 
 
 def _is_shared(failure: Exception) -> bool:
     """Whether a failed token request says to all who wait that theirs would fail too."""
-    return isinstance(failure, requests.RequestException) and not isinstance(
-        failure, requests.Timeout
+    # requests says ConnectionError of a timeout in a body.
+    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
+    return isinstance(failure, requests.RequestException) and not any(
+        isinstance(one, timeouts) for one in (failure, *failure.args)
     )
 
 
@@ -386,7 +405,8 @@ def _again(refused: requests.Response, body: Body, token: Token) -> requests.Pre
 
 def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) -> None:
     """Take the secret out of the request and the frames that an exception of the token request holds."""
-    request.headers.pop("Authorization", None)
+    if request.headers:
+        request.headers.pop("Authorization", None)
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
@@ -435,20 +455,23 @@ def _timeouts(timeout: Any) -> dict[str, object]:
 
 
 class _AsItComes:
-    """In the place of a urllib3 response: gives what has come, and does not wait until a piece is full."""
+    """A content that urllib3 reads and decodes: it gives what has come, until the reading is over."""
 
-    def __init__(self, raw: Any) -> None:
+    closed = False
+
+    def __init__(self, raw: urllib3.HTTPResponse, reading: Reading) -> None:
         self._raw = raw
+        self._reading = reading
 
-    def stream(self, size: int, decode_content: bool) -> Iterator[bytes]:  # noqa: FBT001 - as urllib3 has it
-        raw = self._raw
-        try:
-            # Without a connection it is a double, whose content need not have a read1().
-            while piece := raw.connection and raw.read1(size, decode_content=decode_content):
-                yield piece
-        except (AttributeError, TypeError):  # urllib3 1 has none, and doubles have another one
-            pass
-        yield from raw.stream(1, decode_content=decode_content)  # one by one, as it may drip
+    def read(self, size: int = PIECE) -> bytes:
+        piece = b""
+        if not self._reading.is_over():
+            piece = self._raw.read1(min(size, PIECE), decode_content=False)
+        self.closed = not piece
+        return piece
+
+    def close(self) -> None:
+        pass
 
 
 def _read(response: requests.Response, seconds: float) -> Reading:
@@ -458,15 +481,19 @@ def _read(response: requests.Response, seconds: float) -> Reading:
     if content is not False:  # it has been read, or was never to be
         reading.takes(response.content or b"")
         return reading
-    raw = response.raw
-    if hasattr(raw, "stream"):
-        response.raw = _AsItComes(raw)
+    raw, size = response.raw, 1  # byte by byte, as it may drip
+    # Without a connection it is made by a tool, and its content need not have what urllib3's own has.
+    if isinstance(raw, urllib3.HTTPResponse) and raw.connection and hasattr(raw, "read1"):
+        encoding = {"Content-Encoding": raw.headers.get("Content-Encoding", "")}
+        response.raw = urllib3.HTTPResponse(
+            cast("Any", _AsItComes(raw, reading)), encoding, preload_content=False
+        )
+        size = PIECE
     try:
-        for piece in response.iter_content(PIECE):
-            if not reading.takes(piece):
-                raw.close()  # with its connection, which has more to say
-                break
+        reading.take_all(response.iter_content(size))
     finally:
+        if reading.cut:
+            raw.close()  # with its connection, which has more to say
         response.raw = raw
         response._content = reading.content
         response._content_consumed = True  # type: ignore[attr-defined]

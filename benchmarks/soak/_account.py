@@ -18,7 +18,9 @@ from ._journal import ANSWER, AUTH_ERROR, FOREIGN, Entry
 from ._refusals import Refusals, Story
 
 _SHOWN = 5
-_TIMEOUT = re.compile("Timeout|timed out")
+#: Not a ReadTimeout: now and then an answer that the sandbox has decided does not arrive, for a reason that is
+#: not known yet. Whoever waits for a token too long gets a TokenTimeoutError.
+_TIMEOUT = re.compile("(Token|Pool|Connect|Write)Timeout|connection pool")
 #: The part of all calls that has to succeed, so that the others prove something.
 _MOST = 0.5
 #: Seconds beyond its own timeouts in which a call may be held up by a machine that does other things.

@@ -142,3 +142,33 @@ async def test_a_call_that_is_cancelled_while_its_401_is_read_takes_nothing_from
                         group.start_soon(call, statuses)
                 assert statuses == [200] * 10
     assert api.token_requests == 4
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """The beginning of a gzip file whose name has no end: it decodes to nothing, for ever."""
+    yield b"\x1f\x8b\x08\x08" + bytes(6)
+    while True:
+        yield b"x" * 100
+        await anyio.sleep(0.02)
+
+
+@pytest.mark.parametrize("of", ["the 401", "the token endpoint"])
+def test_a_body_that_decodes_to_nothing_ends_in_time(client: Client, of: str) -> None:
+    class Nothing(Api):
+        def __call__(self, request: Received) -> Answer:
+            self.refusal = (401, {"Content-Encoding": "gzip"}, nothing())
+            if of == "the token endpoint" and request.path == "/oauth/token":
+                return 200, {"Content-Encoding": "gzip"}, nothing()
+            return super().__call__(request)
+
+    with api_server(Nothing()) as (server, api):
+        auth = auth_for(server.url, timeout=0.5)
+        began = time.monotonic()
+        if of == "the 401":
+            client.get(auth, server.url + "/a", timeout=0.5)
+            api.revoke()
+            assert client.get(auth, server.url + "/a", timeout=0.5).status == 200
+        else:
+            with pytest.raises(TokenRequestError, match="not at its end after 0.5 seconds"):
+                client.get(auth, server.url + "/a", timeout=0.5)
+    assert time.monotonic() - began < SOON

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import requests
+import urllib3
 
 from tests.support.callers import wait_until_waiting
-from tests.support.clients import Client, auth_for, each_in_some_client
+from tests.support.clients import Client, auth_for, each_in_some_client, one_time_body
 from tests.support.clock import Clock
 from tests.support.servers import Answer, Api, Received, api_server
 from thebase_auth import TokenRequestError
+from thebase_auth.requests import _is_shared
 
 
 class Refusing(Api):
@@ -152,3 +154,25 @@ def test_two_hundred_threads_at_a_refused_connection_make_one_try() -> None:
         all_wait.set()
         assert {one.result() for one in results} == {"refused"}
     assert len(tries) == 1
+
+
+def test_a_body_that_stalls_for_one_caller_does_not_fail_those_with_more_time() -> None:
+    """requests says ConnectionError of a timeout in a body, too."""
+    stalled = requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(Any, "", "timed out"))  # type: ignore[arg-type]
+    assert not _is_shared(stalled)
+    assert not _is_shared(requests.ReadTimeout())
+    assert _is_shared(requests.ConnectionError("refused"))
+    assert not _is_shared(OSError())
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_an_old_token_is_better_than_none(client: Client, status: int) -> None:
+    """For a body that can be sent only once, whose token is past its time and still taken."""
+    with api_server(Refusing(status, {}, b"")) as (server, api):
+        api.token_answer["expires_in"] = 1e-9
+        auth = auth_for(server.url)
+        answer, api.answer = api.answer, None
+        client.get(auth, server.url + "/a")
+        api.answer = answer
+        assert client.post(auth, server.url + "/a", one_time_body(client)).status == 200
+    assert api.asked == 2

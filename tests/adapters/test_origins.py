@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.clients import CLIENT_SECRET, AsyncHttpx, Client, auth_for
 from tests.support.servers import BASIC, Answer, Received, Server, api_server
@@ -216,3 +218,17 @@ def test_the_domain_may_be_an_international_name(client: Client) -> None:
     with library.Client(auth=auth, transport=library.MockTransport(handler)) as open_client:
         open_client.get(f"https://{domain}/v2/users")
     assert seen == [(punycode, BASIC), (punycode, "Bearer abc")]
+
+
+def test_a_netrc_does_not_make_ours_what_another_host_redirects_to_the_domain(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password netrc-secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    with api_server() as (server, api):
+        there = (302, {"Location": server.url + "/danger"}, b"")
+        with Server(lambda _: there).running() as other, requests.Session() as session:
+            session.auth = auth_for(server.url)
+            url = other.url.replace("127.0.0.1", "localhost")
+            assert session.get(url, timeout=10).status_code == 401
+    assert api.token_requests == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 import requests
 import urllib3
@@ -293,3 +294,19 @@ def test_no_frame_of_a_refused_setting_has_a_secret_that_could_be_cut(client_id:
     assert frames
     for frame in frames:
         assert "canary" not in f"{[str(value)[:50] for value in frame.f_locals.values()]}"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_user_agent_in_any_encoding_goes_along(library: Any) -> None:
+    agent = "מוצר/1".encode()
+    seen = []
+
+    def handler(request: Any) -> Any:
+        seen.append(dict(request.headers.raw)[b"User-Agent"])
+        return library.Response(200, json={"access_token": "t"})
+
+    transport = library.MockTransport(handler)
+    with library.Client(auth=auth_for(DOMAIN), transport=transport) as client:
+        client.headers = {"User-Agent": agent}
+        assert client.get(f"https://{DOMAIN}/a").status_code == 200
+    assert seen == [agent, agent]

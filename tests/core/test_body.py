@@ -331,3 +331,27 @@ def test_one_file_that_cannot_go_back_is_enough_to_send_nothing_again() -> None:
 
 def test_no_files_at_all_can_be_sent_again() -> None:
     assert files_of([]).rewind()
+
+
+def test_a_file_that_was_filled_after_it_was_signed_is_not_sent_again() -> None:
+    file = io.BytesIO()
+    body = body_of(file, None)
+    file.write(b"payload")
+    file.seek(0)
+    file.read()
+    assert not body.rewind()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/cmdline"), reason="there is no /proc")
+def test_a_file_that_says_it_is_empty_and_is_not_is_not_sent_again() -> None:
+    with open("/proc/self/cmdline", "rb") as file:
+        body = body_of(file, None)
+        assert file.read()
+        assert not body.rewind()
+
+
+def test_an_empty_file_is_sent_again() -> None:
+    body = body_of(io.BytesIO(), None)
+    assert body.rewind()
+    assert isinstance(body, File)
+    assert list(body) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.clock import Clock
-from thebase_auth._reading import PIECE, Reading, in_pieces
+from thebase_auth._reading import PIECE, Reading
 
 MIB = 2**20
 
@@ -13,7 +13,7 @@ MIB = 2**20
 @pytest.mark.parametrize("length", [0, 1, PIECE - 1, PIECE, PIECE + 1, 5 * PIECE + 7])
 def test_what_comes_at_once_is_cut_into_small_pieces(length: int) -> None:
     chunk = bytes(number % 251 for number in range(length))
-    pieces = list(in_pieces(chunk))
+    pieces = list(Reading(30).pieces_of([chunk]))
 
     assert b"".join(pieces) == chunk
     assert all(0 < len(piece) <= PIECE for piece in pieces)

@@ -327,16 +327,16 @@ def test_a_token_is_older_if_another_was_in_use_when_it_was_sent_and_still_is(
     assert not shared.is_older(TOKEN, 100)
 
 
-def test_the_last_sixteen_former_tokens_are_remembered(shared: SharedToken) -> None:
-    tokens = [Token(f"token-{number}") for number in range(20)]
+def test_the_last_256_former_tokens_are_remembered(shared: SharedToken) -> None:
+    tokens = [Token(f"token-{number}") for number in range(260)]
     for token in tokens:
         ask(shared, token)
         ask(shared, token)  # of two callers with the same one
 
-    assert [shared.is_former(token) for token in tokens] == [False] * 4 + [True] * 16
+    assert [shared.is_former(token) for token in tokens] == [False] * 4 + [True] * 256
     assert [bool(shared.known(token.authorization)) for token in tokens] == [False] * 4 + [
         True
-    ] * 16
+    ] * 256
 
 
 def test_a_token_is_dropped_only_while_it_is_in_use(renewed: SharedToken) -> None:

@@ -110,7 +110,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
 
     def remember(self, token: Token | None) -> None:
         if token is not None and token not in self.former:
-            self.former = [*self.former, token][-16:]
+            self.former = [*self.former, token][-256:]
 
     def must_wait(self, operation: Operation | None) -> bool:
         return operation in self.pauses and self.now < self.pauses[operation].until
@@ -222,7 +222,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
             if fetched:
                 self.rest = ModelOfPause()
         else:
-            self.superseded = [*self.superseded, token][-16:]
+            self.superseded = [*self.superseded, token][-256:]
         assert self.shared.finish(flight, token, now=self.now, fetched=fetched) is token
 
     @precondition(lambda self: self.under_way is not None)
