@@ -240,9 +240,8 @@ class TheBaseAuth(CommonAuth, AuthBase):
                 settings: Any = users.merge_environment_settings(
                     url, proxies={}, stream=True, verify=None, cert=None
                 )
-                if url.startswith(
-                    "http://"
-                ):  # to this machine: no proxy of the environment sees it
+                if url.startswith("http://"):
+                    # To this machine. No proxy that the environment names has to see it.
                     settings["proxies"] = users.proxies
                 headers = self._core.credentials.token_request_headers
                 request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
