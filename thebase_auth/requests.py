@@ -404,8 +404,7 @@ def _again(refused: requests.Response, body: Body, token: Token) -> requests.Pre
 
 def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) -> None:
     """Take the secret out of the request and the frames that an exception of the token request holds."""
-    if request.headers:
-        request.headers.pop("Authorization", None)
+    (request.headers or {}).pop("Authorization", None)  # it may not have come so far
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
