@@ -31,6 +31,7 @@ except ModuleNotFoundError as _missing:
 import urllib3
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
+from requests.structures import CaseInsensitiveDict
 
 from . import _errors
 from ._attempt import Attempt
@@ -232,6 +233,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         url = self._core.credentials.token_url
         request = requests.PreparedRequest()
+        request.headers = CaseInsensitiveDict()
         try:
             with requests.Session() as sender:
                 users = self._session or sender
@@ -404,7 +406,7 @@ def _again(refused: requests.Response, body: Body, token: Token) -> requests.Pre
 
 def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) -> None:
     """Take the secret out of the request and the frames that an exception of the token request holds."""
-    (request.headers or {}).pop("Authorization", None)  # it may not have come so far
+    request.headers.pop("Authorization", None)
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
     while pending:
