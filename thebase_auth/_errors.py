@@ -33,7 +33,7 @@ class TheBaseAuthError(Exception):
 
     def __init__(self, text: str, domain: str, *evidence: object) -> None:
         super().__init__(text)
-        self.args = (text, domain, *evidence)
+        self.args: tuple[Any, ...] = (text, domain, *evidence)
         self.domain = domain
 
     def __str__(self) -> str:
@@ -96,8 +96,9 @@ class PlainHTTPError(TheBaseAuthError):
 
 def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
     """The same error, for a call that comes so many seconds before the end of the pause."""
-    args = (*error.args[:-1], seconds)
-    return type(error)(*args)
+    kind: Any = type(error)
+    same: TokenRequestError = kind(*error.args[:-1], seconds)
+    return same
 
 
 def bind(
