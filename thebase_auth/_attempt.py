@@ -53,6 +53,7 @@ class Attempt:
     def may_be_replayed(self) -> bool:
         """Whether to go for another token. To be asked before the 401 is read: if not, it is the answer."""
         core, refused = self._core, self.refused
+        self._take_note()
         if refused and core.shared.must_keep_401(refused, self.operation, now=core.now()):
             return False
         if self.body.rewind():
@@ -103,6 +104,10 @@ class Attempt:
         if not self._was_repeated and (self._is_stale or self._core.is_borrowed(token)):
             self._was_repeated = True
             return False
-        if self._core.shared.refused(token, self.operation, now=self._core.now()):
-            _notices.of_missing_right(self._core.credentials, self.operation)
+        self._take_note()
         return True
+
+    def _take_note(self) -> None:
+        core = self._core
+        if self.refused and core.shared.refused(self.refused, self.operation, now=core.now()):
+            _notices.of_missing_right(core.credentials, self.operation)

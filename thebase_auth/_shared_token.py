@@ -39,6 +39,7 @@ from ._errors import TokenRequestError, with_retry_after
 from ._token import Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens; a request may be sent again long after it was signed
+_FRESH: Final = 60.0  # seconds that a token may be in use, if its first refusal is to be a strike
 #: What the token endpoint says when it refuses the client (RFC 6749 section 5.2), or has had enough of it.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
@@ -329,6 +330,8 @@ class SharedToken:
         if token is not self.token or operation != self._fetched_for:
             return False
         self._fetched_for = None  # once for each token, however many callers it fails
+        if now - self._since > _FRESH:
+            return False  # it was good, perhaps, and its time is over
         return self.backoff.strike(operation, now)
 
     def accepted(self, operation: Operation) -> None:

@@ -211,15 +211,29 @@ def test_a_replay_that_meets_trouble_leaves_no_pause(
     assert warnings() == []
 
 
-def test_a_token_that_ends_after_such_a_replay_is_no_strike(
+def test_the_next_call_shows_that_the_new_token_is_refused_too_which_is_a_strike(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):
         replay_meets_trouble(client, server, api, auth, "/no")
+        assert warnings() == []
         api.forbidden = ("/no",)
-        for _ in range(
-            2
-        ):  # the first of them is also refused a token that was fetched for it long ago
+        assert (
+            client.get(auth, server.url + "/no").status == 401
+        )  # two strikes: the old and the new one
+        assert client.get(auth, server.url + "/no").history == []
+    assert api.token_requests == 3
+    assert len(warnings()) == 1
+
+
+def test_after_a_minute_the_end_of_the_token_is_no_strike(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client) as (server, api, auth):
+        replay_meets_trouble(client, server, api, auth, "/no")
+        clock.now += 61
+        api.forbidden = ("/no",)
+        for _ in range(2):
             assert warnings() == []
             assert client.get(auth, server.url + "/no").status == 401
     assert api.token_requests == 4

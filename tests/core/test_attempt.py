@@ -120,12 +120,19 @@ def test_the_second_strike_is_told_once(
     assert text.startswith("GET /v2/users on ")
 
 
-def test_only_the_answer_to_a_replay_is_a_strike(
+def test_a_strike_may_be_seen_by_the_first_sending_of_a_later_call(
     core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A token that was fetched for an operation may end long after, and it may be the first to notice."""
+    strike(core, 1)
+    token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW)
+
+    assert not attempt(core, token).may_be_replayed()
+    assert len(warnings(caplog)) == 1
+
+
+def test_the_end_of_a_token_is_no_strike(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW)
+        token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW - 61)
         assert attempt(core, token).may_be_replayed()
     assert not core.struck
     assert warnings(caplog) == []
