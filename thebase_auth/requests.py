@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlsplit
 
@@ -459,14 +460,14 @@ class _AsItComes:
 
     closed = False
 
-    def __init__(self, raw: urllib3.HTTPResponse, reading: Reading) -> None:
-        self._raw = raw
+    def __init__(self, read1: Callable[[int], bytes], reading: Reading) -> None:
+        self._read1 = read1
         self._reading = reading
 
     def read(self, size: int = PIECE) -> bytes:
         piece = b""
         if not self._reading.is_over():
-            piece = self._raw.read1(min(size, PIECE), decode_content=False)
+            piece = self._read1(min(size, PIECE))
         self.closed = not piece
         return piece
 
@@ -481,18 +482,30 @@ def _read(response: requests.Response, seconds: float) -> Reading:
     if content is not False:  # it has been read, or was never to be
         reading.takes(response.content or b"")
         return reading
-    raw, size = response.raw, 1  # byte by byte, as it may drip
+    raw: Any = response.raw
+    size = 1  # byte by byte, as it may drip
+    read1: Any
+    below: Any = None
     # Without a connection it is made by a tool, and its content need not have what urllib3's own has.
-    if isinstance(raw, urllib3.HTTPResponse) and raw.connection and hasattr(raw, "read1"):
+    if isinstance(raw, urllib3.HTTPResponse) and raw.connection:
+        if hasattr(raw, "read1"):
+            read1 = partial(raw.read1, decode_content=False)
+        else:  # urllib3 1
+            below = cast("Any", raw)._fp
+            read1 = below.read1
         encoding = {"Content-Encoding": raw.headers.get("Content-Encoding", "")}
         response.raw = urllib3.HTTPResponse(
-            cast("Any", _AsItComes(raw, reading)), encoding, preload_content=False
+            cast("Any", _AsItComes(read1, reading)), encoding, preload_content=False
         )
         size = PIECE
+    is_whole = False
     try:
         reading.take_all(response.iter_content(size))
+        is_whole = not reading.cut
+        if below is not None:
+            below.close()  # or it would not know that it has been read to its end
     finally:
-        if reading.cut:
+        if not is_whole:
             raw.close()  # with its connection, which has more to say
         response.raw = raw
         response._content = reading.content
