@@ -19,8 +19,8 @@ from ._callers import PATIENT, wait_for
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _STATM = Path("/proc/self/statm")
-#: Of the objects that one auth object is made of, whatever it has been through: it remembers 16 tokens
-#: that were refused and 16 that came from the cache, and a token is made of three objects.
+#: Of the objects that one auth object is made of, whatever it has been through, beside the former tokens that
+#: it remembers.
 _MOST_OBJECTS = 120
 
 #: The libraries leave generators unfinished, with any auth or none, and trio warns of each: when a call is
@@ -67,7 +67,7 @@ class Watch:
             "no thread left": self._threads_left(),
             "no task left": tasks,
             "no socket, no file left": self._descriptors_left(),
-            "no object of thebase_auth left but those of one auth object": _objects_left(),
+            "no object of thebase_auth left but those of one auth object": _objects_left(auth),
             "no ResourceWarning, no exception that nobody took": self._complaints + complaints,
             "no secret and no token logged": [*self.log.secrets],
         }
@@ -124,11 +124,13 @@ def _descriptors() -> Counter[str]:
     return found
 
 
-def _objects_left() -> list[str]:
+def _objects_left(auth: Any) -> list[str]:
+    shared = auth._core.shared
+    remembered = {id(token) for token in (*shared._former, *shared._of_superseded)}
     kinds = Counter(
         type(one).__qualname__
         for one in gc.get_objects()
-        if str(type(one).__module__).startswith("thebase_auth")
+        if str(type(one).__module__).startswith("thebase_auth") and id(one) not in remembered
     )
     return [] if kinds.total() <= _MOST_OBJECTS else [f"{kinds.total()}: {kinds.most_common(8)}"]
 
