@@ -15,7 +15,7 @@ class of the same name for one library each, and import that one alone.
 # A map of the package. Each part knows those above it, and nothing below.
 #
 # The core: does no I/O, reads no clock, knows no HTTP library.
-#   _hidden        a secret that is sent, but not shown
+#   _hidden        a secret that is kept, and not shown
 #   _errors        what can be raised, and what each error tells
 #   _origin        the domain, and which URLs are it: where a token may go
 #   _credentials   id and secret; the token request as plain data

@@ -9,7 +9,7 @@
 # * They give a flow the 401 before it is read, while its connection is held. So it is read first,
 #   and only then does anyone wait for a token.
 # * An exception of the transport does not reach the flow: the flow is closed, at its yield. That is
-#   all a leader can notice of a failure or a cancellation, and its flight lands with nothing.
+#   all a leader can notice of a failure or a cancellation, and it abandons its flight.
 # * They follow redirects below the flow. What comes back is the last answer, and `response.request`
 #   the request that it answers.
 # * They record what a flow yields in `history`, and store its cookies. The token requests are taken

@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """Stands in for the module ``time`` in _auth and stands still."""
+    """Stands in for the module ``time`` in _core and stands still."""
 
     def __init__(self) -> None:
         self.now = 1000.0
