@@ -12,6 +12,7 @@ import anyio
 import httpx
 import pytest
 import requests
+import urllib3
 
 from tests.support.clients import Client, auth_for
 from tests.support.servers import Answer, Api, Received, api_server
@@ -104,14 +105,27 @@ def test_a_dripping_401_under_stream_is_renewed_within_the_timeout_of_the_call()
             assert response.status_code == 200
 
 
-def test_a_call_that_is_cut_off_gives_its_connection_back() -> None:
-    with api_server(Endless("floods")) as (server, api), requests.Session() as session:
+@pytest.fixture(params=["urllib3 2", "urllib3 1"])
+def urllib3_of_each_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "urllib3 1":  # as far as our reading goes
+        for one in urllib3.HTTPResponse.__mro__:
+            monkeypatch.delattr(one, "read1", raising=False)
+
+
+@pytest.mark.usefixtures("urllib3_of_each_kind")
+@pytest.mark.parametrize("kind", ["short", "floods"])
+def test_a_401_gives_its_connection_back(kind: str) -> None:
+    handler = Endless(kind) if kind == "floods" else Api()
+    with api_server(handler) as (server, api), requests.Session() as session:
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=1, pool_block=True)
         session.mount("http://", adapter)
         session.auth = auth_for(server.url, session=session)
+        session.get(server.url + "/a", timeout=5)
         for _ in range(3):
             api.revoke()
-            assert session.get(server.url + "/a", timeout=5).status_code == 200
+            response = session.get(server.url + "/a", timeout=5)
+            assert response.status_code == 200
+            assert kind == "floods" or response.history[0].content == b"refused"
 
 
 @pytest.mark.anyio
