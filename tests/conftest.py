@@ -15,7 +15,7 @@ from tests.support.certificates import Certificates
 from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
 from tests.support.databases import SERVERS
-from thebase_auth import _notices
+from thebase_auth._core import notices
 from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
 
 # The fixtures of the package, as pytest would find them where it is not the one being tested.
@@ -110,8 +110,8 @@ def _plain_environment(
 @pytest.fixture(autouse=True)
 def _other_tests_have_fetched_nothing() -> None:
     """Each test is its own process, as far as warnings about many auth objects go."""
-    _notices._last_fetch.clear()
-    _notices._told.clear()
+    notices._last_fetch.clear()
+    notices._told.clear()
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -124,7 +124,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which pauses and waits are measured, in the hands of the test."""
     clock = Clock()
-    monkeypatch.setattr("thebase_auth._core.time", clock)
+    monkeypatch.setattr("thebase_auth._core.core.time", clock)
     return clock
 
 

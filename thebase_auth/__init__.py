@@ -14,49 +14,47 @@ class of the same name for one library each, and import that one alone.
 
 # A map of the package. Each part knows those above it, and nothing below.
 #
-# The core: does no I/O, reads no clock, knows no HTTP library.
-#   _hidden        a secret that is kept, and not shown
-#   _errors        what can be raised, and what each error tells
-#   _origin        the domain, and which URLs are it: where a token may go
-#   _credentials   id and secret; the token request as plain data
-#   _token         the token, and the answer of the token endpoint
-#   _patience      how long one caller may wait
-#   _backoff       pauses before asking again
-#   _shared_token  who fetches, who waits; the shared state and its only lock
-#   _body          which bodies can be sent a second time, and how
-#   _record        a token as it lies in a cache
-# Common to the adapters:
-#   _waiting       waiting for somebody else, in threads, asyncio and trio
-#   _reading       how much of an answer is read, and for how long
-#   _notices       warnings of what goes silently wrong
-#   _coordinator   one token for several processes: what is done at a cache
-#   _core          the state and the rules of one auth object
-#   _attempt       what a 401 means for one request
-#   _auth          what every TheBaseAuth offers to its users
-# The adapters:
-#   requests       a callable and a response hook
-#   _httpx_driver  an auth flow, sync and async, for httpx and httpx2
-#   httpx httpx2   what the two do not share: base class and exceptions
-#   _combined      one class out of those that can be imported
-# Beside the plugin:
-#   caches         where processes share a token: a file, Redis or Valkey, or your own
-#   testing        a TheBase of one's own, for tests
-#   _pytest_plugin its fixtures for pytest
-#   _httpie        the auth type `thebase` of HTTPie
-#   _cli           the command `thebase-auth`
+# _core/             what an auth object knows and decides: no I/O, no HTTP library, no event loop
+#   hidden           a secret that is kept, and not shown
+#   errors           what can be raised, and what each error tells
+#   origin           the domain, and which URLs are it: where a token may go
+#   credentials      id and secret; the token request as plain data
+#   token            the token, and the answer of the token endpoint
+#   bodies           which bodies can be sent a second time, and how
+#   time_budget      how long one caller may take
+#   backoff          pauses before asking again
+#   pending          what one caller waits for and another brings about
+#   shared_token     who fetches, who waits; the shared state and its only lock
+#   notices          warnings of what goes silently wrong
+#   core             the state and the rules of one auth object
+#   attempt          what a 401 means for one request
+# _waiting           waiting in threads, asyncio and trio
+# _reading           how much of an answer is read, and for how long
+# caches/            where processes share a token
+#   _protocol        what a cache is
+#   _file _redis     two of them
+#   _record          a token as it lies in a cache
+#   _coordinator     what is done at a cache for one renewal
+# _auth              what every TheBaseAuth offers to its users
+# requests           a callable and a response hook
+# _httpx             an auth flow, sync and async, for httpx and httpx2
+# httpx httpx2       what the two do not share: base class and exceptions
+# _combined          one class out of those that can be imported
+#
+# Beside the plugin: testing/ (a TheBase of one's own), _pytest_plugin, _httpie, _cli/ (the command).
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._errors import (
+from ._core.errors import (
     PlainHTTPError,
     ReplayError,
     TheBaseAuthError,
     TokenRequestError,
     TokenTimeoutError,
 )
-from ._token import Token
+from ._core.token import Token
 
 if TYPE_CHECKING:
     from ._combined import TheBaseAuth

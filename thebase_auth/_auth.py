@@ -9,13 +9,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from ._core import Core
-from ._credentials import Credentials
-from ._hidden import hidden
-from ._origin import Origin
+from ._core.core import Core
+from ._core.credentials import Credentials
+from ._core.hidden import hidden
+from ._core.origin import Origin
 
 if TYPE_CHECKING:
-    from ._token import Token
+    from ._core.token import Token
     from .caches import TokenCache
 
 DEFAULT_TIMEOUT: Final = 30.0  # seconds

@@ -14,9 +14,9 @@ from httpie.plugins import AuthPlugin  # type: ignore[import-untyped]
 from requests.auth import AuthBase
 from requests.exceptions import SSLError
 
-from ._body import ONCE, body_of
-from ._hidden import hidden
-from ._origin import Origin, _is_loopback
+from ._core.bodies import ONCE, body_of
+from ._core.hidden import hidden
+from ._core.origin import Origin, _is_loopback
 from .caches import FileTokenCache
 from .requests import PlainHTTPError, TheBaseAuth
 

@@ -1,7 +1,7 @@
 # How a caller waits for somebody else: in a thread, in asyncio, in trio.
 #
 # Here: three ways of waiting for something `Pending` with a time limit, and who it is that would wait. Not
-# here: what comes of it, and what to do next (_core, _coordinator, the adapters).
+# here: what comes of it, and what to do next (the core, the coordinator, the adapters).
 #
 # A lock or event of one event loop cannot be kept on an auth object that several loops share; so each
 # waiter has one of its own, and leaves with what is pending a function that wakes it from any thread.
@@ -14,20 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
-from ._shared_token import Pending, Task
+from ._core.pending import Pending, Task, WaitFor
 
 Result = TypeVar("Result")
 
 _LOOK_AGAIN: Final = 1.0  # seconds
-
-
-class WaitFor(NamedTuple):
-    """Step of those who do not wait themselves: wait at most so many seconds for something pending."""
-
-    pending: Pending
-    seconds: float
 
 
 def wait_blocking(pending: Pending, seconds: float) -> None:

@@ -5,7 +5,7 @@
     client = httpx.Client(auth=TheBaseAuth("acme.thebase.co.il", client_id, client_secret))
 """
 
-# Here: what httpx has of its own, its Auth base and its exceptions. All else is in _httpx_driver.
+# Here: what httpx has of its own, its Auth base and its exceptions. All else is in _httpx.
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ except ModuleNotFoundError as _missing:
         "thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'"
     ) from _missing
 
-from . import _errors
-from ._httpx_driver import IN_MEMORY_STREAMS, HttpxDriver
+from ._core import errors
+from ._httpx import IN_MEMORY_STREAMS, HttpxDriver
 
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 
-class TokenRequestError(_errors.TokenRequestError, httpx.RequestError):
+class TokenRequestError(errors.TokenRequestError, httpx.RequestError):
     """The token endpoint answered, but not with a usable access token."""
 
 
-class TokenTimeoutError(_errors.TokenTimeoutError, httpx.ReadTimeout):
+class TokenTimeoutError(errors.TokenTimeoutError, httpx.ReadTimeout):
     """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
 
 
-class ReplayError(_errors.ReplayError, httpx.RequestError):
+class ReplayError(errors.ReplayError, httpx.RequestError):
     """The server refused the token (401), and the body changed before it could be sent once more."""
 
 
-class PlainHTTPError(_errors.PlainHTTPError, httpx.RequestError):
+class PlainHTTPError(errors.PlainHTTPError, httpx.RequestError):
     """A request to the domain over ``http://`` was stopped before it was sent."""
 
 
@@ -44,11 +44,11 @@ class TheBaseAuth(HttpxDriver, httpx.Auth):
     """Signs the requests of httpx to one TheBase domain, and renews the token after a 401."""
 
     def _as_library_error(
-        self, error: _errors.TheBaseAuthError, request: object
-    ) -> _errors.TheBaseAuthError:
+        self, error: errors.TheBaseAuthError, request: object
+    ) -> errors.TheBaseAuthError:
         if isinstance(request, httpx.Request):
             kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
-            return _errors.bind(error, kinds, request)
+            return errors.bind(error, kinds, request)
         return super()._as_library_error(error, request)
 
 

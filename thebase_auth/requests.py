@@ -34,17 +34,18 @@ from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.structures import CaseInsensitiveDict
 
-from . import _errors
-from ._attempt import Attempt
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
-from ._backoff import Operation
-from ._body import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
-from ._core import logger
-from ._credentials import TOKEN_REQUEST_BODY
-from ._hidden import hidden
+from ._core import errors
+from ._core.attempt import Attempt
+from ._core.backoff import Operation
+from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
+from ._core.core import logger
+from ._core.credentials import TOKEN_REQUEST_BODY
+from ._core.hidden import hidden
+from ._core.pending import WaitFor
+from ._core.token import Answer, Token, parse_token_response
 from ._reading import PIECE, Reading
-from ._token import Answer, Token, parse_token_response
-from ._waiting import WaitFor, blocking
+from ._waiting import blocking
 
 if TYPE_CHECKING:
     from .caches import TokenCache
@@ -56,19 +57,19 @@ __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", 
 _SETTINGS = ("stream", "timeout", "verify", "cert", "proxies")
 
 
-class TokenRequestError(_errors.TokenRequestError, requests.RequestException):
+class TokenRequestError(errors.TokenRequestError, requests.RequestException):
     """The token endpoint answered, but not with a usable access token."""
 
 
-class TokenTimeoutError(_errors.TokenTimeoutError, requests.ReadTimeout):
+class TokenTimeoutError(errors.TokenTimeoutError, requests.ReadTimeout):
     """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
 
 
-class ReplayError(_errors.ReplayError, requests.RequestException):
+class ReplayError(errors.ReplayError, requests.RequestException):
     """The server refused the token (401), and the body changed before it could be sent once more."""
 
 
-class PlainHTTPError(_errors.PlainHTTPError, requests.RequestException):
+class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
     """A request to the domain over ``http://`` was stopped before it was sent."""
 
 
@@ -438,9 +439,9 @@ def _as_requests_errors(request: requests.PreparedRequest) -> Iterator[None]:
     """Raise our errors as those of this module, with the request that needed the token."""
     try:
         yield
-    except _errors.TheBaseAuthError as error:
+    except errors.TheBaseAuthError as error:
         kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
-        raise _errors.bind(error, kinds, request) from None
+        raise errors.bind(error, kinds, request) from None
 
 
 def _timeouts(timeout: Any) -> dict[str, object]:

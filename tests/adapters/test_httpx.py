@@ -21,8 +21,8 @@ import respx
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, auth_for
 from tests.support.servers import Api, api_server
 from tests.support.world import LIBRARIES
-from thebase_auth import _httpx_driver
-from thebase_auth._token import Token
+from thebase_auth import _httpx
+from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import serve
 
@@ -187,7 +187,7 @@ def test_a_replay_has_the_timeouts_of_the_call(library: Any) -> None:
 async def test_a_request_with_a_token_at_hand_goes_the_short_way(
     library: Any, domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_httpx_driver, "_Flow", None)
+    monkeypatch.setattr(_httpx, "_Flow", None)
     auth = auth_of(library, domain)
     auth._core.shared.token = Token("at hand")
     for request in (

@@ -14,7 +14,7 @@ import pytest
 from tests.support.clients import auth_for
 from tests.support.world import DOMAIN, LIBRARIES, URL
 from thebase_auth import PlainHTTPError, Token
-from thebase_auth._backoff import Operation
+from thebase_auth._core.backoff import Operation
 
 
 def client_of(

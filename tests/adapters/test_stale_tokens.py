@@ -12,9 +12,9 @@ import requests
 
 from tests.support.clients import CLIENTS, Client, NotingAdapter, auth_for
 from tests.support.servers import Answer, Received, Server, api_server
-from thebase_auth._record import RecordFormat
-from thebase_auth._token import Token
+from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache
+from thebase_auth.caches._record import RecordFormat
 
 
 def two_that_share(server: Server, folder: Path) -> list[Any]:

@@ -19,11 +19,11 @@ from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, Client, auth_for
 from tests.support.servers import Answer, Api, Received, api_server
 from thebase_auth import TheBaseAuth
-from thebase_auth._credentials import Credentials
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._origin import Origin
-from thebase_auth._token import Answer as TokenAnswer
-from thebase_auth._token import parse_token_response
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.errors import TokenRequestError
+from thebase_auth._core.origin import Origin
+from thebase_auth._core.token import Answer as TokenAnswer
+from thebase_auth._core.token import parse_token_response
 
 DOMAIN = "acme.thebase.co.il"
 SECRET = "kZ3mY0o7TqWc1uXv9sBf2Q.."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.shared_tokens import TOKEN, renew
-from thebase_auth._shared_token import SharedToken
+from thebase_auth._core.shared_token import SharedToken
 
 
 @pytest.fixture

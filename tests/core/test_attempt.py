@@ -12,11 +12,11 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.support.shared_tokens import LEADS, OTHER, TOKEN, USERS, a_core, a_task, renew
-from thebase_auth._attempt import Attempt
-from thebase_auth._backoff import Operation
-from thebase_auth._body import IN_MEMORY, ONCE, Body, body_of
-from thebase_auth._core import Core
-from thebase_auth._token import Token
+from thebase_auth._core.attempt import Attempt
+from thebase_auth._core.backoff import Operation
+from thebase_auth._core.bodies import IN_MEMORY, ONCE, Body, body_of
+from thebase_auth._core.core import Core
+from thebase_auth._core.token import Token
 
 FETCHED = Token("fetched")
 NOW = 1000.0  # when the clock stands still

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.support.forbidding import ID, PAUSES
 from tests.support.shared_tokens import LEADS, USERS
 from tests.support.world import DOMAIN, URL
-from thebase_auth._backoff import (
+from thebase_auth._core.backoff import (
     _HELPS,
     _STRIKES_AFTER_HELP,
     FIRST_PAUSE,

@@ -13,12 +13,12 @@ import pytest
 
 from tests.support.shared_tokens import OTHER, TOKEN, USERS, a_core, renew
 from tests.support.token_answers import CREDENTIALS, DOMAIN
-from thebase_auth._body import IN_MEMORY, LARGE, ONCE, Body
-from thebase_auth._core import Core
-from thebase_auth._credentials import Credentials
-from thebase_auth._errors import PlainHTTPError, ReplayError
-from thebase_auth._origin import Origin
-from thebase_auth._token import Token
+from thebase_auth._core.bodies import IN_MEMORY, LARGE, ONCE, Body
+from thebase_auth._core.core import Core
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.errors import PlainHTTPError, ReplayError
+from thebase_auth._core.origin import Origin
+from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thebase_auth._credentials import TOKEN_PATH, TOKEN_REQUEST_BODY, Credentials
-from thebase_auth._hidden import Hidden
-from thebase_auth._origin import Origin
+from thebase_auth._core.credentials import TOKEN_PATH, TOKEN_REQUEST_BODY, Credentials
+from thebase_auth._core.hidden import Hidden
+from thebase_auth._core.origin import Origin
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

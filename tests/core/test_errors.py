@@ -17,8 +17,8 @@ import thebase_auth
 import thebase_auth.httpx
 import thebase_auth.httpx2
 import thebase_auth.requests
-from thebase_auth import _errors
-from thebase_auth._errors import (
+from thebase_auth._core import errors as _errors
+from thebase_auth._core.errors import (
     PlainHTTPError,
     ReplayError,
     TheBaseAuthError,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from thebase_auth._hidden import Hidden, hidden, redacted
+from thebase_auth._core.hidden import Hidden, hidden, redacted
 
 CANARY = "canary-4f1c"
 

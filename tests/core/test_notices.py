@@ -11,11 +11,11 @@ import pytest
 
 from tests.support.shared_tokens import TOKEN, USERS, a_core
 from tests.support.token_answers import CREDENTIALS, DOMAIN
-from thebase_auth import _notices
-from thebase_auth._core import Core
-from thebase_auth._credentials import Credentials
-from thebase_auth._origin import Origin
-from thebase_auth._token import Token
+from thebase_auth._core import notices
+from thebase_auth._core.core import Core
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.origin import Origin
+from thebase_auth._core.token import Token
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -32,11 +32,11 @@ def test_two_objects_that_fetch_within_a_minute_are_told_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for owner, now in ((1, 10.0), (1, 11.0)):
-        _notices.of_fetch(CREDENTIALS, owner, now)
+        notices.of_fetch(CREDENTIALS, owner, now)
     assert warnings(caplog) == []
 
     for owner, now in ((2, 70.9), (1, 71.0), (3, 72.0)):
-        _notices.of_fetch(CREDENTIALS, owner, now)
+        notices.of_fetch(CREDENTIALS, owner, now)
     (text,) = warnings(caplog)
     assert f"from {DOMAIN} for the client id {CREDENTIALS.client_id} within a minute" in text
     assert "Make one and keep it" in text
@@ -44,7 +44,7 @@ def test_two_objects_that_fetch_within_a_minute_are_told_of_once(
 
 def test_a_minute_later_is_another_matter(caplog: pytest.LogCaptureFixture) -> None:
     for number in range(5):
-        _notices.of_fetch(CREDENTIALS, number, 60.0 * number)
+        notices.of_fetch(CREDENTIALS, number, 60.0 * number)
 
     assert warnings(caplog) == []
 
@@ -56,7 +56,7 @@ def test_each_client_id_and_each_domain_is_told_of(caplog: pytest.LogCaptureFixt
     ]
     for owner in range(3):
         for credentials in (CREDENTIALS, *others):
-            _notices.of_fetch(credentials, owner, 0.0)
+            notices.of_fetch(credentials, owner, 0.0)
 
     assert len(warnings(caplog)) == 3
 
@@ -99,7 +99,7 @@ def test_a_401_of_another_host_to_an_unsigned_request_is_told_of_once(
 def test_a_missing_right_is_told_with_the_operation_and_where_to_look(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    _notices.of_missing_right(CREDENTIALS, USERS)
+    notices.of_missing_right(CREDENTIALS, USERS)
 
     (text,) = warnings(caplog)
     assert text.startswith(f"GET /v2/users on {DOMAIN} answers 401, and another access token")

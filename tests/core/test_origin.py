@@ -12,7 +12,7 @@ import urllib3
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from thebase_auth._origin import Destination, Origin
+from thebase_auth._core.origin import Destination, Origin
 
 try:
     import ada_url

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
-from thebase_auth import Token, _record
-from thebase_auth._credentials import Credentials
-from thebase_auth._origin import Origin
-from thebase_auth._record import RecordFormat, lifetime
+from thebase_auth import Token
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.origin import Origin
+from thebase_auth.caches import _record
+from thebase_auth.caches._record import RecordFormat, lifetime
 
 NOW = 1_800_000_000.0
 TOKEN = Token("SlAV32hkKG.-_~+/=", NOW + 3600)

@@ -27,8 +27,9 @@ from tests.support.shared_tokens import (
     renew,
     wait,
 )
-from thebase_auth._shared_token import Fetch, Flight, Pending, SharedToken, Task, Wait, copied
-from thebase_auth._token import Token
+from thebase_auth._core.pending import Pending, Task
+from thebase_auth._core.shared_token import Fetch, Flight, SharedToken, Wait, copied
+from thebase_auth._core.token import Token
 
 NEWER = Token("ghi")
 

@@ -27,8 +27,8 @@ from tests.support.shared_tokens import (
     renew,
     wait,
 )
-from thebase_auth._shared_token import Fetch, Flight, SharedToken, Wait
-from thebase_auth._token import Token
+from thebase_auth._core.shared_token import Fetch, Flight, SharedToken, Wait
+from thebase_auth._core.token import Token
 from thebase_auth._waiting import wait_blocking
 
 

@@ -22,8 +22,8 @@ from tests.support.shared_tokens import (
 )
 from tests.support.world import DOMAIN
 from thebase_auth import TokenRequestError
-from thebase_auth._shared_token import Keep401, SharedToken
-from thebase_auth._token import Token
+from thebase_auth._core.shared_token import Keep401, SharedToken
+from thebase_auth._core.token import Token
 
 # Operations that refuse
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from tests.support.token_answers import BASIC, GOOD, NOW, SECRET, WHERE, answer, parse, refused
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._token import Answer, Token
+from thebase_auth._core.errors import TokenRequestError
+from thebase_auth._core.token import Answer, Token
 
 # A busy machine is no fault of what is tested.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.token_answers import BASIC, DOMAIN, GOOD, SECRET, WHERE, answer, refused
-from thebase_auth._token import Answer
+from thebase_auth._core.token import Answer
 
 # An error: RFC 6749 section 5.2, and ORDS's problem document
 

@@ -29,11 +29,12 @@ from tests.support.shared_tokens import (
     wait,
 )
 from tests.support.token_answers import DOMAIN
-from thebase_auth._core import Core
-from thebase_auth._errors import TokenRequestError, TokenTimeoutError
-from thebase_auth._shared_token import Fetch, Flight, Pending
-from thebase_auth._token import Token
-from thebase_auth._waiting import WaitFor, awaiting, blocking, running_task
+from thebase_auth._core.core import Core
+from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
+from thebase_auth._core.pending import Pending, WaitFor
+from thebase_auth._core.shared_token import Fetch, Flight
+from thebase_auth._core.token import Token
+from thebase_auth._waiting import awaiting, blocking, running_task
 
 FETCHED, NEWER = Token("fetched"), Token("newer")
 NOW = 1000.0  # when the clock stands still

@@ -19,15 +19,8 @@ import trio
 import trio.testing
 
 from tests.support.shared_tokens import LONG
-from thebase_auth._shared_token import Pending
-from thebase_auth._waiting import (
-    WaitFor,
-    awaiting,
-    blocking,
-    running_task,
-    wait_async,
-    wait_blocking,
-)
+from thebase_auth._core.pending import Pending, WaitFor
+from thebase_auth._waiting import awaiting, blocking, running_task, wait_async, wait_blocking
 
 SHORT = 0.02  # seconds
 

@@ -22,34 +22,32 @@ import thebase_auth.requests
 from tests.support import ROOT
 from tests.support.pythons import run, without
 from thebase_auth._auth import CommonAuth
-from thebase_auth._httpx_driver import HttpxDriver
+from thebase_auth._httpx import HttpxDriver
 
 PACKAGE = Path(thebase_auth.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 LIBRARIES = ("requests", "httpx", "httpx2")
-CORE = ("_hidden", "_errors", "_origin", "_credentials", "_token", "_backoff", "_shared_token", "_body",
-        "_patience", "_record")  # fmt: skip
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
-    ("_hidden", "_errors", "_origin", "_body", "_patience", "_backoff", "_reading"),
-    ("_credentials",),
-    ("_token", "_notices"),
-    ("_shared_token", "_record"),
-    ("_waiting", "caches"),
-    ("_coordinator",),
-    ("_core",),
-    ("_attempt", "_auth"),
-    ("_httpx_driver",),
+    ("_core", "_core.hidden", "_core.errors", "_core.origin", "_core.bodies", "_core.time_budget",
+     "_core.backoff", "_core.pending", "_reading", "caches._protocol"),
+    ("_core.credentials", "_waiting", "caches._file", "caches._redis"),
+    ("_core.token", "_core.notices", "caches"),
+    ("_core.shared_token", "caches._record"),
+    ("caches._coordinator",),
+    ("_core.core",),
+    ("_core.attempt", "_auth"),
+    ("_httpx",),
     ("requests", "httpx", "httpx2"),
     ("_combined",),
-)
+)  # fmt: skip
 TESTING_LAYERS = (
-    ("_messages", "_lists"),
-    ("_working_days", "_access", "_faults", "_mounts"),
-    ("_crm", "_requests_adapter", "_server"),
-    ("_sandbox", "_mocks"),
-    ("__init__",),
+    ("testing._messages", "testing._lists"),
+    ("testing._working_days", "testing._access", "testing._faults", "testing._mounts"),
+    ("testing._crm", "testing._requests_adapter", "testing._server"),
+    ("testing._sandbox", "testing._mocks"),
+    ("testing",),
 )
 
 
@@ -59,15 +57,21 @@ def ranks(layers: tuple[tuple[str, ...], ...]) -> dict[str, int]:
 
 RANK = ranks(LAYERS)
 TESTING_RANK = ranks(TESTING_LAYERS)
-MAY_IMPORT_ADAPTERS = {
-    "__init__",
-    "_combined",
-    "_commands",
-    "_demo",
-    "_httpie",
-    "_pytest_plugin",
-    "__main__",
-}
+MAY_IMPORT_ADAPTERS = {"", "_combined", "_cli._commands", "_cli._demo", "_httpie", "_pytest_plugin"}
+BESIDE = {"", "__main__", "_httpie", "_pytest_plugin"} | {
+    "_cli", "_cli._settings", "_cli._commands", "_cli._demo"
+}  # fmt: skip
+
+CORE = sorted(name for name in RANK if name.startswith("_core."))
+
+
+def module(path: Path) -> str:
+    """The name of a module as it is seen from the package: `_core.token`; "" for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts).removesuffix("__init__").removesuffix(".")
+
+
+MODULES = {module(path): path for path in SOURCES}
 
 
 def tree(path: Path) -> ast.Module:
@@ -90,19 +94,27 @@ def imports(node: ast.AST, *, inside_functions: bool) -> Iterator[tuple[int, str
                 yield from imports(child, inside_functions=inside_functions)
 
 
-def own_imports(path: Path) -> set[str]:
-    """The modules beside it that a module imports, anywhere in its text, and those of the package."""
+def own_imports(name: str) -> set[str]:
+    """The modules of the package that a module imports, anywhere in its text."""
     found = set()
-    for level, module in imports(tree(path), inside_functions=True):
-        if level:
-            found.add(module.partition(".")[0])
-        elif module.partition(".")[0] == "thebase_auth":
-            found.add(module.partition(".")[2].partition(".")[0] or "__init__")
+    for node in ast.walk(tree(MODULES[name])):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        base = name.split(".")[: len(name.split(".")) - node.level] if node.level else []
+        if MODULES[name].stem == "__init__" and node.level:
+            base = name.split(".")[: len(name.split(".")) - node.level + 1]
+        start = [*filter(None, base), *filter(None, (node.module or "").split("."))]
+        if node.level == 0 and start[:1] != ["thebase_auth"]:
+            continue
+        start = start if node.level else start[1:]
+        for alias in node.names:
+            longer = ".".join([*start, alias.name])
+            found.add(longer if longer in MODULES else ".".join(start))
     return found
 
 
 def outside_imports(name: str, *, inside_functions: bool) -> set[str]:
-    found = imports(tree(PACKAGE / f"{name}.py"), inside_functions=inside_functions)
+    found = imports(tree(MODULES[name]), inside_functions=inside_functions)
     return {module.partition(".")[0] for level, module in found if level == 0} - {"thebase_auth"}
 
 
@@ -110,12 +122,13 @@ def outside_imports(name: str, *, inside_functions: bool) -> set[str]:
 
 
 @pytest.mark.parametrize("name", CORE)
-def test_the_core_knows_no_library_no_clock_and_no_event_loop(name: str) -> None:
+def test_the_core_knows_no_library_no_event_loop_and_one_clock(name: str) -> None:
     imported = outside_imports(name, inside_functions=True)
 
-    assert imported - sys.stdlib_module_names <= ({"idna"} if name == "_origin" else set())
-    assert not imported & {"time", "datetime", "asyncio", "selectors", "socket", "ssl", "http",
-                           "urllib", "logging", "subprocess", "sched", "signal"}  # fmt: skip
+    assert imported - sys.stdlib_module_names <= ({"idna"} if name == "_core.origin" else set())
+    assert "time" not in imported or name == "_core.core"
+    assert not imported & {"datetime", "asyncio", "selectors", "socket", "ssl", "http",
+                           "urllib", "subprocess", "sched", "signal"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CORE)
@@ -125,7 +138,7 @@ def test_the_core_needs_nothing_that_is_not_in_the_standard_library(name: str) -
 
 @pytest.mark.parametrize("name", RANK)
 def test_dependencies_point_one_way(name: str) -> None:
-    imported = own_imports(PACKAGE / f"{name}.py")
+    imported = own_imports(name)
 
     assert imported <= set(RANK)
     assert all(RANK[other] < RANK[name] for other in imported), imported
@@ -133,29 +146,25 @@ def test_dependencies_point_one_way(name: str) -> None:
 
 @pytest.mark.parametrize("name", TESTING_RANK)
 def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
-    imported = own_imports(PACKAGE / "testing" / f"{name}.py")
+    imported = own_imports(name)
 
-    assert imported - set(TESTING_RANK) <= {"_waiting", "_origin", "_shared_token"}
+    assert imported - set(TESTING_RANK) <= {"_waiting", "_core.origin", "_core.pending"}
     beside = imported & set(TESTING_RANK)
     assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
 
 
 def test_every_module_has_its_place() -> None:
-    beside = {"__init__", "__main__", "_httpie", "_pytest_plugin"}
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set(RANK) | beside
-    cli = {"__init__", "_settings", "_commands", "_demo"}
-    assert {path.stem for path in (PACKAGE / "_cli").glob("*.py")} == cli
-    assert {path.stem for path in (PACKAGE / "testing").glob("*.py")} == set(TESTING_RANK)
+    assert set(MODULES) == {*RANK, *TESTING_RANK, *BESIDE}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-def test_nothing_that_an_adapter_uses_imports_an_adapter(path: Path) -> None:
-    if path.stem not in MAY_IMPORT_ADAPTERS:
-        assert not own_imports(path) & set(LIBRARIES)
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_that_an_adapter_uses_imports_an_adapter(name: str) -> None:
+    if name not in MAY_IMPORT_ADAPTERS:
+        assert not own_imports(name) & set(LIBRARIES)
 
 
 def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
-    for name in ("_core", "_attempt", "_auth", "_waiting", "_httpx_driver"):
+    for name in (*CORE, "_auth", "_waiting", "_httpx"):
         assert not outside_imports(name, inside_functions=True) & set(LIBRARIES)
 
 
@@ -206,7 +215,7 @@ def test_an_import_loads_no_library_but_its_own(statement: str, absent: set[str]
 
 def test_a_domain_in_ascii_does_not_load_idna() -> None:
     assert run("""
-from thebase_auth._origin import Origin
+from thebase_auth._core.origin import Origin
 Origin.of_domain("acme.thebase.co.il")
 before = "idna" in sys.modules
 Origin.of_domain("ישראל.co.il")
@@ -220,7 +229,7 @@ def test_the_core_can_be_imported_where_nothing_else_is_installed() -> None:
 import sys
 sys.path.insert(0, {str(PACKAGE.parent)!r})
 import thebase_auth
-for name in {[*CORE, "_waiting", "_core", "_attempt", "_auth", "_httpx_driver"]!r}:
+for name in {[*CORE, "_waiting", "_auth", "_httpx"]!r}:
     __import__("thebase_auth." + name)
 """],
         capture_output=True, text=True, timeout=60, check=False,
@@ -440,7 +449,7 @@ def test_a_public_callable_says_what_it_is_for(function: Any, docstring: str) ->
     assert docstring.strip(), function
 
 
-PRIVATE = [path for path in SOURCES if path.stem.startswith("_") and not path.stem.startswith("__")]
+PRIVATE = [path for name, path in MODULES.items() if re.search(r"(^|\.)_[a-z]", name)]
 
 
 @pytest.mark.parametrize("path", PRIVATE, ids=lambda path: path.stem)

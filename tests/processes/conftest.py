@@ -14,7 +14,8 @@ import pytest
 from tests.support.clients import pytest_generate_tests
 from tests.support.databases import CLIENT_KINDS, SERVERS, Database
 from tests.support.sharing import Shared, a_database, a_file, cache_threads, until
-from thebase_auth import FileTokenCache, RedisTokenCache, _coordinator
+from thebase_auth import FileTokenCache, RedisTokenCache
+from thebase_auth.caches import _coordinator
 
 __all__ = ["pytest_generate_tests"]
 

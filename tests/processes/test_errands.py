@@ -27,8 +27,10 @@ from tests.support.sharing import (
     until,
 )
 from tests.support.shelf import ClockOfCalls, Gate, Shelf
-from thebase_auth import Token, _coordinator, _record
-from thebase_auth._waiting import WaitFor, blocking
+from thebase_auth import Token
+from thebase_auth._core.pending import WaitFor
+from thebase_auth._waiting import blocking
+from thebase_auth.caches import _coordinator, _record
 
 DOMAIN = "acme.thebase.co.il"
 ONE, TWO = Token("one"), Token("two")

@@ -26,8 +26,7 @@ from tests.support.caches import (
     processes,
     record_file,
 )
-from thebase_auth import caches
-from thebase_auth.caches import FileTokenCache
+from thebase_auth.caches import FileTokenCache, _file
 
 # A file between processes
 
@@ -132,7 +131,7 @@ def test_everything_is_for_its_owner_alone_from_the_first_byte(
     path = tmp_path / "one" / "two" / "three" / "tokens.json"
     before_a_byte: list[tuple[int, int]] = []
     before_it_is_in_place: list[int] = []
-    real_open, real_replace = caches._open_for_owner, Path.replace
+    real_open, real_replace = _file._open_for_owner, Path.replace
 
     def open_for_owner(name: str, flags: int) -> int:
         descriptor = real_open(name, flags)
@@ -143,7 +142,7 @@ def test_everything_is_for_its_owner_alone_from_the_first_byte(
         before_it_is_in_place.append(mode_of(temporary))
         return real_replace(temporary, target)
 
-    monkeypatch.setattr(caches, "_open_for_owner", open_for_owner)
+    monkeypatch.setattr(_file, "_open_for_owner", open_for_owner)
     monkeypatch.setattr(Path, "replace", replace)
     cache = FileTokenCache(path)
     release = cache.lock(KEY, LEASE)
@@ -275,7 +274,7 @@ def test_the_largest_file_that_is_written_can_be_read(
     for number in range(70):
         file_cache.store(f"{number:064x}", "r" * 4096, 60.0)
 
-    assert path.stat().st_size <= caches._LARGEST_FILE
+    assert path.stat().st_size <= _file._LARGEST_FILE
     kept = [number for number in range(70) if file_cache.load(f"{number:064x}") is not None]
     assert kept == list(range(kept[0], 70))  # the oldest made room
     assert len(kept) > 55
@@ -292,7 +291,7 @@ def test_a_record_that_was_stored_again_is_not_the_oldest_any_more(
 
 
 def test_a_record_that_can_never_fit_is_not_kept(file_cache: FileTokenCache, path: Path) -> None:
-    file_cache.store(KEY, "r" * caches._LARGEST_FILE, 60.0)
+    file_cache.store(KEY, "r" * _file._LARGEST_FILE, 60.0)
 
     assert file_cache.load(KEY) is None
     assert is_mended_by_the_next_store(file_cache, path)

@@ -18,8 +18,7 @@ from tests.support.caches import (
     posix,
     record_file,
 )
-from thebase_auth import caches
-from thebase_auth.caches import FileTokenCache
+from thebase_auth.caches import FileTokenCache, _file
 
 # What else can lie in its place
 
@@ -117,7 +116,7 @@ def test_what_cannot_be_read_leaves_no_file_open(
             path.write_text("garbage")
         case "too large":
             path.touch(0o600)
-            path.write_bytes(b" " * (caches._LARGEST_FILE + 1))
+            path.write_bytes(b" " * (_file._LARGEST_FILE + 1))
     before = open_files()
     for _ in range(10):
         assert file_cache.load(KEY) is None

@@ -19,8 +19,7 @@ from tests.support.caches import KEY, LEASE, fork_with_threads, in_a_child, in_t
 from tests.support.clients import CLIENTS, auth_for
 from tests.support.databases import Database
 from tests.support.sharing import few_clients, said_by_another_process, stored_token
-from thebase_auth import caches
-from thebase_auth.caches import RedisTokenCache
+from thebase_auth.caches import RedisTokenCache, _redis
 from thebase_auth.testing import Sandbox
 
 COPIES: dict[str, Callable[[Any], Any]] = {
@@ -146,7 +145,7 @@ def test_the_name_in_a_pickle_stays_one_that_can_be_found() -> None:
     cache = RedisTokenCache.from_url("redis://localhost")
 
     assert cache.__reduce__() == (
-        caches._from_url,
+        _redis._from_url,
         (RedisTokenCache, "redis://localhost", "thebase_auth:"),
     )
     assert type(cache.__reduce__()[1][1]) is str

@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 from tests.properties import looked_at
 from tests.support.clients import auth_for
 from thebase_auth import PlainHTTPError
-from thebase_auth._origin import Origin
+from thebase_auth._core.origin import Origin
 
 try:
     import ada_url

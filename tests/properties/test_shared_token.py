@@ -26,8 +26,9 @@ from tests.support.shared_tokens import (
     an_error,
 )
 from thebase_auth import Token, TokenRequestError
-from thebase_auth._backoff import _HELPS, _STRIKES_AFTER_HELP, Operation
-from thebase_auth._shared_token import Fetch, Flight, Keep401, SharedToken, Task, Wait
+from thebase_auth._core.backoff import _HELPS, _STRIKES_AFTER_HELP, Operation
+from thebase_auth._core.pending import Task
+from thebase_auth._core.shared_token import Fetch, Flight, Keep401, SharedToken, Wait
 
 
 class Flying(NamedTuple):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 
-import thebase_auth._httpx_driver
+import thebase_auth._httpx
 import thebase_auth._waiting
 from tests.support.clients import auth_for
 from thebase_auth import TokenRequestError
@@ -234,7 +234,7 @@ def test_in_threads_of_any_order_one_fetches_and_nobody_is_left_waiting(
 
     revocations = 0
     with pytest.MonkeyPatch.context() as patch:
-        for driver in (thebase_auth._waiting, thebase_auth._httpx_driver):
+        for driver in (thebase_auth._waiting, thebase_auth._httpx):
             patch.setattr(driver, "wait_blocking", wait)
         threads = stage.start([part(library) for library in cast.libraries])
         try:

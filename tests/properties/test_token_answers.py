@@ -28,10 +28,10 @@ import thebase_auth
 from tests.properties import looked_at
 from thebase_auth import httpx2 as for_httpx2
 from thebase_auth import requests as for_requests
-from thebase_auth._credentials import Credentials
-from thebase_auth._errors import TokenRequestError, bind
-from thebase_auth._origin import Origin
-from thebase_auth._token import Answer, Token, parse_token_response
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.errors import TokenRequestError, bind
+from thebase_auth._core.origin import Origin
+from thebase_auth._core.token import Answer, Token, parse_token_response
 
 NOW = 1_700_000_000.0
 ORIGIN = Origin("https", "acme.thebase.co.il", 443)

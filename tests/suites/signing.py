@@ -29,7 +29,7 @@ import uvicorn
 from refusing import BeforeTransport, Refusals, before_asgi, before_wsgi
 from requests.utils import get_auth_from_url
 
-import thebase_auth._origin
+import thebase_auth._core.origin
 import thebase_auth.httpx
 import thebase_auth.requests
 
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     REFUSALS.which = config.getoption("refuse")
     if REFUSALS.which != "nothing":
         # Transport doubles are called http://example.org, and are no further away than loopback.
-        pytest.MonkeyPatch().setattr(thebase_auth._origin, "_is_loopback", lambda host: True)
+        pytest.MonkeyPatch().setattr(thebase_auth._core.origin, "_is_loopback", lambda host: True)
         sign_requests()
         sign_httpx()
 

@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from tests.support.token_answers import CREDENTIALS
-from thebase_auth._backoff import Operation
-from thebase_auth._core import Core
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._shared_token import Fetch, Flight, SharedToken, Step, Task, Wait
-from thebase_auth._token import Token
+from thebase_auth._core.backoff import Operation
+from thebase_auth._core.core import Core
+from thebase_auth._core.errors import TokenRequestError
+from thebase_auth._core.pending import Task
+from thebase_auth._core.shared_token import Fetch, Flight, SharedToken, Step, Wait
+from thebase_auth._core.token import Token
 
 TOKEN, OTHER = Token("abc"), Token("def")
 USERS, LEADS = Operation("GET", "/v2/users"), Operation("POST", "/v2/leads/create")

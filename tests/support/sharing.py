@@ -21,9 +21,9 @@ from tests.support import ROOT
 from tests.support.clients import ALL_CLIENTS, CLIENT_ID, CLIENT_SECRET, Client
 from tests.support.servers import Api
 from thebase_auth import FileTokenCache, RedisTokenCache, Token
-from thebase_auth._coordinator import Errand
-from thebase_auth._shared_token import Fetch, Flight
+from thebase_auth._core.shared_token import Fetch, Flight
 from thebase_auth._waiting import blocking
+from thebase_auth.caches._coordinator import Errand
 
 METHODS = ["load", "lock", "store", "release"]
 

@@ -19,7 +19,7 @@ from tests.support.clients import (
     CLIENT_ID,
     CLIENT_SECRET,
 )
-from thebase_auth._hidden import Hidden
+from thebase_auth._core.hidden import Hidden
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 TOKEN = "canary-token"  # how each of them begins

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from thebase_auth._credentials import Credentials
-from thebase_auth._errors import TokenRequestError
-from thebase_auth._origin import Origin
-from thebase_auth._token import Answer, Token, parse_token_response
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.errors import TokenRequestError
+from thebase_auth._core.origin import Origin
+from thebase_auth._core.token import Answer, Token, parse_token_response
 
 NOW = 1_700_000_000.0
 

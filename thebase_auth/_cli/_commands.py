@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
-from thebase_auth._origin import Origin
-from thebase_auth._token import Token
+from thebase_auth._core.origin import Origin
+from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache, TokenCache
 from thebase_auth.requests import TheBaseAuth, TokenRequestError
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from thebase_auth._hidden import hidden
+from thebase_auth._core.hidden import hidden
 
 WAYS_TO_GIVE_IT: Final = (
     "set THEBASE_CLIENT_SECRET, give --secret-file FILE, or leave it out at a terminal to be asked"

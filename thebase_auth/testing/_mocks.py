@@ -9,7 +9,7 @@ import itertools
 import json
 from typing import Any
 
-from thebase_auth._origin import Origin
+from thebase_auth._core.origin import Origin
 
 
 def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) -> Any:

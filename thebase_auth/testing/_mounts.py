@@ -12,7 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from wsgiref.util import application_uri
 
-from thebase_auth._waiting import WaitFor, awaiting, blocking
+from thebase_auth._core.pending import WaitFor
+from thebase_auth._waiting import awaiting, blocking
 
 from ._messages import Answer, Request
 

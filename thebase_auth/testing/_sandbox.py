@@ -15,8 +15,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from thebase_auth._shared_token import Pending
-from thebase_auth._waiting import WaitFor
+from thebase_auth._core.pending import Pending, WaitFor
 
 from ._access import Access, SandboxClient
 from ._crm import Crm

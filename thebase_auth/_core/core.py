@@ -2,7 +2,7 @@
 #
 # Here: is a request ours to sign, what did its answer refuse, and how a caller comes by another token: in
 # steps that the adapters take, each in its own way of sending and waiting. Not here: sending anything (the
-# adapters), who fetches a token (_shared_token), and what a 401 means for one request (_attempt).
+# adapters), who fetches a token (shared_token), and what a 401 means for one request (attempt).
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, assert_never
 
-from . import _notices
-from ._backoff import Operation, is_acceptance
-from ._body import LARGE, ONCE, Body
-from ._credentials import Credentials
-from ._errors import PlainHTTPError, ReplayError, TokenRequestError, TokenTimeoutError
-from ._origin import Destination
-from ._patience import Patience
-from ._shared_token import Fetch, Flight, Keep401, SharedToken, Task, Wait, copied
-from ._token import Token
-from ._waiting import WaitFor
+from . import notices
+from .backoff import Operation, is_acceptance
+from .bodies import LARGE, ONCE, Body
+from .credentials import Credentials
+from .errors import PlainHTTPError, ReplayError, TokenRequestError, TokenTimeoutError
+from .origin import Destination
+from .pending import Task, WaitFor
+from .shared_token import Fetch, Flight, Keep401, SharedToken, Wait, copied
+from .time_budget import Patience
+from .token import Token
 
 if TYPE_CHECKING:
-    from ._coordinator import Coordinator
-    from .caches import TokenCache
+    from thebase_auth.caches import TokenCache
+    from thebase_auth.caches._coordinator import Coordinator
 
 logger: Final = logging.getLogger("thebase_auth")
 
@@ -53,7 +53,7 @@ class Core:
         self._cache = cache
         self._coordinator: Coordinator | None = None
         if cache is not None:
-            from ._coordinator import Coordinator
+            from thebase_auth.caches._coordinator import Coordinator
 
             self._coordinator = Coordinator(cache, credentials, self.shared)
         self._number = next(_numbers)
@@ -101,7 +101,7 @@ class Core:
         """Take note that another host has answered an unsigned request by a 401."""
         if not self._told_of_unsigned:
             self._told_of_unsigned = True
-            _notices.of_unsigned_401(self.credentials, host)
+            notices.of_unsigned_401(self.credentials, host)
 
     def answered(self, status: int, operation: Operation) -> None:
         """Take note of an answer other than 401 to a signed request."""
@@ -249,7 +249,7 @@ class Core:
             failure = self.shared.refused_by_endpoint(error, self.now())
             raise failure from None
         logger.debug("fetched an access token from %s", self.credentials.domain)
-        _notices.of_fetch(self.credentials, self._number, self.now())
+        notices.of_fetch(self.credentials, self._number, self.now())
         if errand is not None:
             yield from errand.stored(left["read"])
         return token

@@ -1,7 +1,7 @@
 # The token that all callers of one auth object share, and who of them fetches the next one.
 #
 # Here: the token in use, the one token request that may be under way (a flight), what came of it, and the
-# lock of all this. Nothing here does I/O, reads a clock or waits; _core says what happens and waits.
+# lock of all this. Nothing here does I/O, reads a clock or waits; core does all that.
 #
 # Callers share these, all written under SharedToken._lock: token, _since, backoff, _former, _of_superseded,
 # _fetched_for, _flight, _failure, _pause, and Flight.over with its result. The lock is never held across
@@ -28,15 +28,15 @@ import math
 import os
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
 from copy import copy
 from functools import update_wrapper
 from typing import Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
-from ._backoff import Backoff, Operation, Pause
-from ._errors import TokenRequestError, with_retry_after
-from ._token import Token
+from .backoff import Backoff, Operation, Pause
+from .errors import TokenRequestError, with_retry_after
+from .pending import Pending, Task
+from .token import Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens; a request may be sent again long after it was signed
 _FRESH: Final = 60.0  # seconds that a token may be in use, if its first refusal is to be a strike
@@ -45,40 +45,6 @@ _REFUSALS: Final = {200, 400, 401, 403, 429}
 
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
-
-
-class Pending:
-    """Something that is over at some time, by whatever thread; see _waiting for how to wait for it."""
-
-    def __init__(self) -> None:
-        self.over = False
-        self.wakers: deque[Callable[[], object]] = deque()  # one of each waiter
-
-    def end(self) -> None:
-        """Wake all who wait. It can be called again, should it have been interrupted."""
-        self.over = True
-        while self.wakers:
-            try:
-                wake = self.wakers.popleft()
-            except IndexError:  # another thread has taken the last one
-                return
-            wake()
-
-    def is_lost(self) -> bool:
-        """Whether there is no sense in waiting on; asked by those who have waited for a second."""
-        return False
-
-
-class Task:
-    """An async caller: its event loop, its task, and whether these have come to their end.
-
-    A caller that blocks its thread has none.
-    """
-
-    def __init__(self, loop: object, task: object, is_gone: Callable[[], bool]) -> None:
-        self.loop = loop
-        self.task = task
-        self.is_gone = is_gone
 
 
 class Fetch:

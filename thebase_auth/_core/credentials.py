@@ -2,7 +2,7 @@
 #
 # Here: which client ids and secrets are refused, Basic authentication (RFC 7617), and the request
 # of RFC 6749 section 4.4.2 as plain data. Not here: sending it (the adapters) and reading its
-# answer (_token).
+# answer (token).
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import base64
 import unicodedata
 from typing import Final
 
-from ._hidden import Hidden, hidden, redacted
-from ._origin import Origin
+from .hidden import Hidden, hidden, redacted
+from .origin import Origin
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, from the vendor's page
 TOKEN_REQUEST_BODY: Final = b"grant_type=client_credentials"

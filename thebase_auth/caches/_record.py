@@ -1,7 +1,7 @@
 # A token as it lies in a cache.
 #
 # Here: under which key, in which form, and what of that is believed when it is read back. Not here:
-# any cache (caches), and when to look into one (_sharing).
+# the caches (_file, _redis), and when to look into one (_coordinator).
 #
 # Key and seal come from domain, client id and client secret by a slow one-way function (PBKDF2,
 # RFC 8018), since secrets can be chosen by people, and may be guessable. Who does not hold the
@@ -17,8 +17,8 @@ import math
 from functools import lru_cache
 from typing import Final
 
-from ._credentials import Credentials
-from ._token import Token
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.token import Token
 
 _VERSION: Final = 1
 RECORD_BEGINS: Final = f"[{_VERSION}, "  # in each record, however much of it somebody quotes

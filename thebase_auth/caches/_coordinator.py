@@ -1,8 +1,8 @@
 # How one process shares its token with others, through a cache.
 #
 # Here: what the leader of a flight has done at the cache before and after its token request, and what
-# happens when the cache fails, hangs or is held up. Not here: the caches (caches), the form of a record
-# (_record), and who leads within the process (_shared_token).
+# happens when the cache fails, hangs or is held up. Not here: the caches (_file, _redis), the form of a
+# record (_record), and who leads within the process (the core).
 #
 # Of the processes that look for a token at once, one gets the lock, fetches and stores; the others look
 # again every now and then until they find its token. They do not stand in line for the lock: all find the
@@ -24,14 +24,16 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ._credentials import Credentials
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.pending import Pending, WaitFor
+from thebase_auth._core.shared_token import Flight, SharedToken
+from thebase_auth._core.token import Token
+from thebase_auth._waiting import wait_blocking
+
 from ._record import RECORD_BEGINS, RecordFormat, lifetime
-from ._shared_token import Flight, Pending, SharedToken
-from ._token import Token
-from ._waiting import WaitFor, wait_blocking
 
 if TYPE_CHECKING:
-    from .caches import TokenCache
+    from . import TokenCache
 
 logger: Final = logging.getLogger("thebase_auth")
 

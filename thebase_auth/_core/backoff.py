@@ -2,8 +2,8 @@
 #
 # Here: what an operation is, which of them have refused tokens that were fetched on their account, and how
 # long a pause is. This server says 401, not 403, where a good token lacks the right, so that only a second
-# refusal shows what the first one meant. Not here: who fetches a token (_shared_token, whose lock guards
-# this state), and the words of the warning (_notices).
+# refusal shows what the first one meant. Not here: who fetches a token (shared_token, whose lock guards
+# this state), and the words of the warning (notices).
 #
 # A strike is a token that was fetched on account of an operation and refused by it. One may be chance: the
 # token was revoked meanwhile. From the second on there is a pause before the next renewal on its account.

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 
-from thebase_auth._body import IN_MEMORY, ONCE, File, Files, body_of, files_of
+from thebase_auth._core.bodies import IN_MEMORY, ONCE, File, Files, body_of, files_of
 
 CONTENT = b"0123456789"
 

@@ -1,15 +1,15 @@
 # What goes silently wrong in a program that uses this package, said once, as a warning in the log.
 #
 # Here: the words of those warnings that are not about one failed call, and when they are due. Not here:
-# the errors of calls (_errors, _token), and what a cache has to say (_coordinator).
+# the errors of calls (errors, token), and what a cache has to say (the coordinator).
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
-from ._backoff import Operation
-from ._credentials import Credentials
+from .backoff import Operation
+from .credentials import Credentials
 
 logger: Final = logging.getLogger("thebase_auth")
 

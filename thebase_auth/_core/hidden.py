@@ -1,7 +1,7 @@
 # Text that must not be shown.
 #
 # Here: the one type in which the secret is kept, and how it is taken out of the text of others. Not here:
-# who may see it (_origin) or what is in it (_credentials, _token). Local variables are printed in ways that
+# who may see it (origin) or what is in it (credentials, token). Local variables are printed in ways that
 # nobody plans, and some tools cut a long text before they take its repr(): so it is no kind of text.
 
 from __future__ import annotations

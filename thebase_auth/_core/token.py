@@ -3,7 +3,7 @@
 # Here: RFC 6749 sections 5.1 (a token) and 5.2 (an error), ORDS's problem document, a firewall's page, and
 # the texts that tell a user what to do. A pure function of the answer and the time. Whatever the answer
 # is, it gives a Token or raises TokenRequestError, never anything else. Not here: asking for a token
-# (_credentials, the adapters), decoding what was read (_reading) and deciding who asks (_shared_token).
+# (credentials, the adapters), decoding what was read (_reading) and deciding who asks (shared_token).
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ._credentials import Credentials
-from ._errors import TokenRequestError
+from .credentials import Credentials
+from .errors import TokenRequestError
 
 # RFC 6749 appendix A.12 (VSCHAR) without the space: what can stand in a header by itself.
 _SAFE_IN_HEADER: Final = r"[\x21-\x7e]+"

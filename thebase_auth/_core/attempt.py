@@ -2,7 +2,7 @@
 #
 # Here: whether it is replayed, with which token, and when the answer is final; the same for every library,
 # each of which asks in the order that its way of sending allows. Not here: I/O, and who fetches a token
-# (_shared_token).
+# (shared_token).
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import random
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from . import _notices
-from ._backoff import Operation
-from ._body import Body
-from ._core import Core, FetchSteps
-from ._shared_token import Pending, Task
-from ._token import Token
-from ._waiting import WaitFor
+from . import notices
+from .backoff import Operation
+from .bodies import Body
+from .core import Core, FetchSteps
+from .pending import Pending, Task, WaitFor
+from .token import Token
 
 logger: Final = logging.getLogger("thebase_auth")
 
@@ -110,4 +109,4 @@ class Attempt:
     def _take_note(self) -> None:
         core = self._core
         if self.refused and core.shared.refused(self.refused, self.operation, now=core.now()):
-            _notices.of_missing_right(core.credentials, self.operation)
+            notices.of_missing_right(core.credentials, self.operation)

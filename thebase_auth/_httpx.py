@@ -23,17 +23,17 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
-from ._attempt import Attempt
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
-from ._backoff import Operation
-from ._body import IN_MEMORY, ONCE, Body, File, body_of, files_of
-from ._core import logger
-from ._credentials import TOKEN_REQUEST_BODY
-from ._errors import TheBaseAuthError
+from ._core.attempt import Attempt
+from ._core.backoff import Operation
+from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, files_of
+from ._core.core import logger
+from ._core.credentials import TOKEN_REQUEST_BODY
+from ._core.errors import TheBaseAuthError
+from ._core.pending import Task, WaitFor
+from ._core.token import Answer, Token, parse_token_response
 from ._reading import Reading
-from ._shared_token import Task
-from ._token import Answer, Token, parse_token_response
-from ._waiting import WaitFor, running_task, wait_async, wait_blocking
+from ._waiting import running_task, wait_async, wait_blocking
 
 if TYPE_CHECKING:
     from .caches import TokenCache

@@ -1,0 +1,181 @@
+# A file that keeps the tokens of one user on one machine.
+#
+# Here: reading, replacing and locking that file. Not here: what a record holds and under which key
+# (_record), and what happens when a cache fails (_coordinator): so this may raise, and may take its time.
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from ._protocol import bounded
+
+_LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 300
+_PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
+
+
+class FileTokenCache:
+    """A file that the processes of one user on one machine share.
+
+    The file is readable for its owner alone, replaced as a whole, and taken for absent when it is
+    not what this class writes: too large, damaged, a link, somebody else's, or open to others. Beside it
+    lie empty files for the locks, which the operating system releases when a process dies.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Name the file; nothing is opened before it is needed.
+
+        Args:
+            path: The file, ``~`` for the home directory allowed. Missing directories are made, for the
+                owner alone. None for ``tokens.json`` in the user's cache directory for thebase_auth.
+
+        Raises:
+            ValueError: if *path* is empty.
+            ImportError: if filelock is missing, or platformdirs where no path is given.
+            RuntimeError: if *path* begins with ``~`` and there is no such home directory.
+        """
+        if path is not None and not os.fspath(path):
+            raise ValueError("path is empty; leave it out for a file in the user's cache directory")
+        try:
+            import filelock  # noqa: F401 - to tell early
+
+            if path is None:
+                import platformdirs
+
+                folder = platformdirs.user_cache_path("thebase_auth", appauthor=False)
+                path = folder / "tokens.json"
+        except ModuleNotFoundError as missing:
+            if missing.name not in {"filelock", "platformdirs"}:
+                raise
+            raise ImportError(
+                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'",
+                name=missing.name,
+            ) from missing
+        self._path = Path(path).expanduser().absolute()
+
+    def __repr__(self) -> str:
+        return f"FileTokenCache({str(self._path)!r})"
+
+    def load(self, key: str) -> str | None:
+        """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
+        return self._records().get(key, (None, 0.0))[0]
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        """Keep *record* under *key*; see `TokenCache.store`.
+
+        Args:
+            key: As in `TokenCache`.
+            record: As in `TokenCache`.
+            lifetime: Seconds, or None.
+        """
+        now = time.time()
+        with self._file_lock("update", timeout=1.0):
+            kept = {
+                other: (text, until)
+                for other, (text, until) in self._records().items()
+                if until > now and other != key
+            }
+            kept[key] = (record, now + bounded(lifetime))
+            while len(content := json.dumps(kept).encode()) > _LARGEST_FILE:
+                del kept[next(iter(kept))]  # the one stored first
+            self._replace(content)
+
+    def lock(self, key: str, lease: float) -> Callable[[], object] | None:  # noqa: ARG002
+        """Try to get the right to fetch; see `TokenCache.lock`.
+
+        Args:
+            key: As in `TokenCache`.
+            lease: Seconds; not needed, since the operating system releases the lock of a dead process.
+        """
+        import filelock
+
+        lock = self._file_lock(key[:16], timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            return None
+        release: Callable[[], object] = lock.release
+        return release
+
+    def _file_lock(self, name: str, *, timeout: float) -> Any:
+        import filelock
+
+        # One by one: mkdir(parents=True) gives its mode to the last alone.
+        folders = [self._path.parent, *self._path.parent.parents]
+        for folder in reversed([folder for folder in folders if not folder.exists()]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        return filelock.FileLock(
+            f"{self._path}.{name}.lock",
+            timeout=timeout,
+            mode=0o600,
+            thread_local=False,  # released in another thread, perhaps
+            poll_interval=0.005,
+        )
+
+    def _records(self) -> dict[str, tuple[str | None, float]]:
+        """What the file holds: for each key a record, and until when (epoch seconds)."""
+        try:
+            content = json.loads(_read_own_file(self._path))
+            return {
+                str(key): (str(record), float(until)) for key, (record, until) in content.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+            return {}
+
+    def _replace(self, content: bytes) -> None:
+        """Put *content* in the place of the file, as a whole; who calls has the lock."""
+        # One name for all: what a process leaves behind that is killed here, the next one removes.
+        temporary = self._path.with_name(f".{self._path.name}.new")
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        try:
+            with open(temporary, "xb", opener=_open_for_owner) as file:
+                file.write(content)
+            self._put_in_place(temporary)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def _put_in_place(self, temporary: Path) -> None:
+        for pause in _PAUSES_BEFORE_REPLACING_AGAIN:
+            try:
+                temporary.replace(self._path)
+                return
+            except PermissionError:  # Windows, while another process reads the file
+                time.sleep(pause)
+        temporary.replace(self._path)
+
+
+def _read_own_file(path: Path) -> bytes:
+    """The content of a file that only its owner, who we are, can read or write.
+
+    Raises:
+        OSError: if there is none, or it is anything else.
+    """
+    # By an opener: of a directory, open() would leave a descriptor open that we had opened.
+    with open(path, "rb", opener=_open_warily) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError("no regular file")
+        if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
+            raise OSError("not ours alone")
+        content: bytes = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise OSError("too large")
+    return content
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _open_warily(path: str, flags: int) -> int:
+    # A link is not followed. Without O_NONBLOCK a pipe in that place would be waited for.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

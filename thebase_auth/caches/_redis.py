@@ -1,0 +1,152 @@
+# A Redis or Valkey database that keeps the tokens of a fleet.
+#
+# Here: three commands of redis-py, and making its client from a URL. Not here: what a record holds and
+# under which key (_record), and what happens when a cache fails (_coordinator): so this may raise, and may
+# take its time.
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Self
+
+from thebase_auth._core.hidden import Hidden
+
+from ._protocol import bounded
+
+_SHORTEST_LEASE: Final = 0.05  # seconds; Redis takes 0 for an error, and redis-py for no end at all
+
+
+class RedisTokenCache:
+    """A Redis or Valkey database that a fleet shares.
+
+    It keeps one key for each client of TheBase, which expires with the token, and one for its lock.
+    Made by `from_url`, it can be pickled, and so can an auth object and a session that have it.
+    """
+
+    def __init__(self, client: Any, *, prefix: str = "thebase_auth:") -> None:
+        """Take the client; nothing is sent before it is needed.
+
+        Args:
+            client: A client of redis-py or valkey-py, not of their asyncio variants: its calls are
+                made in threads, also for an AsyncClient. With timeouts of its own, in seconds
+                (``socket_timeout=1``, ``socket_connect_timeout=1``), and without retries
+                (``retry=None``), a dead server is found out sooner, and told by its cause.
+            prefix: What the names of all keys begin with.
+
+        Raises:
+            TypeError: if *client* is no such client.
+        """
+        if isinstance(client, type) or not callable(getattr(client, "lock", None)):
+            given = client if isinstance(client, type) else type(client)
+            raise TypeError(f"client must be one of redis-py or valkey-py, not {given.__name__}")
+        if inspect.iscoroutinefunction(getattr(client, "execute_command", None)):
+            raise TypeError(
+                "client must not be an asyncio one: RedisTokenCache serves threads and any number of"
+                " event loops at once, and blocks none of them; give it redis.Redis(...)"
+            )
+        self._client = client
+        self._prefix = prefix
+        self._url: Hidden | None = None
+
+    @classmethod
+    def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
+        """Make the client, too: by redis-py, with timeouts of a second and no retries.
+
+        Args:
+            url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``; with what else
+                `redis.Redis.from_url` takes from a URL.
+            prefix: What the names of all keys begin with.
+
+        Raises:
+            ValueError: if redis-py cannot read the URL.
+            ImportError: if redis-py is missing.
+        """
+        try:
+            import redis
+        except ModuleNotFoundError as missing:
+            if missing.name != "redis":
+                raise
+            raise ImportError(
+                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'",
+                name="redis",
+            ) from missing
+        kept = Hidden(url)  # a password may be in it
+        del url
+        try:
+            client = redis.Redis.from_url(
+                kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None
+            )
+        except ValueError:
+            raise ValueError(
+                "redis-py cannot read the URL, which is not shown here; it is of the form"
+                " redis://user:password@host:port/db, with / in a password written as %2F"
+            ) from None
+        cache = cls(client, prefix=prefix)
+        cache._url = kept
+        return cache
+
+    def __repr__(self) -> str:
+        pool = getattr(self._client, "connection_pool", None)
+        settings = getattr(pool, "connection_kwargs", {})
+        place = [str(settings[name]) for name in ("host", "port", "path", "db") if name in settings]
+        where = " ".join([type(self._client).__name__, *place])
+        return f"RedisTokenCache(<{where}>, prefix={self._prefix!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._url is None:
+            raise TypeError(
+                "a RedisTokenCache with a live client cannot be pickled or copied, because the client's"
+                " connections cannot; make it by RedisTokenCache.from_url(url)"
+            )
+        return _from_url, (type(self), self._url.reveal(), self._prefix)
+
+    def load(self, key: str) -> str | None:
+        """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
+        try:
+            record = self._client.get(self._prefix + key)
+            text = record.decode("ascii") if isinstance(record, bytes) else record
+        except UnicodeDecodeError:
+            return None
+        except Exception as error:
+            if "WRONGTYPE" in str(error):  # somebody else's, or a joke; `store` overwrites it
+                return None
+            raise
+        return text if isinstance(text, str) else None
+
+    def store(self, key: str, record: str, lifetime: float | None) -> None:
+        """Keep *record* under *key*, and let it expire; see `TokenCache.store`.
+
+        Args:
+            key: As in `TokenCache`.
+            record: As in `TokenCache`.
+            lifetime: Seconds, or None.
+        """
+        milliseconds = max(int(bounded(lifetime) * 1000), 1)
+        self._client.set(self._prefix + key, record, px=milliseconds)
+
+    def lock(self, key: str, lease: float) -> Callable[[], object] | None:
+        """Try to get the right to fetch, with the client's own lock; see `TokenCache.lock`.
+
+        Args:
+            key: As in `TokenCache`.
+            lease: Seconds after which the database itself ends the lock.
+        """
+        lock = self._client.lock(
+            f"{self._prefix}{key}:lock",
+            timeout=max(lease, _SHORTEST_LEASE),
+            blocking=False,
+            thread_local=False,  # released in another thread, perhaps
+        )
+
+        def release() -> None:
+            # A LockError of either library is a ValueError: the lock has ended by itself before.
+            with suppress(ValueError):
+                lock.release()
+
+        return release if lock.acquire() else None
+
+
+def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:
+    return cls.from_url(url, prefix=prefix)
