@@ -202,9 +202,7 @@ async def _in_tasks(api: _Api, cache: Any) -> None:
         return httpx.Response(401)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        auths = [
-            TheBaseAuth(_SERVER.url, *_SERVER.credentials, cache=cache) for _ in range(api.workers)
-        ]
+        auths = [TheBaseAuth(_SERVER.url, *_SERVER.credentials, cache=cache) for _ in range(api.workers)]
         for auth in auths:
             await client.get(_URL, auth=auth)
         api.expire()

@@ -87,9 +87,7 @@ class Adapter(BaseAdapter):
         pass
 
 
-def transport(
-    library: ModuleType, api: Api, pause: Pause, async_pause: AsyncPause | None = None
-) -> Any:
+def transport(library: ModuleType, api: Api, pause: Pause, async_pause: AsyncPause | None = None) -> Any:
     """The way of httpx or httpx2 to the server, for its clients of both kinds."""
 
     def respond(request: Any, is_token: bool) -> Any:

@@ -50,9 +50,7 @@ def run(sizes: tuple[int, ...]) -> None:
         table(f"{name}.AsyncClient, tasks, over loopback", _HEAD, _tasks(library, sizes))
 
 
-def _row(
-    name: str, callers: int, token_requests: int, at_expiry: _Herd, good: _Herd
-) -> tuple[str, ...]:
+def _row(name: str, callers: int, token_requests: int, at_expiry: _Herd, good: _Herd) -> tuple[str, ...]:
     return (
         name,
         f"{callers:,}",

@@ -163,9 +163,7 @@ def requests_oauthlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Se
 
 def authlib(server: Server, adapter: BaseAdapter) -> tuple[requests.Session, Signer]:
     theirs = import_module("authlib.integrations.requests_client")
-    session: requests.Session = theirs.OAuth2Session(
-        *server.credentials, **_authlib_options(server)
-    )
+    session: requests.Session = theirs.OAuth2Session(*server.credentials, **_authlib_options(server))
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.headers["Accept"] = "application/json"
@@ -242,9 +240,7 @@ REQUESTS_PEERS: dict[str, RequestsPeer] = {
 # httpx and httpx2
 
 
-def one_header(
-    library: ModuleType, server: Server, transport: Any, asynchronous: bool
-) -> tuple[Any, Any]:
+def one_header(library: ModuleType, server: Server, transport: Any, asynchronous: bool) -> tuple[Any, Any]:
     class OneHeader(library.Auth):  # type: ignore[name-defined,misc]
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             request.headers["Authorization"] = _CONSTANT_HEADER
@@ -273,9 +269,7 @@ def hand_written_httpx(
 
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             if time.time() > self.expires_at - _EARLY:
-                ask = library.Request(
-                    "POST", server.token_url, data={"grant_type": "client_credentials"}
-                )
+                ask = library.Request("POST", server.token_url, data={"grant_type": "client_credentials"})
                 response = yield next(basic.auth_flow(ask))
                 answer = response.json()
                 self.token = answer["access_token"]
@@ -287,14 +281,10 @@ def hand_written_httpx(
     return client_by(library, transport, asynchronous, auth), auth
 
 
-def httpx_auth(
-    library: ModuleType, server: Server, transport: Any, asynchronous: bool
-) -> tuple[Any, Any]:
+def httpx_auth(library: ModuleType, server: Server, transport: Any, asynchronous: bool) -> tuple[Any, Any]:
     """It fetches by a blocking client, also from within an AsyncClient."""
     theirs = import_module("httpx_auth")
-    lending = client_by(
-        library, transport if isinstance(transport, library.BaseTransport) else None, False
-    )
+    lending = client_by(library, transport if isinstance(transport, library.BaseTransport) else None, False)
     auth = theirs.OAuth2ClientCredentials(server.token_url, *server.credentials, client=lending)
     return client_by(library, transport, asynchronous, auth), auth
 

@@ -171,9 +171,7 @@ def _say_who(axis: Any, measured: Iterable[Measured]) -> None:
         (0.97, 0.14, ("right", "bottom"), "one for all:", one_for_all),
     ):
         if names:
-            text = axis.text(
-                x, y, "\n".join([label, *names]), transform=axis.transAxes, fontsize=8.5
-            )
+            text = axis.text(x, y, "\n".join([label, *names]), transform=axis.transAxes, fontsize=8.5)
             text.set(horizontalalignment=side[0], verticalalignment=side[1])
 
 

@@ -59,9 +59,7 @@ class Contestant:
     target: float | None = None
 
 
-def contest(
-    title: str, contestants: Iterable[Contestant], *, rounds: int, calls: int
-) -> dict[str, Spread]:
+def contest(title: str, contestants: Iterable[Contestant], *, rounds: int, calls: int) -> dict[str, Spread]:
     """Time the contestants against the first of them, and print a table; the ratios by name."""
     everyone = list(contestants)
     seconds = _take_turns([one for one in everyone if one.batch], rounds=rounds, calls=calls)
@@ -123,9 +121,7 @@ def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Non
         print("  ".join(["", first, *others]).rstrip(), flush=True)
 
 
-def _take_turns(
-    contestants: list[Contestant], *, rounds: int, calls: int
-) -> dict[str, list[float]]:
+def _take_turns(contestants: list[Contestant], *, rounds: int, calls: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {one.name: [] for one in contestants}
     gc.collect()
     gc.disable()

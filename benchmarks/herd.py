@@ -157,9 +157,7 @@ def _installed(*names: str) -> Iterable[ModuleType]:
             print(f"\n{name}: not installed")
 
 
-def _meetings(
-    meets: dict[str, _Meet], title: str, sizes: tuple[int, ...], rounds: int
-) -> list[Measured]:
+def _meetings(meets: dict[str, _Meet], title: str, sizes: tuple[int, ...], rounds: int) -> list[Measured]:
     """Let all take turns, for each number of callers; print a table, and give what is in it."""
     everything: list[Measured] = []
     rows: list[tuple[str, ...]] = []
@@ -259,9 +257,7 @@ def _threads_of_requests(peer: _peers.RequestsPeer, is_bare: bool, callers: int)
     return _threads(api, lambda: session.get(api.url), is_bare, callers)
 
 
-def _threads_of_httpx(
-    library: ModuleType, peer: _peers.HttpxPeer, is_bare: bool, callers: int
-) -> _Herd:
+def _threads_of_httpx(library: ModuleType, peer: _peers.HttpxPeer, is_bare: bool, callers: int) -> _Herd:
     api = Api()
     way = transport(library, api, lambda _: time.sleep(api.seconds))
     client, _ = peer(library, api.server, way, False)
@@ -287,9 +283,7 @@ def _httpx_meets(
     return meets
 
 
-def _tasks_of_httpx(
-    library: ModuleType, peer: _peers.HttpxPeer, is_bare: bool, callers: int
-) -> _Herd:
+def _tasks_of_httpx(library: ModuleType, peer: _peers.HttpxPeer, is_bare: bool, callers: int) -> _Herd:
     return asyncio.run(_tasks(library, peer, is_bare, callers))
 
 
@@ -311,6 +305,4 @@ async def _tasks(library: ModuleType, peer: _peers.HttpxPeer, is_bare: bool, cal
 
 def _herd(seconds: float, answers: list[Any], api: Api, is_bare: bool) -> _Herd:
     # The bare ones have no token that could be good.
-    return _Herd(
-        seconds, failed(answers, status=401 if is_bare else 200), api.token_requests, api.calls
-    )
+    return _Herd(seconds, failed(answers, status=401 if is_bare else 200), api.token_requests, api.calls)

@@ -112,9 +112,7 @@ def _makers() -> dict[str, Callable[[], Callable[[], Any]]]:
         "thebase_auth.requests": partial(of, "thebase_auth.requests", "TheBaseAuth", *ours),
         "thebase_auth.httpx": partial(of, "thebase_auth.httpx", "TheBaseAuth", *ours),
         "thebase_auth.httpx2": partial(of, "thebase_auth.httpx2", "TheBaseAuth", *ours),
-        "requests_auth, with its session": partial(
-            of, "requests_auth", "OAuth2ClientCredentials", *theirs
-        ),
+        "requests_auth, with its session": partial(of, "requests_auth", "OAuth2ClientCredentials", *theirs),
         "requests-oauth2client, with its client": oauth2client,
         "Authlib OAuth2Session, a session itself": partial(
             of,
@@ -224,9 +222,7 @@ def _threads(api: Api, gate: _Gate, get: Callable[[], Any], callers: int) -> tup
     return taken, asked
 
 
-def _tasks(
-    library: ModuleType, peer: _peers.HttpxPeer, is_base: bool, callers: int
-) -> tuple[int, int]:
+def _tasks(library: ModuleType, peer: _peers.HttpxPeer, is_base: bool, callers: int) -> tuple[int, int]:
     return asyncio.run(_in_tasks(library, peer, is_base, callers))
 
 

@@ -90,9 +90,7 @@ def read_leads(path: Path, encoding: str) -> list[tuple[int, dict[str, str]]]:
     return leads
 
 
-def import_leads(
-    session: requests.Session, url: str, leads: list[tuple[int, dict[str, str]]]
-) -> int:
+def import_leads(session: requests.Session, url: str, leads: list[tuple[int, dict[str, str]]]) -> int:
     """Send the leads one by one, and return the exit code."""
     session.headers["Accept"] = "application/json"  # or an error may be a page of HTML
     line = created = refused = 0

@@ -23,12 +23,8 @@ __all__ = ["thebase", "thebase_auth", "thebase_env"]
 
 # How long the property tests look. A busy machine is no fault of what is tested.
 settings.register_profile("normal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(
-    "quick", settings.get_profile("normal"), max_examples=25, stateful_step_count=25
-)
-settings.register_profile(
-    "long", settings.get_profile("normal"), max_examples=2000, stateful_step_count=60
-)
+settings.register_profile("quick", settings.get_profile("normal"), max_examples=25, stateful_step_count=25)
+settings.register_profile("long", settings.get_profile("normal"), max_examples=2000, stateful_step_count=60)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,9 +83,7 @@ def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_authority: Path
-) -> None:
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_authority: Path) -> None:
     """No proxy, no .netrc and no settings of the machine that runs the tests."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("THEBASE_"):

@@ -103,18 +103,14 @@ def settings_from_env() -> tuple[str, str, str]:
 
 
 def _checked(cache: Any) -> Any:
-    missing = [
-        name for name in ("load", "store", "lock") if not callable(getattr(cache, name, None))
-    ]
+    missing = [name for name in ("load", "store", "lock") if not callable(getattr(cache, name, None))]
     if cache is None:
         return None
     if not missing and not isinstance(cache, type):
         from inspect import iscoroutinefunction
 
         if any(iscoroutinefunction(getattr(cache, name)) for name in ("load", "store", "lock")):
-            raise TypeError(
-                "cache must have plain methods: they are called in threads, not awaited"
-            )
+            raise TypeError("cache must have plain methods: they are called in threads, not awaited")
         return cache
     if isinstance(cache, type):
         raise TypeError(f"cache must be a token cache, not a class: write {cache.__name__}(...)")

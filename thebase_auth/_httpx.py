@@ -329,16 +329,12 @@ class _Flow:
 
     def _first_token(self, refused: Token | None = None) -> Generator[Any, Any, Token]:
         """A token before the request is sent."""
-        steps = self._core.token_steps(
-            self._fetch, self._timeouts(), refused=refused, task=self._task
-        )
+        steps = self._core.token_steps(self._fetch, self._timeouts(), refused=refused, task=self._task)
         return cast("Token", (yield from self._as_library_errors(steps)))
 
     def _other_token(self, attempt: Attempt) -> Generator[Any, Any, Token | None]:
         """A token other than the one that was refused; None if the 401 stands."""
-        return self._as_library_errors(
-            attempt.other_token(self._fetch, self._timeouts(), task=self._task)
-        )
+        return self._as_library_errors(attempt.other_token(self._fetch, self._timeouts(), task=self._task))
 
     def _as_library_errors(
         self, steps: Generator[Any, Any, Token | None]
@@ -356,9 +352,7 @@ class _Flow:
         """Send the token request, by the client that sends the API request."""
         credentials = self._core.credentials
         # As it is sent: the library would write it in another encoding.
-        names = (
-            value for name, value in self._request.headers.raw if name.lower() == b"user-agent"
-        )
+        names = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
         request = type(self._request)(
             "POST",
             credentials.token_url,

@@ -120,9 +120,7 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
             return
 
 
-def _from_any_thread(
-    schedule: Callable[..., object], wake: Callable[[], object]
-) -> Callable[[], None]:
+def _from_any_thread(schedule: Callable[..., object], wake: Callable[[], object]) -> Callable[[], None]:
     def schedule_it() -> None:
         # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
         with contextlib.suppress(RuntimeError):

@@ -14,9 +14,7 @@ try:
 except ModuleNotFoundError as _missing:
     if _missing.name != "httpx":
         raise
-    raise ImportError(
-        "thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'"
-    ) from _missing
+    raise ImportError("thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'") from _missing
 
 from ._core import errors
 from ._httpx import IN_MEMORY_STREAMS, HttpxDriver
@@ -43,9 +41,7 @@ class PlainHTTPError(errors.PlainHTTPError, httpx.RequestError):
 class TheBaseAuth(HttpxDriver, httpx.Auth):
     """Signs the requests of httpx to one TheBase domain, and renews the token after a 401."""
 
-    def _as_library_error(
-        self, error: errors.TheBaseAuthError, request: object
-    ) -> errors.TheBaseAuthError:
+    def _as_library_error(self, error: errors.TheBaseAuthError, request: object) -> errors.TheBaseAuthError:
         if isinstance(request, httpx.Request):
             kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
             return errors.bind(error, kinds, request)

@@ -14,9 +14,7 @@ try:
 except ModuleNotFoundError as _missing:
     if _missing.name != "httpx2":
         raise
-    raise ImportError(
-        "thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'"
-    ) from _missing
+    raise ImportError("thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'") from _missing
 
 from ._core import errors
 from ._httpx import IN_MEMORY_STREAMS, HttpxDriver
@@ -43,9 +41,7 @@ class PlainHTTPError(errors.PlainHTTPError, httpx2.RequestError):
 class TheBaseAuth(HttpxDriver, httpx2.Auth):
     """Signs the requests of httpx2 to one TheBase domain, and renews the token after a 401."""
 
-    def _as_library_error(
-        self, error: errors.TheBaseAuthError, request: object
-    ) -> errors.TheBaseAuthError:
+    def _as_library_error(self, error: errors.TheBaseAuthError, request: object) -> errors.TheBaseAuthError:
         if isinstance(request, httpx2.Request):
             kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
             return errors.bind(error, kinds, request)

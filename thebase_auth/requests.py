@@ -191,9 +191,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             logger.debug("going on with an old access token: %s", type(error).__name__)
             return old
 
-    def _first_token(
-        self, request: requests.PreparedRequest, refused: Token | None = None
-    ) -> Token:
+    def _first_token(self, request: requests.PreparedRequest, refused: Token | None = None) -> Token:
         """A token before *request* is sent."""
         with _as_requests_errors(request):
             steps = self._core.token_steps(
@@ -209,9 +207,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
     ) -> Token | None:
         """A token other than the one that was refused; None if the 401 stands."""
         with _as_requests_errors(request):
-            steps = attempt.other_token(
-                self._fetch_for(request), _timeouts(timeout), is_shared=_is_shared
-            )
+            steps = attempt.other_token(self._fetch_for(request), _timeouts(timeout), is_shared=_is_shared)
             return blocking(steps)
 
     def _fetch_for(

@@ -59,9 +59,7 @@ class Soak:
         self._sandbox = Process(stack, "_sandbox", longest=longest)
         self._setting = Setting(self._sandbox.ask("where"), place, folder, seed)
         settings = json.dumps(self._setting)
-        self._crews = {
-            name: Process(stack, "_crew", name, settings, longest=longest) for name in CREWS
-        }
+        self._crews = {name: Process(stack, "_crew", name, settings, longest=longest) for name in CREWS}
         self.chaos = Chaos(self._sandbox, seed, seconds)
 
     def run(self) -> None:

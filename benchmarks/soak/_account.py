@@ -104,8 +104,7 @@ class Account:
         self.longest = max(entries, key=lambda one: one.seconds, default=None)
         self.reasons = Counter(self._reason.values())
         self.outcomes = Counter(
-            f"{one.entry.end.outcome} {one.entry.end.status or ''}".strip()
-            for one in self._everyone
+            f"{one.entry.end.outcome} {one.entry.end.status or ''}".strip() for one in self._everyone
         )
 
     def checks(self) -> list[Check]:
@@ -125,9 +124,7 @@ class Account:
                 lambda one: one.entry.seconds <= _longest(one)
             ),
             "no call that has time enough runs out of it": (
-                lambda one: (
-                    one.entry.call.timeout < PATIENT or not _TIMEOUT.search(one.entry.end.detail)
-                )
+                lambda one: one.entry.call.timeout < PATIENT or not _TIMEOUT.search(one.entry.end.detail)
             ),
             "every body arrives whole and untouched": (
                 lambda one: all(request["wrong"] is None for request in one.received)
@@ -212,6 +209,5 @@ def _is_answered(story: Story) -> bool:
 def _is_sent_again_after_401s(story: Story) -> bool:
     """At most twice: a token from the cache may be dead, and a request may have been signed long ago."""
     return len(story.received) <= 3 and all(
-        one["status"] == 401 and one["token"] != again["token"]
-        for one, again in pairwise(story.received)
+        one["status"] == 401 and one["token"] != again["token"] for one, again in pairwise(story.received)
     )

@@ -83,9 +83,7 @@ def document_in(body: bytes, content_type: str) -> bytes:
     return parts[1].partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
 
 
-def in_form(
-    kind: str, content: dict[str, Any], library: str, is_async: bool, stack: ExitStack
-) -> Body:
+def in_form(kind: str, content: dict[str, Any], library: str, is_async: bool, stack: ExitStack) -> Body:
     """The body that sends *content*; its file is closed by *stack*."""
     raw = json.dumps(content).encode()
     name = "data" if library == "requests" else "content"

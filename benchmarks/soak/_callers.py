@@ -287,9 +287,7 @@ async def _cancelling_a_scope(send: Callable[[], Any], seconds: float | None) ->
 
 
 class _NamingAdapter(HTTPAdapter):
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         _name_call(request)
         return super().send(request, *args, **kwargs)
 

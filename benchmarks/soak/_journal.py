@@ -71,9 +71,7 @@ class Entry:
     def __str__(self) -> str:
         call = self.call
         ends = "; ".join(f"{one.outcome} {one.status or one.detail}" for one in self.ends)
-        return (
-            f"{call.id} {call.client} {call.method} {call.path} ({call.body}): {ends or 'no end'}"
-        )
+        return f"{call.id} {call.client} {call.method} {call.path} ({call.body}): {ends or 'no end'}"
 
 
 class Journal:

@@ -59,9 +59,7 @@ class Process:
         line = self._process.stdout.readline()
         self._lock.release()
         if not line:
-            raise RuntimeError(
-                f"a process of the soak has ended, or took too long: {self._process.args!r}"
-            )
+            raise RuntimeError(f"a process of the soak has ended, or took too long: {self._process.args!r}")
         return json.loads(line)
 
 

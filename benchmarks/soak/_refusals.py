@@ -92,9 +92,7 @@ class Refusals:
                 if one["issued"]:
                     self._tokens[one["issued"]] = _Token(
                         issued_at=one["at"],
-                        known_at=min(
-                            uses.get(one["issued"], math.inf), max(one["at"], story.entry.end.at)
-                        ),
+                        known_at=min(uses.get(one["issued"], math.inf), max(one["at"], story.entry.end.at)),
                         ended_at=one["ended"] or math.inf,
                         fetched_by=story.operation,
                         after_401=any(use["at"] < one["at"] for use in story.received),

@@ -51,9 +51,7 @@ class _Sandbox(Sandbox):
         self._drips: list[float] = []  # seconds that the next 401s take
         self._app, self.asgi = self.asgi, self._drip
 
-    def _decide(
-        self, request: Request, received: ReceivedRequest
-    ) -> tuple[Answer | None, ReceivedRequest]:
+    def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Answer | None, ReceivedRequest]:
         call, wrong = request.headers.get("x-call", ""), None
         if request.method == "POST" and request.path != TOKEN_PATH:
             wrong = what_is_wrong(_document(request), call)

@@ -53,9 +53,7 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_wrong_answer_is_one_clear_error_and_a_refusal_has_a_pause(
-    client: Client, kind: str
-) -> None:
+def test_a_wrong_answer_is_one_clear_error_and_a_refusal_has_a_pause(client: Client, kind: str) -> None:
     answer, text = BAD[kind]
     api = Api()
 

@@ -129,9 +129,7 @@ def test_a_401_gives_its_connection_back(kind: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_call_that_is_cancelled_while_its_401_is_read_takes_nothing_from_the_others() -> (
-    None
-):
+async def test_a_call_that_is_cancelled_while_its_401_is_read_takes_nothing_from_the_others() -> None:
     class OneDrips(Api):
         def __call__(self, request: Received) -> Answer:
             self.refusal = (401, {}, dripping() if "slow" in request.headers else b"refused")

@@ -53,9 +53,7 @@ def in_turn() -> Callable[[Client], bool]:
     return lambda other: other is client
 
 
-def path(
-    name: str, clients: Callable[[Client], bool] = lambda client: True
-) -> Callable[[Any], Any]:
+def path(name: str, clients: Callable[[Client], bool] = lambda client: True) -> Callable[[Any], Any]:
     def add(function: Callable[[Play], Expected]) -> Callable[[Play], Expected]:
         assert name not in PATHS
         PATHS[name] = function
@@ -153,9 +151,7 @@ def fail(where: str, behaviour: str, play: Play) -> Expected:
     else:
         rough = RoughServer(token=["answers"], api=[*before, *refusal, behaviour])
     if behaviour == "breaks off in the body":
-        play.not_ours.add(
-            "a token in a variable of requests"
-        )  # the half of an answer that was read
+        play.not_ours.add("a token in a variable of requests")  # the half of an answer that was read
     patience = 0.25 if behaviour == "is silent" else 10
     with rough.running() as url:
         auth = play.auth(url)
@@ -316,9 +312,7 @@ def _(play: Play) -> Expected:
     for _ in range(3):
         play.call(auth)
     told = [
-        one
-        for one in play.watch.records
-        if one.levelno >= logging.WARNING and one.name == "thebase_auth"
+        one for one in play.watch.records if one.levelno >= logging.WARNING and one.name == "thebase_auth"
     ]
     assert len(told) == 1
     return 401
@@ -440,9 +434,7 @@ def fail_in_the_cache(method: str, play: Play) -> Expected:
 
 
 for method in ("load", "lock", "store", "release"):
-    path(f"a cache that quotes what it was given: {method}", in_turn())(
-        partial(fail_in_the_cache, method)
-    )
+    path(f"a cache that quotes what it was given: {method}", in_turn())(partial(fail_in_the_cache, method))
 
 
 @path("a cache that quotes what another process has stored")
@@ -467,9 +459,7 @@ def load_what_is_foreign(record: Any, play: Play) -> Expected:
 
 
 for kind, foreign in FOREIGN.items():
-    path(f"a cache that gives what is not ours: {kind}", in_turn())(
-        partial(load_what_is_foreign, foreign)
-    )
+    path(f"a cache that gives what is not ours: {kind}", in_turn())(partial(load_what_is_foreign, foreign))
 
 
 @path("a cache that another has locked")
@@ -527,16 +517,13 @@ def server() -> Iterator[Server]:
 
 
 CASES = [
-    pytest.param(
-        client, name, renewal, id=f"{client}-{name}-{'renewal' if renewal else 'first request'}"
-    )
+    pytest.param(client, name, renewal, id=f"{client}-{name}-{'renewal' if renewal else 'first request'}")
     for name in PATHS
     for client in CLIENTS
     for renewal in (False, True)
     if SOME_CLIENTS_ALONE[name](client)
     and not (
-        renewal
-        and name in {"nobody listens", "TLS by a stranger", "TLS with one who speaks plain http"}
+        renewal and name in {"nobody listens", "TLS by a stranger", "TLS with one who speaks plain http"}
     )
 ]
 

@@ -23,9 +23,7 @@ WAYS = [
     pytest.param(copy.copy, id="copy"),
     pytest.param(copy.deepcopy, id="deepcopy"),
     *(
-        pytest.param(
-            lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}"
-        )
+        pytest.param(lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}")
         for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
     ),
 ]
@@ -86,9 +84,7 @@ def test_with_a_live_client_a_copy_can_be_made_but_no_pickle() -> None:
     auth = auth_for("acme.thebase.co.il", cache=cache)
 
     assert copy.deepcopy(auth)._core._cache is cache
-    with pytest.raises(
-        TypeError, match=r"live client cannot be pickled.*RedisTokenCache\.from_url"
-    ):
+    with pytest.raises(TypeError, match=r"live client cannot be pickled.*RedisTokenCache\.from_url"):
         pickle.dumps(auth)
 
 

@@ -45,9 +45,7 @@ def auth_of(library: Any, domain: str, **options: Any) -> Any:
 
 @respx.mock
 def test_it_works_with_respx_as_users_write_it() -> None:
-    token = respx.post(f"https://{DOMAIN}/oauth/token").mock(
-        return_value=httpx.Response(200, json=TOKEN)
-    )
+    token = respx.post(f"https://{DOMAIN}/oauth/token").mock(return_value=httpx.Response(200, json=TOKEN))
     users = respx.get(URL).mock(
         side_effect=[
             httpx.Response(200, json={"items": []}),
@@ -212,9 +210,7 @@ async def test_a_request_with_a_token_at_hand_goes_the_short_way(
         ("http://[::1]:8000", "http://[::1]/"),
     ],
 )
-async def test_another_port_of_the_host_is_another_origin(
-    library: Any, domain: str, url: str
-) -> None:
+async def test_another_port_of_the_host_is_another_origin(library: Any, domain: str, url: str) -> None:
     auth = auth_of(library, domain)
     auth._core.shared.token = Token("at hand")
     request = library.Request("GET", url)
@@ -246,9 +242,7 @@ def test_the_shared_flow_of_the_base_class_is_refused(library: Any) -> None:
         auth_of(library, DOMAIN).auth_flow(library.Request("GET", URL))
 
 
-def test_the_settings_can_come_from_the_environment(
-    library: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_settings_can_come_from_the_environment(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("DOMAIN", DOMAIN), ("CLIENT_ID", "id"), ("CLIENT_SECRET", "secret")):
         monkeypatch.setenv(f"THEBASE_{name}", value)
     auth = type(auth_of(library, DOMAIN)).from_env(cache=FileTokenCache("/tmp/x.json"), timeout=3)
@@ -280,9 +274,7 @@ def test_the_replay_can_be_looked_at_as_the_first_request_could(library: Any) ->
         seen.append(request.content)
         return library.Response(401 if len(seen) == 1 else 200, json={})
 
-    with library.Client(
-        auth=auth_of(library, DOMAIN), transport=library.MockTransport(handler)
-    ) as client:
+    with library.Client(auth=auth_of(library, DOMAIN), transport=library.MockTransport(handler)) as client:
         response = client.post(URL, json={"name": "משה"})
     assert response.request.content == seen[0] == seen[1]
 

@@ -35,18 +35,14 @@ def test_a_small_pool_of_requests_full_of_401s_gets_everyone_through(size: int) 
         session.auth = auth_for(server.url, session=session)
         session.get(server.url + "/warm-up", timeout=20)
         api.revoke()
-        results = in_threads(
-            CALLERS, lambda: session.get(server.url + "/a", timeout=20).status_code
-        )
+        results = in_threads(CALLERS, lambda: session.get(server.url + "/a", timeout=20).status_code)
     assert results == [200] * CALLERS
     assert api.token_requests == 2
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("size", [1, 2])
-def test_a_small_pool_of_a_sync_client_full_of_401s_gets_everyone_through(
-    library: Any, size: int
-) -> None:
+def test_a_small_pool_of_a_sync_client_full_of_401s_gets_everyone_through(library: Any, size: int) -> None:
     api = Api()
     api.refusal = (401, HTML_TYPE, HTML)
     limits = library.Limits(max_connections=size)
@@ -85,9 +81,7 @@ async def test_a_small_pool_of_an_async_client_full_of_401s_gets_everyone_throug
     limits = library.Limits(max_connections=size)
     statuses = []
     with api_server(api) as (server, _):
-        async with library.AsyncClient(
-            auth=auth_for(server.url), limits=limits, timeout=20
-        ) as client:
+        async with library.AsyncClient(auth=auth_for(server.url), limits=limits, timeout=20) as client:
             await client.get(server.url + "/warm-up")
             api.revoke()
 
@@ -229,8 +223,7 @@ def test_those_who_wait_get_through_when_their_leader_gets_no_answer(
             thebase.wait_for_token_requests(1)
             auth._core._timeout = 20
             others = [
-                pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=20)
-                for _ in range(2)
+                pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=20) for _ in range(2)
             ]
             if client.name != "requests":
                 assert isinstance(leader.exception(20), client.error)
@@ -411,9 +404,7 @@ def test_a_leader_on_a_stopped_event_loop_is_deposed_when_its_time_is_up(
         while True:
             try:
                 # In a thread of its own, since this one is the leader's.
-                [status] = in_threads(
-                    1, lambda: library.get(server.url + "/a", auth=auth, timeout=0.2)
-                )
+                [status] = in_threads(1, lambda: library.get(server.url + "/a", auth=auth, timeout=0.2))
                 if not isinstance(status, Exception):
                     break
                 assert isinstance(status, TokenTimeoutError)
@@ -495,8 +486,6 @@ def test_a_signed_request_with_a_good_token_takes_no_lock(client: Client) -> Non
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
-        with (
-            auth._core.shared._lock
-        ):  # reentrant, so that only another thread would be stopped by it
+        with auth._core.shared._lock:  # reentrant, so that only another thread would be stopped by it
             call = pool.submit(client.get, auth, server.url + "/a", timeout=20)
             assert call.result(20).status == 200

@@ -167,9 +167,7 @@ def test_another_endpoint_renews_as_before(
     assert len(warnings()) == 1
 
 
-def test_an_acceptance_of_another_method_or_path_resets_nothing(
-    client: Client, clock: Clock
-) -> None:
+def test_an_acceptance_of_another_method_or_path_resets_nothing(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         strike(client, auth, server.url + "/no")
         api.forbidden = ()
@@ -345,9 +343,7 @@ def test_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(
-    library: Any, clock: Clock
-) -> None:
+def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(library: Any, clock: Clock) -> None:
     with forbidding(CLIENTS[0], "/no") as (server, _, auth), library.Client(auth=auth) as http:
         strike(CLIENTS[0], auth, server.url + "/no")
         with http.stream("GET", server.url + "/no") as response:

@@ -187,9 +187,7 @@ def test_a_renewal_that_fails_begins_no_pause(client: Client, clock: Clock) -> N
         assert client.get(auth, server.url + "/a").status == 200
 
 
-def replay_meets_trouble(
-    client: Client, server: Server, api: Forbidding, auth: Any, path: str
-) -> None:
+def replay_meets_trouble(client: Client, server: Server, api: Forbidding, auth: Any, path: str) -> None:
     """A call whose token is over; one is fetched, and the answer to the replay does not tell of it."""
     api.revoke()
     server.handler = lambda request: (
@@ -218,9 +216,7 @@ def test_the_next_call_shows_that_the_new_token_is_refused_too_which_is_a_strike
         replay_meets_trouble(client, server, api, auth, "/no")
         assert warnings() == []
         api.forbidden = ("/no",)
-        assert (
-            client.get(auth, server.url + "/no").status == 401
-        )  # two strikes: the old and the new one
+        assert client.get(auth, server.url + "/no").status == 401  # two strikes: the old and the new one
         assert client.get(auth, server.url + "/no").history == []
     assert api.token_requests == 3
     assert len(warnings()) == 1

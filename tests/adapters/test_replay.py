@@ -165,9 +165,9 @@ def test_a_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
         body = CONTENT if client.is_async else io.BytesIO(CONTENT)
         reply = client.post(auth, server.url + "/from", body, follow_redirects=True)
     assert reply.status == 200
-    assert [
-        one.body for one in server.received if one.method == "POST" and "/oauth" not in one.path
-    ] == [CONTENT] * 3
+    assert [one.body for one in server.received if one.method == "POST" and "/oauth" not in one.path] == [
+        CONTENT
+    ] * 3
 
 
 @pytest.mark.parametrize("hops", [["/from", "/to"], ["/from", "/on", "/and/on", "/to"]])
@@ -249,9 +249,7 @@ def test_a_hook_that_raises_for_a_401_costs_one_call_when_the_token_is_past_its_
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
 @pytest.mark.parametrize("body", ["in memory", "iterable"])
-def test_a_call_without_an_answer_says_nothing_of_a_token_in_its_time(
-    library: Any, body: str
-) -> None:
+def test_a_call_without_an_answer_says_nothing_of_a_token_in_its_time(library: Any, body: str) -> None:
     def give_up(response: Any) -> None:
         if response.request.url.path == "/given-up":
             raise KeyboardInterrupt
@@ -382,9 +380,7 @@ def test_a_401_may_change_several_cookies_of_a_header_written_by_hand(
             return library.Response(200, json={"access_token": f"token-{len(cookies)}"})
         cookies.append(request.headers["Cookie"])
         changes = [("Set-Cookie", "a=2; Path=/"), ("Set-Cookie", "b=2; Path=/")]
-        return (
-            library.Response(401, headers=changes) if len(cookies) == 1 else library.Response(200)
-        )
+        return library.Response(401, headers=changes) if len(cookies) == 1 else library.Response(200)
 
     auth = auth_for("https://acme.thebase.co.il")
     with library.Client(auth=auth, transport=library.MockTransport(handler)) as client:

@@ -205,9 +205,7 @@ def test_a_response_to_a_file_can_be_pickled_and_copied() -> None:
         for again in (pickle.loads(pickle.dumps(response)), copy.deepcopy(response)):
             assert again.request.body.getvalue() == b"abc"
         api.revoke()
-        prepared = copy.deepcopy(
-            session.prepare_request(requests.Request("GET", server.url + "/a"))
-        )
+        prepared = copy.deepcopy(session.prepare_request(requests.Request("GET", server.url + "/a")))
         assert session.send(prepared).status_code == 200
 
 
@@ -391,9 +389,7 @@ def test_a_prepared_request_is_sent_whole_each_time_and_keeps_the_users_file() -
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         session.get(server.url + "/warm-up")
-        prepared = session.prepare_request(
-            requests.Request("POST", server.url + "/upload", data=file)
-        )
+        prepared = session.prepare_request(requests.Request("POST", server.url + "/upload", data=file))
         for sending in range(1, 4):
             api.revoke()
             session.get(server.url + "/renew")

@@ -251,9 +251,7 @@ def test_the_settings_of_the_call_go_with_the_replay() -> None:
         session.get(server.url + "/a")
         api.revoke()
         adapter.sent.clear()
-        session.get(
-            server.url + "/a", timeout=7, verify=False, stream=True, cert="/dev/null"
-        ).close()
+        session.get(server.url + "/a", timeout=7, verify=False, stream=True, cert="/dev/null").close()
     assert len(adapter.sent) == 2
     assert adapter.sent[0] == adapter.sent[1]
     replay = adapter.sent[1]
@@ -262,9 +260,7 @@ def test_the_settings_of_the_call_go_with_the_replay() -> None:
 
 @responses.activate
 def test_the_token_request_can_be_looked_at_in_responses() -> None:
-    responses.post(
-        f"https://{DOMAIN}/oauth/token", json={"access_token": "abc", "token_type": "bearer"}
-    )
+    responses.post(f"https://{DOMAIN}/oauth/token", json={"access_token": "abc", "token_type": "bearer"})
     responses.get(URL, json={})
     requests.get(URL, auth=auth_of_requests(DOMAIN), timeout=5)
     assert responses.calls[0].request.headers["Authorization"] == BASIC
@@ -408,9 +404,7 @@ def test_it_says_so_when_another_library_calls_it() -> None:
         client.get(URL)
 
 
-@pytest.mark.parametrize(
-    "timeout", [0, -1, 1e300, float("nan"), float("inf"), None, "5", True], ids=str
-)
+@pytest.mark.parametrize("timeout", [0, -1, 1e300, float("nan"), float("inf"), None, "5", True], ids=str)
 def test_a_timeout_that_is_no_positive_number_is_refused(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
         auth_for(DOMAIN, timeout=timeout)
@@ -466,9 +460,7 @@ def test_an_answer_to_a_header_of_the_users_own_says_nothing_of_ours(clock: Cloc
         api.forbidden, live = (), api.live
         api.live = {"of-the-user"}
         with requests.Session() as session:
-            prepared = session.prepare_request(
-                requests.Request("GET", server.url + "/no", auth=auth)
-            )
+            prepared = session.prepare_request(requests.Request("GET", server.url + "/no", auth=auth))
             prepared.headers["Authorization"] = "Bearer of-the-user"
             assert session.send(prepared).status_code == 200
         api.forbidden, api.live = ("/no",), live

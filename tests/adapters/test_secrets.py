@@ -89,9 +89,7 @@ def no_token_after_the_first(api: Api) -> Any:
 
 
 @pytest.mark.parametrize("when", ["at first", "at the renewal"])
-def test_an_error_shows_neither_even_where_the_server_says_the_secret(
-    client: Client, when: str
-) -> None:
+def test_an_error_shows_neither_even_where_the_server_says_the_secret(client: Client, when: str) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         if when == "at the renewal":
@@ -175,9 +173,7 @@ def test_what_a_response_hook_keeps_has_no_secret_when_the_call_is_done(library:
     seen: list[Any] = []
     with (
         api_server() as (server, _),
-        library.Client(
-            auth=auth_for(server.url), event_hooks={"response": [seen.append]}
-        ) as client,
+        library.Client(auth=auth_for(server.url), event_hooks={"response": [seen.append]}) as client,
     ):
         client.get(server.url + "/a")
     assert [(one.request.url.path, one.request.headers.get("Authorization")) for one in seen] == [

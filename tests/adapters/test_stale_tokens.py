@@ -61,9 +61,7 @@ def test_an_endpoint_that_says_no_to_each_token_gets_no_more_than_one_more_repla
         others.forget()
         api.revoke()
         client.get(others, server.url + "/first")
-        server.handler = lambda request: (
-            (401, {}, b"no right") if request.path == "/no" else api(request)
-        )
+        server.handler = lambda request: (401, {}, b"no right") if request.path == "/no" else api(request)
         reply = client.get(mine, server.url + "/no")
 
         assert (reply.status, reply.body, reply.history) == (401, b"no right", [401, 401])

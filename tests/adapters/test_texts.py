@@ -81,8 +81,7 @@ def test_of_a_wrong_domain(domain: Any, what: str) -> None:
     with pytest.raises(ValueError) as caught:
         TheBaseAuth(domain, "id", "secret")
     assert str(caught.value) == (
-        f"domain {what}; give it as TheBase shows it under {SETTINGS},"
-        " for example 'acme.thebase.co.il'"
+        f"domain {what}; give it as TheBase shows it under {SETTINGS}, for example 'acme.thebase.co.il'"
     )
 
 
@@ -180,9 +179,7 @@ def test_to_another_library_than_that_of_the_class() -> None:
     )
     with pytest.raises(TypeError) as caught:
         auth.auth_flow(httpx.Request("GET", "https://a"))
-    assert str(caught.value) == (
-        "TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow"
-    )
+    assert str(caught.value) == ("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
 
 
 # What is said of the token endpoint's answer
@@ -293,9 +290,7 @@ def test_of_slips_of_copying(client_id: str, secret: str, told: str) -> None:
     credentials = Credentials(Origin.of_domain(DOMAIN), client_id, secret)
     with pytest.raises(TokenRequestError) as caught:
         parse_token_response(answer(401), credentials=credentials, now=0)
-    assert (
-        str(caught.value) == f"the token endpoint of {DOMAIN} answered 401 (empty). {CHECK}{told}"
-    )
+    assert str(caught.value) == f"the token endpoint of {DOMAIN} answered 401 (empty). {CHECK}{told}"
 
 
 # What is said of a request
@@ -325,9 +320,7 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
         auth = auth_for(server.url, timeout=0.3)  # in requests, of the one who waits
         patient = auth_for(server.url, timeout=20)
         patient._core.shared = auth._core.shared
-        leader = threading.Thread(
-            target=lambda: requests.get(server.url + "/a", auth=patient, timeout=20)
-        )
+        leader = threading.Thread(target=lambda: requests.get(server.url + "/a", auth=patient, timeout=20))
         leader.start()
         assert asked.wait(20)
         try:
@@ -403,9 +396,7 @@ Call = Callable[[Client, TheBaseAuth, str], Any]
     ],
     ids=["fetched", "elsewhere"],
 )  # fmt: skip
-def test_in_the_log(
-    client: Client, call: Call, told: list[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_in_the_log(client: Client, call: Call, told: list[str], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "thebase_auth")
     with api_server() as (server, _):
         call(client, auth_for(server.url), server.url)

@@ -204,9 +204,7 @@ def test_a_setting_that_the_environment_lacks_is_named(monkeypatch: pytest.Monke
     monkeypatch.setenv("THEBASE_DOMAIN", "acme.thebase.co.il")
     monkeypatch.setenv("THEBASE_CLIENT_SECRET", "")
     monkeypatch.delenv("THEBASE_CLIENT_ID", raising=False)
-    with pytest.raises(
-        ValueError, match="unset or empty.*: THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET"
-    ):
+    with pytest.raises(ValueError, match="unset or empty.*: THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET"):
         TheBaseAuth.from_env()
 
 

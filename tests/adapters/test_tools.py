@@ -39,18 +39,14 @@ def test_the_header_of_a_signed_request_is_plain_text(client: Client) -> None:
             ]
             == "Bearer token-2"
         )
-        assert (
-            pickle.loads(pickle.dumps(response)).request.headers["Authorization"]
-            == "Bearer token-2"
-        )
+        assert pickle.loads(pickle.dumps(response)).request.headers["Authorization"] == "Bearer token-2"
 
 
 def test_a_tool_that_rebuilds_the_headers_does_not_end_renewal() -> None:
     class Rebuilding(HTTPAdapter):
         def send(self, request: requests.PreparedRequest, *a: Any, **k: Any) -> requests.Response:
             headers = {
-                name.encode().decode(): value.encode().decode()
-                for name, value in request.headers.items()
+                name.encode().decode(): value.encode().decode() for name, value in request.headers.items()
             }
             request.headers = requests.structures.CaseInsensitiveDict(headers)
             return super().send(request, *a, **k)
@@ -93,9 +89,7 @@ def test_what_replaces_session_send_sees_the_token_request(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("user_agent", ["crm-sync/2.1", None])
-def test_the_token_request_has_the_user_agent_of_the_call(
-    client: Client, user_agent: str | None
-) -> None:
+def test_the_token_request_has_the_user_agent_of_the_call(client: Client, user_agent: str | None) -> None:
     headers = {} if user_agent is None else {"User-Agent": user_agent}
     with api_server() as (server, _):
         client.get(auth_for(server.url), server.url + "/a", headers=headers)

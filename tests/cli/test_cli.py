@@ -77,9 +77,7 @@ def test_demo_names_the_extra_to_install_where_a_library_is_missing(library: str
     ended = without(library, "demo")
     assert ended.returncode == 2
     assert ended.stdout == ""
-    assert ended.stderr == (
-        f"thebase-auth demo: needs {library}: pip install 'thebase-auth[demo]'\n"
-    )
+    assert ended.stderr == (f"thebase-auth demo: needs {library}: pip install 'thebase-auth[demo]'\n")
 
 
 @pytest.mark.parametrize(
@@ -100,9 +98,7 @@ def test_a_command_names_the_extra_to_install_where_a_library_is_missing(
     ended = without(library, *arguments.split())
     assert (ended.returncode, ended.stdout) == (2, "")
     name = arguments.partition(" ")[0]
-    assert ended.stderr == (
-        f"thebase-auth {name}: needs {library}: pip install 'thebase-auth[cli]'\n"
-    )
+    assert ended.stderr == (f"thebase-auth {name}: needs {library}: pip install 'thebase-auth[cli]'\n")
 
 
 def test_demo_names_the_extra_in_this_process_too(

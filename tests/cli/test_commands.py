@@ -60,9 +60,7 @@ def test_check_blames_id_or_secret_where_a_thebase_refuses_them(
     monkeypatch.setenv("THEBASE_CLIENT_SECRET", "mistyped..")
     code, out, err = run("check")
     assert (code, out) == (1, "")
-    assert err.startswith(
-        "thebase-auth check: wrong client id or client secret: the token endpoint"
-    )
+    assert err.startswith("thebase-auth check: wrong client id or client secret: the token endpoint")
     assert err.count("\n") == 1
     assert "dots" not in err
     assert "mistyped" not in err
@@ -161,9 +159,7 @@ def test_an_authority_of_ones_own_is_named_in_the_environment(
         assert run("request", "GET", "/v2/users", "--domain", thebase.domain)[0] == 0
 
 
-def test_a_proxy_that_is_not_there_is_named_as_such(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_that_is_not_there_is_named_as_such(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
     code, _, err = run("check", "--domain", "acme.thebase.co.il")
     assert code == 3
@@ -241,9 +237,7 @@ def test_a_token_is_kept_from_run_to_run_for_its_user_alone(
     assert thebase.token_requests == 3
 
 
-def test_token_warns_where_a_terminal_would_show_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_token_warns_where_a_terminal_would_show_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, out, err = run("token")
     assert code == 0
@@ -278,14 +272,10 @@ def test_request_sends_json(run: Run, thebase: Sandbox, path: str) -> None:
     assert sent.headers["accept"] == "application/json"
 
 
-def test_request_sends_json_from_a_file_or_stdin(
-    run: Run, thebase: Sandbox, tmp_path: Path
-) -> None:
+def test_request_sends_json_from_a_file_or_stdin(run: Run, thebase: Sandbox, tmp_path: Path) -> None:
     content = json.dumps(LEAD, indent=4).encode()
     (tmp_path / "lead.json").write_bytes(content)
-    assert (
-        run("request", "POST", "/v2/leads/create", "--json", f"@{tmp_path / 'lead.json'}")[0] == 0
-    )
+    assert run("request", "POST", "/v2/leads/create", "--json", f"@{tmp_path / 'lead.json'}")[0] == 0
     done = command("request", "POST", "/v2/leads/create", "--json", "-", input=content.decode())
     assert done.returncode == 0
     first, second = thebase.assert_received("POST /v2/leads/create", times=2, status=201)
@@ -302,9 +292,7 @@ def test_request_sends_json_from_a_file_or_stdin(
         ("@missing.json", "thebase-auth request: [Errno 2] No such file or directory: 'missing.json'"),
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_is_not_sent(
-    run: Run, thebase: Sandbox, given: str, text: str
-) -> None:
+def test_a_body_that_is_no_json_is_not_sent(run: Run, thebase: Sandbox, given: str, text: str) -> None:
     code, out, err = run("request", "POST", "/v2/leads/create", "--json", given)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(text)
@@ -356,9 +344,7 @@ def test_a_redirect_is_told_and_not_followed(run: Run, thebase: Sandbox) -> None
     assert run("request", "GET", "/v2/users") == (0, "", told)
 
 
-def test_what_is_no_json_is_printed_without_what_commands_a_terminal(
-    run: Run, thebase: Sandbox
-) -> None:
+def test_what_is_no_json_is_printed_without_what_commands_a_terminal(run: Run, thebase: Sandbox) -> None:
     thebase.answer_next("GET *", 502, "<h1>שגיאה\x1b[2J\n</h1>\t.", "text/html; charset=utf-8")
     code, out, _ = run("request", "GET", "/v2/users")
     assert (code, out) == (1, "<h1>שגיאה\N{REPLACEMENT CHARACTER}[2J\n</h1>\t.\n")
@@ -402,9 +388,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(thebase: Sandbox) -> None:
 
 
 def test_hebrew_is_escaped_where_the_output_has_no_place_for_it() -> None:
-    done = command(
-        "request", "GET", "/v2/users", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    )
+    done = command("request", "GET", "/v2/users", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert (done.returncode, done.stderr) == (0, "GET /v2/users: 200 OK\n")
     assert r"\u05de\u05e9\u05d4" in done.stdout
 

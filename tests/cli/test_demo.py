@@ -18,9 +18,7 @@ from thebase_auth._cli._demo import Account, Statement
 from thebase_auth.testing import ReceivedRequest, Sandbox
 
 TOKEN = ReceivedRequest("POST", "/oauth/token", {"authorization": "Basic c2VjcmV0"}, b"g=c", 200)
-REFUSED = ReceivedRequest(
-    "POST", "/v2/leads/create", {"authorization": "Bearer old"}, b'{"name": 1}', 401
-)
+REFUSED = ReceivedRequest("POST", "/v2/leads/create", {"authorization": "Bearer old"}, b'{"name": 1}', 401)
 REPLAYED = replace(REFUSED, headers={"authorization": "Bearer new"}, status=201)
 CALL = "POST /v2/leads/create"
 
@@ -315,9 +313,7 @@ def test_an_account_counts_what_does_not_hold() -> None:
     account = Account(out)
     account.tell("who", [Statement("what", "1", "1", ", or so"), Statement("how", "2", "3")])
     assert (account.told, account.wrong) == (2, 1)
-    assert out.getvalue() == (
-        "who          what      1, or so\n             how       expected 2, got 3\n"
-    )
+    assert out.getvalue() == ("who          what      1, or so\n             how       expected 2, got 3\n")
 
 
 def test_an_account_is_printed_as_it_goes() -> None:

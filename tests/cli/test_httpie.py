@@ -69,9 +69,7 @@ def http(tmp_path: Path) -> Http:
     config.mkdir()
     (config / "config.json").write_text('{"disable_update_warnings": true}')  # asks the network
 
-    def run(
-        *arguments: str, before: str = "", code: str = HTTP, stdin: Any = None, **more: str
-    ) -> Run:
+    def run(*arguments: str, before: str = "", code: str = HTTP, stdin: Any = None, **more: str) -> Run:
         no_stdin = [] if stdin else ["--ignore-stdin"]
         environment = {name: text for name, text in os.environ.items() if "XDG" not in name}
         done = subprocess.run(
@@ -320,18 +318,14 @@ def test_a_secret_that_is_not_given_is_asked_for(http: Http, thebase: Sandbox) -
     typed = f"import getpass\ngetpass.getpass = lambda prompt: {thebase.client_secret!r}\n"
     url = thebase.domain + "/v2/users"
     with open(os.devnull) as keyboard:
-        answer = http(
-            *wrong(thebase.client_id), "--check-status", "GET", url, before=typed, stdin=keyboard
-        )
+        answer = http(*wrong(thebase.client_id), "--check-status", "GET", url, before=typed, stdin=keyboard)
 
     assert (answer.code, answer.err) == (0, "")
 
 
 def test_id_and_secret_can_come_from_netrc(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
     netrc = tmp_path / ".netrc"
-    netrc.write_text(
-        f"machine 127.0.0.1 login {thebase.client_id} password {thebase.client_secret}\n"
-    )
+    netrc.write_text(f"machine 127.0.0.1 login {thebase.client_id} password {thebase.client_secret}\n")
     netrc.chmod(0o600)
     answer = http("--auth-type=thebase", "--check-status", thebase.domain + "/v2/users")
 

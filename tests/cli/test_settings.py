@@ -44,9 +44,7 @@ def test_an_option_goes_before_the_environment(
 
 @pytest.mark.parametrize("client_id", ["-abc..", "-Vz", "_a.."])
 @pytest.mark.parametrize("joined", [False, True])
-def test_an_id_may_begin_with_a_dash(
-    run: Run, thebase: Sandbox, client_id: str, joined: bool
-) -> None:
+def test_an_id_may_begin_with_a_dash(run: Run, thebase: Sandbox, client_id: str, joined: bool) -> None:
     thebase.client.client_id = client_id
     option = [f"--client-id={client_id}"] if joined else ["--client-id", client_id]
     assert run("check", *option)[0] == 0
@@ -155,9 +153,7 @@ def test_the_secret_is_not_taken_from_an_argument(
     assert thebase.received == ()
 
 
-@pytest.mark.parametrize(
-    "given", ["hunter2", "--secrte=hunter2", "--secrte hunter2", "--sec hunter2"]
-)
+@pytest.mark.parametrize("given", ["hunter2", "--secrte=hunter2", "--secrte hunter2", "--sec hunter2"])
 def test_an_argument_that_is_not_understood_is_not_repeated(run: Run, given: str) -> None:
     code, _, err = run("check", *given.split())
     assert code == 2
@@ -225,9 +221,7 @@ def test_a_time_that_no_machine_can_wait_is_refused(run: Run, value: str) -> Non
 
 
 @pytest.mark.parametrize("option", ["--client-secret", "--secret", "--password"])
-def test_the_secret_is_not_taken_from_an_argument_before_the_command_either(
-    run: Run, option: str
-) -> None:
+def test_the_secret_is_not_taken_from_an_argument_before_the_command_either(run: Run, option: str) -> None:
     for given in ([option, "hunter2"], [f"{option}=hunter2"]):
         code, out, err = run(*given, "check")
         assert (code, out, err.count("\n")) == (2, "", 1)

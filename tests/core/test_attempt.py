@@ -51,9 +51,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("refused", [TOKEN, None], ids=["a token of ours", "none of ours"])
-def test_a_request_whose_body_can_be_rewound_may_be_replayed(
-    core: Core, refused: Token | None
-) -> None:
+def test_a_request_whose_body_can_be_rewound_may_be_replayed(core: Core, refused: Token | None) -> None:
     file = io.BytesIO(b"body")
     body = body_of(file, 4)
     file.read()
@@ -107,9 +105,7 @@ def test_after_its_pause_an_operation_is_replayed_again(core: Core, clock: Clock
 # Strikes
 
 
-def test_the_second_strike_is_told_once(
-    core: Core, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_second_strike_is_told_once(core: Core, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     strike(core, 1)
     assert warnings(caplog) == []
 
@@ -186,13 +182,9 @@ def test_a_401_stands_if_its_operation_has_to_wait_by_now(core: Core) -> None:
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-def test_a_task_says_who_it_is_and_which_failures_are_those_of_all(
-    core: Core, is_told: bool
-) -> None:
+def test_a_task_says_who_it_is_and_which_failures_are_those_of_all(core: Core, is_told: bool) -> None:
     options: dict[str, Any] = {"is_shared": lambda error: True} if is_told else {}
-    leader, waiter = (
-        attempt(core).other_token(fetch, TIMES, task=a_task(), **options) for _ in range(2)
-    )
+    leader, waiter = (attempt(core).other_token(fetch, TIMES, task=a_task(), **options) for _ in range(2))
     assert next(leader) == "token request"
     flight = next(waiter).pending
     with pytest.raises(ConnectionError):

@@ -109,9 +109,7 @@ def fail(*_: object) -> Any:
         pytest.param(lambda: Stream(seek=int), id="does not tell"),
         pytest.param(lambda: Stream(seek=int, tell=lambda: None), id="tells nothing"),
         pytest.param(lambda: Stream(seek=int, tell=fail), id="fails to tell"),
-        pytest.param(
-            lambda: Stream(seek=int, tell=lambda: 0, seekable=lambda: False), id="not seekable"
-        ),
+        pytest.param(lambda: Stream(seek=int, tell=lambda: 0, seekable=lambda: False), id="not seekable"),
         pytest.param(lambda: Stream(seek=int, tell=lambda: 0, seekable=fail), id="cannot say"),
         pytest.param(lambda: Stream(seek=fail, tell=lambda: 0), id="fails to seek"),
     ],
@@ -212,9 +210,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("multipart", [False, True])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_real_file_that_was_changed_is_not_sent_again(
-    change: str, multipart: bool, path: Path
-) -> None:
+def test_a_real_file_that_was_changed_is_not_sent_again(change: str, multipart: bool, path: Path) -> None:
     with path.open("rb") as file:
         body = files_of([file]) if multipart else body_of(file, len(CONTENT))
         assert body.rewind()
@@ -228,9 +224,7 @@ def test_a_real_file_that_was_changed_is_not_sent_again(
 
 
 @pytest.mark.parametrize("multipart", [False, True])
-def test_what_was_written_to_a_file_and_not_flushed_is_no_change(
-    multipart: bool, path: Path
-) -> None:
+def test_what_was_written_to_a_file_and_not_flushed_is_no_change(multipart: bool, path: Path) -> None:
     with path.open("w+b") as file:
         file.write(CONTENT)
         file.seek(0)
@@ -242,9 +236,7 @@ def test_what_was_written_to_a_file_and_not_flushed_is_no_change(
 
 
 @pytest.mark.parametrize("multipart", [False, True])
-def test_a_file_that_was_closed_after_the_sending_is_not_sent_again(
-    multipart: bool, path: Path
-) -> None:
+def test_a_file_that_was_closed_after_the_sending_is_not_sent_again(multipart: bool, path: Path) -> None:
     file = path.open("rb")
     body = files_of([file]) if multipart else body_of(file, len(CONTENT))
     file.close()

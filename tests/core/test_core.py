@@ -41,9 +41,7 @@ def test_a_request_to_the_domain_is_ours(core: Core, caplog: pytest.LogCaptureFi
     assert caplog.messages == []
 
 
-def test_a_request_to_another_host_is_left_unsigned(
-    core: Core, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_request_to_another_host_is_left_unsigned(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         assert not core.is_ours("https://evil.com/")
         assert not core.goes_to_us("https://evil.com/")
@@ -90,9 +88,7 @@ def test_the_token_that_a_request_carried_is_recognised(core: Core, header: str 
 
 
 @pytest.mark.parametrize("header", [None, "", b"", "Basic abc", "Bearer x", b"Bearer \xe9"])
-def test_what_is_none_of_our_tokens_is_not_taken_for_one(
-    core: Core, header: str | bytes | None
-) -> None:
+def test_what_is_none_of_our_tokens_is_not_taken_for_one(core: Core, header: str | bytes | None) -> None:
     assert core.carried(header) is None
 
 
@@ -103,9 +99,7 @@ def test_without_a_cache_no_token_is_borrowed(core: Core) -> None:
 # What its answer shows
 
 
-@pytest.mark.parametrize(
-    ("status", "forgets"), [(200, True), (403, True), (429, False), (502, False)]
-)
+@pytest.mark.parametrize(("status", "forgets"), [(200, True), (403, True), (429, False), (502, False)])
 def test_an_answer_that_shows_that_the_token_was_taken_forgets_strikes(
     core: Core, status: int, forgets: bool
 ) -> None:

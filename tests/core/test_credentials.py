@@ -121,9 +121,7 @@ def test_a_secret_may_have_a_colon() -> None:
     ("client_id", "client_secret", "header"),
     [
         # RFC 7617 section 2
-        pytest.param(
-            "Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", id="section 2"
-        ),
+        pytest.param("Aladdin", "open sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", id="section 2"),
         # RFC 7617 section 2.1: test, and 123 with a pound sign, in UTF-8
         pytest.param("test", "123\u00a3", "Basic dGVzdDoxMjPCow==", id="section 2.1"),
         # RFC 6749 section 2.3.1 shows this pair
@@ -135,9 +133,7 @@ def test_a_secret_may_have_a_colon() -> None:
         ),
     ],
 )
-def test_the_token_request_authenticates_by_basic(
-    client_id: str, client_secret: str, header: str
-) -> None:
+def test_the_token_request_authenticates_by_basic(client_id: str, client_secret: str, header: str) -> None:
     headers = credentials(client_id, client_secret).token_request_headers(None)
 
     assert headers["Authorization"] == header
@@ -253,8 +249,6 @@ def test_a_text_without_the_secret_stays_as_it_is() -> None:
         ("'a..", "d..", ""),
     ],
 )  # fmt: skip
-def test_slips_of_copying_are_told_without_the_value(
-    client_id: str, client_secret: str, told: str
-) -> None:
+def test_slips_of_copying_are_told_without_the_value(client_id: str, client_secret: str, told: str) -> None:
     origin = Origin.of_domain("acme.thebase.co.il")
     assert Credentials(origin, client_id, client_secret).slips() == told

@@ -193,9 +193,7 @@ def test_waiting_too_long_is_a_timeout_in_the_library_too(
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bound_error_names_its_request_as_the_librarys_own_errors_do(
-    library: str, name: str
-) -> None:
+def test_a_bound_error_names_its_request_as_the_librarys_own_errors_do(library: str, name: str) -> None:
     module, package, _ = LIBRARIES[library]
     request = package.Request("GET", "https://acme.thebase.co.il/v2/users")
     error = one(getattr(module, name))

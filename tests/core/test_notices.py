@@ -19,9 +19,7 @@ from thebase_auth._core.token import Token
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    assert {(one.name, one.levelno) for one in caplog.records} <= {
-        ("thebase_auth", logging.WARNING)
-    }
+    assert {(one.name, one.levelno) for one in caplog.records} <= {("thebase_auth", logging.WARNING)}
     return [one.getMessage() for one in caplog.records]
 
 

@@ -185,9 +185,7 @@ def test_a_domain_is_read_as_people_paste_it(pasted: str, origin: Origin) -> Non
         pytest.param("[::1]:65536", "a port", id="IPv6 and port 65536"),
     ],
 )
-def test_a_domain_that_cannot_be_right_is_refused_and_not_repeated(
-    pasted: object, complaint: str
-) -> None:
+def test_a_domain_that_cannot_be_right_is_refused_and_not_repeated(pasted: object, complaint: str) -> None:
     with pytest.raises(ValueError) as caught:
         Origin.of_domain(pasted)
 
@@ -247,9 +245,7 @@ def test_an_accepted_domain_is_recognised_in_its_own_urls(pasted: str) -> None:
         (Origin("https", "localhost", 80), "localhost:80", "https://localhost:80"),
     ],
 )
-def test_the_port_is_named_where_it_is_not_the_default(
-    origin: Origin, netloc: str, url: str
-) -> None:
+def test_the_port_is_named_where_it_is_not_the_default(origin: Origin, netloc: str, url: str) -> None:
     assert (origin.netloc, origin.url) == (netloc, url)
 
 
@@ -497,9 +493,7 @@ def by_ada(url: str) -> Reading:
 @example("https://acme.thebase.co.il:?@evil.com", ACME)
 @example("https://[2001:DB8:0::1]\\@evil.com", IPV6)
 @example("http://[::1]:8000#@evil.com", LOOPBACK_IPV6)
-def test_what_we_take_for_ours_every_reader_of_urls_takes_for_ours(
-    url: str, origin: Origin
-) -> None:
+def test_what_we_take_for_ours_every_reader_of_urls_takes_for_ours(url: str, origin: Origin) -> None:
     if origin.destination(url) is not OURS:
         return
     ours = normal(*origin)

@@ -271,7 +271,5 @@ def test_what_a_reader_of_the_cache_sees_does_not_give_the_key_of_the_seal() -> 
         (float("nan"), None),
     ],
 )
-def test_a_token_is_kept_until_its_time_is_over(
-    expires_at: float | None, seconds: float | None
-) -> None:
+def test_a_token_is_kept_until_its_time_is_over(expires_at: float | None, seconds: float | None) -> None:
     assert lifetime(Token("abc", expires_at), NOW) == seconds

@@ -230,9 +230,7 @@ def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
 
 def test_a_flight_is_lost_when_the_loop_of_its_leader_has_stopped() -> None:
     gone: list[bool] = []
-    flight = Flight(
-        operation=None, lapses_at=LEASE, task=Task(object(), object(), lambda: bool(gone))
-    )
+    flight = Flight(operation=None, lapses_at=LEASE, task=Task(object(), object(), lambda: bool(gone)))
     flight.begun = True
     assert not flight.is_lost()
 
@@ -335,9 +333,7 @@ def test_the_last_256_former_tokens_are_remembered(shared: SharedToken) -> None:
         ask(shared, token)  # of two callers with the same one
 
     assert [shared.is_former(token) for token in tokens] == [False] * 4 + [True] * 256
-    assert [bool(shared.known(token.authorization)) for token in tokens] == [False] * 4 + [
-        True
-    ] * 256
+    assert [bool(shared.known(token.authorization)) for token in tokens] == [False] * 4 + [True] * 256
 
 
 def test_a_token_is_dropped_only_while_it_is_in_use(renewed: SharedToken) -> None:

@@ -208,9 +208,7 @@ def test_a_refusal_of_the_token_endpoint_begins_a_pause_that_doubles(
     ("status", "error"),
     [(200, None), (200, ""), (302, None), (404, "invalid_client"), (500, None), (503, "x")],
 )
-def test_another_wrong_answer_begins_none(
-    shared: SharedToken, status: int, error: str | None
-) -> None:
+def test_another_wrong_answer_begins_none(shared: SharedToken, status: int, error: str | None) -> None:
     noted = shared.refused_by_endpoint(an_error(status, error, retry_after=7.0), 0)
 
     assert noted.retry_after is None

@@ -60,9 +60,7 @@ def test_a_token_request_lasts_at_most_all_its_phases_together() -> None:
     assert patience(connect=1, read=2, write=3, pool=4).lease == 10.0
 
 
-@pytest.mark.parametrize(
-    ("now", "left"), [(NOW, 5.0), (NOW + 2, 3.0), (NOW + 5, 0.0), (1010, -5.0)]
-)
+@pytest.mark.parametrize(("now", "left"), [(NOW, 5.0), (NOW + 2, 3.0), (NOW + 5, 0.0), (1010, -5.0)])
 def test_the_time_left_counts_down_to_the_deadline(now: float, left: float) -> None:
     assert patience(connect=3, read=5).left(now) == left
 

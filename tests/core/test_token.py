@@ -38,9 +38,7 @@ def test_any_success_may_bring_a_token(status: int) -> None:
     assert parse(answer(GOOD, status=status)).access_token == GOOD["access_token"]
 
 
-@pytest.mark.parametrize(
-    "media_type", ["application/json; charset=utf-8", "text/plain", "text/html", ""]
-)
+@pytest.mark.parametrize("media_type", ["application/json; charset=utf-8", "text/plain", "text/html", ""])
 def test_a_token_is_taken_whatever_its_media_type_says(media_type: str) -> None:
     assert parse(answer(GOOD, media_type=media_type)).access_token == GOOD["access_token"]
 
@@ -352,9 +350,7 @@ def test_any_answer_is_a_token_or_a_token_request_error(
     st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)).map("canary~{}".format),
     st.dictionaries(MEMBERS, VALUES | st.just("TOKEN") | st.just(["TOKEN"]) | st.just("x TOKEN x")),
 )
-def test_the_token_of_an_answer_is_never_shown(
-    access_token: str, document: dict[str, object]
-) -> None:
+def test_the_token_of_an_answer_is_never_shown(access_token: str, document: dict[str, object]) -> None:
     document["access_token"] = "TOKEN"
     body = json.dumps(document).encode().replace(b"TOKEN", json.dumps(access_token).encode()[1:-1])
     given_answer = Answer(200, {"content-type": "application/json"}, body)

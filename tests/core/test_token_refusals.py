@@ -14,9 +14,7 @@ from thebase_auth._core.token import Answer
 
 
 def test_an_oauth_error_is_quoted_and_kept_as_evidence() -> None:
-    error = refused(
-        answer({"error": "invalid_client", "error_description": "No such client"}, status=401)
-    )
+    error = refused(answer({"error": "invalid_client", "error_description": "No such client"}, status=401))
 
     assert (error.error, error.error_description) == ("invalid_client", "No such client")
     assert (error.code, error.message, error.instance) == (None, None, None)
@@ -76,9 +74,7 @@ def test_a_page_of_html_is_described_and_not_quoted(status: int) -> None:
         (599, "try again later, or ask its support"),
     ],
 )
-def test_every_refusal_says_what_to_do(
-    status: int, advice: str, body: bytes, media_type: str
-) -> None:
+def test_every_refusal_says_what_to_do(status: int, advice: str, body: bytes, media_type: str) -> None:
     error = refused(answer(body, status=status, media_type=media_type))
 
     assert advice in str(error)
@@ -124,9 +120,7 @@ def test_a_page_for_people_is_laid_to_a_firewall_and_not_to_the_credentials(stat
     ("status", "advice"),
     [(302, "redirects"), (404, f"Is {DOMAIN} the domain"), (429, "Too many"), (502, "trouble")],
 )
-def test_a_page_for_people_says_no_less_where_the_status_says_enough(
-    status: int, advice: str
-) -> None:
+def test_a_page_for_people_says_no_less_where_the_status_says_enough(status: int, advice: str) -> None:
     text = str(refused(answer(b"<html>", status=status, media_type="text/html")))
 
     assert advice in text
@@ -339,9 +333,7 @@ def test_a_token_that_the_server_repeats_in_its_type_is_hidden() -> None:
     ids=ascii,
 )
 @pytest.mark.parametrize("place", PLACES)
-def test_what_a_server_says_stays_on_one_line_without_control_characters(
-    place: str, control: str
-) -> None:
+def test_what_a_server_says_stays_on_one_line_without_control_characters(place: str, control: str) -> None:
     text = str(refused(PLACES[place](f"one{control}two")))
 
     assert "one" in text

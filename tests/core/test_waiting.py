@@ -147,9 +147,7 @@ async def test_a_task_waits_until_another_thread_ends_it(pending: Pending) -> No
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("seconds", [SHORT, 0, -1])
-async def test_a_task_gives_up_in_time_and_can_still_be_woken(
-    pending: Pending, seconds: float
-) -> None:
+async def test_a_task_gives_up_in_time_and_can_still_be_woken(pending: Pending, seconds: float) -> None:
     with anyio.fail_after(LONG / 2):
         await wait_async(pending, seconds)
     assert not pending.over
@@ -185,9 +183,7 @@ async def test_a_task_waits_no_longer_for_what_is_lost() -> None:
     assert not lost.over
 
 
-@pytest.mark.parametrize(
-    ("seconds", "looks"), [(2.5, [1.0, 1.0, 0.5]), (0.3, [0.3]), (0, []), (-1, [])]
-)
+@pytest.mark.parametrize(("seconds", "looks"), [(2.5, [1.0, 1.0, 0.5]), (0.3, [0.3]), (0, []), (-1, [])])
 def test_a_task_of_asyncio_looks_again_each_second_until_its_time_is_over(
     pending: Pending, seconds: float, looks: list[float]
 ) -> None:

@@ -70,9 +70,7 @@ def test_an_import_loads_one_http_library() -> None:
     loaded = {row[0]: row[-1] for row in rows(run("import-time"), "import thebase_auth")}
 
     assert loaded.pop("import thebase_auth") == "none"
-    assert loaded == {
-        f"import thebase_auth.{name}": name for name in ("requests", "httpx", "httpx2")
-    }
+    assert loaded == {f"import thebase_auth.{name}": name for name in ("requests", "httpx", "httpx2")}
 
 
 @pytest.mark.slow

@@ -27,8 +27,7 @@ TOKEN = "POST /oauth/token"
 Lead = dict[str, str]
 COLUMNS = ("name", "f_name", "phone", "city")
 LEADS: list[Lead] = [
-    {"name": f"ליד {n}", "f_name": "דנה", "phone": f"050123456{n}", "city": "תל אביב"}
-    for n in range(1, 7)
+    {"name": f"ליד {n}", "f_name": "דנה", "phone": f"050123456{n}", "city": "תל אביב"} for n in range(1, 7)
 ]  # on lines 2 to 7
 
 # With a time limit that a test can wait for.
@@ -108,9 +107,7 @@ def end(process: subprocess.Popen[str], thebase: Sandbox | None = None) -> tuple
     return process.returncode, out, err
 
 
-def run(
-    *arguments: object, thebase: Sandbox | None = None, domain: str = ""
-) -> tuple[int, str, str]:
+def run(*arguments: object, thebase: Sandbox | None = None, domain: str = "") -> tuple[int, str, str]:
     return end(start(SCRIPT, *arguments, thebase=thebase, domain=domain), thebase)
 
 
@@ -196,9 +193,7 @@ def test_a_file_in_windows_1255(thebase: Sandbox, leads_csv: Path) -> None:
 
 
 @pytest.mark.parametrize("empty", ["\r\n", ",,,\r\n"])
-def test_empty_lines_are_passed_over_and_counted(
-    thebase: Sandbox, leads_csv: Path, empty: str
-) -> None:
+def test_empty_lines_are_passed_over_and_counted(thebase: Sandbox, leads_csv: Path, empty: str) -> None:
     without_a_phone = {**LEADS[3], "phone": ""}
     lines = as_csv([*LEADS[:3], without_a_phone]).splitlines(keepends=True)
     leads_csv.write_text("".join([*lines[:2], empty, *lines[2:4], empty, lines[4]]), newline="")
@@ -235,9 +230,7 @@ def test_a_file_that_cannot_be_right_is_refused_before_anything_is_sent(
     assert thebase.received == ()
 
 
-def test_a_file_that_is_not_there_and_an_encoding_that_is_none(
-    thebase: Sandbox, leads_csv: Path
-) -> None:
+def test_a_file_that_is_not_there_and_an_encoding_that_is_none(thebase: Sandbox, leads_csv: Path) -> None:
     for arguments, complaint in (
         ([leads_csv.with_name("other.csv")], "No such file"),
         ([leads_csv, "--encoding", "hebrew-2000"], "unknown encoding: hebrew-2000"),
@@ -251,9 +244,7 @@ def test_a_file_that_is_not_there_and_an_encoding_that_is_none(
 # What TheBase says
 
 
-def test_a_refused_row_is_reported_and_the_others_are_created(
-    thebase: Sandbox, leads_csv: Path
-) -> None:
+def test_a_refused_row_is_reported_and_the_others_are_created(thebase: Sandbox, leads_csv: Path) -> None:
     rows = [LEADS[0], {**LEADS[1], "phone": ""}, LEADS[2], {**LEADS[3], "f_name": ""}, LEADS[4]]
     leads_csv.write_bytes(as_csv(rows).encode("utf-8-sig"))
     code, out, err = run(leads_csv, thebase=thebase)
@@ -284,9 +275,7 @@ def test_a_refusal_takes_one_line_whatever_it_is(thebase: Sandbox, leads_csv: Pa
 def answering(status: int, times: int = 1) -> Callable[[Sandbox], object]:
     def act(thebase: Sandbox) -> None:
         headers = {"Location": "/v2/users"} if status == 302 else None
-        thebase.answer_next(
-            CREATE, status, "<h1>no</h1>", "text/html", headers=headers, times=times
-        )
+        thebase.answer_next(CREATE, status, "<h1>no</h1>", "text/html", headers=headers, times=times)
 
     return act
 

@@ -377,22 +377,16 @@ def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
 
 
 def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() -> None:
-    classes = [
-        importlib.import_module(f"thebase_auth.{library}").TheBaseAuth for library in LIBRARIES
-    ]
+    classes = [importlib.import_module(f"thebase_auth.{library}").TheBaseAuth for library in LIBRARIES]
     for kind in [*classes, thebase_auth.TheBaseAuth]:
         parameters = list(inspect.signature(kind).parameters.values())
-        positional = [
-            p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        ]
+        positional = [p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
         assert positional == ["domain", "client_id", "client_secret"]
         for option in parameters[3:]:
             assert option.kind is inspect.Parameter.KEYWORD_ONLY
             assert option.default is not inspect.Parameter.empty
         from_env = inspect.signature(kind.from_env).parameters.values()
-        assert [(p.name, p.default) for p in from_env] == [
-            (p.name, p.default) for p in parameters[3:]
-        ]
+        assert [(p.name, p.default) for p in from_env] == [(p.name, p.default) for p in parameters[3:]]
 
 
 def public_callables() -> Iterator[Any]:
@@ -426,9 +420,7 @@ CALLABLES = list(public_callables())
 
 
 @pytest.mark.parametrize(("function", "docstring"), CALLABLES)
-def test_a_public_callable_that_raises_says_so_in_its_docstring(
-    function: Any, docstring: str
-) -> None:
+def test_a_public_callable_that_raises_says_so_in_its_docstring(function: Any, docstring: str) -> None:
     parsed = ast.parse(inspect.cleandoc("\n" + inspect.getsource(function)))
     raises = any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(parsed))
 
@@ -504,9 +496,7 @@ def test_the_adapters_that_make_one_class_together_share_no_name_by_chance(drive
 
 @DRIVERS
 def test_an_adapter_takes_no_name_that_its_librarys_base_class_uses(driver: type) -> None:
-    library = next(
-        base for base in driver.__mro__ if base.__module__.partition(".")[0] in LIBRARIES
-    )
+    library = next(base for base in driver.__mro__ if base.__module__.partition(".")[0] in LIBRARIES)
     public = {"auth_flow", "sync_auth_flow", "async_auth_flow", "requires_request_body",
               "requires_response_body"}  # fmt: skip
 

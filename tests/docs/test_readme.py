@@ -21,9 +21,7 @@ from thebase_auth.testing._crm import Crm
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HEBREW = (ROOT / "README.he.md").read_text(encoding="utf-8")
-BLOCKS, HEBREW_BLOCKS = (
-    re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in (README, HEBREW)
-)
+BLOCKS, HEBREW_BLOCKS = (re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in (README, HEBREW))
 TESTS = [block for block in BLOCKS if "def test_" in block]
 SCRIPTS = [block for block in BLOCKS + HEBREW_BLOCKS if "def test_" not in block]
 
@@ -54,9 +52,7 @@ def test_each_python_block_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("block", TESTS, ids=range(len(TESTS)))
-def test_each_block_of_tests_passes_where_the_package_is_installed(
-    block: str, tmp_path: Path
-) -> None:
+def test_each_block_of_tests_passes_where_the_package_is_installed(block: str, tmp_path: Path) -> None:
     ended = run_pytest(tmp_path, block)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{block.count('def test_')} passed" in ended.stdout

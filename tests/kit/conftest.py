@@ -25,8 +25,6 @@ def api() -> Iterator[httpx.Client]:
     """A client of a sandbox without a port, which carries a token."""
     sandbox = Sandbox()
     transport = httpx.WSGITransport(app=sandbox.wsgi)
-    with httpx.Client(
-        transport=transport, base_url="https://acme.thebase.co.il", headers=JSON
-    ) as client:
+    with httpx.Client(transport=transport, base_url="https://acme.thebase.co.il", headers=JSON) as client:
         client.headers.update(bearer(sandbox, client))
         yield client

@@ -34,9 +34,7 @@ def test_expires_in_is_said_as_given_and_may_change(expires_in: object) -> None:
 
 
 @pytest.mark.parametrize("pair", [("LvTJmqtlvEKyuqvz1brRMg..", "wrong"), ("wrong", "kZ3m..")])
-def test_wrong_credentials_get_a_problem_document(
-    client: httpx.Client, pair: tuple[str, str]
-) -> None:
+def test_wrong_credentials_get_a_problem_document(client: httpx.Client, pair: tuple[str, str]) -> None:
     response = client.post("/oauth/token", auth=pair, data=GRANT)
     assert_problem(response, 401, "Unauthorized", "Unauthorized")
 
@@ -54,13 +52,11 @@ def test_credentials_in_the_body_are_refused(thebase: Sandbox, client: httpx.Cli
     assert client.post("/oauth/token", data={**GRANT, **pair}).status_code == 401
 
 
-def test_credentials_under_another_scheme_are_refused(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_credentials_under_another_scheme_are_refused(thebase: Sandbox, client: httpx.Client) -> None:
     request = client.build_request("POST", "/oauth/token", data=GRANT)
-    basic = next(
-        httpx.BasicAuth(thebase.client_id, thebase.client_secret).auth_flow(request)
-    ).headers["Authorization"]
+    basic = next(httpx.BasicAuth(thebase.client_id, thebase.client_secret).auth_flow(request)).headers[
+        "Authorization"
+    ]
     request.headers["Authorization"] = basic.replace("Basic", "Bearer")
     assert client.send(request).status_code == 401
 
@@ -82,9 +78,7 @@ def test_any_other_grant_type_is_an_oauth_error(
     assert (response.status_code, response.json()) == (400, {"error": error})
 
 
-def test_a_grant_type_that_is_not_urlencoded_is_not_read(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_a_grant_type_that_is_not_urlencoded_is_not_read(thebase: Sandbox, client: httpx.Client) -> None:
     pair = (thebase.client_id, thebase.client_secret)
     response = client.post("/oauth/token", auth=pair, json=GRANT)
     assert (response.status_code, response.json()) == (400, {"error": "invalid_request"})
@@ -129,9 +123,7 @@ def test_a_single_token_ends_the_one_before() -> None:
         assert client.get("/v2/users", headers=second).status_code == 200
 
 
-def test_revoked_tokens_are_refused_and_new_ones_accepted(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_revoked_tokens_are_refused_and_new_ones_accepted(thebase: Sandbox, client: httpx.Client) -> None:
     old = [bearer(thebase, client), bearer(thebase, client)]
     thebase.revoke_tokens()
     assert [client.get("/v2/users", headers=token).status_code for token in old] == [401, 401]
@@ -221,9 +213,7 @@ def test_what_was_not_refused_cannot_be_given_back(thebase: Sandbox) -> None:
     ["", "GET", "get /v2/users", "v2/users", "GET v2/users", "GET  /v2/users", "/v2/users?limit=1",
      "https://acme.thebase.co.il/v2/users", " /v2/users", "GET /v2/users ", "GET /v2/a b"],
 )  # fmt: skip
-def test_what_can_mean_no_call_is_refused_wherever_a_call_is_named(
-    thebase: Sandbox, call: str
-) -> None:
+def test_what_can_mean_no_call_is_refused_wherever_a_call_is_named(thebase: Sandbox, call: str) -> None:
     for lever in (
         thebase.calls,
         thebase.assert_received,
@@ -239,9 +229,7 @@ def test_what_can_mean_no_call_is_refused_wherever_a_call_is_named(
             lever(call)
 
 
-def test_nothing_but_the_asterisk_is_special_in_a_call(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_nothing_but_the_asterisk_is_special_in_a_call(thebase: Sandbox, client: httpx.Client) -> None:
     client.get("/v2/us[e]rs")
     client.get("/v2/users")
     assert len(thebase.calls("/v2/us[e]rs")) == 1
@@ -251,9 +239,7 @@ def test_nothing_but_the_asterisk_is_special_in_a_call(
 
 def test_each_client_has_its_own_secret_and_tokens(thebase: Sandbox, client: httpx.Client) -> None:
     third = SandboxClient()
-    assert (
-        client.post("/oauth/token", auth=(third.client_id, third.client_secret)).status_code == 401
-    )
+    assert client.post("/oauth/token", auth=(third.client_id, third.client_secret)).status_code == 401
     thebase.clients.append(third)
     tokens = [bearer(thebase, client, one) for one in thebase.clients]
     assert len({one.client_id for one in thebase.clients}) == 3
@@ -287,9 +273,7 @@ def test_a_cancelled_client_gets_no_token_and_the_one_it_has_stays_good(
     assert client.get("/v2/users", headers=token).status_code == 200
 
 
-def test_a_single_token_ends_those_of_its_client_alone(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_a_single_token_ends_those_of_its_client_alone(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.single_token = True
     mine, theirs = bearer(thebase, client), bearer(thebase, client, thebase.limited_client)
     bearer(thebase, client)
@@ -318,9 +302,7 @@ def test_calls_are_chosen_by_path_without_query(thebase: Sandbox, client: httpx.
     assert [call.status for call in thebase.calls("/v2/users")] == [401, 200]
 
 
-def test_token_requests_are_counted_whatever_they_get(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_token_requests_are_counted_whatever_they_get(thebase: Sandbox, client: httpx.Client) -> None:
     ask_token(thebase, client)
     client.post("/oauth/token")
     assert thebase.token_requests == 2

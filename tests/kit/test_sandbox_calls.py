@@ -76,9 +76,7 @@ def test_a_list_is_a_collection(api: httpx.Client, path: str, items: int) -> Non
     ("path", "body", "key"),
     [(path, body, key) for path, body, required in SENT for key in required],
 )
-def test_a_missing_key_is_named(
-    api: httpx.Client, path: str, body: dict[str, Any], key: str
-) -> None:
+def test_a_missing_key_is_named(api: httpx.Client, path: str, body: dict[str, Any], key: str) -> None:
     without = {name: value for name, value in body.items() if name != key}
     for lacking in (without, {**body, key: None}, {**body, key: ""}):
         assert_problem(api.post(path, json=lacking), 400, "BadRequest", f"{key} is required")
@@ -86,9 +84,7 @@ def test_a_missing_key_is_named(
 
 @pytest.mark.parametrize("path", [path for path, _, _ in SENT])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'"name"', b"null", b"[" * 10**5])
-def test_a_body_that_is_no_json_object_is_refused(
-    api: httpx.Client, path: str, body: bytes
-) -> None:
+def test_a_body_that_is_no_json_object_is_refused(api: httpx.Client, path: str, body: bytes) -> None:
     response = api.post(path, content=body)
     assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
 
@@ -261,9 +257,7 @@ def test_search_finds_what_contains_each_of_what_is_sent(api: httpx.Client) -> N
     assert found(passport="1") == []
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"limit": 50, "object_type": "LEADS"}', b'{"name": ""}']
-)
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"limit": 50, "object_type": "LEADS"}', b'{"name": ""}'])
 def test_where_nothing_is_sent_nothing_is_found(api: httpx.Client, body: bytes) -> None:
     api.post("/v2/leads/create", json=LEAD)
     response = api.post("/v2/search/leadsAndAccounts", content=body)
@@ -439,12 +433,8 @@ def test_sales_tasks_and_tickets_are_created(
     created(api, path, body, message=message)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"), [("/v2/sms/send", SMS), ("/v2/sms/sendTemplate", TEMPLATE_SMS)]
-)
-def test_a_message_gets_the_id_of_its_shipment(
-    api: httpx.Client, path: str, body: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(("path", "body"), [("/v2/sms/send", SMS), ("/v2/sms/sendTemplate", TEMPLATE_SMS)])
+def test_a_message_gets_the_id_of_its_shipment(api: httpx.Client, path: str, body: dict[str, Any]) -> None:
     response = api.post(path, json=body)
     assert response.status_code == 201
     [(key, value)] = response.json().items()
@@ -510,9 +500,7 @@ def test_a_timer_that_starts_at_no_time_is_refused(api: httpx.Client) -> None:
         b'{"name": "a", "f_name": "b", "phone": Infinity}',
     ],
 )
-def test_a_body_that_no_answer_could_carry_is_refused_and_not_kept(
-    api: httpx.Client, body: bytes
-) -> None:
+def test_a_body_that_no_answer_could_carry_is_refused_and_not_kept(api: httpx.Client, body: bytes) -> None:
     for call in ("create", "intelligent"):
         answer = api.post(f"/v2/leads/{call}", content=body)
         assert_problem(answer, 400, "BadRequest", "the body is not a JSON object")

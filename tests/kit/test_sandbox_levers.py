@@ -36,9 +36,7 @@ def test_an_answer_that_cannot_be_given_is_refused_where_it_is_asked_for(
         Sandbox().answer_next(*arguments, **options)
 
 
-def test_a_request_is_carried_out_before_its_answer_is_lost(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_a_request_is_carried_out_before_its_answer_is_lost(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     thebase.drop_next("POST /v2/leads/create", carried_out=True)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -61,9 +59,7 @@ def test_a_header_asked_for_takes_the_place_of_the_usual_one(
     assert client.get("/").headers.get_list("content-type") == ["text/plain"]
 
 
-def test_the_next_token_requests_get_the_answers_asked_for(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_the_next_token_requests_get_the_answers_asked_for(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.answer_next("/oauth/token", 503, "<h1>סגור</h1>", "text/html", times=2)
     thebase.answer_next("/oauth/token", 200, b'{"access_token": "x"}')
     answers = [ask_token(thebase, client) for _ in range(4)]
@@ -75,9 +71,7 @@ def test_the_next_token_requests_get_the_answers_asked_for(
     assert len(answers[3].json()["access_token"]) == 22
 
 
-def test_the_next_calls_get_the_answers_asked_for_in_turn(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_the_next_calls_get_the_answers_asked_for_in_turn(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     thebase.answer_next("GET /v2/users", 429, headers={"Retry-After": "1"})
     thebase.answer_next("/v2/*", 555, "<h1>!</h1>", "text/html")
@@ -166,8 +160,7 @@ def test_an_answer_is_delayed_and_others_are_not(thebase: Sandbox, client: httpx
 
 def test_levers_may_be_pulled_from_any_thread(thebase: Sandbox, client: httpx.Client) -> None:
     threads = [
-        threading.Thread(target=thebase.answer_next, args=("*", 500), kwargs={"times": 5})
-        for _ in range(8)
+        threading.Thread(target=thebase.answer_next, args=("*", 500), kwargs={"times": 5}) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -191,9 +184,7 @@ def test_token_requests_are_held_together_while_others_are_answered(
     assert ask_token(thebase, client).status_code == 200
 
 
-def test_of_overlapping_holds_the_last_to_end_lets_go(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_of_overlapping_holds_the_last_to_end_lets_go(thebase: Sandbox, client: httpx.Client) -> None:
     with ThreadPoolExecutor(1) as pool:
         with thebase.hold_token_requests():
             with thebase.hold_token_requests():

@@ -152,9 +152,7 @@ def test_a_path_is_decoded(carrier: Carrier, sandbox: Sandbox) -> None:
     assert str(sandbox.received[-1]) == "GET /v2/א b 404"
 
 
-def test_a_revoked_token_is_renewed_and_the_body_sent_again(
-    carrier: Carrier, sandbox: Sandbox
-) -> None:
+def test_a_revoked_token_is_renewed_and_the_body_sent_again(carrier: Carrier, sandbox: Sandbox) -> None:
     carrier.send("POST", "/v2/leads/create", json=LEAD)
     sandbox.revoke_tokens()
     status, _, body = carrier.send("POST", "/v2/leads/create", json=LEAD)

@@ -79,9 +79,7 @@ def pem(tmp_path: Path) -> dict[str, str]:
     return files
 
 
-def test_any_application_is_served_over_http_1_1(
-    app: Starlette, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_any_application_is_served_over_http_1_1(app: Starlette, capfd: pytest.CaptureFixture[str]) -> None:
     with serve(app) as url:
         assert len(server_threads()) == 1
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)

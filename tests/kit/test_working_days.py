@@ -72,9 +72,7 @@ def test_working_days_between_two_dates_are_counted(api: httpx.Client) -> None:
         ("HH12", "12"),
     ],
 )
-def test_a_date_is_given_back_in_the_form_asked_for(
-    api: httpx.Client, pattern: str, text: str
-) -> None:
+def test_a_date_is_given_back_in_the_form_asked_for(api: httpx.Client, pattern: str, text: str) -> None:
     body = ADD_DAYS | {"increment": 1, "return_format": pattern}
     assert api.post("/v2/workingDays/addWeekDays", json=body).json()["date"] == text
 

@@ -59,8 +59,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[], int]:
     """How many warnings of a failing cache there have been."""
     caplog.set_level(logging.DEBUG, "thebase_auth")
     return lambda: sum(
-        one.levelno == logging.WARNING and "token cache" in one.getMessage()
-        for one in caplog.records
+        one.levelno == logging.WARNING and "token cache" in one.getMessage() for one in caplog.records
     )
 
 

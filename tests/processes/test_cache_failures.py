@@ -84,9 +84,7 @@ def test_a_server_that_hangs_fails_no_request_takes_one_thread_and_is_told_of_on
             with stopped(valkey.pid):
                 for _ in range(5):
                     renew(client, auth, web.url, api, timeout=1)
-                assert (
-                    caplog.text.count("an earlier call has not ended yet") == 4 * outage
-                )  # no waits
+                assert caplog.text.count("an earlier call has not ended yet") == 4 * outage  # no waits
                 assert len(cache_threads()) == 1
                 assert told() == outage
             until(lambda: not cache_threads())
@@ -165,9 +163,7 @@ for _ in range(3):
     folder.mkdir()
     folder.chmod(0o555)
     with Sandbox() as thebase:
-        for path in (folder / "tokens.json", folder / "deeper" / "tokens.json")[
-            : 1 + (client is FEW[0])
-        ]:
+        for path in (folder / "tokens.json", folder / "deeper" / "tokens.json")[: 1 + (client is FEW[0])]:
             out, err = said_by_another_process(thebase.domain, "file", path, source=source)
             assert out == "200\n" * 3
             assert err.count("WARNING") == 1

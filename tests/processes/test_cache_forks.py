@@ -208,9 +208,7 @@ assert any(one.name == "thebase_auth-cache" for one in threading.enumerate())
     with Sandbox() as thebase, ExitStack() as stack:
         if what == "server":
             stack.enter_context(stopped(valkey.pid))
-        process = stack.enter_context(
-            another_process(thebase.domain, kind, valkey.port, source=source)
-        )
+        process = stack.enter_context(another_process(thebase.domain, kind, valkey.port, source=source))
         assert process.stdout is not None
         assert process.stdout.readline() == "200\n"
         assert process.wait(timeout=20) == 0
@@ -225,9 +223,7 @@ auth = auth_with(cache)
 atexit.register(lambda: print(get(auth), flush=True))
 """
     with Sandbox() as thebase:
-        out, _ = said_by_another_process(
-            thebase.domain, "file", "~/tokens.json", source=source, timeout=5
-        )
+        out, _ = said_by_another_process(thebase.domain, "file", "~/tokens.json", source=source, timeout=5)
     assert out == "200\n"
 
 
@@ -263,9 +259,7 @@ for _ in range(3):
     print(get(auth))
 """
     with Sandbox() as thebase:
-        out, err = said_by_another_process(
-            thebase.domain, "file", tmp_path / "tokens.json", source=source
-        )
+        out, err = said_by_another_process(thebase.domain, "file", tmp_path / "tokens.json", source=source)
     assert out == "on purpose\n200\n200\n200\n"
     assert err.count("WARNING") == 1
     assert "new thread" in err

@@ -61,9 +61,7 @@ def test_a_holder_that_is_killed_is_succeeded_at_once_where_the_system_frees_its
 
 
 @pytest.mark.parametrize("client", FEW[:2], ids=str)
-def test_a_holder_that_is_killed_is_succeeded_when_its_lease_has_ended(
-    client: Client, valkey: Any
-) -> None:
+def test_a_holder_that_is_killed_is_succeeded_when_its_lease_has_ended(client: Client, valkey: Any) -> None:
     with a_database(valkey) as shared, Sandbox() as thebase:
         with (
             thebase.hold_token_requests(),
@@ -92,8 +90,7 @@ def test_a_holder_that_is_stuck_delays_others_by_a_bounded_time_and_fails_nobody
         started = time.monotonic()
         with ThreadPoolExecutor(6) as pool:
             calls = [
-                pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=3)
-                for auth in auths * 3
+                pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=3) for auth in auths * 3
             ]
             assert [call.result(20).status for call in calls] == [200] * 6
         assert time.monotonic() - started < 6
@@ -107,11 +104,7 @@ def test_a_holder_that_is_stuck_delays_others_by_a_bounded_time_and_fails_nobody
 def test_a_token_endpoint_that_never_answers_fails_each_process_within_about_its_own_timeout(
     client: Client, shared: Shared
 ) -> None:
-    source = (
-        "started = time.monotonic()\n"
-        + CALL
-        + "print(time.monotonic() - started < 2 * timeout + 3)\n"
-    )
+    source = "started = time.monotonic()\n" + CALL + "print(time.monotonic() - started < 2 * timeout + 3)\n"
     with Sandbox() as thebase, thebase.hold_token_requests():
         with another_process(
             thebase.domain, shared.kind, shared.where, timeout=0.8, source=source

@@ -29,9 +29,7 @@ def protocol_methods() -> list[str]:
 def test_a_cache_has_the_methods_of_the_protocol(kind: type) -> None:
     assert protocol_methods() == ["load", "store", "lock"]
     for name in protocol_methods():
-        assert inspect.signature(getattr(kind, name)) == inspect.signature(
-            getattr(TokenCache, name)
-        )
+        assert inspect.signature(getattr(kind, name)) == inspect.signature(getattr(TokenCache, name))
 
 
 class Facts:
@@ -168,9 +166,7 @@ def test_platformdirs_is_not_needed_where_a_path_is_given() -> None:
     assert without({"platformdirs"}, MAKE.format(what="FileTokenCache('x')")) == "made"
 
 
-@pytest.mark.parametrize(
-    ("library", "what"), [("filelock", "FileTokenCache('x')"), ("redis", FROM_URL)]
-)
+@pytest.mark.parametrize(("library", "what"), [("filelock", "FileTokenCache('x')"), ("redis", FROM_URL)])
 def test_a_library_that_is_broken_is_not_reported_as_missing(
     library: str, what: str, tmp_path: Path
 ) -> None:

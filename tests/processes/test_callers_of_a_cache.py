@@ -181,14 +181,10 @@ async def test_a_lock_that_an_abandoned_errand_gives_back_may_fail_in_any_way(
     assert unhandled == []
 
 
-def test_an_interrupt_that_strikes_when_a_thread_has_just_been_started_leaves_the_lock_free() -> (
-    None
-):
+def test_an_interrupt_that_strikes_when_a_thread_has_just_been_started_leaves_the_lock_free() -> None:
     def strike(frame: Any, event: str, argument: Any) -> None:
         thread = frame.f_locals.get("self")
-        if (event, frame.f_code.co_name) == ("return", "start") and isinstance(
-            thread, threading.Thread
-        ):
+        if (event, frame.f_code.co_name) == ("return", "start") and isinstance(thread, threading.Thread):
             sys.setprofile(None)
             raise KeyboardInterrupt
 

@@ -131,16 +131,12 @@ def test_an_errand_that_waits_for_the_lock_of_another_ends_at_once_when_its_flig
     looking.close()
 
 
-def test_an_errand_whose_flight_is_superseded_gives_the_lock_to_the_next_and_stores_nothing() -> (
-    None
-):
+def test_an_errand_whose_flight_is_superseded_gives_the_lock_to_the_next_and_stores_nothing() -> None:
     shelf = Shelf()
     auth = auth_for(DOMAIN, cache=shelf)
     superseded, _ = lead(auth, seconds=20.0)
     assert shelf.locked
-    flight, errand = lead(
-        auth, seconds=20.0
-    )  # of the same thread: the other cannot go on meanwhile
+    flight, errand = lead(auth, seconds=20.0)  # of the same thread: the other cannot go on meanwhile
     assert errand is not None
     assert (errand.found, shelf.locked) == (None, {key_of(auth)})
     assert finish(auth, superseded, ONE) == ONE

@@ -199,9 +199,7 @@ UNREADABLE: dict[str, bytes] = {
     "another version": json.dumps({"version": 2, "records": {KEY: ["record", 1]}}).encode(),
     "utf-16": '{"a": "b"'.encode("utf-16"),
     "not utf-8": b'{"\xff": 1}',
-    "half of a record in a good file": json.dumps(
-        {OTHER: ["x", 1], KEY: ["record", 1, 2]}
-    ).encode(),
+    "half of a record in a good file": json.dumps({OTHER: ["x", 1], KEY: ["record", 1, 2]}).encode(),
 }
 
 
@@ -268,9 +266,7 @@ def test_a_file_is_too_large_from_the_first_byte_over_256_kib(
     assert file_cache.load(KEY) == found
 
 
-def test_the_largest_file_that_is_written_can_be_read(
-    file_cache: FileTokenCache, path: Path
-) -> None:
+def test_the_largest_file_that_is_written_can_be_read(file_cache: FileTokenCache, path: Path) -> None:
     for number in range(70):
         file_cache.store(f"{number:064x}", "r" * 4096, 60.0)
 
@@ -297,9 +293,7 @@ def test_a_record_that_can_never_fit_is_not_kept(file_cache: FileTokenCache, pat
     assert is_mended_by_the_next_store(file_cache, path)
 
 
-def test_expired_records_are_gone_after_the_next_store(
-    file_cache: FileTokenCache, path: Path
-) -> None:
+def test_expired_records_are_gone_after_the_next_store(file_cache: FileTokenCache, path: Path) -> None:
     file_cache.store("expired", "record", 0.0)
     file_cache.store("unknown", "record", None)
     file_cache.store("good", "record", 60.0)

@@ -100,9 +100,7 @@ def open_files() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", ["directory", "pipe", "open to others", "garbage", "too large"])
-def test_what_cannot_be_read_leaves_no_file_open(
-    kind: str, file_cache: FileTokenCache, path: Path
-) -> None:
+def test_what_cannot_be_read_leaves_no_file_open(kind: str, file_cache: FileTokenCache, path: Path) -> None:
     match kind:
         case "directory":
             path.mkdir()
@@ -177,9 +175,7 @@ def test_a_file_open_to_others_is_absent_and_replaced(
 @pytest.mark.skipif(
     os.name == "posix" and os.geteuid() != 0, reason="only root can give a file to somebody else"
 )
-def test_a_file_of_somebody_else_is_absent_and_replaced(
-    file_cache: FileTokenCache, path: Path
-) -> None:
+def test_a_file_of_somebody_else_is_absent_and_replaced(file_cache: FileTokenCache, path: Path) -> None:
     record_file(path)
     assert file_cache.load(KEY) == "planted"
     os.chown(path, 65534, -1)

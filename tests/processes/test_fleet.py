@@ -33,9 +33,7 @@ class Fleet:
     """Processes that make a call when they are told to; half with requests, half with httpx."""
 
     def __init__(self) -> None:
-        environment = {
-            name: value for name, value in os.environ.items() if "proxy" not in name.lower()
-        }
+        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "tests.support.fleet_process"],

@@ -61,9 +61,7 @@ def until_gone(client: Any, name: str) -> None:
         assert time.monotonic() < give_up_at
 
 
-def test_a_lock_ends_by_itself_after_its_lease(
-    redis_cache: RedisTokenCache, database: Database
-) -> None:
+def test_a_lock_ends_by_itself_after_its_lease(redis_cache: RedisTokenCache, database: Database) -> None:
     client = database.client()
     began = time.monotonic()
     assert redis_cache.lock(KEY, 0.2) is not None

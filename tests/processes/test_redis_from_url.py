@@ -77,9 +77,7 @@ def test_the_urls_of_tls_and_of_a_socket_in_the_file_system_are_taken(tmp_path: 
     tls = RedisTokenCache.from_url("rediss://cache.example:6380/1")
     assert tls._client.connection_pool.connection_class is redis.SSLConnection
     local = RedisTokenCache.from_url(f"unix://{tmp_path}/redis.sock?db=2")
-    assert (
-        repr(local) == f"RedisTokenCache(<Redis {tmp_path}/redis.sock 2>, prefix='thebase_auth:')"
-    )
+    assert repr(local) == f"RedisTokenCache(<Redis {tmp_path}/redis.sock 2>, prefix='thebase_auth:')"
 
 
 @pytest.mark.parametrize(

@@ -471,9 +471,7 @@ def test_with_a_cache_that_fails_at_random_every_call_succeeds_and_the_lock_is_f
     until(lambda: not shelf.locked)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # of httpx, when cancelled
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of httpx, when cancelled
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
 async def test_with_callers_that_are_cancelled_at_random_the_others_succeed_and_the_lock_is_free(

@@ -126,9 +126,7 @@ def test_a_call_that_takes_too_long_is_found() -> None:
 # A 401 and its reason
 
 OTHER = "child 1, requests threads"
-ENDED = token_request(
-    200, "other's", ended=1.001
-)  # fetched by the call before, ended under the next
+ENDED = token_request(200, "other's", ended=1.001)  # fetched by the call before, ended under the next
 
 
 def got_401(number: int = 201, **more: Any) -> Entry:

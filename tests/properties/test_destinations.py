@@ -156,9 +156,7 @@ def call_httpx(library: Any) -> Callable[[Network, str, Origin | None], None]:
 
     def call(network: Network, url: str, origin: Origin | None) -> None:
         auth: Any = a_header if origin is None else auth_for(origin.url)
-        with library.Client(
-            auth=auth, transport=Transport(network), follow_redirects=True
-        ) as client:
+        with library.Client(auth=auth, transport=Transport(network), follow_redirects=True) as client:
             client.get(url)
 
     return call
@@ -180,9 +178,7 @@ ODD = ["\t", "\n", "\r", "\x00", " ", "\u200b", "\u200f", "\u00ad", "\ufeff", "\
        "#", "%", "%00", "%2e", "%2f", "%40", "%5c", "%09", ";", ",", "&", "=", "+", "*", "[", "]", "^", "|", "<",
        '"', "`", "{", "．", "。", "／", "＠", "：", "？", "＃", "\ud800", "é", "ſ", "K", "א"]  # fmt: skip
 EVIL = ["evil.com", "evil.com:443", "[::2]", "1.2.3.4"]
-FULL_WIDTH = {
-    ord(plain): chr(ord(plain) + 0xFEE0) for plain in "abcdefghijklmnopqrstuvwxyz0123456789.:"
-}
+FULL_WIDTH = {ord(plain): chr(ord(plain) + 0xFEE0) for plain in "abcdefghijklmnopqrstuvwxyz0123456789.:"}
 OTHER_SPELLINGS = {
     "acme.thebase.co.il": ["acme.theba\u017fe.co.il", "acme.thebase.co.\u0131l", "xn--acme.thebase.co.il", "acme"],
     "xn--4dbrk0ce.co.il": ["ישראל.co.il", "ישראל。co。il", "XN--4DBRK0CE.co.il"],
@@ -262,9 +258,7 @@ def relative(draw: st.DrawFn, origin: Origin) -> str:
 
 
 CASES = st.sampled_from(ORIGINS).flatmap(lambda origin: st.tuples(st.just(origin), urls(origin)))
-REDIRECTS = st.sampled_from(ORIGINS).flatmap(
-    lambda origin: st.tuples(st.just(origin), relative(origin))
-)
+REDIRECTS = st.sampled_from(ORIGINS).flatmap(lambda origin: st.tuples(st.just(origin), relative(origin)))
 
 
 def outcome(call: Any, network: Network, url: str, origin: Origin | None) -> type[Exception] | None:

@@ -205,9 +205,7 @@ def change(file: Any, how: str) -> None:
             file.write("x" if text else b"x")
     if not isinstance(file, io.BytesIO):
         file.flush()
-        os.utime(
-            file.fileno(), ns=(1, 1)
-        )  # later than it was by more than a clock of files can tell
+        os.utime(file.fileno(), ns=(1, 1))  # later than it was by more than a clock of files can tell
     if not text:
         file.seek(position)
 
@@ -220,9 +218,7 @@ class World:
         and_then: What happens at a refusal.
     """
 
-    def __init__(
-        self, takes: int | None = None, and_then: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, takes: int | None = None, and_then: Callable[[], None] = lambda: None) -> None:
         self.takes = takes
         self.and_then = and_then
         self.tokens = 0
@@ -235,9 +231,7 @@ class World:
         return self.takes if self.refuses(authorization) else None
 
     def refuses(self, authorization: str) -> bool:
-        return (
-            authorization.partition(" ")[0] == "Bearer" and authorization != f"Bearer {self.live}"
-        )
+        return authorization.partition(" ")[0] == "Bearer" and authorization != f"Bearer {self.live}"
 
     def answer(
         self, path: str, authorization: str, received: bytes, *, to_its_end: bool
@@ -280,9 +274,7 @@ class Adapter(HTTPAdapter):
             chunks = body_to_chunks(request.body, request.method, 16_384).chunks or ()
         authorization = request.headers["Authorization"]
         received, to_its_end = some_of(chunks, self.world.limit(authorization))
-        status, body = self.world.answer(
-            request.path_url, authorization, received, to_its_end=to_its_end
-        )
+        status, body = self.world.answer(request.path_url, authorization, received, to_its_end=to_its_end)
         response = self.build_response(
             request, urllib3.HTTPResponse(io.BytesIO(body), {}, status, preload_content=False)
         )
@@ -342,9 +334,7 @@ def post_async_by(library: Any, run: Callable[..., Any]) -> Callable[..., int]:
             authorization = request.headers["Authorization"]
             received = b"".join([chunk async for chunk in request.stream])
             check_length(request, received)
-            status, body = self.world.answer(
-                request.url.path, authorization, received, to_its_end=True
-            )
+            status, body = self.world.answer(request.url.path, authorization, received, to_its_end=True)
             return library.Response(status, content=body)
 
     async def post(world: World, auth: Any, options: dict[str, Any]) -> int:
@@ -372,9 +362,7 @@ def positions(files: list[Any]) -> list[int | None]:
 
 
 @pytest.mark.parametrize("library", POSTS)
-@given(
-    BODIES, st.none() | st.none() | st.integers(0, 3), st.sampled_from(CHANGES), st.integers(0, 2)
-)
+@given(BODIES, st.none() | st.none() | st.integers(0, 3), st.sampled_from(CHANGES), st.integers(0, 2))
 def test_what_is_sent_again_is_what_was_sent_at_first(
     library: str, body: Body, takes: int | None, changed: str, which: int
 ) -> None:
@@ -416,9 +404,7 @@ def test_what_is_sent_again_is_what_was_sent_at_first(
         in_memory = library == "requests" and body.kind == "multipart"
         if ours.once_only and not in_memory:
             assert again == []
-        elif not changed and (
-            world.read_to_its_end or body.kind in ("BytesIO", "file", "text file")
-        ):
+        elif not changed and (world.read_to_its_end or body.kind in ("BytesIO", "file", "text file")):
             assert again == [whole]
         if not changed and (again or world.read_to_its_end):
             assert positions(ours.files) == positions(plain.files)

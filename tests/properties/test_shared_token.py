@@ -288,9 +288,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         self.pauses.pop(operation, None)
         self.shared.accepted(operation)
 
-    @rule(
-        seconds=st.none() | st.integers(0, 100), status=st.sampled_from([200, 401, 404, 429, 503])
-    )
+    @rule(seconds=st.none() | st.integers(0, 100), status=st.sampled_from([200, 401, 404, 429, 503]))
     def the_token_endpoint_refuses(self, seconds: int | None, status: int) -> None:
         error = self.shared.refused_by_endpoint(an_error(status, retry_after=seconds), self.now)
         if status in (404, 503):

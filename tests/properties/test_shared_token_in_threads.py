@@ -79,9 +79,7 @@ class Stage:
     def who_stands(self) -> dict[int, tuple[str, Callable[[], bool]]]:
         """Those who stand at a mark, once nobody moves."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self._at) == self._playing, self.LONG), (
-                self._at
-            )
+            assert self._changed.wait_for(lambda: len(self._at) == self._playing, self.LONG), self._at
             return dict(self._at)
 
     def go_on(self, numbers: set[int]) -> None:
@@ -188,9 +186,7 @@ CASTS = st.builds(
 )
 # Who goes on at each step, as bits, and what happens before it.
 SCHEDULES = st.lists(
-    st.tuples(
-        st.integers(1, 63), st.sampled_from(["", "", "", "revoke", "lost", "trouble", "refusal"])
-    ),
+    st.tuples(st.integers(1, 63), st.sampled_from(["", "", "", "revoke", "lost", "trouble", "refusal"])),
     max_size=60,
 )
 USERS_URL = "https://acme.thebase.co.il/v2/users"

@@ -41,11 +41,7 @@ MEMBERS = ("access_token", "token_type", "expires_in", "error", "error_descripti
 # As TheBase makes them; and with what JSON, URLs, base64 and repr() escape.
 SECRETS = ["kZ3mY0o7TqWc1uXv9sBf2Q..", "kZ3/m+Y0=o7\"T'q\\W%c&1", "סוד שמור היטב 💫"]
 CREDENTIALS = st.sampled_from(
-    [
-        Credentials(ORIGIN, client_id, secret)
-        for secret in SECRETS
-        for client_id in ("Lv..", "Lv...")
-    ]
+    [Credentials(ORIGIN, client_id, secret) for secret in SECRETS for client_id in ("Lv..", "Lv...")]
 )
 # Long enough to stand in no text by chance.
 ACCESS_TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E)).map("t0k~{}".format)
@@ -67,9 +63,7 @@ STRINGS = st.one_of(
     st.text(max_size=20).map(json.dumps),
     st.text(max_size=20).map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.text(max_size=10).map(escaped),
-    st.sampled_from(
-        [r'"\ud800"', r'"\udc00\ud800"', r'"\u0000"', '"\x00"', r'"\x"', '"open', '"\n"']
-    ),
+    st.sampled_from([r'"\ud800"', r'"\udc00\ud800"', r'"\u0000"', '"\x00"', r'"\x"', '"open', '"\n"']),
 )
 NUMBERS = st.one_of(
     st.integers().map(str),
@@ -81,11 +75,7 @@ DEEP = st.builds(
     lambda opening, closing, depth, cut: opening * depth + "1" + closing * (depth - cut),
     *(st.just("["), st.just("]")), st.integers(1, 3000), st.integers(0, 1)
 ) | st.builds(lambda depth: '{"a":' * depth + "1" + "}" * depth, st.integers(1, 3000))  # fmt: skip
-ATOMS = (
-    STRINGS
-    | NUMBERS
-    | st.sampled_from(["null", "true", "false", "nil", "", '"bearer"', '"BEARER"'])
-)
+ATOMS = STRINGS | NUMBERS | st.sampled_from(["null", "true", "false", "nil", "", '"bearer"', '"BEARER"'])
 
 
 def joined_object(members: list[tuple[str, str]]) -> str:
@@ -101,8 +91,7 @@ def objects(values: st.SearchStrategy[str], *, max_size: int = 4) -> st.SearchSt
 NESTED = st.recursive(
     ATOMS,
     lambda inner: (
-        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
-        | objects(inner, max_size=3)
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]") | objects(inner, max_size=3)
     ),
     max_leaves=6,
 )
@@ -159,9 +148,7 @@ def header_mappings(draw: st.DrawFn, credentials: Credentials) -> Mapping[str, s
         said.map("https://a.example/?sent={}".format),
         said.map(lambda text: f"https://a.example/{quote(text, safe='')}#top"),
     )
-    names = st.sampled_from(
-        ["content-type", "Content-Type", "LOCATION", "location", "Retry-After", "x"]
-    )
+    names = st.sampled_from(["content-type", "Content-Type", "LOCATION", "location", "Retry-After", "x"])
     headers = draw(st.dictionaries(names, values, max_size=4))
     kind = draw(st.sampled_from(["dict", "requests", "httpx"]))
     if kind == "dict":
@@ -225,9 +212,7 @@ def assert_shows_no_secret(error: TokenRequestError, credentials: Credentials, t
 
 @looked_at(times=3)
 @given(STATUSES, st.binary(max_size=200), st.data())
-def test_any_bytes_are_a_token_or_the_one_error(
-    status: int, body: bytes, data: st.DataObject
-) -> None:
+def test_any_bytes_are_a_token_or_the_one_error(status: int, body: bytes, data: st.DataObject) -> None:
     credentials = data.draw(CREDENTIALS)
     answer = Answer(status, data.draw(header_mappings(credentials)), body)
     try:

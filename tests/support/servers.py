@@ -52,9 +52,7 @@ class Server:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
-        path = scope["path"] + (
-            f"?{scope['query_string'].decode()}" if scope["query_string"] else ""
-        )
+        path = scope["path"] + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
         got = Received(request.method, path, dict(request.headers), await request.body())
         self.received.append(got)
         status, headers, body = await run_in_threadpool(self.handler, got)

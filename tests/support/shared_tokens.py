@@ -24,9 +24,7 @@ LOOP = object()
 Result = TypeVar("Result")
 
 
-def an_error(
-    status: int = 401, error: str | None = "invalid_client", **said: Any
-) -> TokenRequestError:
+def an_error(status: int = 401, error: str | None = "invalid_client", **said: Any) -> TokenRequestError:
     return TokenRequestError("no", domain="acme.thebase.co.il", status=status, error=error, **said)
 
 
@@ -52,9 +50,7 @@ def ask(
 ) -> Step:
     """Ask as a new task, or as a caller that blocks its thread."""
     task = None if blocking else a_task()
-    return shared.ask(
-        refused, operation=operation, now=now, lease=LEASE, task=task, superseded=superseded
-    )
+    return shared.ask(refused, operation=operation, now=now, lease=LEASE, task=task, superseded=superseded)
 
 
 def lead(shared: SharedToken, *asked: Any, **options: Any) -> Flight:

@@ -135,11 +135,7 @@ def seen_of_request(request: Any) -> Iterator[Sight]:
     for name, value in pairs:
         bare = name.decode() if isinstance(name, bytes) else name
         yield (
-            (
-                SIGNED
-                if is_signed(request) and bare.lower() == "authorization"
-                else "a header of a request"
-            ),
+            (SIGNED if is_signed(request) and bare.lower() == "authorization" else "a header of a request"),
             value,
         )
     yield "the URL of a request", str(request.url)
@@ -159,9 +155,7 @@ def requests_in(thing: Any) -> list[Any]:
         with suppress(AttributeError, RuntimeError):
             one = getattr(thing, name)
             found += [one] if hasattr(one, "headers") and name == "request" else requests_in(one)
-    return found + [
-        request for one in getattr(thing, "history", ()) for request in requests_in(one)
-    ]
+    return found + [request for one in getattr(thing, "history", ()) for request in requests_in(one)]
 
 
 def seen_of_pickle(thing: Any) -> Iterator[Sight]:

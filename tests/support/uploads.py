@@ -81,9 +81,7 @@ def piped() -> Any:
     return os.fdopen(read, "rb")
 
 
-def post_with_first_token_refused(
-    client: Client, **options: Any
-) -> tuple[int, list[Received], Any]:
+def post_with_first_token_refused(client: Client, **options: Any) -> tuple[int, list[Received], Any]:
     """Post to an API that refuses the token the call begins with; what it received for it."""
     with api_server() as (server, api):
         auth = auth_for(server.url)

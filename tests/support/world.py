@@ -105,9 +105,7 @@ class _Adapter(BaseAdapter):
         super().__init__()
         self._transport = transport
 
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         answer = self._transport.handle_request(
             httpx.Request(request.method or "", request.url or "", headers=dict(request.headers))
         )

@@ -52,9 +52,7 @@ cache: TokenCache = FileTokenCache()
 TheBaseAuth("a", "b", "c", cache=cache)
 TheBaseAuth.from_env(cache=FileTokenCache("tokens.json"))
 thebase_auth.httpx.TheBaseAuth("a", "b", "c", cache=RedisTokenCache(redis.Redis()))
-thebase_auth.requests.TheBaseAuth(
-    "a", "b", "c", cache=RedisTokenCache(valkey.Valkey(), prefix="x:")
-)
+thebase_auth.requests.TheBaseAuth("a", "b", "c", cache=RedisTokenCache(valkey.Valkey(), prefix="x:"))
 thebase_auth.httpx2.TheBaseAuth("a", "b", "c", cache=MyCache())
 
 token: Token | None = auth.token

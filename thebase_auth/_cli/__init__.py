@@ -101,9 +101,7 @@ answered.
 """
 
 # What the extras `cli` and `demo` install; anyio comes with httpx.
-_LIBRARIES: Final = frozenset(
-    {"requests", "httpx", "anyio", "rich", "filelock", "platformdirs", "uvicorn"}
-)
+_LIBRARIES: Final = frozenset({"requests", "httpx", "anyio", "rich", "filelock", "platformdirs", "uvicorn"})
 
 # More than anybody waits, and less than the operating system can count.
 _LONGEST_TIME: Final = 10**8  # seconds
@@ -195,9 +193,7 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _refuse_secrets(parser)
-    commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", dest="command", required=True
-    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
 
     def command(
         name: str, run: Callable[..., int], summary: str, description: str, *, settings: bool = True
@@ -269,9 +265,7 @@ def _refuse_secrets(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_no_cache(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--no-cache", action="store_true", help="fetch a new token, and do not keep it"
-    )
+    parser.add_argument("--no-cache", action="store_true", help="fetch a new token, and do not keep it")
 
 
 def _port(text: str) -> int:
@@ -328,8 +322,7 @@ class _NoSecret(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         parser.error(
-            "the client secret is not taken from an argument, which others could read;"
-            f" {WAYS_TO_GIVE_IT}"
+            f"the client secret is not taken from an argument, which others could read; {WAYS_TO_GIVE_IT}"
         )
 
 

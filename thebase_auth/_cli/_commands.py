@@ -102,9 +102,7 @@ def _kept(kind: type[FileTokenCache] = FileTokenCache) -> FileTokenCache | None:
         return None
 
 
-def _token(
-    settings: Settings, *, cache: TokenCache | None, timeout: float, checked: bool = False
-) -> Token:
+def _token(settings: Settings, *, cache: TokenCache | None, timeout: float, checked: bool = False) -> Token:
     with _told(settings, checked=checked) as origin, _session(origin) as session:
         auth = TheBaseAuth(*settings, cache=cache, timeout=timeout, session=session)
         with _progress(f"waiting for {origin.netloc}"):

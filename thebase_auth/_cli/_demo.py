@@ -217,9 +217,7 @@ def _many_meet_one_expiry(client: Client, thebase: Sandbox, *, callers: int) -> 
     yield Statement("answered", f"{callers} x 200", _tally(outcome(one) for one in calls))
 
 
-def token_statement(
-    before: Sequence[ReceivedRequest], received: Sequence[ReceivedRequest]
-) -> Statement:
+def token_statement(before: Sequence[ReceivedRequest], received: Sequence[ReceivedRequest]) -> Statement:
     """Whose token the first call of a client carries: it fetches one only if there is none.
 
     Args:
@@ -336,9 +334,7 @@ def _tally(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def _requests_client(
-    session: requests.Session, auth: TheBaseAuth, callers: int
-) -> Iterator[Client]:
+def _requests_client(session: requests.Session, auth: TheBaseAuth, callers: int) -> Iterator[Client]:
     session.auth = auth
     session.headers.update(_JSON)
     # Nothing of the machine's proxies or .netrc: all this happens on loopback.
@@ -364,9 +360,7 @@ def _httpx_client(auth: TheBaseAuth) -> Iterator[Client]:
 @contextmanager
 def _async_client(auth: TheBaseAuth, callers: int) -> Iterator[Client]:
     limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
-    opened = httpx.AsyncClient(
-        auth=auth, headers=_JSON, timeout=_TIMEOUT, limits=limits, trust_env=False
-    )
+    opened = httpx.AsyncClient(auth=auth, headers=_JSON, timeout=_TIMEOUT, limits=limits, trust_env=False)
     # The event loop runs in a thread of its own, in which the portal starts the tasks.
     with (
         anyio.from_thread.start_blocking_portal() as portal,

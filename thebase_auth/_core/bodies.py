@@ -142,11 +142,7 @@ def is_in_memory(content: Any) -> bool:
 def is_seekable(file: Any) -> bool:
     """Whether *file* says where it is, and can go back there."""
     seekable = getattr(file, "seekable", None)
-    return (
-        hasattr(file, "seek")
-        and (seekable is None or bool(seekable()))
-        and isinstance(file.tell(), int)
-    )
+    return hasattr(file, "seek") and (seekable is None or bool(seekable())) and isinstance(file.tell(), int)
 
 
 def _state(file: Any) -> tuple[int, int] | None:

@@ -38,9 +38,7 @@ FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[Any, Any, Token]]
 class Core:
     """The state and the rules of one auth object. A copy has the same settings and its own token."""
 
-    def __init__(
-        self, credentials: Credentials, *, timeout: float, cache: TokenCache | None
-    ) -> None:
+    def __init__(self, credentials: Credentials, *, timeout: float, cache: TokenCache | None) -> None:
         self.credentials: Final = credentials
         self.shared: Final = SharedToken()
         self.struck: Final = self.shared.backoff.entries  # of which an acceptance is news

@@ -84,9 +84,7 @@ class Credentials:
             if value[0] in "\"'" and value[0] == value[-1]:
                 told += f" The client {name} is in quotation marks; were they copied along?"
             elif not value.endswith("..") or value.endswith("..."):
-                told += (
-                    f" The client {name} does not end in two dots, as those that TheBase makes do."
-                )
+                told += f" The client {name} does not end in two dots, as those that TheBase makes do."
         return told
 
     def redact(self, text: str) -> str:

@@ -75,9 +75,7 @@ class Origin(NamedTuple):
                 raise _wrong(f"has {name}")
         host, port = _host_and_port(authority)
         if scheme == "http" and not _is_loopback(host):
-            raise _wrong(
-                "is given with http://, which is allowed for loopback hosts alone: use https"
-            )
+            raise _wrong("is given with http://, which is allowed for loopback hosts alone: use https")
         return cls(scheme, host, _DEFAULT_PORTS[scheme] if port is None else port)
 
     @classmethod
@@ -140,9 +138,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
         before, colon, after = authority.rpartition(":")
         if colon:
             host, port = before, after
-    if colon and not (
-        port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536
-    ):
+    if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
         raise _wrong("has a port that is no number from 1 to 65535")
     return _normal_host(host), int(port) if colon else None
 

@@ -104,12 +104,7 @@ class Flight(Pending):
         if self._thread != threading.get_ident():
             return False
         mine, leaders = task, self._task
-        return (
-            mine is None
-            or leaders is None
-            or mine.loop is not leaders.loop
-            or mine.task is leaders.task
-        )
+        return mine is None or leaders is None or mine.loop is not leaders.loop or mine.task is leaders.task
 
 
 def _locked(
@@ -136,9 +131,7 @@ class SharedToken:
         self._of_superseded: tuple[Token, ...] = ()  # what superseded leaders use
         self._fetched_for: Operation | None = None  # the token in use, unless that has accepted it
         self._flight: Flight | None = None
-        self._failure: TokenRequestError | None = (
-            None  # of the token endpoint, while it has to rest
-        )
+        self._failure: TokenRequestError | None = None  # of the token endpoint, while it has to rest
         self._pause = Pause()
         self._lock = threading.RLock()
         _living.add(self)

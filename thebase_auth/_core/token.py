@@ -229,9 +229,7 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
         )
     if answer.status == 429:
         after = _quote(answer.headers.get("retry-after", ""), credentials)
-        when = (
-            f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
-        )
+        when = f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
         return f"Too many requests; try again {when}."
     if answer.status >= 500:
         instance = fields.get("instance")

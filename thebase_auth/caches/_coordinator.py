@@ -252,9 +252,7 @@ class Errand:
             if self.found is None:
                 self._release = self._answer(self._cache.lock(key, self._lease))
             if self._release is not None:
-                self.found = self._load(
-                    key
-                )  # it may have been stored just before the lock was free
+                self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
                 self._coordinator.gives(self.found)
                 self._coordinator.works()

@@ -122,9 +122,7 @@ class FileTokenCache:
         """What the file holds: for each key a record, and until when (epoch seconds)."""
         try:
             content = json.loads(_read_own_file(self._path))
-            return {
-                str(key): (str(record), float(until)) for key, (record, until) in content.items()
-            }
+            return {str(key): (str(record), float(until)) for key, (record, until) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             return {}
 

@@ -29,9 +29,7 @@ class RecordFormat:
     """How the tokens of one client are written and read."""
 
     def __init__(self, credentials: Credentials) -> None:
-        both = _derived(
-            credentials.origin.url, credentials.client_id, credentials.client_secret.reveal()
-        )
+        both = _derived(credentials.origin.url, credentials.client_id, credentials.client_secret.reveal())
         self.key: Final = both[:32].hex()
         self._seal_key: Final = both[32:]
 

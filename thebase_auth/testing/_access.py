@@ -117,9 +117,7 @@ class Access:
             return json_answer({"error": "unsupported_grant_type"}, 400)
         token = self._issue(client)
         expires_in = self._settings.expires_in
-        return json_answer(
-            {"access_token": token, "token_type": "bearer", "expires_in": expires_in}
-        )
+        return json_answer({"access_token": token, "token_type": "bearer", "expires_in": expires_in})
 
     def check(self, request: Request) -> None:
         """Let nothing pass without a live token of a client that has the right."""

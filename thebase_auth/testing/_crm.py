@@ -127,9 +127,7 @@ class Crm:
     def _create_lead(self, request: Request) -> Answer:
         lead = _body(request, "name", "f_name", "phone")
         status = str(lead.get("status") or _lists.NEW_LEAD)
-        return _created(
-            self._keep(lead, "LEADS", status=status), "הליד נוצר בהצלחה", lead_status=status
-        )
+        return _created(self._keep(lead, "LEADS", status=status), "הליד נוצר בהצלחה", lead_status=status)
 
     def _create_lead_intelligently(self, request: Request) -> Answer:
         """Creates a lead whatever is found, and tells what was found by its status and message."""
@@ -137,9 +135,7 @@ class Crm:
         known = {
             one["object_type"]
             for one in self._leads_and_accounts
-            if any(
-                lead.get(key) and str(one.get(key)) == str(lead[key]) for key in ("phone", "email")
-            )
+            if any(lead.get(key) and str(one.get(key)) == str(lead[key]) for key in ("phone", "email"))
         }
         # The second message is the vendor's; the others are guesses.
         if "ACCOUNTS" in known:
@@ -164,9 +160,7 @@ class Crm:
         now, id_ = _now(), _new_id()
         record = {"id": id_, "object_type": object_type, "created": now, "updated": now}
         who = {"created_by": _WHO, "updated_by": _WHO}
-        names = {
-            name.lower(): value for name, value in fields.items()
-        }  # the vendor writes UTM_SOURCE
+        names = {name.lower(): value for name, value in fields.items()}  # the vendor writes UTM_SOURCE
         self._leads_and_accounts.append({**names, **more, **record, **who})
         return id_
 

@@ -78,9 +78,7 @@ async def _read_asgi(scope: Scope, receive: Receive) -> Request:
             raise dropped(_HALF_A_REQUEST)
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    headers = {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-    }
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     host = headers.get("host", "localhost")
     mounted_at = scope.get("root_path", "")
     return Request(

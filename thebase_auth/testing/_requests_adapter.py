@@ -36,9 +36,7 @@ class SandboxAdapter(HTTPAdapter):
         self._exchange = exchange
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "an adapter of a sandbox cannot be pickled: its sandbox lives in this process"
-        )
+        raise TypeError("an adapter of a sandbox cannot be pickled: its sandbox lives in this process")
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Answer a request. Timeouts, proxies and TLS settings have no meaning here.

@@ -258,9 +258,7 @@ class Sandbox:
         Raises:
             ValueError: *call* can mean no request, or an argument no answer.
         """
-        self.answer_next(
-            call, status, b"", "text/html", headers={"Location": location}, times=times
-        )
+        self.answer_next(call, status, b"", "text/html", headers={"Location": location}, times=times)
 
     def drop_next(self, call: str, *, carried_out: bool = False, times: int = 1) -> None:
         """Drop the connections of the next requests without an answer.
@@ -320,9 +318,7 @@ class Sandbox:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._token_requests >= count, timeout):
-                raise TimeoutError(
-                    f"{self._token_requests} token requests in {timeout} s, not {count}"
-                )
+                raise TimeoutError(f"{self._token_requests} token requests in {timeout} s, not {count}")
 
     # The record
 
@@ -352,9 +348,7 @@ class Sandbox:
             ValueError: this can mean no call.
         """
         pattern = CallPattern(call)
-        return tuple(
-            one for one in self.received if pattern.means(one.method, one.path.partition("?")[0])
-        )
+        return tuple(one for one in self.received if pattern.means(one.method, one.path.partition("?")[0]))
 
     def assert_received(
         self, call: str, times: int | None = None, *, status: int | None = None, json: object = _ANY
@@ -378,9 +372,7 @@ class Sandbox:
         """
         alike = self.calls(call)
         found = tuple(
-            one
-            for one in alike
-            if status in (None, one.status) and (json is _ANY or _is_json(one, json))
+            one for one in alike if status in (None, one.status) and (json is _ANY or _is_json(one, json))
         )
         if len(found) == times or (times is None and found):
             return found
@@ -421,9 +413,7 @@ class Sandbox:
                 logger.exception("on_request failed for %s", received)
         return None if answer is None else _to_send(request, answer)
 
-    def _decide(
-        self, request: Request, received: ReceivedRequest
-    ) -> tuple[Answer | None, ReceivedRequest]:
+    def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Answer | None, ReceivedRequest]:
         """The answer to a request, if it gets one, and what the record says of it from now on."""
         with self._changed:
             outcome = self._outcomes.take(request)

@@ -88,9 +88,7 @@ def between(
     return max((last - first).days + 1 - days_off, 0), found
 
 
-def _days_off(
-    after: datetime, until: datetime, weekend: set[int], holidays: Iterable[Item]
-) -> Item:
+def _days_off(after: datetime, until: datetime, weekend: set[int], holidays: Iterable[Item]) -> Item:
     """The days off after one date until another, in the vendor's words."""
     days = [after + timedelta(number + 1) for number in range((until - after).days)]
     weekends = [day for day in days if _day_of_week(day) in weekend]
