@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [call-cost] [fleet] [herd] [import-time] [memory] [upload] [--quick] [--svg]``.
+"""Run the benchmarks: ``python -m benchmarks [NAME ...] [--quick] [--svg]``.
 
 call-cost    what one signed call with a good token costs, network taken out
 fleet        token requests, and time, when many processes or workers share a token by cache=

@@ -1,12 +1,12 @@
 """N callers meet one expiry at once, over real connections; the second half of herd.py.
 
-The server is the sandbox, over loopback HTTP; its token endpoint takes 50 ms. The first token is issued
-as one that is over (by ``expires_in``, for those who go by the clock) and then revoked (for those who go
-by the 401). Then all callers make one GET each, at once, by one shared session or client with at most 20 connections, all of
-which are open already. Right after, the same calls are made with the good token that they got. So the
-last ratio says what the expiry costs: 2 where every call is made twice, as it must be after a 401.
-Most of the time is the server's, which runs in the same process. A thousand callers are in herd.py alone:
-the pool of httpx takes many seconds for so many waiting requests, whatever the auth object.
+The server is the sandbox, over loopback HTTP; its token endpoint takes 50 ms. The first token is issued as
+one that is over (by ``expires_in``, for those who go by the clock) and then revoked (for those who go by the
+401). Then all callers make one GET each, at once, by one shared session or client with at most 20
+connections, all of which are open already. Right after, the same calls are made with the good token that they
+got. So the last ratio says what the expiry costs: 2 where every call is made twice, as it must be after a
+401. Most of the time is the server's, which runs in the same process. A thousand callers are in herd.py
+alone: the pool of httpx takes many seconds for so many waiting requests, whatever the auth object.
 """
 
 from __future__ import annotations

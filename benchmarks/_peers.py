@@ -289,9 +289,7 @@ def httpx_auth(library: ModuleType, server: Server, transport: Any, asynchronous
     return client_by(library, transport, asynchronous, auth), auth
 
 
-def authlib_httpx(
-    library: ModuleType, server: Server, transport: Any, asynchronous: bool
-) -> tuple[Any, Any]:
+def authlib_httpx(library: ModuleType, server: Server, transport: Any, asynchronous: bool) -> tuple[Any, Any]:
     theirs = _authlib_for(library.__name__)
     kind = theirs.AsyncOAuth2Client if asynchronous else theirs.OAuth2Client
     client = kind(

@@ -4,10 +4,10 @@ Counted is what Python allocates, by tracemalloc.
 
 *Auth objects*: many are made and kept, as their documentation tells, with what they bring along.
 
-*Waiting callers*: they meet an expiry, and the token request is not answered. Beside it is what as many callers
-take that wait, by the same adapter or transport, for the answer to a call with a header that never
-changes. Who has sent the old token keeps the 401 that came back, to be replayed or given up; who goes
-by the clock has sent nothing yet, and may take less than one who waits for an answer. In threads each has a stack
+*Waiting callers*: they meet an expiry, and the token request is not answered. Beside it is what as many
+callers take that wait, by the same adapter or transport, for the answer to a call with a header that never
+changes. Who has sent the old token keeps the 401 that came back, to be replayed or given up; who goes by the
+clock has sent nothing yet, and may take less than one who waits for an answer. In threads each has a stack
 beside that, whatever it waits for: 8 MiB of addresses by default on Linux, most of it never used.
 """
 

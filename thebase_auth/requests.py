@@ -202,9 +202,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             )
             return cast("Token", blocking(steps))
 
-    def _other_token(
-        self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any
-    ) -> Token | None:
+    def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
         """A token other than the one that was refused; None if the 401 stands."""
         with _as_requests_errors(request):
             steps = attempt.other_token(self._fetch_for(request), _timeouts(timeout), is_shared=_is_shared)

@@ -18,8 +18,8 @@ from ._journal import ANSWER, AUTH_ERROR, FOREIGN, Entry
 from ._refusals import Refusals, Story
 
 _SHOWN = 5
-#: Not a ReadTimeout: now and then an answer that the sandbox has decided does not arrive, for a reason that is
-#: not known yet. Whoever waits for a token too long gets a TokenTimeoutError.
+#: Not a ReadTimeout: now and then an answer that the sandbox has decided does not arrive, for a reason that
+#: is not known yet. Whoever waits for a token too long gets a TokenTimeoutError.
 _TIMEOUT = re.compile("(Token|Pool|Connect|Write)Timeout|connection pool")
 #: The part of all calls that has to succeed, so that the others prove something.
 _MOST = 0.5

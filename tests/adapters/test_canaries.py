@@ -1,11 +1,11 @@
 """On every path on which something goes wrong, canaries are planted, and all that can be seen is swept.
 
-Seen is what a person, a log, an error report or a pickle could show: see `seen_of_error` and its neighbours. The
-client secret and its Basic value may be nowhere. An access token may be where the user's own signed
+Seen is what a person, a log, an error report or a pickle could show: see `seen_of_error` and its neighbours.
+The client secret and its Basic value may be nowhere. An access token may be where the user's own signed
 request carries it, and in the file of a cache, and nowhere else: `WHERE_A_TOKEN_MAY_BE`.
 
-Not swept: the variables of frames of httpx and httpcore, which copy each header into a list of bytes before they
-send it; a pickle of the auth object itself, which is its credentials. What libraries show of a server's
+Not swept: the variables of frames of httpx and httpcore, which copy each header into a list of bytes before
+they send it; a pickle of the auth object itself, which is its credentials. What libraries show of a server's
 own words, such as the headers that httpcore logs at DEBUG, is named path by path in `Play.not_ours`.
 """
 

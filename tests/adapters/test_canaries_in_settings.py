@@ -15,8 +15,8 @@ from thebase_auth import httpx as for_httpx
 from thebase_auth import httpx2 as for_httpx2
 from thebase_auth import requests as for_requests
 
-# Wrong settings. There, the variables of our own frames are swept for the secret where it belongs; what was put
-# into another argument by mistake is not repeated in any text.
+# Wrong settings. There, the variables of our own frames are swept for the secret where it belongs; what was
+# put into another argument by mistake is not repeated in any text.
 
 CLASSES = {
     "all": TheBaseAuth,

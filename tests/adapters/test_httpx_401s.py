@@ -54,9 +54,7 @@ def test_a_401_stands_if_its_operation_begins_a_pause_while_it_is_read(library: 
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_file_that_changes_while_another_caller_renews_leaves_the_401(
-    library: Any, tmp_path: Path
-) -> None:
+def test_a_file_that_changes_while_another_caller_renews_leaves_the_401(library: Any, tmp_path: Path) -> None:
     auth = auth_for(DOMAIN)
     auth._core.shared.token = Token("refused")
     path = tmp_path / "file"

@@ -88,9 +88,7 @@ def test_another_answer_of_another_host_is_no_reason_for_a_warning(
     assert warnings() == []
 
 
-def test_nor_is_a_401_of_another_host_to_what_the_user_has_signed(
-    client: Client, warnings: Warnings
-) -> None:
+def test_nor_is_a_401_of_another_host_to_what_the_user_has_signed(client: Client, warnings: Warnings) -> None:
     with Server(lambda _: (401, {}, b"")).running() as other:
         auth = auth_for("acme.thebase.co.il")
         client.get(auth, other.url + "/a", headers={"Authorization": "Bearer of-the-user"})

@@ -380,9 +380,7 @@ def test_an_accepted_replay_counts_though_another_has_renewed_meanwhile(
 
 
 @pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
-def test_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(
-    client: Client, clock: Clock
-) -> None:
+def test_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, _, auth), ThreadPoolExecutor(1) as pool:
         strike(client, auth, server.url + "/no")
         with auth._core.shared._lock:

@@ -148,9 +148,7 @@ def test_a_caller_in_the_pause_goes_on_with_the_token_that_another_is_fetching(
     assert auth._core.shared.backoff.entries == {}
 
 
-def test_forgetting_the_token_is_no_renewal_on_account_of_the_endpoint(
-    client: Client, clock: Clock
-) -> None:
+def test_forgetting_the_token_is_no_renewal_on_account_of_the_endpoint(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         for _ in range(2):
             client.get(auth, server.url + "/no")

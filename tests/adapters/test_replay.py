@@ -171,9 +171,7 @@ def test_a_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
 
 
 @pytest.mark.parametrize("hops", [["/from", "/to"], ["/from", "/on", "/and/on", "/to"]])
-def test_what_a_redirect_of_the_replay_leads_to_is_replayed_once_too(
-    client: Client, hops: list[str]
-) -> None:
+def test_what_a_redirect_of_the_replay_leads_to_is_replayed_once_too(client: Client, hops: list[str]) -> None:
     api = Api()
 
     def refuse_the_target(request: Received) -> Answer:

@@ -231,9 +231,7 @@ def test_a_stream_of_the_users_own_is_sent_as_it_is(library: Any, attribute: str
     with api_server() as (server, _), library.Client(auth=auth_for(server.url)) as client:
         host = server.url.removeprefix("http://")
         headers = {"Host": host, "Transfer-Encoding": "chunked"}
-        request = library.Request(
-            "POST", server.url + "/a", headers=headers, stream=Upper([b"abc", b"def"])
-        )
+        request = library.Request("POST", server.url + "/a", headers=headers, stream=Upper([b"abc", b"def"]))
         assert client.send(request).status_code == 200
     assert [one.body for one in server.to("/a")] == [b"ABCDEF"]
 

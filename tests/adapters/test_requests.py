@@ -43,9 +43,7 @@ def test_it_works_with_responses_as_users_write_it() -> None:
     )
     responses.get(URL, status=401)
     responses.get(URL, json={"items": [{"name": "משה"}]})
-    responses.post(
-        f"https://{DOMAIN}/oauth/token", json={"access_token": "another", "token_type": "Bearer"}
-    )
+    responses.post(f"https://{DOMAIN}/oauth/token", json={"access_token": "another", "token_type": "Bearer"})
     session = requests.Session()
     session.auth = auth_of_requests(DOMAIN)
     assert session.get(URL).json()["items"][0]["name"] == "משה"

@@ -1,4 +1,4 @@
-"""What a user reads at 3 a.m., word for word: each error, warning and log line of the plugin, in one place."""
+"""What a user reads at 3 a.m., word for word: each error, warning and log line, in one place."""
 
 from __future__ import annotations
 

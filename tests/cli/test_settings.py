@@ -142,9 +142,7 @@ def _has_output(terminal: int) -> bool:
         "--client-secret",
     ],
 )
-def test_the_secret_is_not_taken_from_an_argument(
-    run: Run, thebase: Sandbox, name: str, given: str
-) -> None:
+def test_the_secret_is_not_taken_from_an_argument(run: Run, thebase: Sandbox, name: str, given: str) -> None:
     code, out, err = run(*name.split(), *given.split())
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "the client secret is not taken from an argument" in err
@@ -177,9 +175,7 @@ def test_json_goes_out_in_utf_8_without_a_mark_or_not_at_all(
     assert sent == ([json.dumps(LEAD, ensure_ascii=False).encode()] if code == 0 else [])
 
 
-def test_a_secret_from_stdin_may_begin_with_a_mark(
-    thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_from_stdin_may_begin_with_a_mark(thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = f"\ufeff{thebase.client_secret}\n"
     monkeypatch.delenv("THEBASE_CLIENT_SECRET")
     assert command("check", "--secret-file", "-", input=secret).returncode == 0

@@ -146,9 +146,7 @@ OPEN: dict[str, Callable[[Path], IO[bytes]]] = {
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("offset", [0, 1, 4, 10])
 @pytest.mark.parametrize("how", OPEN)
-def test_a_file_is_sent_again_from_where_it_stood(
-    how: str, offset: int, announced: bool, path: Path
-) -> None:
+def test_a_file_is_sent_again_from_where_it_stood(how: str, offset: int, announced: bool, path: Path) -> None:
     with OPEN[how](path) as file:
         file.seek(offset)
         body = body_of(file, len(CONTENT) - offset if announced else None)

@@ -147,9 +147,7 @@ def test_a_call_without_an_answer_drops_a_token_past_its_time(core: Core) -> Non
     assert core.shared.token is None
 
 
-@pytest.mark.parametrize(
-    ("timeout", "seconds"), [(5, 5.0), (0, 0.0), (0.5, 0.5), (None, 12.0), ("5", 12.0)]
-)
+@pytest.mark.parametrize(("timeout", "seconds"), [(5, 5.0), (0, 0.0), (0.5, 0.5), (None, 12.0), ("5", 12.0)])
 def test_a_401_is_read_for_as_long_as_the_call_reads_or_else_as_we_do(
     core: Core, timeout: object, seconds: float
 ) -> None:

@@ -205,9 +205,7 @@ def test_a_bound_error_names_its_request_as_the_librarys_own_errors_do(library: 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_an_error_is_bound_to_the_kind_of_the_library_with_all_that_it_knows(
-    library: str, name: str
-) -> None:
+def test_an_error_is_bound_to_the_kind_of_the_library_with_all_that_it_knows(library: str, name: str) -> None:
     module, package, _ = LIBRARIES[library]
     kinds = tuple(getattr(module, other) for other in NAMES)
     request = package.Request("GET", "https://acme.thebase.co.il/v2/users")

@@ -203,9 +203,7 @@ def test_within_one_thread_only_a_task_waits_for_another_task_of_its_loop(
 
 @pytest.mark.parametrize("leader_blocks", [False, True])
 @pytest.mark.parametrize("asker_blocks", [False, True])
-def test_between_threads_everyone_waits(
-    shared: SharedToken, leader_blocks: bool, asker_blocks: bool
-) -> None:
+def test_between_threads_everyone_waits(shared: SharedToken, leader_blocks: bool, asker_blocks: bool) -> None:
     flight = in_another_thread(lambda: lead(shared, blocking=leader_blocks))
 
     assert wait(shared, blocking=asker_blocks) is flight

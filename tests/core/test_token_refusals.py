@@ -245,9 +245,7 @@ def test_too_many_requests_says_when_to_try_again(after: str, advice: str) -> No
         ("", None),
     ],
 )
-def test_retry_after_is_read_as_seconds_or_as_a_date(
-    status: int, after: str, seconds: float | None
-) -> None:
+def test_retry_after_is_read_as_seconds_or_as_a_date(status: int, after: str, seconds: float | None) -> None:
     error = refused(Answer(status, {"retry-after": after}, b'{"error": "odd"}'))
 
     assert error.retry_after == seconds

@@ -143,9 +143,7 @@ def test_while_the_token_endpoint_rests_callers_get_its_error_without_a_request(
 
 
 @pytest.mark.parametrize("ending", [OSError, KeyboardInterrupt, GeneratorExit])
-def test_when_a_leader_is_interrupted_its_waiters_ask_again(
-    core: Core, ending: type[BaseException]
-) -> None:
+def test_when_a_leader_is_interrupted_its_waiters_ask_again(core: Core, ending: type[BaseException]) -> None:
     steps = steps_of(core)
     next(steps)
     waiters = [steps_of(core) for _ in range(2)]

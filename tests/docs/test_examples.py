@@ -411,9 +411,7 @@ def test_it_stops_at_a_lead_that_may_have_been_created_and_does_not_send_it_agai
     "command",
     [
         pytest.param(["-c", IN_A_HURRY, EXAMPLES], id="timeout"),
-        pytest.param(
-            [SCRIPT], id="Ctrl-C", marks=pytest.mark.skipif(os.name != "posix", reason="no SIGINT")
-        ),
+        pytest.param([SCRIPT], id="Ctrl-C", marks=pytest.mark.skipif(os.name != "posix", reason="no SIGINT")),
     ],
 )
 def test_a_server_that_keeps_its_answer_back(leads_csv: Path, command: list[object]) -> None:

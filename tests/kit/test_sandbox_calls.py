@@ -138,9 +138,7 @@ def products(api: httpx.Client) -> list[str]:
     ]
 
 
-def test_a_collection_comes_in_pages_that_link_to_each_other(
-    api: httpx.Client, products: list[str]
-) -> None:
+def test_a_collection_comes_in_pages_that_link_to_each_other(api: httpx.Client, products: list[str]) -> None:
     page = api.get("/v2/products/?limit=2&q=a%20b").json()
     found = [item["id"] for item in page["items"]]
     links = {link["rel"]: link["href"] for link in page["links"]}

@@ -52,9 +52,7 @@ def test_a_delay_that_cannot_be_waited_for_is_refused(seconds: float) -> None:
         Sandbox().delay_next("*", seconds)
 
 
-def test_a_header_asked_for_takes_the_place_of_the_usual_one(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_a_header_asked_for_takes_the_place_of_the_usual_one(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.answer_next("*", 200, "a", headers={"content-type": "text/plain"})
     assert client.get("/").headers.get_list("content-type") == ["text/plain"]
 

@@ -71,9 +71,7 @@ def start_database() -> Iterator[Callable[[str], Database]]:
 
 
 @pytest.fixture(params=SERVERS)
-def database(
-    request: pytest.FixtureRequest, start_database: Callable[[str], Database]
-) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, start_database: Callable[[str], Database]) -> Iterator[Database]:
     """Each kind of real database server that this machine has, empty, without a password."""
     found = start_database(request.param)
     with found.client() as client:

@@ -389,9 +389,7 @@ def test_a_cache_that_raises_anything_fails_no_request_and_keeps_no_lock(
             assert told() == number or method == "release"
 
 
-def test_a_cache_that_fails_at_the_second_look_keeps_no_lock(
-    client: Client, told: Callable[[], int]
-) -> None:
+def test_a_cache_that_fails_at_the_second_look_keeps_no_lock(client: Client, told: Callable[[], int]) -> None:
     def fail(method: str) -> None:
         if shelf.count("load") % 2 == 0 and method == "load":
             raise RuntimeError("on purpose")
@@ -411,9 +409,7 @@ class UnprintableError(Exception):
 
 
 @few_clients
-def test_a_cache_whose_errors_have_no_text_fails_no_request(
-    client: Client, told: Callable[[], int]
-) -> None:
+def test_a_cache_whose_errors_have_no_text_fails_no_request(client: Client, told: Callable[[], int]) -> None:
     def fail(method: str) -> None:
         raise UnprintableError
 

@@ -186,12 +186,8 @@ next(flow)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30, cwd=ROOT)
 
 
-@pytest.mark.parametrize(
-    ("client", "what"), [*[(one, "thread") for one in FEW], (FEW[0], "server")], ids=str
-)
-def test_an_interpreter_ends_at_once_although_its_cache_hangs(
-    client: Client, what: str, valkey: Any
-) -> None:
+@pytest.mark.parametrize(("client", "what"), [*[(one, "thread") for one in FEW], (FEW[0], "server")], ids=str)
+def test_an_interpreter_ends_at_once_although_its_cache_hangs(client: Client, what: str, valkey: Any) -> None:
     source = f"""
 from tests.support.clients import ALL_CLIENTS, auth_for
 class Hanging:
@@ -228,7 +224,7 @@ atexit.register(lambda: print(get(auth), flush=True))
 
 
 def test_a_process_that_may_start_no_thread_goes_on_by_itself(tmp_path: Path) -> None:
-    """None for its first look, or none any more when its token request has failed and the lock is to be freed."""
+    """None for its first look, or none any more when the lock is to be freed."""
     source = """
 import logging
 from requests.adapters import HTTPAdapter

@@ -106,9 +106,7 @@ def test_a_token_endpoint_that_never_answers_fails_each_process_within_about_its
 ) -> None:
     source = "started = time.monotonic()\n" + CALL + "print(time.monotonic() - started < 2 * timeout + 3)\n"
     with Sandbox() as thebase, thebase.hold_token_requests():
-        with another_process(
-            thebase.domain, shared.kind, shared.where, timeout=0.8, source=source
-        ) as other:
+        with another_process(thebase.domain, shared.kind, shared.where, timeout=0.8, source=source) as other:
             thebase.wait_for_token_requests(1)
             auth = auth_for(thebase.domain, cache=shared.cache(), timeout=0.8)
             started = time.monotonic()

@@ -167,9 +167,7 @@ def test_platformdirs_is_not_needed_where_a_path_is_given() -> None:
 
 
 @pytest.mark.parametrize(("library", "what"), [("filelock", "FileTokenCache('x')"), ("redis", FROM_URL)])
-def test_a_library_that_is_broken_is_not_reported_as_missing(
-    library: str, what: str, tmp_path: Path
-) -> None:
+def test_a_library_that_is_broken_is_not_reported_as_missing(library: str, what: str, tmp_path: Path) -> None:
     (tmp_path / f"{library}.py").write_text("import what_is_not_there")
     kind, name, text = run(f"sys.path.insert(0, {str(tmp_path)!r})\n" + MAKE.format(what=what))
 

@@ -149,9 +149,7 @@ def test_a_file_in_the_place_of_its_directory_is_absent_and_an_error_to_store_in
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300])
-def test_a_name_that_no_file_can_have_is_absent_and_an_error_to_store_into(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_name_that_no_file_can_have_is_absent_and_an_error_to_store_into(name: str, tmp_path: Path) -> None:
     cache = FileTokenCache(tmp_path / name)
 
     assert cache.load(KEY) is None

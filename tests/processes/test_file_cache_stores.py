@@ -123,9 +123,7 @@ def test_a_store_leaves_nothing_but_the_file(file_cache: FileTokenCache, path: P
     assert files_beside(path) == [path.name]
 
 
-def test_a_store_that_cannot_replace_the_file_leaves_nothing(
-    file_cache: FileTokenCache, path: Path
-) -> None:
+def test_a_store_that_cannot_replace_the_file_leaves_nothing(file_cache: FileTokenCache, path: Path) -> None:
     path.mkdir()
     for _ in range(3):
         with pytest.raises(OSError):

@@ -1,4 +1,4 @@
-"""One token through a cache, for objects and processes: whatever it does, requests succeed and its lock is free again."""
+"""One token through a cache: whatever the cache does, requests succeed and its lock is free again."""
 
 from __future__ import annotations
 

@@ -188,9 +188,7 @@ STRUCK = [got_401(201), got_401(202)]
         ([entry(201, CANCELLED), entry(202, CANCELLED), got_401(203)], [dead(201, 0.05), dead(202, 0.05), dead(203, 0.05)], None),
     ],
 )  # fmt: skip
-def test_each_reason_of_a_401_is_seen_and_nothing_else(
-    entries: Any, record: Any, reason: str | None
-) -> None:
+def test_each_reason_of_a_401_is_seen_and_nothing_else(entries: Any, record: Any, reason: str | None) -> None:
     fetched_before = [entry(200, ANSWER)]
     account = account_of([*fetched_before, *entries], request(200), *record)
 

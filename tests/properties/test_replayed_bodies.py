@@ -1,7 +1,7 @@
 """A replay carries byte for byte what the first sending carried, or there is none: any body, each library.
 
-The first sending, and where it leaves the user's files, are those of a call without us, and so is
-where a replay leaves them. A buffer in memory that is overwritten in place is beyond the promise: nothing tells.
+The first sending, and where it leaves the user's files, are those of a call without us, and so is where a
+replay leaves them. A buffer in memory that is overwritten in place is beyond the promise: nothing tells.
 """
 
 from __future__ import annotations
@@ -313,9 +313,7 @@ def post_by(library: Any) -> Callable[..., int]:
             received, all_of_it = some_of(request.stream, self.world.limit(authorization))
             if all_of_it:
                 check_length(request, received)
-            status, body = self.world.answer(
-                request.url.path, authorization, received, to_its_end=all_of_it
-            )
+            status, body = self.world.answer(request.url.path, authorization, received, to_its_end=all_of_it)
             return library.Response(status, content=body)
 
     def post(world: World, auth: Any, options: dict[str, Any]) -> int:

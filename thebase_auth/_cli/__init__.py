@@ -302,15 +302,11 @@ class _Parser(argparse.ArgumentParser):
     """argparse's parser, with one line on stderr for an error."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
-        )
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         # What was given is not repeated: it may be a secret in the wrong place.
-        message = re.sub(
-            r"(invalid choice|ignored explicit argument):? .*", r"\1", message, flags=re.DOTALL
-        )
+        message = re.sub(r"(invalid choice|ignored explicit argument):? .*", r"\1", message, flags=re.DOTALL)
         self.exit(_WRONG_USE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 

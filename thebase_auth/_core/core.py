@@ -188,9 +188,7 @@ class Core:
                         newest = self.shared.token
                         return flight.token if newest in (None, refused) else newest
                     failure = flight.failure
-                    if failure is not None and (
-                        isinstance(failure, TokenRequestError) or is_shared(failure)
-                    ):
+                    if failure is not None and (isinstance(failure, TokenRequestError) or is_shared(failure)):
                         raise copied(failure)
                     if flight.at_cache or flight.is_lost():
                         superseded = flight

@@ -171,9 +171,7 @@ class SharedToken:
             task: The asking task, or None for a caller that blocks its thread.
             superseded: A flight for which the caller does not wait any longer.
         """
-        step, ended = self._decide(
-            refused, operation, now=now, lease=lease, task=task, superseded=superseded
-        )
+        step, ended = self._decide(refused, operation, now=now, lease=lease, task=task, superseded=superseded)
         if ended is not None:
             ended.end()
         return step

@@ -79,9 +79,7 @@ def add(
     return start + timedelta(increment + days_off), found
 
 
-def between(
-    first: datetime, last: datetime, weekend: set[int], holidays: Iterable[Item]
-) -> tuple[int, Item]:
+def between(first: datetime, last: datetime, weekend: set[int], holidays: Iterable[Item]) -> tuple[int, Item]:
     """How many working days there are from one date to another, both counted; and the days off."""
     found = _days_off(first - timedelta(1), last, weekend, holidays)
     days_off = found["days_total_holidays"] + found["days_total_weekends"]
