@@ -65,7 +65,7 @@ def behind(canary: str, *, explicitly: bool) -> BaseException:
         except LookupError as error:
             if explicitly:
                 raise ValueError from error
-            raise ValueError
+            raise ValueError  # noqa: B904 - a context without a cause
     except ValueError as error:
         return error
 

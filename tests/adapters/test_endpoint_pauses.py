@@ -157,7 +157,7 @@ def test_two_hundred_threads_at_a_refused_connection_make_one_try() -> None:
 
 
 def test_a_body_that_stalls_for_one_caller_does_not_fail_those_with_more_time() -> None:
-    """requests says ConnectionError of a timeout in a body, too."""
+    """A timeout in a body is a ConnectionError to requests."""
     stalled = requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(Any, "", "timed out"))  # type: ignore[arg-type]
     assert not _is_shared(stalled)
     assert not _is_shared(requests.ReadTimeout())

@@ -283,7 +283,7 @@ async def test_a_hook_that_raises_costs_one_call_in_async_clients(library: Any) 
 
 
 def test_one_prepared_request_can_be_sent_again_after_each_renewal() -> None:
-    """requests signs when it prepares, so that a renewal has to sign it again."""
+    """A request is signed when it is prepared, so that a renewal has to sign it again."""
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         prepared = session.prepare_request(requests.Request("GET", server.url + "/a"))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,9 @@ def test_a_link_in_the_place_of_a_lock_is_refused_and_its_target_untouched(
     target.chmod(0o644)
     path.with_name(lock_file).symlink_to(target)
 
+    use = partial(file_cache.store, KEY, "record") if "update" in lock_file else partial(file_cache.lock, KEY)
     with pytest.raises(OSError):
-        if "update" in lock_file:
-            file_cache.store(KEY, "record", 60.0)
-        else:
-            file_cache.lock(KEY, LEASE)
+        use(LEASE)
     assert target.read_text() == "precious"
     assert mode_of(target) == 0o644
 

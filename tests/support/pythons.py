@@ -13,7 +13,7 @@ from typing import Any
 def run_pytest(
     folder: Path, test: str, *options: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """pytest in a project of its own, which knows of this one as an installed package."""
+    """Run pytest in another project, which knows of this one as an installed package."""
     (folder / "test_it.py").write_text(test, "utf-8")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options],
