@@ -7,9 +7,6 @@ server is the sandbox over loopback, whose token endpoint takes 100 ms; Redis is
 Beside it is the same fleet without a cache, where each process fetches a token for itself. Times are
 from the release to the answer of each process's call; 64 processes on few CPUs take turns, cache or not.
 
-*Workers*: up to a thousand in one process, each with an auth object of its own, all with one
-cache object, at one expiry; see _crowd.py.
-
 One token request is a promise, not a target: if there are more, the exit status says so.
 """
 
@@ -29,11 +26,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
-from thebase_auth.testing import Sandbox, serve
+from thebase_auth.testing import Sandbox
 
-from . import _crowd, _peers
+from . import _peers
 from ._fleet_worker import Place, fresh
-from ._loopback import slow_to_give_tokens
 from ._timing import Effort, distribution, table
 
 _TOKEN_SECONDS = 0.1  # what a token request takes
@@ -138,11 +134,9 @@ class _Fleet:
 def run(effort: Effort, picture: Path | None) -> list[str]:
     """Measure and print, some 70 seconds, or 15; the promises that were broken."""
     sizes, rounds = effort.pick(((16, 64), 3), ((8,), 1), ((2,), 1))
-    workers = effort.pick((1, 10, 100, 1000), (1, 10, 100), (1, 10))
     print("\n== fleet: one token for many processes")
     with _places() as places:
-        broken = _processes(places, sizes, rounds)
-        return broken + _crowd.run(places, workers)
+        return _processes(places, sizes, rounds)
 
 
 @contextmanager
@@ -173,8 +167,8 @@ def _processes(places: dict[str, Place], sizes: tuple[int, ...], rounds: int) ->
     rows: list[tuple[str, ...]] = []
     broken: list[str] = []
     sandbox = Sandbox()
-    with serve(slow_to_give_tokens(sandbox, _TOKEN_SECONDS)) as url:
-        server = _peers.Server(url, sandbox.client_id, sandbox.client_secret)
+    with sandbox:
+        server = _peers.Server(sandbox.domain, sandbox.client_id, sandbox.client_secret)
         for size in sizes:
             with _Fleet(size, server) as fleet:
                 for name, place in places.items():
@@ -195,6 +189,7 @@ def _outcomes(
         for outcome in (cold, expiry):
             sandbox.revoke_tokens()
             before = sandbox.token_requests
+            sandbox.delay_next("/oauth/token", _TOKEN_SECONDS, times=size)
             answers = fleet.call()
             outcome.add(sandbox.token_requests - before, answers)
     yield "cold start", cold

@@ -1,10 +1,10 @@
 """How many token requests are made, and in what time, when N callers meet one expiry at once.
 
-Two parts, and in both a first token that is over (by ``expires_in``, for those who go by the clock) and
+A first token that is over (by ``expires_in``, for those who go by the clock) and
 then revoked (for those who go by the 401); then all callers make one GET each, at once, by one shared
 session or client.
 
-*In memory* there is no network: each answer, of the API and of the token endpoint, takes 100 ms and
+There is no network: each answer, of the API and of the token endpoint, takes 100 ms and
 nothing else, however many are under way. So one knows what is to be had at best: a call that gets a
 401, a token request for all, the call once more; this *ideal* is 300 ms. What even a perfect auth
 object cannot save is the library's own work, which for a thousand calls is much on few CPUs: the *bare*
@@ -17,10 +17,6 @@ does not even try it: that saves one round trip in three, as long as clock and s
 when the new token is there makes one call and not two. In requests we send the call again beneath the
 session, which the bare callers do not: so we can be faster than those. A server that takes longer the
 more token requests it gets makes more of a difference than this one does.
-
-*Over loopback* there are real connections, at most 20, and a real server; see _loopback.py.
-
-The picture shows the part in memory.
 """
 
 from __future__ import annotations
@@ -37,7 +33,7 @@ from statistics import median
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from . import _loopback, _peers
+from . import _peers
 from ._at_once import failed, in_tasks, in_threads
 from ._in_memory import Adapter, Api, transport
 from ._timing import Effort, Spread, ratios, table
@@ -140,7 +136,6 @@ def run(effort: Effort, picture: Path | None) -> list[str]:
         from . import _pictures
 
         _pictures.herd(drawn, IDEAL, picture)
-    _loopback.run(effort.pick((1, 100), (1, 100), (3,)))
     return [
         f"{one.name}, {one.callers} callers: {one.token_requests} token requests"
         for measured in everything

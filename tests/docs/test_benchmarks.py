@@ -53,7 +53,7 @@ def test_a_herd_makes_one_token_request_and_is_drawn(tmp_path: Path) -> None:
     printed = run("herd", "--svg", "--into", str(tmp_path))
 
     ours = rows(printed, "thebase_auth ")
-    assert len(ours) == 5 + 3  # in memory, over loopback
+    assert len(ours) == 5
     assert {(callers, token_requests) for _, callers, token_requests, *_ in ours} == {("3", "1")}
     assert "thebase_auth" in drawn(tmp_path / "herd.svg")
 
