@@ -79,7 +79,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("w", buffering=1, encoding="utf-8")  # a line is there once it is written
         self.close = self._file.close
 
     def begin(self, call: Call) -> None:
