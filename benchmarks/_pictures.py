@@ -14,6 +14,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 
+from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
@@ -21,16 +22,10 @@ from ._timing import OURS, Spread, machine_and_versions
 from .herd import BARE, IDEAL, Measured
 
 _BLUE, _GREY, _DARK = "#0b62c4", "#b4bcc6", "#22272e"
-_OURS_LINE = {"color": _BLUE, "linewidth": 2.6, "marker": "o", "markersize": 6}
-_BARE_LINE = {"color": _DARK, "linewidth": 1.2, "linestyle": "--"}
-# Of the peers, wherever there are lines, by the beginnings of their names.
-_PEERS = {
-    "google-auth": ("#c2571a", "s"),
-    "hand-written": ("#2f8f5b", "^"),
-    "requests_auth": ("#8b5bb5", "D"),
-    "httpx_auth": ("#8b5bb5", "D"),  # by the same author, and much alike
-    "requests-oauth2client": ("#b08a00", "v"),
-    "Authlib": ("#7a7f87", "P"),
+# Of the others the colours are in _STYLE.
+_LOOKS: dict[str, dict[str, Any]] = {
+    OURS: {"color": _BLUE, "linewidth": 2.6, "marker": "o", "markersize": 6, "zorder": 3},
+    BARE: {"color": _DARK, "linewidth": 1.2, "marker": "", "linestyle": "--"},
 }
 _STYLE = {
     "svg.fonttype": "none",
@@ -43,6 +38,11 @@ _STYLE = {
     "ytick.color": _DARK,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.prop_cycle": cycler(
+        color=["#2f8f5b", "#8b5bb5", "#b08a00", "#7a7f87", "#c2571a"], marker=["^", "D", "v", "P", "s"]
+    ),
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
 }
 
 
@@ -133,8 +133,8 @@ def _lines(above: Any, below: Any, measured: list[Measured]) -> None:
         points = [one for one in measured if one.name == name]
         callers = [one.callers for one in points]
         spreads = [Spread.of(one.seconds) for one in points]
-        look = {"label": name, "zorder": 3 if name == OURS else 2} | _look_of(name)
-        below.plot(callers, [one.middle for one in spreads], **look)
+        look = _LOOKS.get(name, {})
+        below.plot(callers, [one.middle for one in spreads], label=name, **look)
         if name == OURS:
             edges = [one.low for one in spreads], [one.high for one in spreads]
             below.fill_between(callers, *edges, color=_BLUE, alpha=0.2, linewidth=0)
@@ -146,15 +146,6 @@ def _lines(above: Any, below: Any, measured: list[Measured]) -> None:
     above.text(0.04, 0.97, "\n".join(many), transform=above.transAxes, **corners)
     corners |= {"horizontalalignment": "right", "verticalalignment": "bottom"}
     above.text(0.97, 0.14, "\n".join(one_for_all), transform=above.transAxes, **corners)
-
-
-def _look_of(name: str) -> dict[str, Any]:
-    if name == OURS:
-        return _OURS_LINE
-    if name == BARE:
-        return _BARE_LINE
-    colour, marker = next(look for peer, look in _PEERS.items() if name.startswith(peer))
-    return {"color": colour, "linewidth": 1.3, "marker": marker, "markersize": 4.5}
 
 
 def _ticks(axis: Any, where: Any, label: str) -> None:

@@ -30,13 +30,7 @@ _REQUESTS_TARGET = 1.1
 _HTTPX_TARGET = 1.05
 
 # What a session tells its hooks.
-_SEND_OPTIONS: dict[str, Any] = {
-    "timeout": None,
-    "verify": True,
-    "cert": None,
-    "stream": False,
-    "proxies": {},
-}
+_SEND_OPTIONS: dict[str, Any] = dict.fromkeys(("timeout", "verify", "cert", "stream", "proxies"))
 
 # The processor's time where that is finely counted: what else the machine does is not in it.
 _clock = thread_time if get_clock_info("thread_time").resolution < 1e-6 else perf_counter

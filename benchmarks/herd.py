@@ -97,7 +97,7 @@ def _measure(form: Form, sizes: list[int], rounds: int) -> list[Measured]:
     rows = []
     contestants = {BARE: constant_header} | peers_of(form)
     for callers in sizes:
-        measured = {name: Measured(name, callers) for name in contestants if callers <= _most(name)}
+        measured = {name: Measured(name, callers) for name in contestants if _takes_part(name, callers)}
         for turn in range(min(rounds, 3) if callers > _MOST_OF_PEERS else rounds):
             for name, one in measured.items():
                 if turn and name in _ONE_BY_ONE:
@@ -112,11 +112,9 @@ def _measure(form: Form, sizes: list[int], rounds: int) -> list[Measured]:
     return everything
 
 
-def _most(name: str) -> float:
-    """The most callers that this contestant gets."""
-    if name in {BARE, OURS}:
-        return float("inf")
-    return 100 if name in _ONE_BY_ONE else _MOST_OF_PEERS
+def _takes_part(name: str, callers: int) -> bool:
+    most = 100 if name in _ONE_BY_ONE else _MOST_OF_PEERS
+    return name in {BARE, OURS} or callers <= most
 
 
 def _meet_expiry(form: Form, peer: Peer, callers: int) -> tuple[float, int]:

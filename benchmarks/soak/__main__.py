@@ -30,7 +30,7 @@ from benchmarks._places import new_place
 from benchmarks._processes import Process, ask_all
 
 from ._account import Account, Check, rule
-from ._callers import CALM, CALM_CALL, CALM_PATH
+from ._callers import CALM, CALM_CALL
 from ._chaos import Chaos
 from ._crew import CREWS, journal_of
 from ._journal import read_journals
@@ -80,7 +80,7 @@ class Soak:
             checks += self._left_over()
         account = Account(
             read_journals(journal_of(name, self._folder) for name in CREWS),
-            [one for one in self._sandbox.ask("record") if not _is_calm(one)],
+            [one for one in self._sandbox.ask("record") if one["call"] != CALM_CALL],
             revocations=revocations,
             cache_failures=len(cache_failures),
         )
@@ -120,10 +120,6 @@ def _memory_is_flat(before: dict[str, int], after: dict[str, int]) -> Check:
         if after[name] - before[name] > _MORE_MEMORY
     ]
     return Check(f"memory grows by no more than {_MORE_MEMORY / 2**20:.0f} MiB", grown)
-
-
-def _is_calm(request: dict[str, Any]) -> bool:
-    return bool(request["path"] == CALM_PATH or request["call"] == CALM_CALL)
 
 
 def main() -> None:

@@ -33,9 +33,11 @@ from ._journal import ANSWER, AUTH_ERROR, CANCELLED, FOREIGN, TRANSPORT_ERROR, C
 #: here, so that whoever runs out of them was forgotten. And those of the calls after the chaos.
 PATIENT = 10.0
 CALM = 20.0
-#: Asked for after the chaos only, so that nothing that went wrong before has to do with it.
-CALM_PATH = "/v2/tasks/statuses"
+#: The id of what is asked for without one, which is after the chaos.
 CALM_CALL = "in the calm"
+
+#: Asked for after the chaos only, so that nothing that went wrong before has to do with it.
+_CALM_PATH = "/v2/tasks/statuses"
 
 _CALLS = (("GET", "/v2/users"), ("POST", "/v2/leads/create"), ("POST", "/v2/notes/create"))
 _OFTEN = (45, 35, 20)
@@ -120,7 +122,7 @@ class Client:
         return len(hanging)
 
     def call_in_calm(self) -> Future[Any]:
-        call = {"method": "GET", "url": self._url + CALM_PATH, "timeout": CALM}
+        call = {"method": "GET", "url": self._url + _CALM_PATH, "timeout": CALM}
         return self._portal.start_task_soon(self._in_its_way, partial(self._client.request, **call))
 
     async def _in_its_way(self, send: Callable[[], Any]) -> Any:

@@ -26,11 +26,11 @@ _STATM = Path("/proc/self/statm")
 _MOST_OBJECTS = 120
 
 #: The libraries leave generators unfinished, with any auth or none, and trio warns of each: when a call is
-#: cancelled while its body is sent (theirs, the caller's, and ours around it), and when the reading of an
+#: cancelled while its body is sent (theirs and the caller's), and when the reading of an
 #: answer is broken off, as we do with a 401 that takes too long (all of theirs below the outermost).
 _UNFINISHED = re.compile(
     r"Async generator '(httpx2?\._(content|multipart|client|transports)|httpcore2?\._async"
-    r"|benchmarks\.soak\._bodies|thebase_auth\._body)\."
+    r"|benchmarks\.soak\._bodies)\."
 )
 
 
