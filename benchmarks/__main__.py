@@ -7,7 +7,7 @@ import-time  what importing thebase_auth adds to importing the HTTP library
 memory       what an auth object weighs, and a caller that waits for a token
 upload       what it costs to send a file, and how often it is read when the token is refused
 
-Without a name all of them run, in about TEN minutes; with --quick in TWO, and less exactly.
+Without a name all of them run, in about five minutes; with --quick in one and a half, and less exactly.
 Every number is taken beside its rivals in the same run, since only ratios mean something on a machine that
 does other things too. A missed target is printed and is no failure: the exit status is 0. It is 1 if
 more token requests were made than the one that is promised.

@@ -120,7 +120,7 @@ class _Adapter(BaseAdapter):
             deque(body or (), maxlen=0)
         response = requests.Response()
         response.url, response.request = request.url or "", request
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self  # type: ignore[assignment]
         is_token = response.url == self._api.token_url
         time.sleep(self._api.arrives(is_token))
         authorization = request.headers.get("Authorization", "")

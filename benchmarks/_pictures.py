@@ -27,7 +27,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
     OURS: {"color": _BLUE, "linewidth": 2.6, "marker": "o", "markersize": 6, "zorder": 3},
     BARE: {"color": _DARK, "linewidth": 1.2, "marker": "", "linestyle": "--"},
 }
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "thebase_auth",
     "font.family": "sans-serif",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
@@ -47,7 +47,7 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: list[float]) -> Self:
+    def of(cls, values: Sequence[float]) -> Self:
         if len(values) < 2:  # of which there are no quartiles
             return cls(values[0], values[0], values[0])
         return cls(*quantiles(values, n=4, method="inclusive"))
@@ -88,7 +88,7 @@ def verdict(measured: Spread, target: float, unit: str) -> str:
     return f"at most {target:g} {unit}: {'ok' if measured.middle <= target else missed}"
 
 
-def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     print(f"\n{title}")

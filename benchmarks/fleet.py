@@ -30,7 +30,7 @@ _LONGEST_RUN = 300.0  # seconds that one fleet may live
 
 
 def run(effort: Effort, picture: Path | None) -> list[str]:
-    """Measure and print, some 60 seconds, or 15; the promises that were broken."""
+    """Measure and print, some 40 seconds, or 10; the promises that were broken."""
     size = effort.pick(64, 8, 2)
     print("\n== fleet: one token for many processes")
     rows, broken = [], []

@@ -71,7 +71,7 @@ class Measured:
 
 
 def run(effort: Effort, picture: Path | None) -> list[str]:
-    """Measure and print, some four minutes, or one; and draw. The promises that were broken."""
+    """Measure and print, some two minutes, or half of one; and draw. The promises that were broken."""
     print("\n== herd: many callers, one expiry")
     sizes = effort.pick((1, 100, 1000, 10_000), (1, 100, 1000), (3,))
     rounds = effort.pick(5, 2, 1)

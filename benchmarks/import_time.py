@@ -41,7 +41,7 @@ print(json.dumps([(times[1] - times[0]) * 1000, (times[2] - times[1]) * 1000, lo
 
 
 def run(effort: Effort, picture: Path | None) -> None:
-    """Measure and print; some 25 seconds, or 5."""
+    """Measure and print; some 20 seconds, or 5."""
     print("\n== import-time: a fresh interpreter each")
     timed: dict[str, list[Any]] = {then: [] for then in _FIRST}
     with TemporaryDirectory(prefix="benchmarks-") as compiled:

@@ -63,7 +63,7 @@ def _waiting(form: Form, peer: Peer, callers: int, **takes: float) -> int:
     """The bytes that so many callers take who wait at once."""
     api, get = ready_to_expire(form, peer)
     api.expire(**takes)
-    taken = []
+    taken: list[tuple[int, int]] = []
 
     def look() -> None:
         taken.append((_traced() - before, api.calls))

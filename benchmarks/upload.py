@@ -22,7 +22,7 @@ _TARGET = 1.05
 
 
 def run(effort: Effort, picture: Path | None) -> list[str]:
-    """Measure and print, some 20 seconds, or 5; what was read more often than it was sent."""
+    """Measure and print, some seconds; what was read more often than it was sent."""
     print(f"\n== upload: a file of {_SIZE // 2**20} MiB")
     broken = []
     with tempfile.TemporaryFile() as file:
@@ -67,11 +67,11 @@ def _uploading(form: Form, peer: Peer, file: Any) -> Batch:
 class _Counting(io.FileIO):
     """A file that counts what is read of it."""
 
-    bytes = 0
+    count = 0
 
     def read(self, size: int | None = -1) -> bytes:
         piece = super().read(-1 if size is None else size)
-        self.bytes += len(piece)
+        self.count += len(piece)
         return piece
 
 
@@ -82,4 +82,4 @@ def _read_at_a_refusal(form: Form, file: Any) -> int:
     api.expire()
     counting = _Counting(file.fileno(), closefd=False)
     send(counting)
-    return counting.bytes
+    return counting.count

@@ -86,7 +86,7 @@ class Client:
             if self._library == "requests"
             else self._module.TransportError
         )
-        self._client = session if self._library == "requests" else self._small_client(session.auth)
+        self._client: Any = session if self._library == "requests" else self._small_client(session.auth)
 
     def close(self) -> None:
         self._portal.call(self._client.aclose if self._is_async else self._client.close)

@@ -44,7 +44,7 @@ class Watch(logging.Handler):
         self._complaints: list[str] = []
         warnings.simplefilter("always", ResourceWarning)
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = self._warn
+        warnings.showwarning = self._warn  # type: ignore[assignment]
         sys.unraisablehook = threading.excepthook = self._complain
         logger = logging.getLogger("thebase_auth")
         logger.addHandler(self)
