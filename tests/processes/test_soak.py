@@ -220,6 +220,7 @@ def test_a_body_says_itself_whether_it_is_whole() -> None:
     assert what_is_wrong(body[1000:], "a call")
     assert what_is_wrong(body + b" ", "a call")
     assert what_is_wrong(body, "another call")
+    assert what_is_wrong(body.replace(b'"call"', b'"cell"'), "a call")
     text = content["text"]
     assert what_is_wrong(body.replace(text.encode(), text[:-1].encode()), "a call")
     assert what_is_wrong(body.replace(text.encode(), b"f" * len(text)), "a call")
