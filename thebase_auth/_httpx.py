@@ -110,9 +110,9 @@ class HttpxDriver(CommonAuth):
             try:
                 response = yield request
             except GeneratorExit:
-                core.unanswered(token)
+                core.note_unanswered(token)
                 raise
-            if response.status_code != 401 and not core.struck:
+            if response.status_code != 401 and not core.strikes:
                 return
             steps = _Flow(self, request, token).answered(response)
         result: Any = None
@@ -157,9 +157,9 @@ class HttpxDriver(CommonAuth):
             try:
                 response = yield request
             except GeneratorExit:
-                core.unanswered(token)
+                core.note_unanswered(token)
                 raise
-            if response.status_code != 401 and not core.struck:
+            if response.status_code != 401 and not core.strikes:
                 return
             steps = _Flow(self, request, token, task=running_task()).answered(response)
         result: Any = None
@@ -236,10 +236,10 @@ class _Flow:
         """From the start: is the request ours, what is its body, is there a token."""
         core, request = self._core, self._request
         try:
-            is_ours = core.is_ours(str(request.url))
+            must_sign = core.must_sign(str(request.url))
         except TheBaseAuthError as error:
             raise self._auth._as_library_error(error, request) from None
-        if not is_ours:
+        if not must_sign:
             self._look_for_unsigned_401((yield request))
             return
         length = _announced_length(request)
@@ -255,7 +255,7 @@ class _Flow:
         try:
             response = yield request
         except GeneratorExit:
-            core.unanswered(token)
+            core.note_unanswered(token)
             raise
         yield from self.answered(response)
 
@@ -264,9 +264,9 @@ class _Flow:
         self._mend_history(response, [])
         if response.status_code != 401:
             self._accepted(response)
-        elif not self._core.goes_to_us(str(response.request.url)):
+        elif not self._core.is_own(str(response.request.url)):
             self._look_for_unsigned_401(response)
-        elif self._core.carried(response.request.headers.get("Authorization")) is not None:
+        elif self._core.token_in(response.request.headers.get("Authorization")) is not None:
             yield from self._replay(response)
 
     def _replay(self, response: Response) -> _Steps:
@@ -275,7 +275,7 @@ class _Flow:
         body = self._body if sent.stream is self._request.stream else _unknown_body(sent)
         # Not by its header: several tasks may send one Request object, and another has signed it since.
         attempt = Attempt(core, _operation(sent), body, self._token)
-        while attempt.may_be_replayed():
+        while attempt.prepare_replay():
             redirects = response.history
             yield from self._drain(response, attempt)
             fetched_before = len(self._fetched)
@@ -380,16 +380,16 @@ class _Flow:
         core = self._core
         for one in (*response.history, response):
             if self._token is not None and self._carries(one.request, self._token):
-                core.answered(one.status_code, _operation(one.request))
+                core.note_answer(one.status_code, _operation(one.request))
 
     def _carries(self, sent: Request, token: Token) -> bool:
         """Whether *sent* carried *token*, to us."""
-        carried = self._core.carried(sent.headers.get("Authorization"))
-        return carried == token and self._core.goes_to_us(str(sent.url))
+        carried = self._core.token_in(sent.headers.get("Authorization"))
+        return carried == token and self._core.is_own(str(sent.url))
 
     def _look_for_unsigned_401(self, response: Response) -> None:
         if response.status_code == 401 and "Authorization" not in response.request.headers:
-            self._core.unsigned_401(response.request.url.host)
+            self._core.note_unsigned_401(response.request.url.host)
 
     def _mend_history(self, response: Response, before: list[Response]) -> None:
         """Take the token requests out of each history, and put in what led to the 401."""

@@ -33,7 +33,7 @@ class Reading:
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
 
-    def is_over(self) -> bool:
+    def check_bounds(self) -> bool:
         """Whether nothing more is to be read. A body may come for ever and decode to nothing."""
         if self._size > _LONGEST:
             self.cut = f"longer than {_LONGEST // 2**20} MiB"
@@ -41,16 +41,16 @@ class Reading:
             self.cut = f"not at its end after {self._seconds:g} seconds"
         return bool(self.cut)
 
-    def takes(self, piece: bytes) -> bool:
+    def take(self, piece: bytes) -> bool:
         """Add what was decoded; whether more is wanted."""
         self._pieces.append(piece)
         self._size += len(piece)
-        return not self.is_over()
+        return not self.check_bounds()
 
     def take_all(self, pieces: Iterable[bytes]) -> None:
         """Add what was decoded, until it is over."""
         for piece in pieces:
-            wanted = self.takes(piece)
+            wanted = self.take(piece)
             del piece
             if not wanted:
                 return
@@ -58,7 +58,7 @@ class Reading:
     async def take_all_async(self, pieces: AsyncIterable[bytes]) -> None:
         """The same."""
         async for piece in pieces:
-            wanted = self.takes(piece)
+            wanted = self.take(piece)
             del piece
             if not wanted:
                 return
@@ -66,7 +66,7 @@ class Reading:
     def pieces_of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """What has come from the network, in pieces that can be decoded without harm, until it is over."""
         pieces = chain.from_iterable(map(_in_pieces, chunks))
-        return takewhile(lambda _: not self.is_over(), pieces)
+        return takewhile(lambda _: not self.check_bounds(), pieces)
 
     async def async_pieces_of(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         """The same."""

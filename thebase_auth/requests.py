@@ -181,7 +181,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
         with _as_requests_errors(request):
-            return self._core.is_ours(url)
+            return self._core.must_sign(url)
 
     def _newer_token(self, request: requests.PreparedRequest, old: Token) -> Token:
         """Another token than *old*, which is too old for this body; or that, where there is no other."""
@@ -281,7 +281,7 @@ class _ResponseHook:
         """Take the body that is sent; None for a request that goes elsewhere, and is not signed."""
         self.auth = auth
         self._body = body
-        self._struck = auth._core.struck
+        self._strikes = auth._core.strikes
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         # A response is pickled with its request and that with its hooks; our secret stays here.
@@ -292,21 +292,21 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         status = response.status_code
-        if (status != 401 and not self._struck) or hasattr(response, _GIVEN):
+        if (status != 401 and not self._strikes) or hasattr(response, _GIVEN):
             return response
         core, request = self.auth._core, response.request
         url = request.url or ""
-        if not core.goes_to_us(url):
+        if not core.is_own(url):
             if status == 401 and "Authorization" not in request.headers:
-                core.unsigned_401(urlsplit(url).hostname or "")
+                core.note_unsigned_401(urlsplit(url).hostname or "")
             return response
         if self._body is None:
             return response  # another host has redirected it to us, and would be sending in the user's name
-        token = core.carried(request.headers.get("Authorization"))
+        token = core.token_in(request.headers.get("Authorization"))
         operation = Operation.of(request.method or "", url)
         if status != 401:
             if token is not None:
-                core.answered(status, operation)
+                core.note_answer(status, operation)
             return response
         if token is None and not _is_basic(request):
             return response  # neither ours nor put in its place by .netrc
@@ -332,7 +332,7 @@ class _ResponseHook:
             return response
         timeout = kwargs.get("timeout")
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
-        while attempt.may_be_replayed():
+        while attempt.prepare_replay():
             _drain(response, auth._core.seconds_to_read(_timeouts(timeout)["read"]))
             token = auth._other_token(users, attempt, timeout)
             if token is None or not attempt.body.rewind():  # no longer, after the wait
@@ -354,7 +354,7 @@ class _ResponseHook:
             answer.history = [*response.history, response]
             response = answer
             if answer.status_code != 401:
-                auth._core.answered(answer.status_code, attempt.operation)
+                auth._core.note_answer(answer.status_code, attempt.operation)
                 break
             if attempt.is_final(token):
                 break
@@ -461,7 +461,7 @@ class _AsItComes:
 
     def read(self, size: int = PIECE) -> bytes:
         piece = b""
-        if not self._reading.is_over():
+        if not self._reading.check_bounds():
             piece = self._read1(min(size, PIECE))
         self.closed = not piece
         return piece
@@ -475,7 +475,7 @@ def _read(response: requests.Response, seconds: float) -> Reading:
     reading = Reading(seconds)
     content: Any = response._content
     if content is not False:  # it has been read, or was never to be
-        reading.takes(response.content or b"")
+        reading.take(response.content or b"")
         return reading
     raw: Any = response.raw
     size = 1  # byte by byte, as it may drip

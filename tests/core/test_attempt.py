@@ -56,7 +56,7 @@ def test_a_request_whose_body_can_be_rewound_may_be_replayed(core: Core, refused
     body = body_of(file, 4)
     file.read()
 
-    assert attempt(core, refused, body).may_be_replayed()
+    assert attempt(core, refused, body).prepare_replay()
     assert file.tell() == 0
     assert core.shared.token is TOKEN
 
@@ -65,7 +65,7 @@ def test_a_request_whose_body_cannot_be_sent_again_is_not_and_the_next_one_fetch
     core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert not attempt(core, body=ONCE).may_be_replayed()
+        assert not attempt(core, body=ONCE).prepare_replay()
 
     assert core.shared.token is None
     (said,) = caplog.messages
@@ -83,23 +83,23 @@ def test_giving_up_drops_the_refused_token_and_no_newer_one(core: Core) -> None:
 
 def test_in_the_pause_of_its_operation_a_401_stands_and_its_token_stays(core: Core) -> None:
     strike(core, 1)
-    assert attempt(core, core.shared.token).may_be_replayed()
+    assert attempt(core, core.shared.token).prepare_replay()
     refused = strike(core, 2)
 
     for body in (IN_MEMORY, ONCE):
-        assert not attempt(core, refused, body).may_be_replayed()
+        assert not attempt(core, refused, body).prepare_replay()
     assert core.shared.token is refused
-    assert attempt(core, refused, operation=LEADS).may_be_replayed()
-    assert attempt(core, TOKEN).may_be_replayed()  # there is another one
+    assert attempt(core, refused, operation=LEADS).prepare_replay()
+    assert attempt(core, TOKEN).prepare_replay()  # there is another one
     core.shared.drop(refused)
-    assert attempt(core, None).may_be_replayed()
+    assert attempt(core, None).prepare_replay()
 
 
 def test_after_its_pause_an_operation_is_replayed_again(core: Core, clock: Clock) -> None:
     refused = [strike(core, number) for number in range(2)][-1]
     clock.now += 1
 
-    assert attempt(core, refused).may_be_replayed()
+    assert attempt(core, refused).prepare_replay()
 
 
 # Strikes
@@ -122,15 +122,15 @@ def test_a_strike_may_be_seen_by_the_first_sending_of_a_later_call(
     strike(core, 1)
     token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW)
 
-    assert not attempt(core, token).may_be_replayed()
+    assert not attempt(core, token).prepare_replay()
     assert len(warnings(caplog)) == 1
 
 
 def test_the_end_of_a_token_is_no_strike(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW - 61)
-        assert attempt(core, token).may_be_replayed()
-    assert not core.struck
+        assert attempt(core, token).prepare_replay()
+    assert not core.strikes
     assert warnings(caplog) == []
 
 
@@ -138,9 +138,9 @@ def test_neither_a_body_that_cannot_be_sent_again_nor_a_foreign_header_is_a_stri
     core: Core,
 ) -> None:
     for refused, body in ((TOKEN, ONCE), (None, IN_MEMORY), (None, ONCE)):
-        attempt(core, refused, body).may_be_replayed()
+        attempt(core, refused, body).prepare_replay()
 
-    assert not core.shared.backoff.entries
+    assert not core.shared.backoff.strikes
 
 
 # With which token
@@ -228,7 +228,7 @@ def test_a_request_that_was_sent_with_an_older_token_is_replayed_once_more(core:
     made = Attempt(core, USERS, IN_MEMORY, TOKEN, is_stale=True)
 
     assert not made.is_final(token)
-    assert not core.shared.backoff.entries
+    assert not core.shared.backoff.strikes
     assert made.refused is token
     assert made.is_final(token)
-    assert core.shared.backoff.entries[USERS].strikes == 1
+    assert core.shared.backoff.strikes[USERS].count == 1

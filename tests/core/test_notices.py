@@ -86,7 +86,7 @@ def test_a_401_of_another_host_to_an_unsigned_request_is_told_of_once(
 ) -> None:
     core = a_core()
     for host in ("www.thebase.co.il", "elsewhere.example"):
-        core.unsigned_401(host)
+        core.note_unsigned_401(host)
 
     (text,) = warnings(caplog)
     assert text.startswith("www.thebase.co.il answered 401")

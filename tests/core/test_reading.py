@@ -22,17 +22,17 @@ def test_what_comes_at_once_is_cut_into_small_pieces(length: int) -> None:
 def test_a_body_within_the_bounds_is_complete() -> None:
     reading = Reading(30)
 
-    assert all(reading.takes(piece) for piece in [b"one", b"", b" two"])
+    assert all(reading.take(piece) for piece in [b"one", b"", b" two"])
     assert (reading.content, reading.cut, reading.error) == (b"one two", "", None)
 
 
 def test_a_body_is_read_up_to_a_mebibyte() -> None:
     reading = Reading(30)
-    assert reading.takes(b"x" * (MIB - 1))
-    assert reading.takes(b"x")
+    assert reading.take(b"x" * (MIB - 1))
+    assert reading.take(b"x")
     assert reading.cut == ""
 
-    assert not reading.takes(b"x")
+    assert not reading.take(b"x")
     assert reading.cut == "longer than 1 MiB"
 
 
@@ -40,7 +40,7 @@ def test_a_compressed_body_is_known_to_be_too_long_soon_after_it_is() -> None:
     reading = Reading(30)
     grown = b"x" * (1000 * PIECE)  # what one piece may become
 
-    assert [reading.takes(grown) for _ in range(2)] == [True, False]
+    assert [reading.take(grown) for _ in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(5, "5"), (0.25, "0.25"), (30.0, "30")])
@@ -51,9 +51,9 @@ def test_a_body_is_read_until_its_time_is_over(
     monkeypatch.setattr("thebase_auth._reading.time", clock)
     reading = Reading(seconds)
     clock.now += seconds
-    assert reading.takes(b"in time")
+    assert reading.take(b"in time")
 
     clock.now += 0.125
-    assert not reading.takes(b", late")
+    assert not reading.take(b", late")
     assert reading.cut == f"not at its end after {said} seconds"
     assert reading.content == b"in time, late"

@@ -100,7 +100,7 @@ def test_of_many_threads_that_one_token_fails_one_is_to_tell_the_user(renewed: S
     newer = renew(renewed, Token("ghi"), OTHER, USERS)
 
     assert sum(in_threads(100, lambda: renewed.refused(newer, USERS, now=0))) == 1
-    assert renewed.backoff.entries[USERS].strikes == 2
+    assert renewed.backoff.strikes[USERS].count == 2
 
 
 def test_the_token_is_read_and_recognised_without_the_lock(renewed: SharedToken) -> None:

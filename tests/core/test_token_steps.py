@@ -334,11 +334,15 @@ class Cache:
         self.found = found
         self.is_broken = is_broken
 
-    def look(self, flight: Flight, seconds: float) -> Any:
+    def load(self, flight: Flight, seconds: float) -> Any:
         yield ("look", flight.at_cache, seconds)
-        return None if self.is_broken else SimpleNamespace(found=self.found, stored=self.stored)
+        return (
+            None
+            if self.is_broken
+            else SimpleNamespace(found=self.found, wait_until_stored=self.wait_until_stored)
+        )
 
-    def stored(self, seconds: float) -> Any:
+    def wait_until_stored(self, seconds: float) -> Any:
         yield ("store", seconds)
 
     def has_given(self, token: Token) -> bool:
@@ -355,7 +359,7 @@ def test_a_leader_takes_the_token_of_a_cache(core: Core) -> None:
     assert next(steps) == ("look", True, 8)
 
     assert result_of(steps) is core.shared.token is TOKEN
-    assert core.is_borrowed(TOKEN)
+    assert core.came_from_cache(TOKEN)
     assert core.shared._fetched_for is None
 
 
@@ -377,7 +381,7 @@ def test_a_leader_fetches_and_stores_what_a_cache_has_not(core: Core, clock: Clo
     assert next(steps) == ("store", 2)
     assert flight.token is FETCHED  # those who wait need not wait for the cache
     assert result_of(steps) is FETCHED
-    assert not core.is_borrowed(FETCHED)
+    assert not core.came_from_cache(FETCHED)
 
 
 def test_a_leader_goes_on_without_a_cache_that_is_broken(core: Core) -> None:

@@ -90,7 +90,7 @@ def lead(auth: Any, *, seconds: float | None = None) -> tuple[Flight, Errand | N
 
 def look(auth: Any, flight: Flight, seconds: float) -> Errand | None:
     """What a leader does at the cache before its token request."""
-    errand: Errand | None = blocking(auth._core._coordinator.look(flight, seconds))
+    errand: Errand | None = blocking(auth._core._coordinator.load(flight, seconds))
     return errand
 
 

@@ -49,7 +49,7 @@ class Attempt:
         self._is_stale = is_stale
         self._was_repeated = False
 
-    def may_be_replayed(self) -> bool:
+    def prepare_replay(self) -> bool:
         """Whether to go for another token. To be asked before the 401 is read: if not, it is the answer."""
         core, refused = self._core, self.refused
         self._take_note()
@@ -79,7 +79,7 @@ class Attempt:
         is_shared: Callable[[Exception], bool] = lambda _: False,
     ) -> Generator[Any, Any, Token | None]:
         """A token other than the refused one; None if the 401 stands. See `Core.token_steps`."""
-        if self.operation in self._core.struck:
+        if self.operation in self._core.strikes:
             # Processes that revoke each other's tokens must not go on doing so in step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
         return (
@@ -100,7 +100,7 @@ class Attempt:
         token of the moment before. So these are replayed once more.
         """
         self.refused = token
-        if not self._was_repeated and (self._is_stale or self._core.is_borrowed(token)):
+        if not self._was_repeated and (self._is_stale or self._core.came_from_cache(token)):
             self._was_repeated = True
             return False
         self._take_note()

@@ -68,11 +68,11 @@ class Pause:
         return self._until - now
 
 
-class _Struck:
+class _Strikes:
     """An operation that has refused what was fetched on its account."""
 
     def __init__(self) -> None:
-        self.strikes = 0
+        self.count = 0
         self.pause = Pause()
 
 
@@ -80,35 +80,35 @@ class Backoff:
     """The operations that have refused a token fetched on their account and none accepted since."""
 
     def __init__(self) -> None:
-        self.entries: dict[Operation, _Struck] = {}
+        self.strikes: dict[Operation, _Strikes] = {}
         self._helped: dict[Operation, int] = {}  # how many renewals have
-        self._told: set[Operation] = set()
+        self._warned: set[Operation] = set()
 
     def strike(self, operation: Operation, now: float) -> bool:
         """Take note of a strike; whether the user is to be told, which is so once for an operation."""
-        struck = self.entries.pop(operation, None) or _Struck()
-        if len(self.entries) >= _MOST_OPERATIONS:
-            del self.entries[next(iter(self.entries))]
-        self.entries[operation] = struck
-        struck.strikes += 1
+        strikes = self.strikes.pop(operation, None) or _Strikes()
+        if len(self.strikes) >= _MOST_OPERATIONS:
+            del self.strikes[next(iter(self.strikes))]
+        self.strikes[operation] = strikes
+        strikes.count += 1
         has_had_the_right = self._helped.get(operation, 0) >= _HELPS
-        if struck.strikes < (_STRIKES_AFTER_HELP if has_had_the_right else _STRIKES):
+        if strikes.count < (_STRIKES_AFTER_HELP if has_had_the_right else _STRIKES):
             return False
         self._helped.pop(operation, None)
-        struck.pause.begin(now)
-        if operation in self._told or len(self._told) >= _MOST_OPERATIONS:
+        strikes.pause.begin(now)
+        if operation in self._warned or len(self._warned) >= _MOST_OPERATIONS:
             return False
-        self._told.add(operation)
+        self._warned.add(operation)
         return True
 
     def must_wait(self, operation: Operation, now: float) -> bool:
         """Whether it is too early for another renewal on account of *operation*."""
-        struck = self.entries.get(operation)
-        return struck is not None and struck.pause.left(now) > 0
+        strikes = self.strikes.get(operation)
+        return strikes is not None and strikes.pause.left(now) > 0
 
     def accepted(self, operation: Operation, *, after_renewal: bool) -> None:
         """*operation* has taken a token; perhaps one that was fetched on its account."""
-        self.entries.pop(operation, None)
+        self.strikes.pop(operation, None)
         if after_renewal and len(self._helped) < _MOST_OPERATIONS:
             self._helped[operation] = self._helped.get(operation, 0) + 1
 

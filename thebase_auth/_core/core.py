@@ -20,7 +20,7 @@ from .errors import PlainHTTPError, ReplayError, TokenRequestError, TokenTimeout
 from .origin import Destination
 from .pending import Task, WaitFor
 from .shared_token import Fetch, Flight, Keep401, SharedToken, Wait, copied
-from .time_budget import Patience
+from .time_budget import TimeBudget
 from .token import Token
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Core:
     def __init__(self, credentials: Credentials, *, timeout: float, cache: TokenCache | None) -> None:
         self.credentials: Final = credentials
         self.shared: Final = SharedToken()
-        self.struck: Final = self.shared.backoff.entries  # of which an acceptance is news
+        self.strikes: Final = self.shared.backoff.strikes  # of which an acceptance is news
         origin = credentials.origin
         self.url_prefix: Final = origin.url + "/"
         self.scheme: Final = origin.scheme
@@ -55,7 +55,7 @@ class Core:
 
             self._coordinator = Coordinator(cache, credentials, self.shared)
         self._number = next(_numbers)
-        self._told_of_unsigned = False
+        self._warned_of_unsigned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made_anew, (self.credentials, self._timeout, self._cache)
@@ -64,7 +64,7 @@ class Core:
         # The cache stays the same one: it is there to be shared, and may have sockets and locks.
         return _made_anew(self.credentials, self._timeout, self._cache)
 
-    def is_ours(self, url: str) -> bool:
+    def must_sign(self, url: str) -> bool:
         """Whether a request to *url* is to be signed.
 
         Raises:
@@ -82,11 +82,11 @@ class Core:
             logger.debug("left a request unsigned: it does not go to %s", self.credentials.domain)
         return destination is Destination.OURS
 
-    def goes_to_us(self, url: str) -> bool:
+    def is_own(self, url: str) -> bool:
         """Whether a request that was sent went to the domain: after a redirect it need not have."""
         return self.credentials.origin.destination(url) is Destination.OURS
 
-    def carried(self, authorization: str | bytes | None) -> Token | None:
+    def token_in(self, authorization: str | bytes | None) -> Token | None:
         """The token of ours in the header of a request that was sent; None if it is not one of ours.
 
         After a redirect, or a renewal by another caller, that need not be the one first put on it.
@@ -95,18 +95,18 @@ class Core:
             authorization = authorization.decode("latin-1")
         return self.shared.known(authorization or "")
 
-    def unsigned_401(self, host: str) -> None:
+    def note_unsigned_401(self, host: str) -> None:
         """Take note that another host has answered an unsigned request by a 401."""
-        if not self._told_of_unsigned:
-            self._told_of_unsigned = True
+        if not self._warned_of_unsigned:
+            self._warned_of_unsigned = True
             notices.of_unsigned_401(self.credentials, host)
 
-    def answered(self, status: int, operation: Operation) -> None:
+    def note_answer(self, status: int, operation: Operation) -> None:
         """Take note of an answer other than 401 to a signed request."""
         if is_acceptance(status):
             self.shared.accepted(operation)
 
-    def is_borrowed(self, token: Token) -> bool:
+    def came_from_cache(self, token: Token) -> bool:
         """Whether *token* came from the cache. Only the first use shows whether it is still good."""
         return self._coordinator is not None and self._coordinator.has_given(token)
 
@@ -120,7 +120,7 @@ class Core:
         risky = body is ONCE or (length is not None and length > LARGE)
         return token if risky and token is not None and token.past_its_time(time.time()) else None
 
-    def unanswered(self, token: Token) -> None:
+    def note_unanswered(self, token: Token) -> None:
         """Take note that a call with *token* ended without an answer, which may have been a 401."""
         if token.past_its_time(time.time()):
             self.shared.drop(token)
@@ -163,14 +163,14 @@ class Core:
             The token; None only for an *operation* on whose account none is fetched now.
         """
         now = self.now()
-        patience = Patience(timeouts, default=self._timeout, now=now)
+        budget = TimeBudget(timeouts, default=self._timeout, now=now)
         superseded = None
         while True:
             step = self.shared.ask(
                 refused,
                 operation=operation,
                 now=now,
-                lease=patience.lease,
+                lease=budget.lease,
                 task=task,
                 superseded=superseded,
             )
@@ -180,9 +180,9 @@ class Core:
                 case Keep401():
                     return None
                 case Fetch(flight):
-                    return (yield from self._lead(flight, fetch, patience, now, is_shared))
+                    return (yield from self._lead(flight, fetch, budget, now, is_shared))
                 case Wait(flight):
-                    yield self._wait_for(flight, patience, now)
+                    yield self._wait_for(flight, budget, now)
                     if flight.token is not None:
                         # There may be a newer one by now.
                         newest = self.shared.token
@@ -192,19 +192,19 @@ class Core:
                         raise copied(failure)
                     if flight.at_cache or flight.is_lost():
                         superseded = flight
-                    now = self._still_patient(patience)
+                    now = self._now_within(budget)
                 case _:
                     assert_never(step)
 
     def now(self) -> float:
-        """Seconds on the clock of `SharedToken` and `Patience`, which never goes back."""
+        """Seconds on the clock of `SharedToken` and `TimeBudget`, which never goes back."""
         return time.monotonic()
 
     def _lead(
         self,
         flight: Flight,
         fetch: FetchSteps,
-        patience: Patience,
+        budget: TimeBudget,
         now: float,
         is_shared: Callable[[Exception], bool],
     ) -> Generator[Any, Any, Token]:
@@ -213,7 +213,7 @@ class Core:
         try:
             try:
                 flight.begun = True
-                return (yield from self._token_of_leader(flight, fetch, patience, now))
+                return (yield from self._token_of_leader(flight, fetch, budget, now))
             except Exception as error:
                 if isinstance(error, TokenRequestError) or is_shared(error):
                     self.shared.fail(flight, error)
@@ -224,21 +224,21 @@ class Core:
             self.shared.abandon(flight)
 
     def _token_of_leader(
-        self, flight: Flight, fetch: FetchSteps, patience: Patience, now: float
+        self, flight: Flight, fetch: FetchSteps, budget: TimeBudget, now: float
     ) -> Generator[Any, Any, Token]:
         errand = None
         if self._coordinator is not None:
             flight.at_cache = True
-            errand = yield from self._coordinator.look(flight, patience.left(now))
+            errand = yield from self._coordinator.load(flight, budget.left(now))
             if errand is not None and errand.found is not None:
                 return self.shared.finish(flight, errand.found, now=self.now(), fetched=False)
             flight.at_cache = False
-            now = self._still_patient(patience)
+            now = self._now_within(budget)
         resting = self.shared.rest_of_endpoint(now)
         if resting is not None:
             raise resting
         try:
-            left = patience.timeouts_left(now)
+            left = budget.timeouts_left(now)
             token = yield from fetch(left)
             self.shared.finish(flight, token, now=self.now())
         except TokenRequestError as error:
@@ -247,23 +247,23 @@ class Core:
         logger.debug("fetched an access token from %s", self.credentials.domain)
         notices.of_fetch(self.credentials, self._number, self.now())
         if errand is not None:
-            yield from errand.stored(left["read"])
+            yield from errand.wait_until_stored(left["read"])
         return token
 
-    def _wait_for(self, flight: Flight, patience: Patience, now: float) -> WaitFor:
+    def _wait_for(self, flight: Flight, budget: TimeBudget, now: float) -> WaitFor:
         """How long to wait for another caller: half the time, while that one may be held up at a cache."""
-        left = patience.left(now)
+        left = budget.left(now)
         longest = left / 2 if flight.at_cache else left
         return WaitFor(flight, min(longest, flight.lapses_at - now))
 
-    def _still_patient(self, patience: Patience) -> float:
+    def _now_within(self, budget: TimeBudget) -> float:
         """The time by now, for a caller that has time left.
 
         Raises:
             TokenTimeoutError: if it has none left.
         """
         now = self.now()
-        if patience.left(now) > 0:
+        if budget.left(now) > 0:
             return now
         domain = self.credentials.domain
         raise TokenTimeoutError(

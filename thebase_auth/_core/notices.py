@@ -17,7 +17,7 @@ _SHORT_TIME: Final = 60.0  # seconds; the vendor's tokens are good for an hour
 
 # For each URL and client id: which auth object has fetched a token last, and when.
 _last_fetch: dict[tuple[str, str], tuple[int, float]] = {}
-_told: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 def of_fetch(credentials: Credentials, owner: int, now: float) -> None:
@@ -31,8 +31,8 @@ def of_fetch(credentials: Credentials, owner: int, now: float) -> None:
     key = (credentials.origin.url, credentials.client_id)
     other, before = _last_fetch.get(key, (owner, now))
     _last_fetch[key] = (owner, now)
-    if other != owner and now - before < _SHORT_TIME and key not in _told:
-        _told.add(key)
+    if other != owner and now - before < _SHORT_TIME and key not in _warned:
+        _warned.add(key)
         logger.warning(
             "several TheBaseAuth objects of this process have each fetched an access token from %s for the"
             " client id %s within a minute. Make one and keep it: one object serves any number of sessions,"

@@ -3,11 +3,11 @@
 # Here: the token in use, the one token request that may be under way (a flight), what came of it, and the
 # lock of all this. Nothing here does I/O, reads a clock or waits; core does all that.
 #
-# Callers share these, all written under SharedToken._lock: token, _since, backoff, _former, _of_superseded,
-# _fetched_for, _flight, _failure, _pause, and Flight.over with its result. The lock is never held across
-# I/O, an await, a callback or a user's code; all but _fetched_for and _flight may be read without it. It is
-# reentrant because a flow that is garbage collected ends its flight, and that can happen anywhere, also in
-# a thread that holds the lock.
+# Callers share these, all written under SharedToken._lock: token, _in_use_since, backoff, _former,
+# _of_superseded, _fetched_for, _flight, _failure, _pause, and Flight.over with its result. The lock is never
+# held across I/O, an await, a callback or a user's code; all but _fetched_for and _flight may be read without
+# it. It is reentrant because a flow that is garbage collected ends its flight, and that can happen anywhere,
+# also in a thread that holds the lock.
 #
 # The life of a flight. ask() either gives a token that is not the refused one, or makes the caller the
 # leader of a new flight, or sends it to wait for the flight under way. The leader begins it, and finishes
@@ -125,7 +125,7 @@ class SharedToken:
 
     def __init__(self) -> None:
         self.token: Token | None = None
-        self._since = math.inf  # when it came into use
+        self._in_use_since = math.inf  # when it came into use
         self.backoff = Backoff()
         self._former: tuple[Token, ...] = ()  # refused, dropped or replaced
         self._of_superseded: tuple[Token, ...] = ()  # what superseded leaders use
@@ -145,7 +145,7 @@ class SharedToken:
 
     def is_older(self, token: Token, sent_at: float) -> bool:
         """Whether another token was in use at that time, and still is."""
-        return self.token not in (None, token) and self._since < sent_at
+        return self.token not in (None, token) and self._in_use_since < sent_at
 
     def is_former(self, token: Token) -> bool:
         """Whether *token* was refused or dropped here, whoever else still offers it."""
@@ -234,7 +234,7 @@ class SharedToken:
         self._flight = None
         self._remember(self.token)
         self.token = flight.token = token
-        self._since = now
+        self._in_use_since = now
         self._fetched_for = flight.operation if fetched else None
         if fetched:
             self._failure, self._pause = None, Pause()
@@ -287,13 +287,13 @@ class SharedToken:
         if token is not self.token or operation != self._fetched_for:
             return False
         self._fetched_for = None  # once for each token, however many callers it fails
-        if now - self._since > _FRESH:
+        if now - self._in_use_since > _FRESH:
             return False  # it was good, perhaps, and its time is over
         return self.backoff.strike(operation, now)
 
     def accepted(self, operation: Operation) -> None:
         """Take note that *operation* has taken a token."""
-        if operation not in self.backoff.entries and operation != self._fetched_for:
+        if operation not in self.backoff.strikes and operation != self._fetched_for:
             return  # without the lock, while another operation refuses all
         self._accept(operation)
 

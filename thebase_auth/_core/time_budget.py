@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-class Patience:
+class TimeBudget:
     """The bounds of one caller, in seconds.
 
     Attributes:

@@ -64,8 +64,8 @@ class Coordinator:
         self._record: RecordFormat | None = None
         self._given: deque[Token] = deque(maxlen=16)
         self._last: Errand | None = None
-        self._told = False
-        self._told_of_lock = False
+        self._warned = False
+        self._warned_of_lock = False
 
     @property
     def record(self) -> RecordFormat:
@@ -78,12 +78,12 @@ class Coordinator:
         """Whether *token* came from the cache."""
         return any(one is token for one in tuple(self._given))
 
-    def gives(self, token: Token) -> None:
+    def note_given(self, token: Token) -> None:
         """Take note of a token that the cache has given."""
         logger.debug("took an access token from %r", self.cache)
         self._given.append(token)
 
-    def look(self, flight: Flight, seconds: float) -> Steps:
+    def load(self, flight: Flight, seconds: float) -> Steps:
         """Look for a token that another process has stored; if there is none, get the lock, if possible.
 
         Args:
@@ -104,7 +104,7 @@ class Coordinator:
         try:
             errand.start()
         except RuntimeError as error:  # no more threads, or the interpreter is on its way out
-            self.tell(f"{type(error).__name__}: {error}")
+            self.warn(f"{type(error).__name__}: {error}")
             return None
         last = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
         while not errand.looked.over:
@@ -121,18 +121,18 @@ class Coordinator:
 
     # What the user is told.
 
-    def works(self) -> None:
+    def note_working(self) -> None:
         """Take note that the cache has kept or given a token: its next failure is news again."""
-        if self._told:
+        if self._warned:
             logger.info("the token cache %r works again", self.cache)
-        self._told = False
+        self._warned = False
 
-    def tell(self, trouble: str, *, may_be_healthy: bool = False) -> None:
+    def warn(self, trouble: str, *, may_be_healthy: bool = False) -> None:
         """Warn, once until it works again, that the cache has failed."""
-        if self._told or may_be_healthy:  # known already, or its caller was in too much of a hurry
+        if self._warned or may_be_healthy:  # known already, or its caller was in too much of a hurry
             logger.debug("the token cache %r failed a caller: %s", self.cache, trouble)
             return
-        self._told = True
+        self._warned = True
         logger.warning(
             "the token cache %r failed (%s). Requests to %s go on without it, and this process fetches its"
             " access tokens by itself. This is said once, until the cache works again.",
@@ -141,10 +141,10 @@ class Coordinator:
             self._credentials.domain,
         )
 
-    def tell_of_lock(self, seconds: float) -> None:
+    def warn_of_lock(self, seconds: float) -> None:
         """Warn, once, that another process did not give the lock back for so many seconds."""
-        level = logging.DEBUG if self._told_of_lock else logging.WARNING
-        self._told_of_lock = True
+        level = logging.DEBUG if self._warned_of_lock else logging.WARNING
+        self._warned_of_lock = True
         logger.log(
             level,
             "another process holds the lock of the token cache %r for %.1f seconds and more. This process"
@@ -155,7 +155,7 @@ class Coordinator:
             self._credentials.domain,
         )
 
-    def text_of(self, failure: BaseException) -> str:
+    def describe(self, failure: BaseException) -> str:
         """What may be said of an exception of the cache."""
         try:
             text = str(failure)
@@ -210,12 +210,12 @@ class Errand:
     def give_up(self, waited: float, trouble: str = "") -> None:
         """Take note that a leader has waited so many seconds for an answer, and goes on without it."""
         self.given_up = True
-        self._coordinator.tell(
+        self._coordinator.warn(
             trouble or f"no answer within {waited:.1f} seconds",
             may_be_healthy=waited < _SHORT_ANSWER,
         )
 
-    def stored(self, seconds: float) -> Generator[WaitFor, None, None]:
+    def wait_until_stored(self, seconds: float) -> Generator[WaitFor, None, None]:
         """Wait until the token is stored: the process may be about to end, and this thread with it.
 
         Args:
@@ -236,7 +236,7 @@ class Errand:
             if self.found is None:
                 self._store_what_is_fetched()
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            self._coordinator.tell(self._coordinator.text_of(error))
+            self._coordinator.warn(self._coordinator.describe(error))
         finally:
             self._let_go()
             self.looked.end()
@@ -254,14 +254,14 @@ class Errand:
             if self._release is not None:
                 self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
-                self._coordinator.gives(self.found)
-                self._coordinator.works()
+                self._coordinator.note_given(self.found)
+                self._coordinator.note_working()
             if self.found is not None or self._release is not None:
                 return
             # Together they would all ask at the same moment, again and again.
             pause = min(pause * random.uniform(1.0, 2.0), longest_pause)  # noqa: S311
             if time.monotonic() + pause >= give_up_at:
-                self._coordinator.tell_of_lock(time.monotonic() - self._began)
+                self._coordinator.warn_of_lock(time.monotonic() - self._began)
                 return
             wait_blocking(self._flight, pause)
 
@@ -275,7 +275,7 @@ class Errand:
         if token is not None and not coordinator.shared.is_former(token):
             record = coordinator.record
             self._cache.store(record.key, record.write(token), lifetime(token, time.time()))
-            coordinator.works()
+            coordinator.note_working()
 
     def _load(self, key: str) -> Token | None:
         record = self._answer(self._cache.load(key))
