@@ -27,6 +27,7 @@ class of the same name for one library each, and import that one alone.
 #   shared_token     who fetches, who waits; the shared state and its only lock
 #   notices          warnings of what goes silently wrong
 #   core             the state and the rules of one auth object
+#   caller           how one caller comes by a token
 #   attempt          what a 401 means for one request
 # _waiting           waiting in threads, asyncio and trio
 # _reading           how much of an answer is read, and for how long

@@ -21,12 +21,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, TypeVar, assert_never
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core.attempt import Attempt
 from ._core.backoff import Operation
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, files_of
+from ._core.caller import Caller
 from ._core.core import logger
 from ._core.credentials import TOKEN_REQUEST_BODY
 from ._core.errors import TheBaseAuthError
@@ -48,18 +49,24 @@ IN_MEMORY_STREAMS: Final[list[type]] = []
 _PHASES: Final = ("connect", "read", "write", "pool")
 
 
-class _Read:
-    """Step of a flow: read the response within the bounds of *reading*, which tells what came of it."""
+class Send(NamedTuple):
+    """Step of a flow: send *request*; the result is the response."""
 
-    __match_args__ = ("response", "reading")
-
-    def __init__(self, response: Response, reading: Reading) -> None:
-        self.response = response
-        self.reading = reading
+    request: Request
 
 
-# What a flow asks of its driver: to send a request (the result is the response), or one of these.
-_Steps: TypeAlias = Generator[Any, Any, None]
+class Read(NamedTuple):
+    """Step of a flow: read *response* within the bounds of *reading*, which tells what came of it."""
+
+    response: Response
+    reading: Reading
+
+
+Step: TypeAlias = Send | Read | WaitFor
+
+_Result = TypeVar("_Result")
+# What a flow yields, what it is sent, and what it gives in the end.
+Steps: TypeAlias = Generator[Step, Response, _Result]
 
 
 class HttpxDriver(CommonAuth):
@@ -119,16 +126,20 @@ class HttpxDriver(CommonAuth):
         try:
             while True:
                 match steps.send(result):
-                    case _Read(response, reading):
+                    case Send(next_request):
+                        result = yield next_request
+                    case Read(response, reading):
                         result = None
                         _read(response, reading)
                     case WaitFor(pending, seconds):
                         result = None
                         wait_blocking(pending, seconds)
-                    case next_request:
-                        result = yield next_request
+                    case step:
+                        assert_never(step)
         except StopIteration:
             return
+        except TheBaseAuthError as error:
+            raise self._as_library_error(error, request) from None
         finally:
             steps.close()
 
@@ -166,16 +177,20 @@ class HttpxDriver(CommonAuth):
         try:
             while True:
                 match steps.send(result):
-                    case _Read(response, reading):
+                    case Send(next_request):
+                        result = yield next_request
+                    case Read(response, reading):
                         result = None
                         await _read_async(response, reading)
                     case WaitFor(pending, seconds):
                         result = None
                         await wait_async(pending, seconds)
-                    case next_request:
-                        result = yield next_request
+                    case step:
+                        assert_never(step)
         except StopIteration:
             return
+        except TheBaseAuthError as error:
+            raise self._as_library_error(error, request) from None
         finally:
             steps.close()
 
@@ -232,15 +247,11 @@ class _Flow:
         self._body: Body = IN_MEMORY
         self._fetched: list[Response] = []  # answers to our token requests
 
-    def start(self) -> _Steps:
+    def start(self) -> Steps[None]:
         """From the start: is the request ours, what is its body, is there a token."""
         core, request = self._core, self._request
-        try:
-            must_sign = core.must_sign(str(request.url))
-        except TheBaseAuthError as error:
-            raise self._auth._as_library_error(error, request) from None
-        if not must_sign:
-            self._look_for_unsigned_401((yield request))
+        if not core.must_sign(str(request.url)):
+            self._look_for_unsigned_401((yield Send(request)))
             return
         length = _announced_length(request)
         self._body = _body_of(request, length)
@@ -253,13 +264,13 @@ class _Flow:
         self._token = token
         request.headers["Authorization"] = token.authorization
         try:
-            response = yield request
+            response = yield Send(request)
         except GeneratorExit:
             core.note_unanswered(token)
             raise
         yield from self.answered(response)
 
-    def answered(self, response: Response) -> _Steps:
+    def answered(self, response: Response) -> Steps[None]:
         """From the answer on: replay the request if it is a 401 that refused our token."""
         self._mend_history(response, [])
         if response.status_code != 401:
@@ -269,7 +280,7 @@ class _Flow:
         elif self._core.token_in(response.request.headers.get("Authorization")) is not None:
             yield from self._replay(response)
 
-    def _replay(self, response: Response) -> _Steps:
+    def _replay(self, response: Response) -> Steps[None]:
         """Send the request of this 401 once more with another token, or leave it at the 401."""
         core, sent = self._core, response.request
         body = self._body if sent.stream is self._request.stream else _unknown_body(sent)
@@ -279,20 +290,19 @@ class _Flow:
             redirects = response.history
             yield from self._drain(response, attempt)
             fetched_before = len(self._fetched)
-            token = yield from self._other_token(attempt)
+            token = yield from attempt.renew(self._caller())
             if token is None:
                 return
             if not body.rewind():  # no longer, after the wait
                 if len(self._fetched) == fetched_before:
                     return
                 # The client gives its caller the answer to whatever was yielded last.
-                error = core.cannot_replay(attempt.operation)
-                raise self._auth._as_library_error(error, self._request)
+                raise core.cannot_replay(attempt.operation)
             logger.debug("replaying %s after a 401", attempt.operation)
             self._token = token
             replay = _again(response, body, token)
             try:
-                answer = yield replay
+                answer = yield Send(replay)
             finally:
                 replay.stream = sent.stream  # the user's again
             response.history = redirects
@@ -305,21 +315,21 @@ class _Flow:
             if answer.request is not replay:  # a redirect led to it, and it is a request of its own
                 yield from self._replay(answer)
                 return
-            if attempt.is_final(token):
+            if not attempt.replay_refused(token):
                 return
             response = answer
 
-    def _drain(self, response: Response, attempt: Attempt) -> _Steps:
+    def _drain(self, response: Response, attempt: Attempt) -> Steps[None]:
         """Have the 401 read, so that nobody waits for a token while its connection is held."""
         timeout = self._request.extensions.get("timeout", {}).get("read")
         try:
             # If it cannot be read, its status is all we need, and its connection is closed.
-            yield _Read(response, Reading(self._core.seconds_to_read(timeout)))
+            yield Read(response, Reading(self._core.seconds_to_read(timeout)))
         except GeneratorExit:
             attempt.give_up()  # the call was cancelled, but it was a 401
             raise
 
-    def _newer_token(self, old: Token) -> Generator[Any, Any, Token]:
+    def _newer_token(self, old: Token) -> Steps[Token]:
         """Another token than *old*, which is too old for this body; or that, where there is no other."""
         try:
             return (yield from self._first_token(old))
@@ -327,28 +337,16 @@ class _Flow:
             logger.debug("going on with an old access token: %s", type(error).__name__)
             return old
 
-    def _first_token(self, refused: Token | None = None) -> Generator[Any, Any, Token]:
+    def _first_token(self, other_than: Token | None = None) -> Steps[Token]:
         """A token before the request is sent."""
-        steps = self._core.token_steps(self._fetch, self._timeouts(), refused=refused, task=self._task)
-        return cast("Token", (yield from self._as_library_errors(steps)))
+        return self._caller().fresh_token(other_than=other_than)
 
-    def _other_token(self, attempt: Attempt) -> Generator[Any, Any, Token | None]:
-        """A token other than the one that was refused; None if the 401 stands."""
-        return self._as_library_errors(attempt.other_token(self._fetch, self._timeouts(), task=self._task))
-
-    def _as_library_errors(
-        self, steps: Generator[Any, Any, Token | None]
-    ) -> Generator[Any, Any, Token | None]:
-        try:
-            return (yield from steps)
-        except TheBaseAuthError as error:
-            raise self._auth._as_library_error(error, self._request) from None
-
-    def _timeouts(self) -> dict[str, object]:
+    def _caller(self) -> Caller[Step]:
         timeouts = self._request.extensions.get("timeout", {})
-        return {phase: timeouts.get(phase) for phase in _PHASES}
+        timeouts = {phase: timeouts.get(phase) for phase in _PHASES}
+        return Caller(self._core, self._fetch, timeouts, task=self._task)
 
-    def _fetch(self, timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
+    def _fetch(self, timeouts: dict[str, float]) -> Steps[Token]:
         """Send the token request, by the client that sends the API request."""
         credentials = self._core.credentials
         # As it is sent: the library would write it in another encoding.
@@ -362,12 +360,12 @@ class _Flow:
         )
         now = time.time()
         try:
-            response = yield request
+            response = yield Send(request)
         finally:
             request.headers.pop("Authorization", None)  # an exception may have this request
         self._fetched.append(response)
         reading = Reading(timeouts["read"])
-        yield _Read(response, reading)
+        yield Read(response, reading)
         if reading.error is not None and not reading.cut:
             raise reading.error
         answer = Answer(response.status_code, response.headers, reading.content, reading.cut)

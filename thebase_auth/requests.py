@@ -39,6 +39,7 @@ from ._core import errors
 from ._core.attempt import Attempt
 from ._core.backoff import Operation
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
+from ._core.caller import Caller
 from ._core.core import logger
 from ._core.credentials import TOKEN_REQUEST_BODY
 from ._core.hidden import hidden
@@ -191,31 +192,22 @@ class TheBaseAuth(CommonAuth, AuthBase):
             logger.debug("going on with an old access token: %s", type(error).__name__)
             return old
 
-    def _first_token(self, request: requests.PreparedRequest, refused: Token | None = None) -> Token:
+    def _first_token(self, request: requests.PreparedRequest, other_than: Token | None = None) -> Token:
         """A token before *request* is sent."""
         with _as_requests_errors(request):
-            steps = self._core.token_steps(
-                self._fetch_for(request),
-                _timeouts(None),
-                refused=refused,
-                is_shared=_is_shared,
-            )
-            return cast("Token", blocking(steps))
+            return blocking(self._caller(request, None).fresh_token(other_than=other_than))
 
     def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
         """A token other than the one that was refused; None if the 401 stands."""
         with _as_requests_errors(request):
-            steps = attempt.other_token(self._fetch_for(request), _timeouts(timeout), is_shared=_is_shared)
-            return blocking(steps)
+            return blocking(attempt.renew(self._caller(request, timeout)))
 
-    def _fetch_for(
-        self, request: requests.PreparedRequest
-    ) -> Callable[[dict[str, float]], Generator[WaitFor, None, Token]]:
+    def _caller(self, request: requests.PreparedRequest, timeout: Any) -> Caller[WaitFor]:
         def fetch(timeouts: dict[str, float]) -> Generator[WaitFor, None, Token]:
             yield from ()  # it waits in its own way
             return self._fetch(request.headers.get("User-Agent"), timeouts)
 
-        return fetch
+        return Caller(self._core, fetch, _timeouts(timeout), is_shared=_is_shared)
 
     def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
         now = time.time()
@@ -356,7 +348,7 @@ class _ResponseHook:
             if answer.status_code != 401:
                 auth._core.note_answer(answer.status_code, attempt.operation)
                 break
-            if attempt.is_final(token):
+            if not attempt.replay_refused(token):
                 break
         return response
 

@@ -164,7 +164,7 @@ def fail(where: str, behaviour: str, play: Play) -> Expected:
 
 
 def auth_with(auth: Any, *, timeout: float) -> Any:
-    auth._core._timeout = timeout  # the one way to reach the token request of requests
+    auth._core.timeout = timeout  # the one way to reach the token request of requests
     return auth
 
 

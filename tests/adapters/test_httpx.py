@@ -248,7 +248,7 @@ def test_the_settings_can_come_from_the_environment(library: Any, monkeypatch: p
     auth = type(auth_of(library, DOMAIN)).from_env(cache=FileTokenCache("/tmp/x.json"), timeout=3)
     assert isinstance(auth._core._cache, FileTokenCache)
     assert repr(auth) == f"TheBaseAuth('{DOMAIN}', client_id='id')"
-    assert auth._core._timeout == 3
+    assert auth._core.timeout == 3
 
 
 def test_a_request_that_lost_its_stream_is_left_to_the_library(library: Any) -> None:

@@ -202,7 +202,7 @@ def test_a_leader_that_times_out_is_succeeded(client: Client) -> None:
         auth = auth_for(server.url, timeout=0.5)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=0.5)
         assert hold.arrived.acquire(timeout=20)
-        auth._core._timeout = 20  # for the others, where the library does not tell their own
+        auth._core.timeout = 20  # for the others, where the library does not tell their own
         others = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(2)]
         assert isinstance(leader.exception(20), client.error)
         statuses = [other.result(20).status for other in others]
@@ -219,9 +219,9 @@ def test_those_who_wait_get_through_when_their_leader_gets_no_answer(
         auth = auth_for(thebase.domain)
         with thebase.hold_token_requests():
             leader = pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=0.3)
-            auth._core._timeout = 0.3
+            auth._core.timeout = 0.3
             thebase.wait_for_token_requests(1)
-            auth._core._timeout = 20
+            auth._core.timeout = 20
             others = [
                 pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=20) for _ in range(2)
             ]
@@ -316,7 +316,7 @@ def test_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None
         loop.call_later(0.05, loop.stop)
         loop.run_forever()  # and not again before the end
         assert hold.arrived.acquire(timeout=20)
-        auth._core._timeout = 1000  # for requests, which does not tell
+        auth._core.timeout = 1000  # for requests, which does not tell
         results = in_threads(3, lambda: client.get(auth, server.url + "/a", timeout=1000).status)
         assert results == [200] * 3
         hold.let_go.set()
@@ -377,7 +377,7 @@ def test_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
         auth = auth_for(server.url, timeout=20)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
-        auth._core._timeout = 0.2
+        auth._core.timeout = 0.2
         with pytest.raises(client.error, match="waited for another caller") as caught:
             client.get(auth, server.url + "/a", timeout=0.2)
         hold.let_go.set()

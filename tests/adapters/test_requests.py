@@ -410,7 +410,7 @@ def test_a_timeout_that_is_no_positive_number_is_refused(timeout: Any) -> None:
 
 def test_the_longest_timeout_is_as_long_as_the_machine_can_wait() -> None:
     longest = threading.TIMEOUT_MAX
-    assert auth_of_requests(DOMAIN, timeout=longest)._core._timeout == longest
+    assert auth_of_requests(DOMAIN, timeout=longest)._core.timeout == longest
 
 
 def test_from_env_takes_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +419,7 @@ def test_from_env_takes_the_same_options(monkeypatch: pytest.MonkeyPatch) -> Non
     with requests.Session() as session:
         cache = FileTokenCache("/tmp/x.json")
         auth = TheBaseAuth.from_env(cache=cache, timeout=3, session=session)
-        assert (auth._core._cache, auth._core._timeout, auth._session) == (cache, 3, session)
+        assert (auth._core._cache, auth._core.timeout, auth._session) == (cache, 3, session)
 
 
 def test_an_error_document_is_quoted_in_one_line() -> None:

@@ -180,7 +180,7 @@ def test_a_copy_has_the_same_settings_and_no_token_yet(core: Core, again: object
     assert copied.credentials.client_secret.reveal() == CREDENTIALS.client_secret.reveal()
     assert copied.seconds_to_read(None) == 12.0
     assert copied.shared.token is None
-    assert copied._number != core._number
+    assert copied.number != core.number
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
@@ -191,9 +191,9 @@ def test_a_copy_in_the_same_process_has_the_same_cache(tmp_path: Path, again: ob
 
     copied: Core = again(core)
     assert copied._cache is cache
-    assert copied._coordinator is not core._coordinator
-    assert copied._coordinator is not None
-    assert copied._coordinator.shared is copied.shared
+    assert copied.coordinator is not core.coordinator
+    assert copied.coordinator is not None
+    assert copied.coordinator.shared is copied.shared
 
 
 def test_a_pickle_takes_its_cache_along(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_pickle_takes_its_cache_along(tmp_path: Path) -> None:
 
 
 def test_a_token_that_a_cache_has_given_is_borrowed(core: Core) -> None:
-    core._coordinator = SimpleNamespace(has_given=lambda token: token is OTHER)  # type: ignore[assignment]
+    core.coordinator = SimpleNamespace(has_given=lambda token: token is OTHER)  # type: ignore[assignment]
 
     assert core.came_from_cache(OTHER)
     assert not core.came_from_cache(TOKEN)

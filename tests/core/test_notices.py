@@ -12,6 +12,7 @@ import pytest
 from tests.support.shared_tokens import TOKEN, USERS, a_core
 from tests.support.token_answers import CREDENTIALS, DOMAIN
 from thebase_auth._core import notices
+from thebase_auth._core.caller import Caller
 from thebase_auth._core.core import Core
 from thebase_auth._core.credentials import Credentials
 from thebase_auth._core.origin import Origin
@@ -65,7 +66,7 @@ def fetch(core: Core) -> None:
         yield
 
     with pytest.raises(StopIteration):
-        next(core.token_steps(steps, {"connect": 1, "read": 1}, refused=core.shared.token))
+        next(Caller(core, steps, {"connect": 1, "read": 1}).fresh_token(other_than=core.shared.token))
 
 
 def test_one_object_may_fetch_as_often_as_it_must(caplog: pytest.LogCaptureFixture) -> None:

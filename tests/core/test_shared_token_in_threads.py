@@ -27,6 +27,7 @@ from tests.support.shared_tokens import (
     renew,
     wait,
 )
+from thebase_auth._core.caller import Caller
 from thebase_auth._core.shared_token import Fetch, Flight, SharedToken, Wait
 from thebase_auth._core.token import Token
 from thebase_auth._waiting import wait_blocking
@@ -146,7 +147,7 @@ def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(now: fl
         def fetch(_: Any) -> Iterator[None]:
             yield
 
-        steps = core.token_steps(fetch, {"connect": 1, "read": 1})  # type: ignore[arg-type]
+        steps = Caller(core, fetch, {"connect": 1, "read": 1}).fresh_token()  # type: ignore[arg-type]
         next(steps)
         ring: list[object] = [steps]
         ring.append(ring)

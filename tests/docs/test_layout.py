@@ -37,6 +37,7 @@ LAYERS = (
     ("_core.shared_token", "caches._record"),
     ("caches._coordinator",),
     ("_core.core",),
+    ("_core.caller",),
     ("_core.attempt", "_auth"),
     ("_httpx",),
     ("requests", "httpx", "httpx2"),

@@ -56,7 +56,7 @@ def test_a_fork_while_a_leader_holds_the_lock_leaves_child_and_parent_free(
         assert hold.arrived.acquire(timeout=20)
 
         def call() -> bool:
-            auth._core._timeout = 3
+            auth._core.timeout = 3
             status = client.get(auth, server.url + "/child", timeout=3).status
             gc.collect()
             return status == 200
@@ -84,7 +84,7 @@ def test_a_fork_while_an_errand_runs_leaves_child_and_parent_free(
 
         def call() -> bool:
             """The thread is not there, but what it had locked is; its flight is not waited for."""
-            auth._core._timeout = 3
+            auth._core.timeout = 3
             shelf.before = lambda method: None
             auth.forget()
             before = shelf.count("load")

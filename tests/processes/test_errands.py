@@ -101,8 +101,8 @@ def test_an_errand_whose_flight_is_abandoned_gives_the_lock_back_and_stores_noth
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
     flight, _ = lead(auth)
-    looking = auth._core._coordinator.load(flight, 20.0)  # type: ignore[union-attr]
-    assert next(looking).pending is auth._core._coordinator._last.looked  # type: ignore[union-attr]
+    looking = auth._core.coordinator.load(flight, 20.0)  # type: ignore[union-attr]
+    assert next(looking).pending is auth._core.coordinator._last.looked  # type: ignore[union-attr]
     assert gate.reached.wait(20)
     looking.close()
     auth._core.shared.abandon(flight)
@@ -122,7 +122,7 @@ def test_an_errand_that_waits_for_the_lock_of_another_ends_at_once_when_its_flig
     auth = auth_for(DOMAIN, cache=shelf)
     shelf.locked.add(key_of(auth))
     flight, _ = lead(auth)
-    looking = auth._core._coordinator.load(flight, 3600.0)  # type: ignore[union-attr]
+    looking = auth._core.coordinator.load(flight, 3600.0)  # type: ignore[union-attr]
     next(looking)
     until(lambda: flight.wakers)  # it sleeps
     auth._core.shared.abandon(flight)
@@ -169,7 +169,7 @@ def test_a_token_that_is_refused_before_it_is_stored_is_not_stored() -> None:
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
     flight, _ = lead(auth)
-    looking = auth._core._coordinator.load(flight, 20.0)  # type: ignore[union-attr]
+    looking = auth._core.coordinator.load(flight, 20.0)  # type: ignore[union-attr]
     next(looking)
     assert gate.reached.wait(20)
     looking.close()
@@ -257,7 +257,7 @@ def test_no_other_errand_is_begun_until_one_that_hangs_has_ended(told: Callable[
     gate = Gate("load")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    coordinator = auth._core._coordinator
+    coordinator = auth._core.coordinator
     assert coordinator is not None
     first, hanging = lead(auth, seconds=0.6)
     assert hanging is not None
@@ -281,7 +281,7 @@ def test_an_errand_waits_for_the_one_before_and_begins_when_that_has_ended() -> 
     gate = Gate("store")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    shared, coordinator = auth._core.shared, auth._core._coordinator
+    shared, coordinator = auth._core.shared, auth._core.coordinator
     assert coordinator is not None
     first, before = lead(auth, seconds=20.0)
     assert before is not None
@@ -306,7 +306,7 @@ def test_an_errand_is_not_begun_where_the_one_before_does_not_end_in_time(
     gate = Gate("store")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    shared, coordinator = auth._core.shared, auth._core._coordinator
+    shared, coordinator = auth._core.shared, auth._core.coordinator
     assert coordinator is not None
     first, before = lead(auth, seconds=20.0)
     finish(auth, first, ONE)
@@ -343,7 +343,7 @@ def test_a_caller_in_a_hurry_leaves_a_cache_without_a_warning_and_others_wait_fo
     gate = Gate("load")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    coordinator = auth._core._coordinator
+    coordinator = auth._core.coordinator
     assert coordinator is not None
     flight, errand = lead(auth, seconds=0.02)
     assert errand is not None

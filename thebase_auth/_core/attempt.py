@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any, Final
 
 from . import notices
 from .backoff import Operation
 from .bodies import Body
-from .core import Core, FetchSteps
-from .pending import Pending, Task, WaitFor
+from .caller import Caller, Step
+from .core import Core
+from .pending import Pending, WaitFor
 from .token import Token
 
 logger: Final = logging.getLogger("thebase_auth")
@@ -50,7 +51,7 @@ class Attempt:
         self._was_repeated = False
 
     def prepare_replay(self) -> bool:
-        """Whether to go for another token. To be asked before the 401 is read: if not, it is the answer."""
+        """Take note of the 401, before it is read; whether to renew and replay, or it is the answer."""
         core, refused = self._core, self.refused
         self._take_note()
         if refused and core.shared.must_keep_401(refused, self.operation, now=core.now()):
@@ -70,31 +71,15 @@ class Attempt:
         if self.refused is not None:
             self._core.shared.drop(self.refused)
 
-    def other_token(
-        self,
-        fetch: FetchSteps,
-        timeouts: dict[str, object],
-        *,
-        task: Task | None = None,
-        is_shared: Callable[[Exception], bool] = lambda _: False,
-    ) -> Generator[Any, Any, Token | None]:
-        """A token other than the refused one; None if the 401 stands. See `Core.token_steps`."""
+    def renew(self, caller: Caller[Step]) -> Generator[Step | WaitFor, Any, Token | None]:
+        """Get a token other than the refused one; None if the 401 stands."""
         if self.operation in self._core.strikes:
             # Processes that revoke each other's tokens must not go on doing so in step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
-        return (
-            yield from self._core.token_steps(
-                fetch,
-                timeouts,
-                refused=self.refused,
-                operation=self.operation,
-                task=task,
-                is_shared=is_shared,
-            )
-        )
+        return (yield from caller.renew(self.refused, self.operation))
 
-    def is_final(self, token: Token) -> bool:
-        """Whether a 401 to the replay with *token* is the answer.
+    def replay_refused(self, token: Token) -> bool:
+        """Take note that the replay with *token* was answered by a 401, too; whether to replay once more.
 
         A token from a cache may have been dead for long, and a stale request has not been tried with the
         token of the moment before. So these are replayed once more.
@@ -102,9 +87,9 @@ class Attempt:
         self.refused = token
         if not self._was_repeated and (self._is_stale or self._core.came_from_cache(token)):
             self._was_repeated = True
-            return False
+            return True
         self._take_note()
-        return True
+        return False
 
     def _take_note(self) -> None:
         core = self._core

@@ -82,7 +82,7 @@ class Flight(Pending):
         failure: Why it brought none; None if it was abandoned.
     """
 
-    def __init__(self, *, operation: Operation | None, lapses_at: float, task: Task | None) -> None:
+    def __init__(self, operation: Operation | None, lapses_at: float, task: Task | None) -> None:
         super().__init__()
         self.operation = operation
         self.lapses_at = lapses_at
@@ -97,14 +97,16 @@ class Flight(Pending):
         """Whether its leader was interrupted before it began, or its event loop has stopped."""
         return not self.begun or (self._task is not None and self._task.is_gone())
 
-    def cannot_be_waited_for(self, *, now: float, task: Task | None) -> bool:
-        """Whether the leader is overdue, or cannot go on while the asking caller waits."""
+    def can_be_waited_for(self, now: float, own: Flight) -> bool:
+        """Whether its leader is in time, and can go on while the caller that would lead *own* waits."""
         if now >= self.lapses_at:
-            return True
-        if self._thread != threading.get_ident():
             return False
-        mine, leaders = task, self._task
-        return mine is None or leaders is None or mine.loop is not leaders.loop or mine.task is leaders.task
+        if self._thread != own._thread:
+            return True
+        theirs, mine = self._task, own._task
+        if theirs is None or mine is None:
+            return False
+        return theirs.loop is mine.loop and theirs.task is not mine.task
 
 
 def _locked(
@@ -153,7 +155,7 @@ class SharedToken:
 
     def ask(
         self,
-        refused: Token | None,
+        other_than: Token | None,
         *,
         operation: Operation | None = None,
         now: float,
@@ -161,47 +163,42 @@ class SharedToken:
         task: Task | None,
         superseded: Flight | None = None,
     ) -> Step:
-        """Ask for a token other than the one that was refused.
+        """Ask for a token.
 
         Args:
-            refused: The token that the server refused, or None to take any.
+            other_than: The token that the server refused, or None to take any.
             operation: What refused it, or None if nothing did.
             now: Seconds on a clock that never goes back.
             lease: Seconds that the caller needs at most for a token request, should it lead.
             task: The asking task, or None for a caller that blocks its thread.
             superseded: A flight for which the caller does not wait any longer.
         """
-        step, ended = self._decide(refused, operation, now=now, lease=lease, task=task, superseded=superseded)
+        own = Flight(operation, now + lease, task)
+        step, ended = self._next_step(other_than, operation, now, own, superseded)
         if ended is not None:
             ended.end()
         return step
 
     @_locked
-    def _decide(
+    def _next_step(
         self,
-        refused: Token | None,
+        other_than: Token | None,
         operation: Operation | None,
-        *,
         now: float,
-        lease: float,
-        task: Task | None,
+        own: Flight,
         superseded: Flight | None,
     ) -> tuple[Step, Flight | None]:
-        """The next step, and the flight that it supersedes."""
-        self._remember(refused)
-        if self.token is not None and self.token != refused:
+        """The next step of a caller that would lead its *own* flight, and the flight that it supersedes."""
+        self._remember(other_than)
+        if self.token is not None and self.token != other_than:
             return self.token, None
         under_way = self._flight
-        if (
-            under_way is not None
-            and under_way is not superseded
-            and not under_way.cannot_be_waited_for(now=now, task=task)
-        ):
+        if under_way is not None and under_way is not superseded and under_way.can_be_waited_for(now, own):
             return Wait(under_way), None
         if operation is not None and self.backoff.must_wait(operation, now):
             return Keep401(), None
-        self._flight = Flight(operation=operation, lapses_at=now + lease, task=task)
-        return Fetch(self._flight), under_way
+        self._flight = own
+        return Fetch(own), under_way
 
     def finish(self, flight: Flight, token: Token, *, now: float, fetched: bool = True) -> Token:
         """End *flight* with *token*, for all who wait, and give it back.
