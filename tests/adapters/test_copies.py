@@ -52,7 +52,7 @@ def test_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own_locks(
     assert repr(copied) == repr(auth)
     ours, theirs = auth._core, copied._core
     assert theirs.credentials.client_secret.reveal() == CLIENT_SECRET
-    assert theirs._timeout == 12
+    assert theirs.timeout == 12
     assert theirs.shared is not ours.shared
     assert theirs.shared._lock is not ours.shared._lock
     assert repr(theirs._cache) == repr(ours._cache)
