@@ -273,11 +273,12 @@ class _Flow:
     def answered(self, response: Response) -> Steps[None]:
         """From the answer on: replay the request if it is a 401 that refused our token."""
         self._mend_history(response, [])
+        sent = response.request
         if response.status_code != 401:
             self._accepted(response)
-        elif not self._core.is_own(str(response.request.url)):
+        elif sent is not self._request and not self._core.is_own(str(sent.url)):
             self._look_for_unsigned_401(response)
-        elif self._core.token_in(response.request.headers.get("Authorization")) is not None:
+        elif self._core.token_in(sent.headers.get("Authorization")) is not None:
             yield from self._replay(response)
 
     def _replay(self, response: Response) -> Steps[None]:
@@ -376,8 +377,10 @@ class _Flow:
     def _accepted(self, response: Response) -> None:
         """Take note of an answer other than 401, and of the redirects that led to it."""
         core = self._core
+        if self._token is None or not core.shared.is_acceptance_news():
+            return
         for one in (*response.history, response):
-            if self._token is not None and self._carries(one.request, self._token):
+            if self._carries(one.request, self._token):
                 core.note_answer(one.status_code, _operation(one.request))
 
     def _carries(self, sent: Request, token: Token) -> bool:
@@ -391,6 +394,8 @@ class _Flow:
 
     def _mend_history(self, response: Response, before: list[Response]) -> None:
         """Take the token requests out of each history, and put in what led to the 401."""
+        if not before and not self._fetched:
+            return
         for answer in (*response.history, response):
             since = [one for one in answer.history if one not in before]
             answer.history = before + [one for one in since if one not in self._fetched]

@@ -93,7 +93,8 @@ async def _wait_asyncio(pending: Pending, seconds: float) -> None:
         if not asleep.done():
             asleep.set_result(None)
 
-    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake))
+    # Where the loop runs, it need not be told to look: that costs a system call.
+    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake, at_once_in=threading.get_ident()))
     deadline = loop.time() + seconds
     while not pending.over and (left := deadline - loop.time()) > 0:
         timer = loop.call_later(min(left, _LOOK_AGAIN), wake)
@@ -101,7 +102,7 @@ async def _wait_asyncio(pending: Pending, seconds: float) -> None:
             await asleep
         finally:
             timer.cancel()
-        if not pending.over and pending.is_lost():
+        if pending.over or pending.is_lost():
             return
         asleep = loop.create_future()
 
@@ -120,13 +121,18 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
             return
 
 
-def _from_any_thread(schedule: Callable[..., object], wake: Callable[[], object]) -> Callable[[], None]:
-    def schedule_it() -> None:
+def _from_any_thread(
+    schedule: Callable[..., object], wake: Callable[[], object], *, at_once_in: int | None = None
+) -> Callable[[], None]:
+    def wake_or_schedule() -> None:
         # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
         with contextlib.suppress(RuntimeError):
-            schedule(wake)
+            if threading.get_ident() == at_once_in:
+                wake()
+            else:
+                schedule(wake)
 
-    return schedule_it
+    return wake_or_schedule
 
 
 def _in_trio() -> bool:

@@ -97,16 +97,15 @@ class Flight(Pending):
         """Whether its leader was interrupted before it began, or its event loop has stopped."""
         return not self.begun or (self._task is not None and self._task.is_gone())
 
-    def can_be_waited_for(self, now: float, own: Flight) -> bool:
-        """Whether its leader is in time, and can go on while the caller that would lead *own* waits."""
+    def can_be_waited_for(self, now: float, task: Task | None) -> bool:
+        """Whether its leader is in time, and can go on while the asking caller waits."""
         if now >= self.lapses_at:
             return False
-        if self._thread != own._thread:
+        if self._thread != threading.get_ident():
             return True
-        theirs, mine = self._task, own._task
-        if theirs is None or mine is None:
+        if self._task is None or task is None:
             return False
-        return theirs.loop is mine.loop and theirs.task is not mine.task
+        return self._task.loop is task.loop and self._task.task is not task.task
 
 
 def _locked(
@@ -173,8 +172,7 @@ class SharedToken:
             task: The asking task, or None for a caller that blocks its thread.
             superseded: A flight for which the caller does not wait any longer.
         """
-        own = Flight(operation, now + lease, task)
-        step, ended = self._next_step(other_than, operation, now, own, superseded)
+        step, ended = self._next_step(other_than, operation, now, lease, task, superseded)
         if ended is not None:
             ended.end()
         return step
@@ -185,20 +183,21 @@ class SharedToken:
         other_than: Token | None,
         operation: Operation | None,
         now: float,
-        own: Flight,
+        lease: float,
+        task: Task | None,
         superseded: Flight | None,
     ) -> tuple[Step, Flight | None]:
-        """The next step of a caller that would lead its *own* flight, and the flight that it supersedes."""
+        """The next step, and the flight that it supersedes."""
         self._remember(other_than)
         if self.token is not None and self.token != other_than:
             return self.token, None
         under_way = self._flight
-        if under_way is not None and under_way is not superseded and under_way.can_be_waited_for(now, own):
+        if under_way is not None and under_way is not superseded and under_way.can_be_waited_for(now, task):
             return Wait(under_way), None
         if operation is not None and self.backoff.must_wait(operation, now):
             return Keep401(), None
-        self._flight = own
-        return Fetch(own), under_way
+        self._flight = Flight(operation, now + lease, task)
+        return Fetch(self._flight), under_way
 
     def finish(self, flight: Flight, token: Token, *, now: float, fetched: bool = True) -> Token:
         """End *flight* with *token*, for all who wait, and give it back.
@@ -287,6 +286,10 @@ class SharedToken:
         if now - self._in_use_since > _FRESH:
             return False  # it was good, perhaps, and its time is over
         return self.backoff.strike(operation, now)
+
+    def is_acceptance_news(self) -> bool:
+        """Whether `accepted` has anything to take note of."""
+        return self._fetched_for is not None or bool(self.backoff.strikes)
 
     def accepted(self, operation: Operation) -> None:
         """Take note that *operation* has taken a token."""
