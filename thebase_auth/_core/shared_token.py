@@ -172,7 +172,9 @@ class SharedToken:
             task: The asking task, or None for a caller that blocks its thread.
             superseded: A flight for which the caller does not wait any longer.
         """
-        step, ended = self._next_step(other_than, operation, now, lease, task, superseded)
+        step, ended = self._next_step(
+            other_than, operation, now, lease=lease, task=task, superseded=superseded
+        )
         if ended is not None:
             ended.end()
         return step
@@ -183,6 +185,7 @@ class SharedToken:
         other_than: Token | None,
         operation: Operation | None,
         now: float,
+        *,
         lease: float,
         task: Task | None,
         superseded: Flight | None,
