@@ -38,7 +38,10 @@ class of the same name for one library each, and import that one alone.
 #   _coordinator     what is done at a cache for one renewal
 # _auth              what every TheBaseAuth offers to its users
 # requests           a callable and a response hook
+#   _requests_io     the token request, reading, the replay
 # _httpx             an auth flow, sync and async, for httpx and httpx2
+#   _httpx_flow      the steps of that flow
+#   _httpx_io        bodies, reading, the replay
 # httpx httpx2       what the two do not share: base class and exceptions
 # _combined          one class out of those that can be imported
 #

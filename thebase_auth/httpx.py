@@ -17,7 +17,8 @@ except ModuleNotFoundError as _missing:
     raise ImportError("thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'") from _missing
 
 from ._core import errors
-from ._httpx import IN_MEMORY_STREAMS, HttpxDriver
+from ._httpx import HttpxDriver
+from ._httpx_io import IN_MEMORY_STREAMS
 
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 

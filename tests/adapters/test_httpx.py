@@ -185,7 +185,7 @@ def test_a_replay_has_the_timeouts_of_the_call(library: Any) -> None:
 async def test_a_request_with_a_token_at_hand_goes_the_short_way(
     library: Any, domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_httpx, "_Flow", None)
+    monkeypatch.setattr(_httpx, "Flow", None)
     auth = auth_of(library, domain)
     auth._core.shared.token = Token("at hand")
     for request in (

@@ -24,8 +24,9 @@ from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, Reque
 from tests.support.clock import Clock
 from tests.support.forbidding import forbidding
 from tests.support.servers import BASIC, Answer, Api, Received, api_server
+from thebase_auth._requests_io import timeouts_of
 from thebase_auth.caches import FileTokenCache
-from thebase_auth.requests import TheBaseAuth, TokenRequestError, _timeouts
+from thebase_auth.requests import TheBaseAuth, TokenRequestError
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -127,7 +128,7 @@ def test_a_call_with_any_form_of_timeout_is_renewed(timeout: Any) -> None:
 def test_every_form_of_timeout_is_understood(timeout: Any, connect: Any, read: Any) -> None:
     understood = {
         phase: seconds if isinstance(seconds, (int, float)) else None
-        for phase, seconds in _timeouts(timeout).items()
+        for phase, seconds in timeouts_of(timeout).items()
     }
     assert understood == {"connect": connect, "read": read}
 

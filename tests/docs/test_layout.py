@@ -38,7 +38,8 @@ LAYERS = (
     ("caches._coordinator",),
     ("_core.core",),
     ("_core.caller",),
-    ("_core.attempt", "_auth"),
+    ("_core.attempt", "_auth", "_httpx_io", "_requests_io"),
+    ("_httpx_flow",),
     ("_httpx",),
     ("requests", "httpx", "httpx2"),
     ("_combined",),
@@ -165,7 +166,7 @@ def test_nothing_that_an_adapter_uses_imports_an_adapter(name: str) -> None:
 
 
 def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
-    for name in (*CORE, "_auth", "_waiting", "_httpx"):
+    for name in (*CORE, "_auth", "_waiting", "_httpx", "_httpx_flow", "_httpx_io"):
         assert not outside_imports(name, inside_functions=True) & set(LIBRARIES)
 
 
@@ -230,7 +231,7 @@ def test_the_core_can_be_imported_where_nothing_else_is_installed() -> None:
 import sys
 sys.path.insert(0, {str(PACKAGE.parent)!r})
 import thebase_auth
-for name in {[*CORE, "_waiting", "_auth", "_httpx"]!r}:
+for name in {[*CORE, "_waiting", "_auth", "_httpx", "_httpx_flow", "_httpx_io"]!r}:
     __import__("thebase_auth." + name)
 """],
         capture_output=True, text=True, timeout=60, check=False,

@@ -318,7 +318,7 @@ class ShiftedClock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     clock = ShiftedClock()
-    for module in ("_core.core", "_httpx", "caches._coordinator", "caches._file", "requests"):
+    for module in ("_core.core", "_httpx", "_httpx_flow", "caches._coordinator", "caches._file", "requests"):
         monkeypatch.setattr(f"thebase_auth.{module}.time", clock)
     return clock
 
