@@ -9,7 +9,7 @@
 
 `TheBaseAuth` here plugs into whichever of the three libraries are installed, and imports them when
 it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebase_auth.httpx2` have a
-class of the same name for one library each, and import that one alone.
+class of the same name for one library each, and import only that one.
 """
 
 # A map of the package. Each part knows those above it, and nothing below.
@@ -45,7 +45,7 @@ class of the same name for one library each, and import that one alone.
 # httpx httpx2       what the two do not share: base class and exceptions
 # _combined          one class out of those that can be imported
 #
-# Beside the plugin: testing/ (a TheBase of one's own), _pytest_plugin, _httpie, _cli/ (the command).
+# Beside the plugin: testing/ (a TheBase for tests), _pytest_plugin, _httpie, _cli/ (the command).
 
 from __future__ import annotations
 

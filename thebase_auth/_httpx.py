@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class HttpxDriver(CommonAuth):
     """The auth flow of httpx and httpx2.
 
-    Both flows begin with the case of nearly every call: a token is there, the request is plainly ours,
-    its body is in memory.
+    Both flows begin with the common case: there is a token, the request goes to the domain, its body is in
+    memory.
     """
 
     requires_request_body = False
@@ -177,7 +177,7 @@ class HttpxDriver(CommonAuth):
         error: TheBaseAuthError,
         request: Request,  # noqa: ARG002 - the bindings tell by it
     ) -> TheBaseAuthError:
-        """The same error as an exception of the library of *request*; the bindings know theirs."""
+        """The same error as an exception of the library of *request*, which only the bindings know."""
         return error
 
 

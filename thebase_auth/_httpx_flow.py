@@ -5,15 +5,15 @@
 # what has to be done to the objects of the libraries (_httpx_io).
 #
 # What the libraries do, and what follows:
-# * They give a flow the 401 before it is read, while its connection is held. So it is read first,
-#   and only then does anyone wait for a token.
-# * An exception of the transport does not reach the flow: the flow is closed, at its yield. That is
-#   all a leader can notice of a failure or a cancellation, and it abandons its flight.
-# * They follow redirects below the flow. What comes back is the last answer, and `response.request`
-#   the request that it answers.
-# * They record what a flow yields in `history`, and store its cookies. The token requests are taken
-#   out of `history` again, and the header with the secret is taken out of the token request when its answer
-#   is there, or will not come.
+# * They hand the 401 to the flow before it is read, while it holds a connection. So it is read first, and
+#   only then does anyone wait for a token.
+# * An exception of the transport does not reach the flow: the flow is closed at its yield. A failure and a
+#   cancellation look alike, and a leader abandons its flight.
+# * They follow redirects below the flow. It receives the last answer, and `response.request` is the request
+#   that was answered.
+# * They put every answer of a flow into `history`, and store its cookies. The token requests are taken out of
+#   `history` again, and the header with the secret is removed from the token request as soon as its answer
+#   is there, or cannot come.
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Send(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Step of a flow: read *response* within the bounds of *reading*, which tells what came of it."""
+    """Step of a flow: read *response* within the bounds of *reading*, which has the result."""
 
     response: Response
     reading: Reading
@@ -60,12 +60,12 @@ class Read(NamedTuple):
 Step: TypeAlias = Send | Read | WaitFor
 
 _Result = TypeVar("_Result")
-# What a flow yields, what it is sent, and what it gives in the end.
+# What a flow yields, is sent, and returns.
 Steps: TypeAlias = Generator[Step, Response, _Result]
 
 
 class Flow:
-    """One API request from start to end, for either driver. Yields steps, and does no I/O."""
+    """One request to the API from start to end."""
 
     __slots__ = ("_body", "_core", "_fetched", "_request", "_task", "_token")
 
@@ -79,13 +79,13 @@ class Flow:
     ) -> None:
         self._core = core
         self._request = request
-        self._token = token  # the one that the request was signed with
+        self._token = token  # in the request
         self._task = task
         self._body: Body = IN_MEMORY
         self._fetched: list[Response] = []  # answers to our token requests
 
     def start(self) -> Steps[None]:
-        """From the start: is the request ours, what is its body, is there a token."""
+        """From the start: must the request be signed, what is its body, is there a token?"""
         core, request = self._core, self._request
         if not core.must_sign(str(request.url)):
             self._look_for_unsigned_401((yield Send(request)))
@@ -108,7 +108,7 @@ class Flow:
         yield from self.answered(response)
 
     def answered(self, response: Response) -> Steps[None]:
-        """From the answer on: replay the request if it is a 401 that refused our token."""
+        """From the answer on: replay the request if a 401 refused our token."""
         self._mend_history(response, [])
         sent = response.request
         if response.status_code != 401:
@@ -119,10 +119,10 @@ class Flow:
             yield from self._replay(response)
 
     def _replay(self, response: Response) -> Steps[None]:
-        """Send the request of this 401 once more with another token, or leave it at the 401."""
+        """Replay the request of this 401 with another token, or leave it at the 401."""
         core, sent = self._core, response.request
         body = self._body if sent.stream is self._request.stream else unknown_body(sent)
-        # Not by its header: several tasks may send one Request object, and another has signed it since.
+        # Not the token in its header: another task may have signed the same Request object since.
         attempt = Attempt(core, _operation(sent), body, self._token)
         while attempt.prepare_replay():
             redirects = response.history
@@ -134,7 +134,7 @@ class Flow:
             if not body.rewind():  # no longer, after the wait
                 if len(self._fetched) == fetched_before:
                     return
-                # The client gives its caller the answer to whatever was yielded last.
+                # The client would return the last answer, which is that of the token endpoint.
                 raise core.cannot_replay(attempt.operation)
             logger.debug("replaying %s after a 401", attempt.operation)
             self._token = token
@@ -150,7 +150,7 @@ class Flow:
                 return
             if not self._carries(answer.request, token):
                 return
-            if answer.request is not replay:  # a redirect led to it, and it is a request of its own
+            if answer.request is not replay:  # a redirect led to it: another request
                 yield from self._replay(answer)
                 return
             if not attempt.replay_refused(token):
@@ -158,17 +158,17 @@ class Flow:
             response = answer
 
     def _drain(self, response: Response, attempt: Attempt) -> Steps[None]:
-        """Have the 401 read, so that nobody waits for a token while its connection is held."""
+        """Read the 401, so that nobody waits for a token while it holds a connection."""
         timeout = self._request.extensions.get("timeout", {}).get("read")
         try:
-            # If it cannot be read, its status is all we need, and its connection is closed.
+            # If it cannot be read, its status is enough, and its connection is closed.
             yield Read(response, Reading(self._core.seconds_to_read(timeout)))
         except GeneratorExit:
             attempt.give_up()  # the call was cancelled, but it was a 401
             raise
 
     def _newer_token(self, old: Token) -> Steps[Token]:
-        """Another token than *old*, which is too old for this body; or that, where there is no other."""
+        """A token newer than *old*, which has expired, or *old* if there is none."""
         try:
             return (yield from self._first_token(old))
         except TheBaseAuthError as error:
@@ -187,7 +187,7 @@ class Flow:
     def _fetch(self, timeouts: dict[str, float]) -> Steps[Token]:
         """Send the token request, by the client that sends the API request."""
         credentials = self._core.credentials
-        # As it is sent: the library would write it in another encoding.
+        # The raw value: the library would encode it differently.
         names = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
         request = type(self._request)(
             "POST",
@@ -200,7 +200,7 @@ class Flow:
         try:
             response = yield Send(request)
         finally:
-            request.headers.pop("Authorization", None)  # an exception may have this request
+            request.headers.pop("Authorization", None)  # an exception may hold this request
         self._fetched.append(response)
         reading = Reading(timeouts["read"])
         yield Read(response, reading)
@@ -212,7 +212,7 @@ class Flow:
         return parse_token_response(answer, credentials=credentials, now=now)
 
     def _accepted(self, response: Response) -> None:
-        """Take note of an answer other than 401, and of the redirects that led to it."""
+        """Take note of an answer other than 401, and of the redirects before it."""
         core = self._core
         if self._token is None or not core.shared.is_acceptance_news():
             return
@@ -221,7 +221,7 @@ class Flow:
                 core.note_answer(one.status_code, _operation(one.request))
 
     def _carries(self, sent: Request, token: Token) -> bool:
-        """Whether *sent* carried *token*, to us."""
+        """Whether *sent* went to the domain with *token*."""
         carried = self._core.token_in(sent.headers.get("Authorization"))
         return carried == token and self._core.is_own(str(sent.url))
 
@@ -230,7 +230,7 @@ class Flow:
             self._core.note_unsigned_401(response.request.url.host)
 
     def _mend_history(self, response: Response, before: list[Response]) -> None:
-        """Take the token requests out of each history, and put in what led to the 401."""
+        """Take the token requests out of each history, and add what led to the 401."""
         if not before and not self._fetched:
             return
         for answer in (*response.history, response):

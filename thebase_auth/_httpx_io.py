@@ -17,18 +17,18 @@ from ._reading import Reading
 Request: TypeAlias = Any
 Response: TypeAlias = Any
 
-#: The types of stream whose content is in memory. Each binding adds that of its library.
+#: The types of stream that are in memory. Each binding adds its library's.
 IN_MEMORY_STREAMS: Final[list[type]] = []
 
 
 def read_within(response: Response, reading: Reading) -> None:
-    """Read *response* within the bounds of *reading*; its `content` is what was read."""
+    """Read *response* within the bounds of *reading*. Its `content` becomes what was read."""
     iter_raw = response.iter_raw
     response.iter_raw = lambda: reading.pieces_of(iter_raw())
     try:
         reading.take_all(response.iter_bytes())
-    except Exception as error:  # noqa: BLE001 - the flow knows what it means
-        reading.error = error.with_traceback(None)  # whose frames have what was read
+    except Exception as error:  # noqa: BLE001 - the flow decides
+        reading.error = error.with_traceback(None)  # whose frames hold what was read
     finally:
         del response.iter_raw
         response.close()
@@ -36,15 +36,15 @@ def read_within(response: Response, reading: Reading) -> None:
 
 
 async def read_within_async(response: Response, reading: Reading) -> None:
-    """Read *response* within the bounds of *reading*; its `content` is what was read."""
+    """Read *response* within the bounds of *reading*. Its `content` becomes what was read."""
     raw = response.aiter_raw()
     small = reading.async_pieces_of(raw)
     response.aiter_raw = lambda: small
     try:
         async with aclosing(raw), aclosing(small), aclosing(response.aiter_bytes()) as pieces:
             await reading.take_all_async(pieces)
-    except Exception as error:  # noqa: BLE001 - the flow knows what it means
-        reading.error = error.with_traceback(None)  # whose frames have what was read
+    except Exception as error:  # noqa: BLE001 - the flow decides
+        reading.error = error.with_traceback(None)  # whose frames hold what was read
     finally:
         del response.aiter_raw
         await response.aclose()
@@ -57,12 +57,12 @@ def announced_length(request: Request) -> int | None:
 
 
 def body_of_request(request: Request, length: int | None) -> Body:
-    """What the body of *request* is, before it is sent."""
+    """The kind of the body of *request*, before it is sent."""
     stream = request.stream
     if type(stream) in IN_MEMORY_STREAMS:
         return IN_MEMORY
     if type(stream).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
-        return ONCE  # it may have the attributes of those below, and mean something else by them
+        return ONCE  # its attributes may mean something else
     match type(stream).__name__:
         case "MultipartStream":
             files = (getattr(field, "file", b"") for field in stream.fields)
@@ -74,21 +74,21 @@ def body_of_request(request: Request, length: int | None) -> Body:
 
 
 def unknown_body(sent: Request) -> Body:
-    """What is known of a body that a redirect has put in the place of the one that was noted."""
+    """The kind of a body that a redirect has put in the place of the first one."""
     return IN_MEMORY if type(sent.stream) in IN_MEMORY_STREAMS else ONCE
 
 
 def replay_of(refused: Response, body: Body, token: Token) -> Request:
-    """The request that was refused, with another token and the cookies that the refusal sets."""
+    """The request that was refused, with another token and the cookies of the 401."""
     old = refused.request
-    # A file is read by us: from where it stood, and no more than was sent.
+    # We read a file ourselves: from its first position, and no more than was sent.
     content = {"content": body} if isinstance(body, File) else {"stream": old.stream}
     again = type(old)(old.method, old.url, extensions=old.extensions, **content)
     again.headers = old.headers.copy()
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)
     if _in_memory(old):
-        again.read()  # so that `content` can be looked at as before
+        again.read()  # so that `content` is there, as before
     return again
 
 
@@ -101,7 +101,7 @@ def _in_memory(request: Request) -> bool:
 
 
 def _take_cookies(again: Request, refused: Response) -> None:
-    """Put the cookies that the 401 sets into the request; the client itself adds none any more."""
+    """Put the cookies of the 401 into the request; the client does not do it at this point."""
     if "Set-Cookie" not in refused.headers:
         return
     old = again.headers.pop("Cookie", "")
@@ -115,8 +115,8 @@ def _take_cookies(again: Request, refused: Response) -> None:
 
 
 def _ended_cookies(response: Response) -> set[str]:
-    """The names of the cookies that *response* deletes (RFC 6265 section 5.2.1 and 5.2.2)."""
-    from email.utils import parsedate_to_datetime  # a millisecond more to load, hardly ever needed
+    """The names of the cookies that *response* deletes (RFC 6265 sections 5.2.1 and 5.2.2)."""
+    from email.utils import parsedate_to_datetime  # slow to load, rarely needed
     from http.cookies import CookieError, SimpleCookie
 
     ended = set()
@@ -133,7 +133,7 @@ def _ended_cookies(response: Response) -> set[str]:
 
 
 def first_redirect(response: Response, token_request: Request) -> Answer:
-    """What the token endpoint itself answered, where the client went on to follow a redirect."""
+    """The answer of the token endpoint itself, if the client followed its redirect."""
     answers = [*response.history, response]
     for answer in answers:
         if "Basic " in answer.request.headers.get("Authorization", ""):

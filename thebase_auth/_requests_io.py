@@ -27,9 +27,9 @@ def send_token_request(
     user_agent: str | bytes | None,
     timeouts: dict[str, float],
 ) -> Answer:
-    """Send the token request, past everything in the session but its adapters and their settings.
+    """Send the token request, with nothing of the session but its adapters and their settings.
 
-    It goes through the `send` of a session that is thrown away: that is what tools replace or watch.
+    It goes through `Session.send`, which tools replace and watch, on a session that is thrown away.
     """
     url = credentials.token_url
     request = requests.PreparedRequest()
@@ -43,11 +43,11 @@ def send_token_request(
                 url, proxies={}, stream=True, verify=None, cert=None
             )
             if url.startswith("http://"):
-                # To this machine. No proxy that the environment names has to see it.
+                # A loopback host: not through a proxy of the environment.
                 settings["proxies"] = users.proxies
             headers = credentials.token_request_headers
             request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
-            # One that is the session's own has been put there, by a test or a tool.
+            # A `send` in the session's attributes was put there by a test or a tool.
             response = vars(users).get("send", sender.send)(
                 request,
                 allow_redirects=False,
@@ -72,7 +72,7 @@ def send_token_request(
 
 
 def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) -> None:
-    """Take the secret out of the request and the frames that an exception of the token request holds."""
+    """Remove the secret from the request and the frames that *error* holds."""
     request.headers.pop("Authorization", None)
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]
@@ -86,11 +86,11 @@ def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) 
 
 
 def _nowhere(resp: requests.Response) -> None:
-    """Where a redirect of the token endpoint leads to, as far as we go."""
+    """The target of a redirect of the token endpoint, which is not followed."""
 
 
 class _AsItComes:
-    """A content that urllib3 reads and decodes: it gives what has come, until the reading is over."""
+    """A body for urllib3 to decode: `read` returns what has come, until it is time to stop."""
 
     closed = False
 
@@ -110,17 +110,17 @@ class _AsItComes:
 
 
 def read_within(response: requests.Response, seconds: float) -> Reading:
-    """Read *response* within the bounds of `Reading`; `content` gives what was read."""
+    """Read *response* within the bounds of `Reading`. Its `content` becomes what was read."""
     reading = Reading(seconds)
     content: Any = response._content
-    if content is not False:  # it has been read, or was never to be
+    if content is not False:  # it has been read
         reading.take(response.content or b"")
         return reading
     raw: Any = response.raw
-    size = 1  # byte by byte, as it may drip
+    size = 1  # byte by byte, since they may come slowly
     read1: Any
     below: Any = None
-    # Without a connection it is made by a tool, and its content need not have what urllib3's own has.
+    # Without a connection it was made by a tool, and may lack some of urllib3's methods.
     if isinstance(raw, urllib3.HTTPResponse) and raw.connection:
         if hasattr(raw, "read1"):
             read1 = partial(raw.read1, decode_content=False)
@@ -137,10 +137,10 @@ def read_within(response: requests.Response, seconds: float) -> Reading:
         reading.take_all(response.iter_content(size))
         is_whole = not reading.cut
         if below is not None:
-            below.close()  # or it would not know that it has been read to its end
+            below.close()  # or it would not notice that it was read to its end
     finally:
         if not is_whole:
-            raw.close()  # with its connection, which has more to say
+            raw.close()  # with its connection, on which more may come
         response.raw = raw
         response._content = reading.content
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -148,15 +148,15 @@ def read_within(response: requests.Response, seconds: float) -> Reading:
 
 
 def drain(response: requests.Response, seconds: float) -> None:
-    """Read the 401 to its end and give its connection back; the history keeps its content."""
-    # If it cannot be read, its status is all we need, and close() throws the connection away.
+    """Read the 401, and release its connection. The history keeps its content."""
+    # If it cannot be read, its status is enough, and close() drops the connection.
     with suppress(Exception):
         read_within(response, seconds)
     response.close()
 
 
 def _take_cookies(replay: requests.PreparedRequest, refused: requests.Response) -> None:
-    """Add the cookies that the 401 sets, unless the caller wrote the Cookie header by hand."""
+    """Add the cookies of the 401, unless the caller has set the Cookie header."""
     jar = replay._cookies  # type: ignore[attr-defined]
     if jar is None or replay.headers.get("Cookie") != _cookie_header(replay, jar):
         return
@@ -173,10 +173,10 @@ def _cookie_header(request: requests.PreparedRequest, jar: Any) -> str | None:
 
 
 def replay_of(refused: requests.Response, body: Body, token: Token) -> requests.PreparedRequest:
-    """The request that was refused, with another token and the cookies that the refusal sets."""
+    """The request that was refused, with another token and the cookies of the 401."""
     again = refused.request.copy()
     if isinstance(body, File):
-        again.body = cast("Any", body)  # reads what was sent, and no more
+        again.body = cast("Any", body)  # reads no more than was sent
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)
     return again

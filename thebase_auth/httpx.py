@@ -5,7 +5,7 @@
     client = httpx.Client(auth=TheBaseAuth("acme.thebase.co.il", client_id, client_secret))
 """
 
-# Here: what httpx has of its own, its Auth base and its exceptions. All else is in _httpx.
+# Here: the Auth base and the exceptions of httpx. Everything else is in _httpx.
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class TokenRequestError(errors.TokenRequestError, httpx.RequestError):
 
 
 class TokenTimeoutError(errors.TokenTimeoutError, httpx.ReadTimeout):
-    """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+    """Another caller is fetching the token, and this call timed out meanwhile."""
 
 
 class ReplayError(errors.ReplayError, httpx.RequestError):
-    """The server refused the token (401), and the body changed before it could be sent once more."""
+    """The server refused the token (401), and the body changed before it could be sent again."""
 
 
 class PlainHTTPError(errors.PlainHTTPError, httpx.RequestError):

@@ -6,9 +6,10 @@
     session.auth = TheBaseAuth("acme.thebase.co.il", client_id, client_secret)
 """
 
-# Here: when requests calls us and what it expects back. It calls the auth object while a request is
-# prepared, and a response hook after each sending. A redirect makes a copy of the request that shares the
-# hook, is a request of its own to us, and may carry what .netrc says in the place of our header.
+# Here: the calls of requests, and what it expects back. It calls the auth object while it prepares a request,
+# and a response hook after each sending. A redirect makes a copy of the request with the same hook: to us it
+# is another request, in which .netrc may have replaced our header. Not here: what we do to the objects of
+# requests (_requests_io), and what a 401 means (_core.attempt).
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 
-#: What an adapter takes. Some tools give their hooks more.
+#: What an adapter takes. Some tools pass more to their hooks.
 _SETTINGS = ("stream", "timeout", "verify", "cert", "proxies")
 
 
@@ -59,11 +60,11 @@ class TokenRequestError(errors.TokenRequestError, requests.RequestException):
 
 
 class TokenTimeoutError(errors.TokenTimeoutError, requests.ReadTimeout):
-    """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+    """Another caller is fetching the token, and this call timed out meanwhile."""
 
 
 class ReplayError(errors.ReplayError, requests.RequestException):
-    """The server refused the token (401), and the body changed before it could be sent once more."""
+    """The server refused the token (401), and the body changed before it could be sent again."""
 
 
 class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
@@ -73,7 +74,7 @@ class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
 class TheBaseAuth(CommonAuth, AuthBase):
     """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401."""
 
-    _hook: _ResponseHook | None = None  # for all requests whose body is in memory
+    _hook: _ResponseHook | None = None  # for every request with a body in memory
 
     def __init__(
         self,
@@ -92,21 +93,20 @@ class TheBaseAuth(CommonAuth, AuthBase):
             client_id: The client id that belongs to it.
             client_secret: The client secret that belongs to the client id.
             cache: Where this process shares the token with others: a `FileTokenCache`, a
-                `RedisTokenCache`, or an object of your own with the methods of `TokenCache`. None keeps
+                `RedisTokenCache`, or any object with the methods of `TokenCache`. None keeps
                 it in memory.
-            timeout: Seconds for connecting, and for each wait for data, of a token request where the
-                caller's own timeout is not known: before its request is sent requests does not tell
-                it, and many callers set none.
-            session: The session whose adapters, proxies and TLS settings carry the token request.
-                Its headers, cookies, params, hooks and auth are not used, and it is not changed.
-                Without it, a token request goes by requests' defaults and the environment's proxies.
+            timeout: Seconds for connecting, and for each wait for data, in a token request for which the
+                timeout of the call is not known: requests reveals it only after the request was sent.
+            session: The session whose adapters, proxies and TLS settings the token request uses. Its
+                headers, cookies, params, hooks and auth are not used, and it is not changed. Without it,
+                the token request uses the defaults of requests and the proxies of the environment.
 
         Raises:
             ValueError: if an argument cannot be right; the text says which and what is wrong with
                 it, and shows no secret.
-            TypeError: if *cache* is no cache, or *session* no session of requests.
+            TypeError: if *cache* is not a token cache, or *session* not a session of requests.
         """
-        client_secret = hidden(client_secret)  # from the variables of a traceback, too
+        client_secret = hidden(client_secret)  # from tools that print local variables
         if session is not None and not isinstance(session, requests.Session):
             raise TypeError(f"session must be a requests.Session, not {type(session).__name__}")
         self._session = session
@@ -143,14 +143,14 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             raise TypeError(
-                "thebase_auth.requests.TheBaseAuth signs the requests of requests alone; for httpx and"
+                "thebase_auth.requests.TheBaseAuth signs only requests of the library requests; for httpx and"
                 " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
-                " is none for niquests and others that are like requests"
+                " is none for niquests and other libraries like requests"
             )
         body: Body | None = IN_MEMORY
         refused = None
         url = request.url or ""
-        # What follows the slash cannot change the host, so that this needs no parsing.
+        # What follows the slash cannot change the host, so this needs no parsing.
         if url.startswith(self._core.url_prefix) or self._is_ours(request, url):
             if request.body is not None:
                 length = announced_length(request)
@@ -181,7 +181,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             return self._core.must_sign(url)
 
     def _newer_token(self, request: requests.PreparedRequest, old: Token) -> Token:
-        """Another token than *old*, which is too old for this body; or that, where there is no other."""
+        """A token newer than *old*, which has expired, or *old* if there is none."""
         try:
             return self._first_token(request, old)
         except requests.RequestException as error:
@@ -194,7 +194,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             return blocking(self._caller(request, None).fresh_token(other_than=other_than))
 
     def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
-        """A token other than the one that was refused; None if the 401 stands."""
+        """A token other than the refused one, or None if the 401 stands."""
         with _as_requests_errors(request):
             return blocking(attempt.renew(self._caller(request, timeout)))
 
@@ -212,24 +212,24 @@ class TheBaseAuth(CommonAuth, AuthBase):
         return parse_token_response(answer, credentials=credentials, now=now)
 
 
-# What is remembered of an object, in an attribute of it.
-#: Of an answer: that it has been given to its caller after a 401. Some tools call the hooks a second time.
+# Attributes by which we remember something of an object of requests.
+#: On an answer: it was returned after a 401. Some tools call the hooks a second time.
 _GIVEN = "_thebase_auth_given"
-#: Of a request: when it got another token than it was sent with. Several threads may send one request.
+#: On a request: when it got another token. Several threads may send one request object.
 _SIGNED_AGAIN_AT = "_thebase_auth_signed_again_at"
 
 
 class _ResponseHook:
-    """Our response hook: sees each answer to a request, and to the redirects of it."""
+    """Our response hook: it sees every answer to a request and to its redirects."""
 
     def __init__(self, auth: TheBaseAuth, body: Body | None) -> None:
-        """Take the body that is sent; None for a request that goes elsewhere, and is not signed."""
+        """Take the body of the request; None if the request goes elsewhere, unsigned."""
         self.auth = auth
         self._body = body
         self._strikes = auth._core.strikes
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
-        # A response is pickled with its request and that with its hooks; our secret stays here.
+        # A response is pickled with its request, and that with its hooks. Our secret must not go along.
         return _no_hook, ()
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -246,7 +246,7 @@ class _ResponseHook:
                 core.note_unsigned_401(urlsplit(url).hostname or "")
             return response
         if self._body is None:
-            return response  # another host has redirected it to us, and would be sending in the user's name
+            return response  # another host has redirected it to us, and would act in the user's name
         token = core.token_in(request.headers.get("Authorization"))
         operation = Operation.of(request.method or "", url)
         if status != 401:
@@ -254,11 +254,11 @@ class _ResponseHook:
                 core.note_answer(status, operation)
             return response
         if token is None and not _is_basic(request):
-            return response  # neither ours nor put in its place by .netrc
+            return response  # neither our header nor that of .netrc
         sent_at = core.now() - response.elapsed.total_seconds()
         if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:
-            token = None  # put there since by another thread, which sends the same request
-        # requests signs when it prepares, which may be long before it sends.
+            token = None  # another thread, which sends the same request, has put it there since
+        # A request is signed when it is prepared, which may be long before it is sent.
         is_stale = token is None or core.shared.is_older(token, sent_at)
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
@@ -269,7 +269,7 @@ class _ResponseHook:
     def _replayed(
         self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
     ) -> requests.Response:
-        """Send the request of this 401 once more with another token, or give the 401 back."""
+        """Replay the request of this 401 with another token, or return the 401."""
         auth, users = self.auth, response.request
         connection = getattr(response, "connection", None)
         if connection is None:
@@ -284,8 +284,8 @@ class _ResponseHook:
                 break
             logger.debug("replaying %s after a 401", attempt.operation)
             replay = replay_of(response, attempt.body, token)
-            # requests signs when it prepares: should this request be sent once more, it must not carry its
-            # first token for ever. The 401 keeps the request that it answered.
+            # The user may send this prepared request again, so it gets the new token too. The 401 keeps a
+            # request with the old one.
             if response.request is users:
                 response.request = users.copy()
             setattr(users, _SIGNED_AGAIN_AT, auth._core.now())
@@ -306,7 +306,7 @@ class _ResponseHook:
         return response
 
     def _body_of(self, request: requests.PreparedRequest) -> Body:
-        """What is known of the body of *request*, which may be a redirected copy without that body."""
+        """The kind of the body of *request*, which may be a redirected copy with another body."""
         if is_in_memory(request.body):
             return IN_MEMORY
         body = self._body
@@ -314,8 +314,8 @@ class _ResponseHook:
 
 
 def _is_shared(failure: Exception) -> bool:
-    """Whether a failed token request says to all who wait that theirs would fail too."""
-    # requests says ConnectionError of a timeout in a body.
+    """Whether the token requests of all who wait would fail like this one."""
+    # To requests, a timeout in a body is a ConnectionError.
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
     return isinstance(failure, requests.RequestException) and not any(
         isinstance(one, timeouts) for one in (failure, *failure.args)
@@ -332,7 +332,7 @@ def _is_basic(request: requests.PreparedRequest) -> bool:
 
 
 def _no_hook() -> Callable[..., None]:
-    """What stands for our hook in the pickle of a response."""
+    """What our hook becomes in the pickle of a response."""
     return _ignore
 
 

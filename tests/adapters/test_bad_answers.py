@@ -24,10 +24,10 @@ JSON_TYPE = {"Content-Type": "application/json"}
 PROBLEM_TYPE = {"Content-Type": "application/problem+json"}
 
 BAD: dict[str, tuple[Answer, str]] = {
-    "HTML with 200": ((200, HTML_TYPE, HTML), "no JSON object but 467009 bytes of text/html"),
-    "empty with 200": ((200, JSON_TYPE, b""), "no JSON object but empty"),
+    "HTML with 200": ((200, HTML_TYPE, HTML), "is 467009 bytes of text/html, not a JSON object"),
+    "empty with 200": ((200, JSON_TYPE, b""), "is empty, not a JSON object"),
     "empty with 204": ((204, {}, b""), "answered 204"),
-    "a list": ((200, JSON_TYPE, b"[]"), "no JSON object"),
+    "a list": ((200, JSON_TYPE, b"[]"), "not a JSON object"),
     "no token": ((200, JSON_TYPE, b'{"token_type": "bearer"}'), "no access_token"),
     "token_type mac": (
         (200, JSON_TYPE, b'{"access_token": "token-of-mac", "token_type": "mac"}'),

@@ -315,7 +315,7 @@ def test_a_file_that_has_changed_meanwhile_is_not_replayed(
         options = {"content": file} if how == "content" else {"files": {"file": file}}
         if when == "/oauth/token" and client.name != "requests":
             # The client has sent the token request last, and could not give the 401 back.
-            with pytest.raises(client.error, match=r"POST /upload.*the body changed") as caught:
+            with pytest.raises(client.error, match=r"POST /upload.*its body changed") as caught:
                 client.post(auth, server.url + "/upload", **options)
             assert isinstance(caught.value, ReplayError)
         else:

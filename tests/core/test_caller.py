@@ -276,7 +276,7 @@ def test_a_waiter_whose_time_is_over_gives_up(core: Core, clock: Clock) -> None:
     flight, steps = waiting_for(core)
     clock.now += 8
 
-    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that repeats") as caught:
+    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that happens again") as caught:
         next(steps)
     assert caught.value.domain == DOMAIN
     assert not flight.over

@@ -91,7 +91,7 @@ def test_a_401_of_another_host_to_an_unsigned_request_is_told_of_once(
 
     (text,) = warnings(caplog)
     assert text.startswith("www.thebase.co.il answered 401")
-    assert f"signs requests to {DOMAIN} only" in text
+    assert f"signs only requests to {DOMAIN}" in text
     assert "auth.base_url" in text
 
 
@@ -101,5 +101,5 @@ def test_a_missing_right_is_told_with_the_operation_and_where_to_look(
     notices.of_missing_right(CREDENTIALS, USERS)
 
     (text,) = warnings(caplog)
-    assert text.startswith(f"GET /v2/users on {DOMAIN} answers 401, and another access token")
+    assert text.startswith(f"GET /v2/users on {DOMAIN} answers 401 even with a new access token")
     assert f"the client id {CREDENTIALS.client_id} probably lacks the right" in text

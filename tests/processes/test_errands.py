@@ -395,7 +395,7 @@ def test_a_lock_that_another_keeps_for_good_is_gone_without_and_told_of_once(
         for number in (1, 2):
             assert client.get(auth, server.url + "/a", timeout=2).status == 200
             auth.forget()
-            assert caplog.text.count("another process holds the lock of the token cache") == number
+            assert caplog.text.count("another process has held the lock of the token cache") == number
         until(lambda: not cache_threads())
         assert shelf.locked == {key_of(auth)}  # it is not ours
         assert told() == 1

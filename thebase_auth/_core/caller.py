@@ -1,7 +1,7 @@
-# How one caller comes by a token: it takes the token in use, waits for another caller, or leads.
+# How one caller gets a token: it takes the token in use, waits for another caller, or leads.
 #
-# Here: the course of that, in steps which the adapters take, each in its own way of sending and waiting; and
-# the caller's own time. Not here: who leads (shared_token), and what leaders do at a cache (the coordinator).
+# Here: the way to a token, in steps that the adapters take: they send and wait. Not here: who leads
+# (shared_token), and what a leader does at a cache (the coordinator).
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .token import Token
 logger: Final = logging.getLogger("thebase_auth")
 
 Step = TypeVar("Step")
-#: Sends a token request within these timeouts (seconds, by phase), and gives the token that it brings.
+#: Sends a token request within these timeouts (seconds, by phase), and returns its token.
 FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[Step, Any, Token]]
 
 
@@ -41,14 +41,14 @@ class Caller(Generic[Step]):
         task: Task | None = None,
         is_shared: Callable[[Exception], bool] = _never,
     ) -> None:
-        """Take note of who calls, and begin to count its time.
+        """Start the clock of this call.
 
         Args:
-            core: Whose token it needs.
-            fetch: Sends the token request. Its steps are the adapter's own; all others are `WaitFor`.
-            timeouts: Those of the call, in seconds, by the HTTP library's name for each phase.
+            core: The auth object's core.
+            fetch: Sends the token request, in steps of the adapter's own; all other steps are `WaitFor`.
+            timeouts: The timeouts of the call, in seconds, by the HTTP library's name for each phase.
             task: The asking task, or None for a caller that blocks its thread.
-            is_shared: Whether a failure of the transport is one that all who wait would have too: not a
+            is_shared: Whether a failure of the transport would be the failure of all who wait: not a
                 timeout, since they may have more time, nor an exception of another library.
         """
         self._core = core
@@ -60,17 +60,17 @@ class Caller(Generic[Step]):
         self._budget = TimeBudget(timeouts, default=core.timeout, now=self._now)
 
     def fresh_token(self, *, other_than: Token | None = None) -> Generator[Step | WaitFor, Any, Token]:
-        """Get a token before a request is sent, and not the one that must not be used for it."""
-        # Only after a 401 it may be too early for a renewal.
+        """Get a token before a request is sent, other than the one given."""
+        # It is never too early for it: back-off applies to operations.
         return cast("Generator[Step | WaitFor, Any, Token]", self._steps(other_than, None))
 
     def renew(
         self, refused: Token | None, operation: Operation
     ) -> Generator[Step | WaitFor, Any, Token | None]:
-        """Get a token after a 401; None if it is too early for another renewal, and the 401 stands.
+        """Get a token after a 401, or None if it is too early for another renewal, and the 401 stands.
 
         Args:
-            refused: The token that the server refused; None if it was none of ours that could be named.
+            refused: The token that the server refused; None if it is not known which.
             operation: What refused it.
         """
         return self._steps(refused, operation)
@@ -98,7 +98,7 @@ class Caller(Generic[Step]):
                 case Wait(flight):
                     yield self._wait_for(flight)
                     if flight.token is not None:
-                        # There may be a newer one by now.
+                        # By now there may be a newer one.
                         newest = self._shared.token
                         return flight.token if newest in (None, other_than) else newest
                     if flight.failure is not None and self._shares(flight.failure):
@@ -110,7 +110,7 @@ class Caller(Generic[Step]):
                     assert_never(step)
 
     def _lead(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
-        # A signal may interrupt a finally clause. So there are two, and the flight ends all the same.
+        # Twice, because a signal may interrupt the first finally clause.
         try:
             try:
                 flight.begun = True
@@ -152,7 +152,7 @@ class Caller(Generic[Step]):
         return token
 
     def _wait_for(self, flight: Flight) -> WaitFor:
-        """How long to wait for another caller: half the time, while that one may be held up at a cache."""
+        """Wait for another caller: at most half the time left, if a cache may hold it up."""
         left = self._budget.left(self._now)
         longest = left / 2 if flight.at_cache else left
         return WaitFor(flight, min(longest, flight.lapses_at - self._now))
@@ -161,7 +161,7 @@ class Caller(Generic[Step]):
         return isinstance(failure, TokenRequestError) or self._is_shared(failure)
 
     def _check_time(self) -> None:
-        """Look at the clock.
+        """Read the clock.
 
         Raises:
             TokenTimeoutError: if this caller has no time left.
@@ -171,7 +171,7 @@ class Caller(Generic[Step]):
             return
         domain = self._core.credentials.domain
         raise TokenTimeoutError(
-            f"the timeout of this call is over while it waited for another caller to fetch an access"
-            f" token from {domain}; if that repeats, the token endpoint answers too slowly or not at all",
+            f"this call timed out while it waited for another caller to fetch an access token from {domain};"
+            " if that happens again, the token endpoint answers too slowly or not at all",
             domain,
         )

@@ -1,7 +1,7 @@
-# What a TheBaseAuth knows and decides, whatever the HTTP library.
+# The state and the rules of one auth object.
 #
-# Here: is a request ours to sign, which token did it carry, what does its answer say. Not here: how a caller
-# comes by a token (caller), and what a 401 means for one request (attempt). The clock of all is read here.
+# Here: must a request be signed, which token did it carry, what does its answer say. The only module of the
+# core that reads a clock. Not here: how a caller gets a token (caller), and what a 401 means (attempt).
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Core:
     def __init__(self, credentials: Credentials, *, timeout: float, cache: TokenCache | None) -> None:
         self.credentials: Final = credentials
         self.shared: Final = SharedToken()
-        self.strikes: Final = self.shared.backoff.strikes  # of which an acceptance is news
+        self.strikes: Final = self.shared.backoff.strikes
         origin = credentials.origin
         self.url_prefix: Final = origin.url + "/"
         self.scheme: Final = origin.scheme
@@ -51,17 +51,17 @@ class Core:
         self._warned_of_unsigned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made_anew, (self.credentials, self.timeout, self._cache)
+        return _new_core, (self.credentials, self.timeout, self._cache)
 
     def __deepcopy__(self, memo: object) -> Core:
-        # The cache stays the same one: it is there to be shared, and may have sockets and locks.
-        return _made_anew(self.credentials, self.timeout, self._cache)
+        # With the very same cache: it is there to be shared, and may have sockets and locks.
+        return _new_core(self.credentials, self.timeout, self._cache)
 
     def must_sign(self, url: str) -> bool:
-        """Whether a request to *url* is to be signed.
+        """Whether to sign a request to *url*.
 
         Raises:
-            PlainHTTPError: if it goes to the domain itself over plain http.
+            PlainHTTPError: if it goes to the domain over plain http.
         """
         destination = self.credentials.origin.destination(url)
         if destination is Destination.PLAIN_HTTP:
@@ -76,20 +76,20 @@ class Core:
         return destination is Destination.OURS
 
     def is_own(self, url: str) -> bool:
-        """Whether a request that was sent went to the domain: after a redirect it need not have."""
+        """Whether *url* is on the domain. After a redirect, a signed request may have gone elsewhere."""
         return self.credentials.origin.destination(url) is Destination.OURS
 
     def token_in(self, authorization: str | bytes | None) -> Token | None:
-        """The token of ours in the header of a request that was sent; None if it is not one of ours.
+        """The token of ours in the header of a request that was sent, or None.
 
-        After a redirect, or a renewal by another caller, that need not be the one first put on it.
+        After a redirect, or a renewal by another caller, it may differ from the one first put there.
         """
         if isinstance(authorization, bytes):
             authorization = authorization.decode("latin-1")
         return self.shared.known(authorization or "")
 
     def note_unsigned_401(self, host: str) -> None:
-        """Take note that another host has answered an unsigned request by a 401."""
+        """Take note that another host has answered an unsigned request with 401."""
         if not self._warned_of_unsigned:
             self._warned_of_unsigned = True
             notices.of_unsigned_401(self.credentials, host)
@@ -100,34 +100,34 @@ class Core:
             self.shared.accepted(operation)
 
     def came_from_cache(self, token: Token) -> bool:
-        """Whether *token* came from the cache. Only the first use shows whether it is still good."""
+        """Whether *token* came from the cache, and may have been dead for long."""
         return self.coordinator is not None and self.coordinator.has_given(token)
 
     def too_old_for(self, body: Body, length: int | None) -> Token | None:
-        """The current token, if it is past its time and must not be risked on this body.
+        """The current token if it has expired and is not worth a try with this body, else None.
 
-        The 401 to a body that can be sent once could not be replayed. That to a long one may be lost
-        while it is still being sent, and the body would travel twice.
+        A body that can be sent only once could not be replayed after a 401. With a long one, the 401 may
+        be lost while the body is still being sent, and the body would travel twice.
         """
         token = self.shared.token
         risky = body is ONCE or (length is not None and length > LARGE)
         return token if risky and token is not None and token.past_its_time(time.time()) else None
 
     def note_unanswered(self, token: Token) -> None:
-        """Take note that a call with *token* ended without an answer, which may have been a 401."""
+        """Take note that a call with *token* ended without an answer: drop the token if it has expired."""
         if token.past_its_time(time.time()):
             self.shared.drop(token)
 
     def seconds_to_read(self, timeout: object) -> float:
-        """How long a 401 is read: the call's read timeout, or ours where it has none."""
+        """How long to read a 401: the call's read timeout, or ours if it has none."""
         return float(timeout) if isinstance(timeout, (int, float)) else self.timeout
 
     def cannot_replay(self, operation: Operation) -> ReplayError:
-        """The error for a 401 that can be neither replayed nor given back."""
+        """The error for a 401 that can be neither replayed nor returned."""
         domain = self.credentials.domain
         return ReplayError(
-            f"{domain} refused the access token of {operation} (401), and the body changed while another"
-            " was fetched, so that it was not sent again; send it once more as you mean it",
+            f"{domain} refused the access token of {operation} (401), and its body changed before it could be"
+            " sent again with a new token; make the call again",
             domain,
         )
 
@@ -136,5 +136,5 @@ class Core:
         return time.monotonic()
 
 
-def _made_anew(credentials: Credentials, timeout: float, cache: TokenCache | None) -> Core:
+def _new_core(credentials: Credentials, timeout: float, cache: TokenCache | None) -> Core:
     return Core(credentials, timeout=timeout, cache=cache)
