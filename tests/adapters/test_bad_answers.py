@@ -160,8 +160,7 @@ def no_secret_in_the_request_of(error: Any) -> bool:
 def test_a_private_authority_is_named_in_the_session_option(certificates: Any) -> None:
     import requests
 
-    tls = {"ssl_certfile": certificates.certificate, "ssl_keyfile": certificates.key}
-    with api_server(**tls) as (server, _), requests.Session() as session:
+    with api_server(**certificates.tls) as (server, _), requests.Session() as session:
         session.verify = certificates.authority
         session.auth = auth_for(server.url)
         with pytest.raises(requests.exceptions.SSLError) as caught:

@@ -196,8 +196,7 @@ def _(play: Play) -> Expected:
 
 @path("TLS by a stranger")
 def _(play: Play) -> Expected:
-    tls = {"ssl_certfile": play.certificates.certificate, "ssl_keyfile": play.certificates.key}
-    with Server(play.vendor).running(**tls) as server:
+    with Server(play.vendor).running(**play.certificates.tls) as server:
         auth = play.auth(server.url)
         play.call(auth, f"{server.url}/v2/users")
     return play.client.error

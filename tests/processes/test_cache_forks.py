@@ -50,7 +50,7 @@ def test_a_fork_while_a_leader_holds_the_lock_leaves_child_and_parent_free(
     client: Client, shared: Shared, short_waits_for_locks: None
 ) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shared.cache(), timeout=20)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)

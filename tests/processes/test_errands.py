@@ -196,7 +196,7 @@ def test_the_lock_is_given_back_after_its_lease_and_the_token_is_stored_all_the_
             return super().lock(key, lease)
 
     shelf, hold = Noting(), TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shelf)
         call = pool.submit(CLIENTS[0].get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
