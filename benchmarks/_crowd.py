@@ -136,7 +136,7 @@ class _Adapter(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         response = requests.Response()
         response.url, response.request = request.url or "", request
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self  # type: ignore[assignment]
         response.status_code, content = 200, b"{}"
         if response.url == _SERVER.token_url:
             time.sleep(self._api.token_seconds)

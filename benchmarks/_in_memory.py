@@ -75,7 +75,7 @@ class Adapter(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         response = requests.Response()
         response.url, response.request = request.url or "", request
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self  # type: ignore[assignment]
         is_token = response.url == self._api.server.token_url
         self._pause(is_token)
         authorization = request.headers.get("Authorization", "")
@@ -95,7 +95,7 @@ def transport(library: ModuleType, api: Api, pause: Pause, async_pause: AsyncPau
         headers = {"Content-Type": "application/json"}
         return library.Response(status, content=content, headers=headers, request=request)
 
-    class Transport(library.BaseTransport, library.AsyncBaseTransport):  # type: ignore[name-defined,misc]
+    class Transport(library.BaseTransport, library.AsyncBaseTransport):  # type: ignore[name-defined]
         def handle_request(self, request: Any) -> Any:
             is_token = request.url.path == "/oauth/token"
             pause(is_token)

@@ -97,7 +97,7 @@ def header_and_hook(server: Server, adapter: BaseAdapter) -> tuple[requests.Sess
 
     class HeaderAndHook(AuthBase):
         def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.register_hook("response", _look_at)  # type: ignore[no-untyped-call]
+            request.register_hook("response", _look_at)
             return sign(request)
 
     auth = HeaderAndHook()
@@ -241,7 +241,7 @@ REQUESTS_PEERS: dict[str, RequestsPeer] = {
 
 
 def one_header(library: ModuleType, server: Server, transport: Any, asynchronous: bool) -> tuple[Any, Any]:
-    class OneHeader(library.Auth):  # type: ignore[name-defined,misc]
+    class OneHeader(library.Auth):  # type: ignore[name-defined]
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             request.headers["Authorization"] = _CONSTANT_HEADER
             yield request
@@ -263,7 +263,7 @@ def hand_written_httpx(
 ) -> tuple[Any, Any]:
     basic = library.BasicAuth(*server.credentials)
 
-    class HandWritten(library.Auth):  # type: ignore[name-defined,misc]
+    class HandWritten(library.Auth):  # type: ignore[name-defined]
         requires_response_body = True
         token, expires_at = "", 0.0
 

@@ -38,7 +38,7 @@ _PEERS = {
     "requests-oauth2client": ("#b08a00", "v"),
     "Authlib": ("#7a7f87", "P"),
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "thebase_auth",
     "font.family": "sans-serif",

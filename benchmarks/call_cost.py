@@ -164,9 +164,7 @@ def _hooks(peer: _peers.RequestsPeer) -> Batch:
         started = _clock()
         for request in prepared:
             sign(request)
-            dispatch_hook(  # type: ignore[no-untyped-call]
-                "response", request.hooks, response, **_SEND_OPTIONS
-            )
+            dispatch_hook("response", request.hooks, response, **_SEND_OPTIONS)
         return _clock() - started
 
     return batch

@@ -98,7 +98,7 @@ def _weight(make: Callable[[], Any], count: int) -> float:
 def _makers() -> dict[str, Callable[[], Callable[[], Any]]]:
     """By name, how to import what makes auth objects."""
 
-    def of(module: str, name: str, *arguments: Any, **options: Any) -> Callable[[], Any]:
+    def of(module: str, name: str, *arguments: Any, **options: Any) -> Callable[..., Any]:
         return partial(getattr(import_module(module), name), *arguments, **options)
 
     def oauth2client() -> Callable[[], Any]:

@@ -64,11 +64,11 @@ def run(effort: Effort, picture: Path | None) -> list[str]:
 class _Counting(io.FileIO):
     """A file that counts what is read of it."""
 
-    bytes = 0
+    count = 0
 
     def read(self, size: int | None = -1) -> bytes:
         piece = super().read(-1 if size is None else size)
-        self.bytes += len(piece)
+        self.count += len(piece)
         return piece
 
 
@@ -98,7 +98,7 @@ def _read_at_a_refusal(make: Callable[..., _Upload], library: ModuleType, file: 
     file.seek(0)
     counting = _Counting(file.fileno(), closefd=False)
     assert send(counting) == 200
-    return counting.bytes
+    return counting.count
 
 
 class _Adapter(BaseAdapter):
@@ -123,7 +123,7 @@ class _Adapter(BaseAdapter):
         response.url = request.url or ""
         response.request = request
         response.raw = io.BytesIO(content)
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self  # type: ignore[assignment]
         return response
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ def _by_requests(peer: _peers.RequestsPeer, all_good: bool, _: ModuleType, api: 
 
 
 def _by_httpx(peer: _peers.HttpxPeer, all_good: bool, library: ModuleType, api: Api) -> _Upload:
-    class Transport(library.BaseTransport):  # type: ignore[name-defined,misc]
+    class Transport(library.BaseTransport):  # type: ignore[name-defined]
         def handle_request(self, request: Any) -> Any:
             for _ in request.stream:
                 pass

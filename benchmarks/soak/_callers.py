@@ -217,8 +217,10 @@ class AsyncClient(_Client):
         self.backend = "trio" if "trio" in self.name else "asyncio"
         self._loop = start_blocking_portal(self.backend)
         self._portal = self._loop.__enter__()
-        self.in_background = self._portal.start_task_soon
         self._tasks = self._portal.call(self._prepare_loop)
+
+    def in_background(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return self._portal.start_task_soon(function, *args)
 
     def close(self) -> None:
         self._portal.call(self.client.aclose)

@@ -49,7 +49,7 @@ class Watch:
         self._threads = set(threading.enumerate())
         self._descriptors = _descriptors()
 
-    def _warn(self, message: Any, category: type[Warning], *_: Any) -> None:
+    def _warn(self, message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if not _UNFINISHED.match(f"{message}"):
             self._complaints.append(f"{category.__name__}: {message}")
 
