@@ -266,7 +266,7 @@ def test_it_does_not_sign_for_requests(library: Any) -> None:
 
 
 def test_the_replay_can_be_looked_at_as_the_first_request_could(library: Any) -> None:
-    seen = []
+    seen: list[bytes] = []
 
     def handler(request: Any) -> Any:
         if request.url.path == "/oauth/token":

@@ -292,7 +292,7 @@ def test_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) 
 
         async def call() -> int:
             async with library.AsyncClient(auth=auth, timeout=1000) as client:
-                return (await client.get(server.url + "/a")).status_code  # type: ignore[no-any-return]
+                return (await client.get(server.url + "/a")).status_code
 
         loop = asyncio.new_event_loop()
         task, client = loop.run_until_complete(lead())

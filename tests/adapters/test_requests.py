@@ -292,7 +292,7 @@ def test_an_adapter_that_names_no_connection_gets_the_401_through() -> None:
     class Bare(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> requests.Response:
             response = super().send(*args, **kwargs)
-            del response.connection  # type: ignore[attr-defined]
+            del response.connection
             return response
 
     with api_server() as (server, api), requests.Session() as session:
@@ -357,7 +357,7 @@ def test_a_body_that_a_hook_of_the_user_put_in_place_is_not_replayed_if_unknown(
         requests.get(server.url + "/a", auth=auth, timeout=5)
         api.revoke()
         request = requests.Request("POST", server.url + "/a", data=b"first", auth=auth).prepare()
-        request.body = iter([b"sec", b"ond"])
+        request.body = iter([b"sec", b"ond"])  # type: ignore[assignment]
         del request.headers["Content-Length"]
         with requests.Session() as session:
             assert session.send(request).status_code == 401
@@ -396,8 +396,9 @@ def test_a_pickled_session_signs_again() -> None:
 
 
 def test_it_says_so_when_another_library_calls_it() -> None:
+    auth: Any = auth_of_requests(DOMAIN)
     with (
-        httpx.Client(auth=auth_of_requests(DOMAIN)) as client,
+        httpx.Client(auth=auth) as client,
         pytest.raises(TypeError, match="thebase_auth.TheBaseAuth"),
     ):
         client.get(URL)

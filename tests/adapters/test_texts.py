@@ -319,7 +319,8 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
         server.handler = slow
         auth = auth_for(server.url, timeout=0.3)  # in requests, of the one who waits
         patient = auth_for(server.url, timeout=20)
-        patient._core.shared = auth._core.shared
+        core: Any = patient._core
+        core.shared = auth._core.shared
         leader = threading.Thread(target=lambda: requests.get(server.url + "/a", auth=patient, timeout=20))
         leader.start()
         assert asked.wait(20)

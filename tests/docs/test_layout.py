@@ -375,7 +375,7 @@ def test_every_adapter_exports_the_same_names() -> None:
 
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        thebase_auth.nonsense  # noqa: B018
+        thebase_auth.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() -> None:
