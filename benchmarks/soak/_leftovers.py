@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from thebase_auth import TheBaseAuth
+
 from ._callers import PATIENT, wait_for
 
 _DESCRIPTORS = Path("/proc/self/fd")
@@ -56,7 +58,7 @@ class Watch:
     def _complain(self, what: Any) -> None:
         self._complaints.append(f"{what.exc_type.__name__}: {what.exc_value}")
 
-    def found(self, auth: Any, tasks: list[str], complaints: list[str]) -> dict[str, list[str]]:
+    def found(self, auth: TheBaseAuth, tasks: list[str], complaints: list[str]) -> dict[str, list[str]]:
         """By the name of the check, what is not as it should be, now that the clients are closed."""
         gc.collect()
         wait_for(lambda: not self._threads_left(), 10)
@@ -124,7 +126,7 @@ def _descriptors() -> Counter[str]:
     return found
 
 
-def _objects_left(auth: Any) -> list[str]:
+def _objects_left(auth: TheBaseAuth) -> list[str]:
     shared = auth._core.shared
     remembered = {id(token) for token in (*shared._former, *shared._of_superseded)}
     kinds = Counter(
@@ -135,11 +137,12 @@ def _objects_left(auth: Any) -> list[str]:
     return [] if kinds.total() <= _MOST_OBJECTS else [f"{kinds.total()}: {kinds.most_common(8)}"]
 
 
-def _held(auth: Any) -> list[str]:
+def _held(auth: TheBaseAuth) -> list[str]:
     left = []
     if auth._core.shared._flight is not None:
         left.append("a token request is under way")
-    last = auth._core._coordinator and auth._core._coordinator._last
+    coordinator = auth._core.coordinator
+    last = None if coordinator is None else coordinator._last
     if last is not None and last.is_running():
         left.append("the lock of the cache is held")
     return left
