@@ -29,22 +29,24 @@ class Reading:
         self.error: Exception | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._has_begun = False
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
 
-    def check_bounds(self) -> bool:
-        """Look at size and clock, and return whether to stop. An endless body may decode to nothing."""
-        if self._size > _LONGEST:
-            self.cut = f"longer than {_LONGEST // 2**20} MiB"
-        elif time.monotonic() > self._deadline:
+    def arrived(self) -> bool:
+        """Note that something has come, and return whether to use it: the first always, others in time."""
+        if self._has_begun and time.monotonic() > self._deadline:
             self.cut = f"not at its end after {self._seconds:g} seconds"
-        return bool(self.cut)
+        self._has_begun = True
+        return not self.cut
 
     def take(self, piece: bytes) -> bool:
         """Add a decoded piece, and return whether to go on."""
         self._pieces.append(piece)
         self._size += len(piece)
-        return not self.check_bounds()
+        if self._size > _LONGEST:
+            self.cut = f"longer than {_LONGEST // 2**20} MiB"
+        return not self.cut
 
     def take_all(self, pieces: Iterable[bytes]) -> None:
         """Add decoded pieces until it is time to stop."""
@@ -65,7 +67,7 @@ class Reading:
     def pieces_of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Cut what comes from the network into pieces that are safe to decode, until it is time to stop."""
         pieces = chain.from_iterable(map(_in_pieces, chunks))
-        return takewhile(lambda _: not self.check_bounds(), pieces)
+        return takewhile(lambda _: self.arrived(), pieces)
 
     async def async_pieces_of(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         """The same."""

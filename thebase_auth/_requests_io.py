@@ -99,9 +99,9 @@ class _AsItComes:
         self._reading = reading
 
     def read(self, size: int = PIECE) -> bytes:
-        piece = b""
-        if not self._reading.check_bounds():
-            piece = self._read1(min(size, PIECE))
+        piece = self._read1(min(size, PIECE))
+        if piece and not self._reading.arrived():
+            piece = b""
         self.closed = not piece
         return piece
 
@@ -117,7 +117,6 @@ def read_within(response: requests.Response, seconds: float) -> Reading:
         reading.take(response.content or b"")
         return reading
     raw: Any = response.raw
-    size = 1  # byte by byte, since they may come slowly
     read1: Any
     below: Any = None
     # Without a connection it was made by a tool, and may lack some of urllib3's methods.
@@ -131,10 +130,12 @@ def read_within(response: requests.Response, seconds: float) -> Reading:
         response.raw = urllib3.HTTPResponse(
             cast("Any", _AsItComes(read1, reading)), encoding, preload_content=False
         )
-        size = PIECE
+        pieces = response.iter_content(PIECE)
+    else:
+        pieces = reading.pieces_of(response.iter_content(1))  # byte by byte, since they may come slowly
     is_whole = False
     try:
-        reading.take_all(response.iter_content(size))
+        reading.take_all(pieces)
         is_whole = not reading.cut
         if below is not None:
             below.close()  # or it would not notice that it was read to its end

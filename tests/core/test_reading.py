@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.support.clock import Clock
@@ -43,17 +45,40 @@ def test_a_compressed_body_is_known_to_be_too_long_soon_after_it_is() -> None:
     assert [reading.take(grown) for _ in range(2)] == [True, False]
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(5, "5"), (0.25, "0.25"), (30.0, "30")])
-def test_a_body_is_read_until_its_time_is_over(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, said: str
-) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("thebase_auth._reading.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(5, "5"), (0.25, "0.25"), (30.0, "30")])
+def test_a_body_is_read_until_its_time_is_over(clock: Clock, seconds: float, said: str) -> None:
     reading = Reading(seconds)
+    assert reading.arrived()
     clock.now += seconds
-    assert reading.take(b"in time")
+    assert reading.arrived()
 
     clock.now += 0.125
-    assert not reading.take(b", late")
+    assert not reading.arrived()
     assert reading.cut == f"not at its end after {said} seconds"
-    assert reading.content == b"in time, late"
+
+
+def test_what_comes_at_once_is_complete_however_late_it_comes(clock: Clock) -> None:
+    reading = Reading(1e-6)
+    clock.now += 1
+    reading.take_all(reading.pieces_of([b"all of it"]))
+
+    assert (reading.content, reading.cut) == (b"all of it", "")
+
+
+def test_a_body_that_decodes_to_nothing_is_read_until_its_time_is_over(clock: Clock) -> None:
+    def nothing() -> Iterator[bytes]:
+        while True:
+            clock.now += 1
+            yield b"x"
+
+    reading = Reading(5)
+    reading.take_all(b"" for _ in reading.pieces_of(nothing()))
+
+    assert (reading.content, reading.cut) == (b"", "not at its end after 5 seconds")
