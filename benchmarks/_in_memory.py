@@ -142,7 +142,7 @@ def transport(library: ModuleType, api: Api) -> Any:
         status, content = api.answer(is_token(request), request.headers.get("Authorization", ""))
         return library.Response(status, content=content, request=request)
 
-    class Transport(library.BaseTransport, library.AsyncBaseTransport):  # type: ignore[name-defined,misc]
+    class Transport(library.BaseTransport, library.AsyncBaseTransport):  # type: ignore[name-defined]
         def handle_request(self, request: Any) -> Any:
             for _ in request.stream:
                 pass

@@ -79,7 +79,7 @@ class _ConstantHeader(AuthBase):
 
 class _HeaderAndHook(_ConstantHeader):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.register_hook("response", _look_at)  # type: ignore[no-untyped-call]
+        request.register_hook("response", _look_at)
         return super().__call__(request)
 
 
@@ -88,7 +88,7 @@ def _look_at(response: requests.Response, **_: Any) -> None:
 
 
 def _one_header(library: ModuleType) -> Any:
-    class OneHeader(library.Auth):  # type: ignore[name-defined,misc]
+    class OneHeader(library.Auth):  # type: ignore[name-defined]
         def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
             request.headers["Authorization"] = _CONSTANT_HEADER
             yield request
@@ -184,7 +184,7 @@ def _hand_written_httpx(form: Form, api: Api) -> tuple[Any, Any]:
     library = form.module
     basic = library.BasicAuth(*api.credentials)
 
-    class HandWritten(library.Auth):  # type: ignore[name-defined,misc]
+    class HandWritten(library.Auth):  # type: ignore[name-defined]
         requires_response_body = True
         token, expires_at = "", 0.0
 

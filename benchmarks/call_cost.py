@@ -71,9 +71,7 @@ def _requests(form: Form, peer: Peer) -> Batch:
         started = _clock()
         for request in prepared:
             sign(request)
-            dispatch_hook(  # type: ignore[no-untyped-call]
-                "response", request.hooks, response, **_SEND_OPTIONS
-            )
+            dispatch_hook("response", request.hooks, response, **_SEND_OPTIONS)
         return _clock() - started
 
     return batch

@@ -105,7 +105,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_aut
 def _other_tests_have_fetched_nothing() -> None:
     """Each test is its own process, as far as warnings about many auth objects go."""
     notices._last_fetch.clear()
-    notices._told.clear()
+    notices._warned.clear()
 
 
 @pytest.fixture(params=["asyncio", "trio"])

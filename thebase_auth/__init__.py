@@ -9,7 +9,7 @@
 
 `TheBaseAuth` here plugs into whichever of the three libraries are installed, and imports them when
 it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebase_auth.httpx2` have a
-class of the same name for one library each, and import that one alone.
+class of the same name for one library each, and import only that one.
 """
 
 # A map of the package. Each part knows those above it, and nothing below.
@@ -27,6 +27,7 @@ class of the same name for one library each, and import that one alone.
 #   shared_token     who fetches, who waits; the shared state and its only lock
 #   notices          warnings of what goes silently wrong
 #   core             the state and the rules of one auth object
+#   caller           how one caller comes by a token
 #   attempt          what a 401 means for one request
 # _waiting           waiting in threads, asyncio and trio
 # _reading           how much of an answer is read, and for how long
@@ -37,11 +38,14 @@ class of the same name for one library each, and import that one alone.
 #   _coordinator     what is done at a cache for one renewal
 # _auth              what every TheBaseAuth offers to its users
 # requests           a callable and a response hook
+#   _requests_io     the token request, reading, the replay
 # _httpx             an auth flow, sync and async, for httpx and httpx2
+#   _httpx_flow      the steps of that flow
+#   _httpx_io        bodies, reading, the replay
 # httpx httpx2       what the two do not share: base class and exceptions
 # _combined          one class out of those that can be imported
 #
-# Beside the plugin: testing/ (a TheBase of one's own), _pytest_plugin, _httpie, _cli/ (the command).
+# Beside the plugin: testing/ (a TheBase for tests), _pytest_plugin, _httpie, _cli/ (the command).
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # What every TheBaseAuth offers to its users, whatever the HTTP library.
 #
-# Here: the constructor and its options, what can be asked of an auth object, and the settings in the
-# environment. Not here: what the object does with requests (_core and the adapters).
+# Here: the constructor and its options, what can be asked of an auth object, and settings from the
+# environment. Not here: what the object does with requests (_core, the adapters).
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ class CommonAuth:
             client_id: The client id that belongs to it.
             client_secret: The client secret that belongs to the client id.
             cache: Where this process shares the token with others: a `FileTokenCache`, a
-                `RedisTokenCache`, or an object of your own with the methods of `TokenCache`. None keeps
+                `RedisTokenCache`, or any object with the methods of `TokenCache`. None keeps
                 it in memory.
             timeout: Seconds for each phase of a token request (connect, read, write, pool) for which
-                the call has no timeout of its own.
+                the call sets no timeout.
 
         Raises:
             ValueError: if an argument cannot be right; the text says which and what is wrong with
                 it, and shows no secret.
-            TypeError: if *cache* is no cache.
+            TypeError: if *cache* is not a token cache.
         """
-        client_secret = hidden(client_secret)  # from the variables of a traceback, too
+        client_secret = hidden(client_secret)  # from tools that print local variables
         credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
         self._core = Core(credentials, timeout=_seconds("timeout", timeout), cache=_checked(cache))
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_core"):  # refused settings, looked at in a traceback
+        if not hasattr(self, "_core"):  # the constructor has failed, and a traceback shows us
             return f"<{type(self).__name__}>"
         return f"{type(self).__name__}({self.domain!r}, client_id={self.client_id!r})"
 

@@ -1,8 +1,8 @@
-# TheBaseAuth for all the HTTP libraries that are installed.
+# TheBaseAuth for all installed HTTP libraries at once.
 #
-# Here: one class out of those of the adapter modules. Not here: anything that a library needs of
-# its own (the adapter modules). Importing this imports every installed library, which is why the
-# package does so only when somebody asks for `thebase_auth.TheBaseAuth`.
+# Here: one class made of those of the adapter modules. Not here: anything about a single library (the adapter
+# modules). Importing this module imports every installed library, so the package does it only when somebody
+# uses `thebase_auth.TheBaseAuth`.
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ else:
             try:
                 yield import_module(f"thebase_auth.{library}").TheBaseAuth
             except ImportError as error:
-                # Ours says that the library is missing; any other is a fault that must be seen.
+                # Ours says that the library is missing. Any other is a fault, and must be seen.
                 if not isinstance(error.__cause__, ModuleNotFoundError):
                     raise
 

@@ -1,7 +1,7 @@
 # How much of an answer is read, and for how long.
 #
-# Here: the bounds for what we read ourselves, a 401 and an answer of the token endpoint. Not here: reading
-# (the adapters, each library has its own way), and answers that users read.
+# Here: the bounds for what we read ourselves: a 401, and an answer of the token endpoint. Not here: the
+# reading itself (the adapters), and answers that users read.
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from itertools import chain, takewhile
 from typing import Final
 
-PIECE: Final = 1024  # bytes to be decoded at once: what is compressed may grow a thousandfold
+PIECE: Final = 1024  # bytes to decode at once; they may grow a thousandfold
 _LONGEST: Final = 2**20  # bytes, decoded
 
 
 class Reading:
-    """The pieces of one body, until it has become too long or has taken too long.
+    """The pieces of one body, until it is too long or has taken too long.
 
-    What has come is in no variable when an exception goes through here: a token may be in it.
+    No local variable keeps a piece while an exception goes through here: a token may be in it.
 
     Attributes:
-        cut: Why it is not complete, as a text that continues "the answer is"; "" if nothing is known
-            against it.
-        error: What the library raised while it was read, or None.
+        cut: Why the body is incomplete, as a text that continues "the answer is"; "" if it is not.
+        error: What the library raised during the reading, or None.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -30,27 +29,29 @@ class Reading:
         self.error: Exception | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._has_begun = False
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
 
-    def is_over(self) -> bool:
-        """Whether nothing more is to be read. A body may come for ever and decode to nothing."""
-        if self._size > _LONGEST:
-            self.cut = f"longer than {_LONGEST // 2**20} MiB"
-        elif time.monotonic() > self._deadline:
+    def arrived(self) -> bool:
+        """Note that something has come, and return whether to use it: the first always, others in time."""
+        if self._has_begun and time.monotonic() > self._deadline:
             self.cut = f"not at its end after {self._seconds:g} seconds"
-        return bool(self.cut)
+        self._has_begun = True
+        return not self.cut
 
-    def takes(self, piece: bytes) -> bool:
-        """Add what was decoded; whether more is wanted."""
+    def take(self, piece: bytes) -> bool:
+        """Add a decoded piece, and return whether to go on."""
         self._pieces.append(piece)
         self._size += len(piece)
-        return not self.is_over()
+        if self._size > _LONGEST:
+            self.cut = f"longer than {_LONGEST // 2**20} MiB"
+        return not self.cut
 
     def take_all(self, pieces: Iterable[bytes]) -> None:
-        """Add what was decoded, until it is over."""
+        """Add decoded pieces until it is time to stop."""
         for piece in pieces:
-            wanted = self.takes(piece)
+            wanted = self.take(piece)
             del piece
             if not wanted:
                 return
@@ -58,15 +59,15 @@ class Reading:
     async def take_all_async(self, pieces: AsyncIterable[bytes]) -> None:
         """The same."""
         async for piece in pieces:
-            wanted = self.takes(piece)
+            wanted = self.take(piece)
             del piece
             if not wanted:
                 return
 
     def pieces_of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """What has come from the network, in pieces that can be decoded without harm, until it is over."""
+        """Cut what comes from the network into pieces that are safe to decode, until it is time to stop."""
         pieces = chain.from_iterable(map(_in_pieces, chunks))
-        return takewhile(lambda _: not self.is_over(), pieces)
+        return takewhile(lambda _: self.arrived(), pieces)
 
     async def async_pieces_of(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         """The same."""
@@ -80,7 +81,7 @@ class Reading:
 
     @property
     def content(self) -> bytes:
-        """What has come."""
+        """What was read."""
         return b"".join(self._pieces)
 
 

@@ -1,11 +1,11 @@
-# How a caller waits for somebody else: in a thread, in asyncio, in trio.
+# Waiting in a thread, in asyncio, in trio.
 #
-# Here: three ways of waiting for something `Pending` with a time limit, and who it is that would wait. Not
-# here: what comes of it, and what to do next (the core, the coordinator, the adapters).
+# Here: how to wait for something `Pending`, with a time limit, and which task would wait. Not here: what to
+# do afterwards (the core, the coordinator, the adapters).
 #
-# A lock or event of one event loop cannot be kept on an auth object that several loops share; so each
-# waiter has one of its own, and leaves with what is pending a function that wakes it from any thread.
-# Should that wake-up be lost, it looks again by itself within a second.
+# Several event loops may share an auth object, so no lock or event of one loop can be kept on it. Instead,
+# each waiter makes its own, and leaves a function with what is pending that wakes it from any thread. If that
+# wake-up is lost, the waiter looks again within a second.
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def wait_async(pending: Pending, seconds: float) -> None:
 
 
 def blocking(steps: Generator[WaitFor, None, Result]) -> Result:
-    """Take *steps* to their end in this thread, and give what they give."""
+    """Take all *steps* in this thread, and return their result."""
     try:
         while True:
             wait_blocking(*next(steps))
@@ -55,7 +55,7 @@ def blocking(steps: Generator[WaitFor, None, Result]) -> Result:
 
 
 async def awaiting(steps: Generator[WaitFor, None, Result]) -> Result:
-    """Take *steps* to their end in this task of asyncio or trio, and give what they give."""
+    """Take all *steps* in this task of asyncio or trio, and return their result."""
     try:
         while True:
             await wait_async(*next(steps))
@@ -67,7 +67,7 @@ async def awaiting(steps: Generator[WaitFor, None, Result]) -> Result:
 
 
 def running_task() -> Task:
-    """The task of asyncio or trio that runs this."""
+    """The current task of asyncio or trio."""
     if _in_trio():
         import trio
 
@@ -85,7 +85,7 @@ def running_task() -> Task:
 async def _wait_asyncio(pending: Pending, seconds: float) -> None:
     import asyncio
 
-    # Ten thousand may wait: a future each, and a timer, are nearly all that it takes.
+    # Ten thousand tasks may wait: a future and a timer is nearly all that each of them costs.
     loop = asyncio.get_running_loop()
     asleep = loop.create_future()
 
@@ -93,7 +93,8 @@ async def _wait_asyncio(pending: Pending, seconds: float) -> None:
         if not asleep.done():
             asleep.set_result(None)
 
-    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake))
+    # In its own thread, the loop can be woken without a system call.
+    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake, at_once_in=threading.get_ident()))
     deadline = loop.time() + seconds
     while not pending.over and (left := deadline - loop.time()) > 0:
         timer = loop.call_later(min(left, _LOOK_AGAIN), wake)
@@ -101,7 +102,7 @@ async def _wait_asyncio(pending: Pending, seconds: float) -> None:
             await asleep
         finally:
             timer.cancel()
-        if not pending.over and pending.is_lost():
+        if pending.over or pending.is_lost():
             return
         asleep = loop.create_future()
 
@@ -120,13 +121,18 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
             return
 
 
-def _from_any_thread(schedule: Callable[..., object], wake: Callable[[], object]) -> Callable[[], None]:
-    def schedule_it() -> None:
-        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended, and it with it.
+def _from_any_thread(
+    schedule: Callable[..., object], wake: Callable[[], object], *, at_once_in: int | None = None
+) -> Callable[[], None]:
+    def wake_or_schedule() -> None:
+        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
         with contextlib.suppress(RuntimeError):
-            schedule(wake)
+            if threading.get_ident() == at_once_in:
+                wake()
+            else:
+                schedule(wake)
 
-    return schedule_it
+    return wake_or_schedule
 
 
 def _in_trio() -> bool:

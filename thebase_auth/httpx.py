@@ -5,7 +5,7 @@
     client = httpx.Client(auth=TheBaseAuth("acme.thebase.co.il", client_id, client_secret))
 """
 
-# Here: what httpx has of its own, its Auth base and its exceptions. All else is in _httpx.
+# Here: the Auth base and the exceptions of httpx. Everything else is in _httpx.
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ except ModuleNotFoundError as _missing:
     raise ImportError("thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'") from _missing
 
 from ._core import errors
-from ._httpx import IN_MEMORY_STREAMS, HttpxDriver
+from ._httpx import HttpxDriver
+from ._httpx_io import IN_MEMORY_STREAMS
 
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
@@ -27,11 +28,11 @@ class TokenRequestError(errors.TokenRequestError, httpx.RequestError):
 
 
 class TokenTimeoutError(errors.TokenTimeoutError, httpx.ReadTimeout):
-    """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+    """Another caller is fetching the token, and this call timed out meanwhile."""
 
 
 class ReplayError(errors.ReplayError, httpx.RequestError):
-    """The server refused the token (401), and the body changed before it could be sent once more."""
+    """The server refused the token (401), and the body changed before it could be sent again."""
 
 
 class PlainHTTPError(errors.PlainHTTPError, httpx.RequestError):

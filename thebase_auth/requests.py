@@ -6,18 +6,18 @@
     session.auth = TheBaseAuth("acme.thebase.co.il", client_id, client_secret)
 """
 
-# Here: when requests calls us and what it expects back. It calls the auth object while a request is
-# prepared, and a response hook after each sending. A redirect makes a copy of the request that shares the
-# hook, is a request of its own to us, and may carry what .netrc says in the place of our header.
+# Here: the calls of requests, and what it expects back. It calls the auth object while it prepares a request,
+# and a response hook after each sending. A redirect makes a copy of the request with the same hook: to us it
+# is another request, in which .netrc may have replaced our header. Not here: what we do to the objects of
+# requests (_requests_io), and what a 401 means (_core.attempt).
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 try:
@@ -31,20 +31,18 @@ except ModuleNotFoundError as _missing:
 
 import urllib3
 from requests.auth import AuthBase
-from requests.cookies import extract_cookies_to_jar, get_cookie_header
-from requests.structures import CaseInsensitiveDict
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
 from ._core.attempt import Attempt
 from ._core.backoff import Operation
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
+from ._core.caller import Caller
 from ._core.core import logger
-from ._core.credentials import TOKEN_REQUEST_BODY
 from ._core.hidden import hidden
 from ._core.pending import WaitFor
-from ._core.token import Answer, Token, parse_token_response
-from ._reading import PIECE, Reading
+from ._core.token import Token, parse_token_response
+from ._requests_io import announced_length, drain, replay_of, send_token_request, timeouts_of
 from ._waiting import blocking
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 
-#: What an adapter takes. Some tools give their hooks more.
+#: What an adapter takes. Some tools pass more to their hooks.
 _SETTINGS = ("stream", "timeout", "verify", "cert", "proxies")
 
 
@@ -62,11 +60,11 @@ class TokenRequestError(errors.TokenRequestError, requests.RequestException):
 
 
 class TokenTimeoutError(errors.TokenTimeoutError, requests.ReadTimeout):
-    """Another caller is fetching the token, and this call's own timeout ran out meanwhile."""
+    """Another caller is fetching the token, and this call timed out meanwhile."""
 
 
 class ReplayError(errors.ReplayError, requests.RequestException):
-    """The server refused the token (401), and the body changed before it could be sent once more."""
+    """The server refused the token (401), and the body changed before it could be sent again."""
 
 
 class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
@@ -76,7 +74,7 @@ class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
 class TheBaseAuth(CommonAuth, AuthBase):
     """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401."""
 
-    _hook: _ResponseHook | None = None  # for all requests whose body is in memory
+    _hook: _ResponseHook | None = None  # for every request with a body in memory
 
     def __init__(
         self,
@@ -95,21 +93,20 @@ class TheBaseAuth(CommonAuth, AuthBase):
             client_id: The client id that belongs to it.
             client_secret: The client secret that belongs to the client id.
             cache: Where this process shares the token with others: a `FileTokenCache`, a
-                `RedisTokenCache`, or an object of your own with the methods of `TokenCache`. None keeps
+                `RedisTokenCache`, or any object with the methods of `TokenCache`. None keeps
                 it in memory.
-            timeout: Seconds for connecting, and for each wait for data, of a token request where the
-                caller's own timeout is not known: before its request is sent requests does not tell
-                it, and many callers set none.
-            session: The session whose adapters, proxies and TLS settings carry the token request.
-                Its headers, cookies, params, hooks and auth are not used, and it is not changed.
-                Without it, a token request goes by requests' defaults and the environment's proxies.
+            timeout: Seconds for connecting, and for each wait for data, in a token request for which the
+                timeout of the call is not known: requests reveals it only after the request was sent.
+            session: The session whose adapters, proxies and TLS settings the token request uses. Its
+                headers, cookies, params, hooks and auth are not used, and it is not changed. Without it,
+                the token request uses the defaults of requests and the proxies of the environment.
 
         Raises:
             ValueError: if an argument cannot be right; the text says which and what is wrong with
                 it, and shows no secret.
-            TypeError: if *cache* is no cache, or *session* no session of requests.
+            TypeError: if *cache* is not a token cache, or *session* not a session of requests.
         """
-        client_secret = hidden(client_secret)  # from the variables of a traceback, too
+        client_secret = hidden(client_secret)  # from tools that print local variables
         if session is not None and not isinstance(session, requests.Session):
             raise TypeError(f"session must be a requests.Session, not {type(session).__name__}")
         self._session = session
@@ -146,17 +143,17 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             raise TypeError(
-                "thebase_auth.requests.TheBaseAuth signs the requests of requests alone; for httpx and"
+                "thebase_auth.requests.TheBaseAuth signs only requests of the library requests; for httpx and"
                 " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
-                " is none for niquests and others that are like requests"
+                " is none for niquests and other libraries like requests"
             )
         body: Body | None = IN_MEMORY
         refused = None
         url = request.url or ""
-        # What follows the slash cannot change the host, so that this needs no parsing.
+        # What follows the slash cannot change the host, so this needs no parsing.
         if url.startswith(self._core.url_prefix) or self._is_ours(request, url):
             if request.body is not None:
-                length = _announced_length(request)
+                length = announced_length(request)
                 body = body_of(request.body, length)
                 refused = self._core.too_old_for(body, length)
             token = self._core.shared.token
@@ -181,110 +178,58 @@ class TheBaseAuth(CommonAuth, AuthBase):
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
         with _as_requests_errors(request):
-            return self._core.is_ours(url)
+            return self._core.must_sign(url)
 
     def _newer_token(self, request: requests.PreparedRequest, old: Token) -> Token:
-        """Another token than *old*, which is too old for this body; or that, where there is no other."""
+        """A token newer than *old*, which has expired, or *old* if there is none."""
         try:
             return self._first_token(request, old)
         except requests.RequestException as error:
             logger.debug("going on with an old access token: %s", type(error).__name__)
             return old
 
-    def _first_token(self, request: requests.PreparedRequest, refused: Token | None = None) -> Token:
+    def _first_token(self, request: requests.PreparedRequest, other_than: Token | None = None) -> Token:
         """A token before *request* is sent."""
         with _as_requests_errors(request):
-            steps = self._core.token_steps(
-                self._fetch_for(request),
-                _timeouts(None),
-                refused=refused,
-                is_shared=_is_shared,
-            )
-            return cast("Token", blocking(steps))
+            return blocking(self._caller(request, None).fresh_token(other_than=other_than))
 
     def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
-        """A token other than the one that was refused; None if the 401 stands."""
+        """A token other than the refused one, or None if the 401 stands."""
         with _as_requests_errors(request):
-            steps = attempt.other_token(self._fetch_for(request), _timeouts(timeout), is_shared=_is_shared)
-            return blocking(steps)
+            return blocking(attempt.renew(self._caller(request, timeout)))
 
-    def _fetch_for(
-        self, request: requests.PreparedRequest
-    ) -> Callable[[dict[str, float]], Generator[WaitFor, None, Token]]:
+    def _caller(self, request: requests.PreparedRequest, timeout: Any) -> Caller[WaitFor]:
         def fetch(timeouts: dict[str, float]) -> Generator[WaitFor, None, Token]:
             yield from ()  # it waits in its own way
             return self._fetch(request.headers.get("User-Agent"), timeouts)
 
-        return fetch
+        return Caller(self._core, fetch, timeouts_of(timeout), is_shared=_is_shared)
 
     def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
         now = time.time()
-        answer = self._ask(user_agent, timeouts)
-        return parse_token_response(answer, credentials=self._core.credentials, now=now)
-
-    def _ask(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Answer:
-        """Send the token request, past everything in the session but its adapters and their settings.
-
-        It goes through the `send` of a session that is thrown away: that is what tools replace or watch.
-        """
-        url = self._core.credentials.token_url
-        request = requests.PreparedRequest()
-        request.headers = CaseInsensitiveDict()
-        try:
-            with requests.Session() as sender:
-                users = self._session or sender
-                sender.get_adapter = users.get_adapter  # type: ignore[method-assign]
-                sender.get_redirect_target = _nowhere  # type: ignore[method-assign]
-                settings: Any = users.merge_environment_settings(
-                    url, proxies={}, stream=True, verify=None, cert=None
-                )
-                if url.startswith("http://"):
-                    # To this machine. No proxy that the environment names has to see it.
-                    settings["proxies"] = users.proxies
-                headers = self._core.credentials.token_request_headers
-                request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
-                # One that is the session's own has been put there, by a test or a tool.
-                response = vars(users).get("send", sender.send)(
-                    request,
-                    allow_redirects=False,
-                    timeout=(timeouts["connect"], timeouts["read"]),
-                    **settings,
-                )
-                try:
-                    reading = _read(response, timeouts["read"])
-                finally:
-                    response.close()
-        except BaseException as error:
-            _forget_the_secret(error, request)
-            if isinstance(error, requests.RequestException):
-                error.add_note(f"This was the token request to {url}.")
-                if self._session is None:
-                    error.add_note(
-                        "If your session has a verify, a proxy or an adapter of its own, give it to the"
-                        " token request too: TheBaseAuth(..., session=session)."
-                    )
-            raise
-        return Answer(response.status_code, response.headers, reading.content, reading.cut)
+        credentials = self._core.credentials
+        answer = send_token_request(credentials, self._session, user_agent, timeouts)
+        return parse_token_response(answer, credentials=credentials, now=now)
 
 
-# What is remembered of an object, in an attribute of it.
-#: Of an answer: that it has been given to its caller after a 401. Some tools call the hooks a second time.
+# Attributes by which we remember something of an object of requests.
+#: On an answer: it was returned after a 401. Some tools call the hooks a second time.
 _GIVEN = "_thebase_auth_given"
-#: Of a request: when it got another token than it was sent with. Several threads may send one request.
+#: On a request: when it got another token. Several threads may send one request object.
 _SIGNED_AGAIN_AT = "_thebase_auth_signed_again_at"
 
 
 class _ResponseHook:
-    """Our response hook: sees each answer to a request, and to the redirects of it."""
+    """Our response hook: it sees every answer to a request and to its redirects."""
 
     def __init__(self, auth: TheBaseAuth, body: Body | None) -> None:
-        """Take the body that is sent; None for a request that goes elsewhere, and is not signed."""
+        """Take the body of the request; None if the request goes elsewhere, unsigned."""
         self.auth = auth
         self._body = body
-        self._struck = auth._core.struck
+        self._strikes = auth._core.strikes
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
-        # A response is pickled with its request and that with its hooks; our secret stays here.
+        # A response is pickled with its request, and that with its hooks. Our secret must not go along.
         return _no_hook, ()
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -292,28 +237,28 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         status = response.status_code
-        if (status != 401 and not self._struck) or hasattr(response, _GIVEN):
+        if (status != 401 and not self._strikes) or hasattr(response, _GIVEN):
             return response
         core, request = self.auth._core, response.request
         url = request.url or ""
-        if not core.goes_to_us(url):
+        if not core.is_own(url):
             if status == 401 and "Authorization" not in request.headers:
-                core.unsigned_401(urlsplit(url).hostname or "")
+                core.note_unsigned_401(urlsplit(url).hostname or "")
             return response
         if self._body is None:
-            return response  # another host has redirected it to us, and would be sending in the user's name
-        token = core.carried(request.headers.get("Authorization"))
+            return response  # another host has redirected it to us, and would act in the user's name
+        token = core.token_in(request.headers.get("Authorization"))
         operation = Operation.of(request.method or "", url)
         if status != 401:
             if token is not None:
-                core.answered(status, operation)
+                core.note_answer(status, operation)
             return response
         if token is None and not _is_basic(request):
-            return response  # neither ours nor put in its place by .netrc
+            return response  # neither our header nor that of .netrc
         sent_at = core.now() - response.elapsed.total_seconds()
         if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:
-            token = None  # put there since by another thread, which sends the same request
-        # requests signs when it prepares, which may be long before it sends.
+            token = None  # another thread, which sends the same request, has put it there since
+        # A request is signed when it is prepared, which may be long before it is sent.
         is_stale = token is None or core.shared.is_older(token, sent_at)
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
@@ -324,7 +269,7 @@ class _ResponseHook:
     def _replayed(
         self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
     ) -> requests.Response:
-        """Send the request of this 401 once more with another token, or give the 401 back."""
+        """Replay the request of this 401 with another token, or return the 401."""
         auth, users = self.auth, response.request
         connection = getattr(response, "connection", None)
         if connection is None:
@@ -332,15 +277,15 @@ class _ResponseHook:
             return response
         timeout = kwargs.get("timeout")
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
-        while attempt.may_be_replayed():
-            _drain(response, auth._core.seconds_to_read(_timeouts(timeout)["read"]))
+        while attempt.prepare_replay():
+            drain(response, auth._core.seconds_to_read(timeouts_of(timeout)["read"]))
             token = auth._other_token(users, attempt, timeout)
             if token is None or not attempt.body.rewind():  # no longer, after the wait
                 break
             logger.debug("replaying %s after a 401", attempt.operation)
-            replay = _again(response, attempt.body, token)
-            # requests signs when it prepares: should this request be sent once more, it must not carry its
-            # first token for ever. The 401 keeps the request that it answered.
+            replay = replay_of(response, attempt.body, token)
+            # The user may send this prepared request again, so it gets the new token too. The 401 keeps a
+            # request with the old one.
             if response.request is users:
                 response.request = users.copy()
             setattr(users, _SIGNED_AGAIN_AT, auth._core.now())
@@ -354,14 +299,14 @@ class _ResponseHook:
             answer.history = [*response.history, response]
             response = answer
             if answer.status_code != 401:
-                auth._core.answered(answer.status_code, attempt.operation)
+                auth._core.note_answer(answer.status_code, attempt.operation)
                 break
-            if attempt.is_final(token):
+            if not attempt.replay_refused(token):
                 break
         return response
 
     def _body_of(self, request: requests.PreparedRequest) -> Body:
-        """What is known of the body of *request*, which may be a redirected copy without that body."""
+        """The kind of the body of *request*, which may be a redirected copy with another body."""
         if is_in_memory(request.body):
             return IN_MEMORY
         body = self._body
@@ -369,16 +314,12 @@ class _ResponseHook:
 
 
 def _is_shared(failure: Exception) -> bool:
-    """Whether a failed token request says to all who wait that theirs would fail too."""
-    # requests says ConnectionError of a timeout in a body.
+    """Whether the token requests of all who wait would fail like this one."""
+    # To requests, a timeout in a body is a ConnectionError.
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
     return isinstance(failure, requests.RequestException) and not any(
         isinstance(one, timeouts) for one in (failure, *failure.args)
     )
-
-
-def _nowhere(resp: requests.Response) -> None:
-    """Where a redirect of the token endpoint leads to, as far as we go."""
 
 
 def _is_hook_of(auth: TheBaseAuth, hook: object) -> bool:
@@ -390,37 +331,8 @@ def _is_basic(request: requests.PreparedRequest) -> bool:
     return scheme.lower() in {"basic ", b"basic "}
 
 
-def _again(refused: requests.Response, body: Body, token: Token) -> requests.PreparedRequest:
-    """The request that was refused, with another token and the cookies that the refusal sets."""
-    again = refused.request.copy()
-    if isinstance(body, File):
-        again.body = cast("Any", body)  # reads what was sent, and no more
-    again.headers["Authorization"] = token.authorization
-    _take_cookies(again, refused)
-    return again
-
-
-def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) -> None:
-    """Take the secret out of the request and the frames that an exception of the token request holds."""
-    request.headers.pop("Authorization", None)
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        one = pending.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            pending += [one.__cause__, one.__context__]
-            pending += [inner for inner in one.args if isinstance(inner, BaseException)]
-
-
-def _announced_length(request: requests.PreparedRequest) -> int | None:
-    announced = str(request.headers.get("Content-Length", ""))
-    return int(announced) if announced.isdecimal() else None
-
-
 def _no_hook() -> Callable[..., None]:
-    """What stands for our hook in the pickle of a response."""
+    """What our hook becomes in the pickle of a response."""
     return _ignore
 
 
@@ -436,98 +348,3 @@ def _as_requests_errors(request: requests.PreparedRequest) -> Iterator[None]:
     except errors.TheBaseAuthError as error:
         kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
         raise errors.bind(error, kinds, request) from None
-
-
-def _timeouts(timeout: Any) -> dict[str, object]:
-    """The connect and read timeouts in any form that requests takes them."""
-    if isinstance(timeout, tuple):
-        connect, read = timeout
-    elif hasattr(timeout, "connect_timeout"):  # urllib3's Timeout
-        connect = timeout.connect_timeout
-        read = timeout.read_timeout if timeout.total is None else timeout.total
-    else:
-        connect = read = timeout
-    return {"connect": connect, "read": read}
-
-
-class _AsItComes:
-    """A content that urllib3 reads and decodes: it gives what has come, until the reading is over."""
-
-    closed = False
-
-    def __init__(self, read1: Callable[[int], bytes], reading: Reading) -> None:
-        self._read1 = read1
-        self._reading = reading
-
-    def read(self, size: int = PIECE) -> bytes:
-        piece = b""
-        if not self._reading.is_over():
-            piece = self._read1(min(size, PIECE))
-        self.closed = not piece
-        return piece
-
-    def close(self) -> None:
-        pass
-
-
-def _read(response: requests.Response, seconds: float) -> Reading:
-    """Read *response* within the bounds of `Reading`; `content` gives what was read."""
-    reading = Reading(seconds)
-    content: Any = response._content
-    if content is not False:  # it has been read, or was never to be
-        reading.takes(response.content or b"")
-        return reading
-    raw: Any = response.raw
-    size = 1  # byte by byte, as it may drip
-    read1: Any
-    below: Any = None
-    # Without a connection it is made by a tool, and its content need not have what urllib3's own has.
-    if isinstance(raw, urllib3.HTTPResponse) and raw.connection:
-        if hasattr(raw, "read1"):
-            read1 = partial(raw.read1, decode_content=False)
-        else:  # urllib3 1
-            below = cast("Any", raw)._fp
-            read1 = below.read1
-        encoding = {"Content-Encoding": raw.headers.get("Content-Encoding", "")}
-        response.raw = urllib3.HTTPResponse(
-            cast("Any", _AsItComes(read1, reading)), encoding, preload_content=False
-        )
-        size = PIECE
-    is_whole = False
-    try:
-        reading.take_all(response.iter_content(size))
-        is_whole = not reading.cut
-        if below is not None:
-            below.close()  # or it would not know that it has been read to its end
-    finally:
-        if not is_whole:
-            raw.close()  # with its connection, which has more to say
-        response.raw = raw
-        response._content = reading.content
-        response._content_consumed = True  # type: ignore[attr-defined]
-    return reading
-
-
-def _drain(response: requests.Response, seconds: float) -> None:
-    """Read the 401 to its end and give its connection back; the history keeps its content."""
-    # If it cannot be read, its status is all we need, and close() throws the connection away.
-    with suppress(Exception):
-        _read(response, seconds)
-    response.close()
-
-
-def _take_cookies(replay: requests.PreparedRequest, refused: requests.Response) -> None:
-    """Add the cookies that the 401 sets, unless the caller wrote the Cookie header by hand."""
-    jar = replay._cookies  # type: ignore[attr-defined]
-    if jar is None or replay.headers.get("Cookie") != _cookie_header(replay, jar):
-        return
-    extract_cookies_to_jar(jar, refused.request, refused.raw)  # type: ignore[no-untyped-call]
-    replay.headers.pop("Cookie", None)
-    replay.prepare_cookies(jar)
-
-
-def _cookie_header(request: requests.PreparedRequest, jar: Any) -> str | None:
-    bare = request.copy()
-    bare.headers.pop("Cookie", None)
-    header: str | None = get_cookie_header(jar, bare)  # type: ignore[no-untyped-call]
-    return header

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._processes import wait_for
+from thebase_auth import TheBaseAuth
 
 from ._callers import PATIENT
 
@@ -44,7 +45,7 @@ class Watch(logging.Handler):
         self._complaints: list[str] = []
         warnings.simplefilter("always", ResourceWarning)
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = self._warn  # type: ignore[assignment]
+        warnings.showwarning = self._warn
         sys.unraisablehook = threading.excepthook = self._complain
         logger = logging.getLogger("thebase_auth")
         logger.addHandler(self)
@@ -61,14 +62,14 @@ class Watch(logging.Handler):
         if text.startswith("another process holds the lock") and details[1] > PATIENT / 2:
             self._lock_kept.append(text)
 
-    def _warn(self, message: Any, category: type[Warning], *_: Any) -> None:
+    def _warn(self, message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if not _UNFINISHED.match(f"{message}"):
             self._complaints.append(f"{category.__name__}: {message}")
 
     def _complain(self, what: Any) -> None:
         self._complaints.append(f"{what.exc_type.__name__}: {what.exc_value}")
 
-    def found(self, auth: Any, tasks: list[str], complaints: list[str]) -> dict[str, list[str]]:
+    def found(self, auth: TheBaseAuth, tasks: list[str], complaints: list[str]) -> dict[str, list[str]]:
         """By the name of the check, what is not as it should be, now that the clients are closed."""
         gc.collect()
         wait_for(lambda: not self._threads_left(), 10)
@@ -104,7 +105,7 @@ def _descriptors() -> Counter[str]:
     return found
 
 
-def _objects_left(auth: Any) -> list[str]:
+def _objects_left(auth: TheBaseAuth) -> list[str]:
     shared = auth._core.shared
     remembered = {id(token) for token in (*shared._former, *shared._of_superseded)}
     kinds = Counter(
@@ -115,11 +116,12 @@ def _objects_left(auth: Any) -> list[str]:
     return [] if kinds.total() <= _MOST_OBJECTS else [f"{kinds.total()}: {kinds.most_common(8)}"]
 
 
-def _held(auth: Any) -> list[str]:
+def _held(auth: TheBaseAuth) -> list[str]:
     left = []
     if auth._core.shared._flight is not None:
         left.append("a token request is under way")
-    last = auth._core._coordinator and auth._core._coordinator._last
+    coordinator = auth._core.coordinator
+    last = None if coordinator is None else coordinator._last
     if last is not None and last.is_running():
         left.append("the lock of the cache is held")
     return left

@@ -24,10 +24,10 @@ JSON_TYPE = {"Content-Type": "application/json"}
 PROBLEM_TYPE = {"Content-Type": "application/problem+json"}
 
 BAD: dict[str, tuple[Answer, str]] = {
-    "HTML with 200": ((200, HTML_TYPE, HTML), "no JSON object but 467009 bytes of text/html"),
-    "empty with 200": ((200, JSON_TYPE, b""), "no JSON object but empty"),
+    "HTML with 200": ((200, HTML_TYPE, HTML), "is 467009 bytes of text/html, not a JSON object"),
+    "empty with 200": ((200, JSON_TYPE, b""), "is empty, not a JSON object"),
     "empty with 204": ((204, {}, b""), "answered 204"),
-    "a list": ((200, JSON_TYPE, b"[]"), "no JSON object"),
+    "a list": ((200, JSON_TYPE, b"[]"), "not a JSON object"),
     "no token": ((200, JSON_TYPE, b'{"token_type": "bearer"}'), "no access_token"),
     "token_type mac": (
         (200, JSON_TYPE, b'{"access_token": "token-of-mac", "token_type": "mac"}'),
@@ -160,8 +160,7 @@ def no_secret_in_the_request_of(error: Any) -> bool:
 def test_a_private_authority_is_named_in_the_session_option(certificates: Any) -> None:
     import requests
 
-    tls = {"ssl_certfile": certificates.certificate, "ssl_keyfile": certificates.key}
-    with api_server(**tls) as (server, _), requests.Session() as session:
+    with api_server(**certificates.tls) as (server, _), requests.Session() as session:
         session.verify = certificates.authority
         session.auth = auth_for(server.url)
         with pytest.raises(requests.exceptions.SSLError) as caught:

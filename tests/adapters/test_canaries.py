@@ -18,12 +18,12 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-import urllib3
 
 from tests.support.canary_calls import Play, RoughServer, Vendor, as_json, send
 from tests.support.clients import CLIENT_SECRET, CLIENTS, Client
@@ -130,7 +130,7 @@ def _(play: Play) -> Expected:
     # A client that is told to follow redirects carries the header along, on this host.
     play.not_ours |= {"the Basic value in a header of a request", "the Basic value in a pickle"}
     play.call(auth, follow=True)
-    return play.client.library.TooManyRedirects  # type: ignore[attr-defined, no-any-return]
+    return play.client.library.TooManyRedirects  # type: ignore[attr-defined]
 
 
 FAILURES = [
@@ -164,7 +164,7 @@ def fail(where: str, behaviour: str, play: Play) -> Expected:
 
 
 def auth_with(auth: Any, *, timeout: float) -> Any:
-    auth._core._timeout = timeout  # the one way to reach the token request of requests
+    auth._core.timeout = timeout  # the one way to reach the token request of requests
     return auth
 
 
@@ -196,8 +196,7 @@ def _(play: Play) -> Expected:
 
 @path("TLS by a stranger")
 def _(play: Play) -> Expected:
-    tls = {"ssl_certfile": play.certificates.certificate, "ssl_keyfile": play.certificates.key}
-    with Server(play.vendor).running(**tls) as server:
+    with Server(play.vendor).running(**play.certificates.tls) as server:
         auth = play.auth(server.url)
         play.call(auth, f"{server.url}/v2/users")
     return play.client.error
@@ -538,7 +537,7 @@ def test_no_canary_is_seen(
     tmp_path: Path,
     capfd: Any,
 ) -> None:
-    if "breaks off in the body" in name and client.name == "requests" and urllib3.__version__ < "2":
+    if "breaks off in the body" in name and client.name == "requests" and version("urllib3") < "2":
         pytest.skip("with the old urllib3, half a body is an answer to requests")
     watch = Watch()
     server.handler = vendor = Vendor(watch)

@@ -18,7 +18,7 @@ from thebase_auth import requests as for_requests
 # Wrong settings. There, the variables of our own frames are swept for the secret where it belongs; what was
 # put into another argument by mistake is not repeated in any text.
 
-CLASSES = {
+CLASSES: dict[str, Any] = {
     "all": TheBaseAuth,
     "requests": for_requests.TheBaseAuth,
     "httpx": for_httpx.TheBaseAuth,

@@ -52,14 +52,14 @@ def test_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own_locks(
     assert repr(copied) == repr(auth)
     ours, theirs = auth._core, copied._core
     assert theirs.credentials.client_secret.reveal() == CLIENT_SECRET
-    assert theirs._timeout == 12
+    assert theirs.timeout == 12
     assert theirs.shared is not ours.shared
     assert theirs.shared._lock is not ours.shared._lock
     assert repr(theirs._cache) == repr(ours._cache)
-    assert (theirs._coordinator is None) == (ours._coordinator is None)
-    if ours._coordinator is not None:
-        assert theirs._coordinator.shared is theirs.shared
-        assert theirs._coordinator.record.key == ours._coordinator.record.key
+    assert (theirs.coordinator is None) == (ours.coordinator is None)
+    if ours.coordinator is not None:
+        assert theirs.coordinator.shared is theirs.shared
+        assert theirs.coordinator.record.key == ours.coordinator.record.key
 
 
 def test_a_shallow_copy_has_the_same_token() -> None:

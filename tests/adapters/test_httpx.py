@@ -185,7 +185,7 @@ def test_a_replay_has_the_timeouts_of_the_call(library: Any) -> None:
 async def test_a_request_with_a_token_at_hand_goes_the_short_way(
     library: Any, domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_httpx, "_Flow", None)
+    monkeypatch.setattr(_httpx, "Flow", None)
     auth = auth_of(library, domain)
     auth._core.shared.token = Token("at hand")
     for request in (
@@ -248,7 +248,7 @@ def test_the_settings_can_come_from_the_environment(library: Any, monkeypatch: p
     auth = type(auth_of(library, DOMAIN)).from_env(cache=FileTokenCache("/tmp/x.json"), timeout=3)
     assert isinstance(auth._core._cache, FileTokenCache)
     assert repr(auth) == f"TheBaseAuth('{DOMAIN}', client_id='id')"
-    assert auth._core._timeout == 3
+    assert auth._core.timeout == 3
 
 
 def test_a_request_that_lost_its_stream_is_left_to_the_library(library: Any) -> None:
@@ -266,7 +266,7 @@ def test_it_does_not_sign_for_requests(library: Any) -> None:
 
 
 def test_the_replay_can_be_looked_at_as_the_first_request_could(library: Any) -> None:
-    seen = []
+    seen: list[bytes] = []
 
     def handler(request: Any) -> Any:
         if request.url.path == "/oauth/token":

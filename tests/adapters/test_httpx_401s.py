@@ -23,7 +23,7 @@ def client_of(
     """A client whose first answer is a 401, and what its requests carried."""
     carried: list[str] = []
 
-    class Body(library.SyncByteStream):  # type: ignore[name-defined,misc]
+    class Body(library.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             while_read()
             yield b"refused"

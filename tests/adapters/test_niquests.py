@@ -15,6 +15,6 @@ def test_a_session_of_niquests_is_told_that_it_is_not_served() -> None:
     auth = TheBaseAuth("acme.thebase.co.il", "id", "secret")
     with (
         niquests.Session() as session,
-        pytest.raises(TypeError, match="signs the requests of requests alone; .* niquests"),
+        pytest.raises(TypeError, match="signs only requests of the library requests; .* niquests"),
     ):
         session.get("https://acme.thebase.co.il/v2/users", auth=auth)

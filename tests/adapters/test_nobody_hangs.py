@@ -1,4 +1,4 @@
-"""Nobody hangs: leaders that vanish, pools of one, blocked loops, forks, the lock."""
+"""Nobody hangs: leaders that leave, pools of one, blocked loops, forks, the lock."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ async def test_a_small_pool_of_an_async_client_full_of_401s_gets_everyone_throug
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("vanishing", [1, 3])
+@pytest.mark.parametrize("leaving", [1, 3])
 async def test_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
-    library: Any, vanishing: int
+    library: Any, leaving: int
 ) -> None:
-    hold = TokenHold(held=vanishing)
+    hold = TokenHold(held=leaving)
     statuses: list[int] = []
     cancelled = []
     leaders: list[int] = []
@@ -115,7 +115,7 @@ async def test_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
         if request.url.path == "/oauth/token":
             leaders.append(caller.get())
 
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url)
         hooks = {"request": [note_leader]}
         async with (
@@ -137,13 +137,13 @@ async def test_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
             for number in range(10):
                 scopes.append(anyio.CancelScope())
                 group.start_soon(call, number)
-            for _ in range(vanishing):
+            for _ in range(leaving):
                 await wait_for(lambda: hold.arrived.acquire(blocking=False))
                 scopes[leaders[-1]].cancel()
             hold.let_go.set()
-    assert statuses == [200] * (10 - vanishing)
-    assert sorted(cancelled) == sorted(leaders[:vanishing])
-    assert len(server.to("/oauth/token")) == vanishing + 1
+    assert statuses == [200] * (10 - leaving)
+    assert sorted(cancelled) == sorted(leaders[:leaving])
+    assert len(server.to("/oauth/token")) == leaving + 1
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -160,7 +160,7 @@ def test_a_leader_that_is_killed_natively_in_asyncio_is_succeeded(library: Any) 
             hold.let_go.set()
             return await asyncio.gather(leader, *others, return_exceptions=True)
 
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         leader, *others = asyncio.run(main(server.url))
     assert isinstance(leader, asyncio.CancelledError)
     assert [one.status_code for one in others] == [200] * 5
@@ -171,7 +171,7 @@ def test_a_leader_that_is_killed_natively_in_asyncio_is_succeeded(library: Any) 
 async def test_a_cancelled_waiter_takes_nobody_along(library: Any) -> None:
     hold = TokenHold()
     statuses = []
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         async with (
             library.AsyncClient(auth=auth_for(server.url), timeout=20) as client,
             anyio.create_task_group() as group,
@@ -197,12 +197,12 @@ async def test_a_cancelled_waiter_takes_nobody_along(library: Any) -> None:
 
 def test_a_leader_that_times_out_is_succeeded(client: Client) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(3) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(3) as pool:
         hold.api.live.add("old")
         auth = auth_for(server.url, timeout=0.5)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=0.5)
         assert hold.arrived.acquire(timeout=20)
-        auth._core._timeout = 20  # for the others, where the library does not tell their own
+        auth._core.timeout = 20  # for the others, where the library does not tell their own
         others = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(2)]
         assert isinstance(leader.exception(20), client.error)
         statuses = [other.result(20).status for other in others]
@@ -219,9 +219,9 @@ def test_those_who_wait_get_through_when_their_leader_gets_no_answer(
         auth = auth_for(thebase.domain)
         with thebase.hold_token_requests():
             leader = pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=0.3)
-            auth._core._timeout = 0.3
+            auth._core.timeout = 0.3
             thebase.wait_for_token_requests(1)
-            auth._core._timeout = 20
+            auth._core.timeout = 20
             others = [
                 pool.submit(client.get, auth, thebase.domain + "/v2/users", timeout=20) for _ in range(2)
             ]
@@ -252,7 +252,7 @@ def test_a_blocking_call_on_the_event_loops_own_thread_fetches_for_itself(
             hold.let_go.set()
             return blocking, (await leader).status_code + (await waiter).status_code
 
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         assert asyncio.run(main(server.url)) == ([200, 200], 400)
     assert len(server.to("/oauth/token")) == 2
 
@@ -281,7 +281,7 @@ async def test_a_hook_that_makes_a_call_while_its_task_leads_does_not_wait_for_i
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url)
 
         async def lead() -> Any:
@@ -292,7 +292,7 @@ def test_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) 
 
         async def call() -> int:
             async with library.AsyncClient(auth=auth, timeout=1000) as client:
-                return (await client.get(server.url + "/a")).status_code  # type: ignore[no-any-return]
+                return (await client.get(server.url + "/a")).status_code
 
         loop = asyncio.new_event_loop()
         task, client = loop.run_until_complete(lead())
@@ -306,9 +306,9 @@ def test_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) 
         loop.close()
 
 
-def test_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None:
+def test_those_who_wait_supersede_a_leader_whose_time_is_up(client: Client) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url)
         loop = asyncio.new_event_loop()
         frozen = LIBRARIES[0].AsyncClient(auth=auth, timeout=0.2)  # a lease of 0.8 seconds
@@ -316,7 +316,7 @@ def test_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None
         loop.call_later(0.05, loop.stop)
         loop.run_forever()  # and not again before the end
         assert hold.arrived.acquire(timeout=20)
-        auth._core._timeout = 1000  # for requests, which does not tell
+        auth._core.timeout = 1000  # for requests, which does not tell
         results = in_threads(3, lambda: client.get(auth, server.url + "/a", timeout=1000).status)
         assert results == [200] * 3
         hold.let_go.set()
@@ -333,7 +333,7 @@ async def test_a_waiter_prefers_a_newer_token_to_the_one_it_waited_for(
 ) -> None:
     """It is woken late, and meanwhile the token it waited for has been ended and renewed."""
     hold = TokenHold()
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url)
         statuses = []
         async with (
@@ -373,11 +373,11 @@ def test_a_silent_token_endpoint_costs_n_callers_one_timeout_not_n(
 
 def test_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:
         auth = auth_for(server.url, timeout=20)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
-        auth._core._timeout = 0.2
+        auth._core.timeout = 0.2
         with pytest.raises(client.error, match="waited for another caller") as caught:
             client.get(auth, server.url + "/a", timeout=0.2)
         hold.let_go.set()
@@ -388,11 +388,11 @@ def test_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_leader_on_a_stopped_event_loop_is_deposed_when_its_time_is_up(
+def test_a_leader_on_a_stopped_event_loop_is_superseded_when_its_time_is_up(
     library: Any,
 ) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url, timeout=0.2)
         loop = asyncio.new_event_loop()
         client = library.AsyncClient(auth=auth, timeout=0.2)
@@ -424,7 +424,7 @@ def test_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
     client: Client,
 ) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
@@ -444,7 +444,7 @@ def test_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
 
 def test_those_who_wait_do_so_without_the_lock(client: Client) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:
         auth = auth_for(server.url)
         calls = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(2)]
         assert hold.arrived.acquire(timeout=20)
@@ -459,7 +459,7 @@ def test_those_who_wait_do_so_without_the_lock(client: Client) -> None:
 def test_callers_that_get_the_refused_token_again_try_it_once(client: Client) -> None:
     hold = TokenHold()
     hold.api.token_answer["access_token"] = "the-same"
-    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(2) as pool:
         auth = auth_for(server.url)
         auth._core.shared.token = Token("the-same")
         both_refused = threading.Barrier(2)

@@ -27,7 +27,7 @@ from tests.support.world import LIBRARIES
 
 
 def strike(client: Client, auth: Any, url: str, times: int = 2) -> None:
-    """Have tokens fetched on account of an operation that refuses them."""
+    """Have tokens fetched for an operation that refuses them."""
     for _ in range(times):
         assert client.get(auth, url).status == 401
 
@@ -119,7 +119,7 @@ def test_an_acceptance_of_the_replay_leaves_no_pause(
             api.revoke()
             assert client.get(auth, server.url + "/a").status == 200
             assert api.token_requests == 1 + renewals
-    assert auth._core.shared.backoff.entries == {}
+    assert auth._core.shared.backoff.strikes == {}
     assert warnings() == []
 
 
@@ -339,7 +339,7 @@ def test_a_hook_that_raises_because_of_another_hosts_401_drops_no_token(
                 http.get(server.url + "/b")
     assert api.token_requests == 1
     assert warnings() == []  # it says: GET /login on <our domain>
-    assert auth._core.shared.backoff.entries == {}
+    assert auth._core.shared.backoff.strikes == {}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -422,4 +422,4 @@ def test_a_redirect_is_an_acceptance(client: Client, clock: Clock) -> None:
             api.revoke()
             reply = client.get(auth, server.url + "/file", follow_redirects=True)
             assert (reply.status, reply.body) == (200, b"a file")
-            assert auth._core.shared.backoff.entries == {}
+            assert auth._core.shared.backoff.strikes == {}

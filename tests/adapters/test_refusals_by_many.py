@@ -145,7 +145,7 @@ def test_a_caller_in_the_pause_goes_on_with_the_token_that_another_is_fetching(
         server.handler = granted_and_renewed_while_under_way
         assert client.get(auth, server.url + "/no").status == 200
     assert api.token_requests == 4
-    assert auth._core.shared.backoff.entries == {}
+    assert auth._core.shared.backoff.strikes == {}
 
 
 def test_forgetting_the_token_is_no_renewal_on_account_of_the_endpoint(client: Client, clock: Clock) -> None:
@@ -203,7 +203,7 @@ def test_a_replay_that_meets_trouble_leaves_no_pause(
         replay_meets_trouble(client, server, api, auth, "/a")
         api.revoke()
         assert client.get(auth, server.url + "/a").status == 200
-    assert auth._core.shared.backoff.entries == {}
+    assert auth._core.shared.backoff.strikes == {}
     assert warnings() == []
 
 

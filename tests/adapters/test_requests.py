@@ -24,8 +24,9 @@ from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, Reque
 from tests.support.clock import Clock
 from tests.support.forbidding import forbidding
 from tests.support.servers import BASIC, Answer, Api, Received, api_server
+from thebase_auth._requests_io import timeouts_of
 from thebase_auth.caches import FileTokenCache
-from thebase_auth.requests import TheBaseAuth, TokenRequestError, _timeouts
+from thebase_auth.requests import TheBaseAuth, TokenRequestError
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -127,7 +128,7 @@ def test_a_call_with_any_form_of_timeout_is_renewed(timeout: Any) -> None:
 def test_every_form_of_timeout_is_understood(timeout: Any, connect: Any, read: Any) -> None:
     understood = {
         phase: seconds if isinstance(seconds, (int, float)) else None
-        for phase, seconds in _timeouts(timeout).items()
+        for phase, seconds in timeouts_of(timeout).items()
     }
     assert understood == {"connect": connect, "read": read}
 
@@ -291,7 +292,7 @@ def test_an_adapter_that_names_no_connection_gets_the_401_through() -> None:
     class Bare(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> requests.Response:
             response = super().send(*args, **kwargs)
-            del response.connection  # type: ignore[attr-defined]
+            del response.connection
             return response
 
     with api_server() as (server, api), requests.Session() as session:
@@ -356,7 +357,7 @@ def test_a_body_that_a_hook_of_the_user_put_in_place_is_not_replayed_if_unknown(
         requests.get(server.url + "/a", auth=auth, timeout=5)
         api.revoke()
         request = requests.Request("POST", server.url + "/a", data=b"first", auth=auth).prepare()
-        request.body = iter([b"sec", b"ond"])
+        request.body = iter([b"sec", b"ond"])  # type: ignore[assignment]
         del request.headers["Content-Length"]
         with requests.Session() as session:
             assert session.send(request).status_code == 401
@@ -395,8 +396,9 @@ def test_a_pickled_session_signs_again() -> None:
 
 
 def test_it_says_so_when_another_library_calls_it() -> None:
+    auth: Any = auth_of_requests(DOMAIN)
     with (
-        httpx.Client(auth=auth_of_requests(DOMAIN)) as client,
+        httpx.Client(auth=auth) as client,
         pytest.raises(TypeError, match="thebase_auth.TheBaseAuth"),
     ):
         client.get(URL)
@@ -410,7 +412,7 @@ def test_a_timeout_that_is_no_positive_number_is_refused(timeout: Any) -> None:
 
 def test_the_longest_timeout_is_as_long_as_the_machine_can_wait() -> None:
     longest = threading.TIMEOUT_MAX
-    assert auth_of_requests(DOMAIN, timeout=longest)._core._timeout == longest
+    assert auth_of_requests(DOMAIN, timeout=longest)._core.timeout == longest
 
 
 def test_from_env_takes_the_same_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,7 +421,7 @@ def test_from_env_takes_the_same_options(monkeypatch: pytest.MonkeyPatch) -> Non
     with requests.Session() as session:
         cache = FileTokenCache("/tmp/x.json")
         auth = TheBaseAuth.from_env(cache=cache, timeout=3, session=session)
-        assert (auth._core._cache, auth._core._timeout, auth._session) == (cache, 3, session)
+        assert (auth._core._cache, auth._core.timeout, auth._session) == (cache, 3, session)
 
 
 def test_an_error_document_is_quoted_in_one_line() -> None:

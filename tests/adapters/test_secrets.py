@@ -156,7 +156,7 @@ def test_the_variables_of_requests_own_frames_show_no_secret() -> None:
 def test_a_wrong_setting_is_not_repeated(wrong: dict[str, str]) -> None:
     from thebase_auth import TheBaseAuth
 
-    settings = {"domain": "acme.thebase.co.il", "client_id": "id", "client_secret": "secret"}
+    settings: dict[str, Any] = {"domain": "acme.thebase.co.il", "client_id": "id", "client_secret": "secret"}
     with pytest.raises(ValueError) as caught:
         TheBaseAuth(**(settings | wrong))
     assert shows(str(caught.value)) == []

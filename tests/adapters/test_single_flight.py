@@ -122,7 +122,7 @@ def test_threads_tasks_and_several_loops_on_one_instance_make_one_token_request(
         *[call_requests] * each,
         *[partial(call_httpx, library) for library in LIBRARIES for _ in range(each)],
         *[
-            partial(anyio.run, call_many, library, backend=backend)  # type: ignore[list-item]
+            partial(anyio.run, call_many, library, backend=backend)
             for library in LIBRARIES
             for backend in ("asyncio", "asyncio", "trio")
         ],
@@ -144,7 +144,7 @@ def test_one_loop_after_the_other_can_use_one_instance() -> None:
 
     async def call() -> int:
         async with world.async_client(httpx, auth) as client:
-            return (await client.get(URL)).status_code  # type: ignore[no-any-return]
+            return (await client.get(URL)).status_code
 
     for _ in range(3):
         world.live.clear()
@@ -167,7 +167,8 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
             assert waiting.acquire(timeout=60)
         return transport.handle_request(request)
 
-    real_ask = auth._core.shared.ask
+    shared: Any = auth._core.shared
+    real_ask = shared.ask
 
     def ask(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -175,7 +176,7 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
         finally:
             waiting.release()
 
-    auth._core.shared.ask = ask  # counts those who have asked; changes nothing
+    shared.ask = ask  # counts those who have asked; changes nothing
     world.token_status = 401
     with library.Client(auth=auth, transport=library.MockTransport(handler), timeout=60) as client:
         results = in_threads(count, lambda: client.get(URL))

@@ -44,7 +44,7 @@ def test_a_token_that_another_process_stored_and_that_ended_since_costs_one_more
         assert api.token_requests == 3
         warned = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
         assert all("several TheBaseAuth objects of this process" in text for text in warned)
-        assert mine._core.shared.backoff.entries == {}
+        assert mine._core.shared.backoff.strikes == {}
 
         api.revoke()
         assert client.get(others, server.url + "/b").status == 200

@@ -67,12 +67,12 @@ OF_DOMAIN = [
     ("acme.thebase.co.il/v2", "has a path"),
     ("acme.thebase.co.il\\v2", "has a path"),
     ("http://acme.thebase.co.il",
-     "is given with http://, which is allowed for loopback hosts alone: use https"),
-    ("acme.thebase.co.il:x", "has a port that is no number from 1 to 65535"),
-    ("[::g]", "is no valid IPv6 address"),
-    ("acme_!.co.il", "is no valid host name"),
-    ("1.2.3.256", "is no valid IPv4 address"),
-    ("\u0660\u05d0\u0660.co.il", "is no valid international host name"),
+     "is given with http://, which is allowed only for loopback hosts: use https"),
+    ("acme.thebase.co.il:x", "has a port that is not a number from 1 to 65535"),
+    ("[::g]", "is not a valid IPv6 address"),
+    ("acme_!.co.il", "is not a valid host name"),
+    ("1.2.3.256", "is not a valid IPv4 address"),
+    ("\u0660\u05d0\u0660.co.il", "is not a valid international host name"),
 ]  # fmt: skip
 
 
@@ -165,9 +165,9 @@ def test_to_another_library_than_that_of_the_class() -> None:
     with pytest.raises(TypeError) as caught:
         thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret")(httpx.Request("GET", "https://a"))  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "thebase_auth.requests.TheBaseAuth signs the requests of requests alone; for httpx and"
+        "thebase_auth.requests.TheBaseAuth signs only requests of the library requests; for httpx and"
         " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
-        " is none for niquests and others that are like requests"
+        " is none for niquests and other libraries like requests"
     )
     auth = thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret")
     with pytest.raises(TypeError) as caught:
@@ -189,12 +189,12 @@ CHECK = (
     f"Check that client id and client secret belong to {DOMAIN} and were not cancelled: in TheBase,"
     f" {SETTINGS}."
 )
-LATER = "The server has trouble of its own; try again later, or ask its support"
+LATER = "The server has a problem; try again later, or ask its support"
 PROBLEM = {"code": "Unauthorized", "message": "Unauthorized", "instance": "tag:ecid/w4"}
 
 
 WALL = (
-    "That is a page for people, not TheBase's answer to a program: a firewall or a gateway on the way has"
+    "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has"
     " refused the request. Ask whoever runs it; client id and client secret are probably not to blame."
 )
 GRANT = (
@@ -214,10 +214,10 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
     ("given", "told"),
     [
         (answer(200, b"<h1>", content_type="text/html; charset=utf-8"),
-         f"answered 200, but its answer is no JSON object but 4 bytes of text/html. {IS_IT}"),
+         f"answered 200, but its answer is 4 bytes of text/html, not a JSON object. {IS_IT}"),
         (answer(200, b"<h1>"),
-         f"answered 200, but its answer is no JSON object but 4 bytes of no media type. {IS_IT}"),
-        (answer(204), f"answered 204, but its answer is no JSON object but empty. {IS_IT}"),
+         f"answered 200, but its answer is 4 bytes of no media type, not a JSON object. {IS_IT}"),
+        (answer(204), f"answered 204, but its answer is empty, not a JSON object. {IS_IT}"),
         (answer(200, {}), f"answered 200, but its answer has no access_token. {IS_IT}"),
         (answer(200, {"access_token": "a b"}),
          f"answered 200, but its answer has an access_token that cannot be put in a header. {IS_IT}"),
@@ -319,7 +319,8 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
         server.handler = slow
         auth = auth_for(server.url, timeout=0.3)  # in requests, of the one who waits
         patient = auth_for(server.url, timeout=20)
-        patient._core.shared = auth._core.shared
+        core: Any = patient._core
+        core.shared = auth._core.shared
         leader = threading.Thread(target=lambda: requests.get(server.url + "/a", auth=patient, timeout=20))
         leader.start()
         assert asked.wait(20)
@@ -331,8 +332,8 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
             leader.join()
     domain = server.url.removeprefix("http://")
     assert str(caught.value) == (
-        "the timeout of this call is over while it waited for another caller to fetch an access token"
-        f" from {domain}; if that repeats, the token endpoint answers too slowly or not at all"
+        f"this call timed out while it waited for another caller to fetch an access token from {domain};"
+        " if that happens again, the token endpoint answers too slowly or not at all"
     )
     assert caught.value.domain == domain  # type: ignore[attr-defined]
 
@@ -356,8 +357,8 @@ def test_of_a_body_that_changed_while_a_token_was_fetched(tmp_path: Path) -> Non
             httpx.post(server.url + "/v2/leads/create", auth=auth, content=file)
     domain = server.url.removeprefix("http://")
     assert str(caught.value) == (
-        f"{domain} refused the access token of POST /v2/leads/create (401), and the body changed while"
-        " another was fetched, so that it was not sent again; send it once more as you mean it"
+        f"{domain} refused the access token of POST /v2/leads/create (401), and its body changed before it"
+        " could be sent again with a new token; make the call again"
     )
 
 
@@ -390,9 +391,9 @@ Call = Callable[[Client, TheBaseAuth, str], Any]
          ["DEBUG fetched an access token from DOMAIN"]),
         (lambda client, auth, url: client.get(auth, url.replace("127.0.0.1", "localhost")),
          ["DEBUG left a request unsigned: it does not go to DOMAIN",
-          ("WARNING localhost answered 401 to a request without an access token: TheBaseAuth signs requests"
-           " to DOMAIN only, and that is another host. If both are meant to be the same, make the URLs of the"
-           " requests from auth.base_url. This is said once.")]),
+          ("WARNING localhost answered 401 to a request without an access token: TheBaseAuth signs only"
+           " requests to DOMAIN, which is another host. If both are meant to be the same, build the URLs of the"
+           " requests from auth.base_url. This warning is not repeated.")]),
     ],
     ids=["fetched", "elsewhere"],
 )  # fmt: skip
@@ -431,8 +432,8 @@ def test_in_the_log_of_a_body_that_cannot_be_replayed(
         client.post(auth, server.url + "/a?b=c", body)
     assert ours(caplog) == [
         (
-            "DEBUG not replaying POST /a after a 401: its body cannot be sent once more; the next request"
-            " fetches another access token"
+            "DEBUG not replaying POST /a after a 401: its body cannot be sent again; the next request"
+            " fetches a new access token"
         )
     ]
 
@@ -447,10 +448,10 @@ def test_in_the_log_of_a_call_that_is_always_refused(
             client.get(auth, server.url + "/a?b=c")
     assert ours(caplog) == [
         (
-            f"WARNING GET /a on {server.url[7:]} answers 401, and another access token does not change that:"
-            f" the client id {CLIENT_ID} probably lacks the right to this call. Check what it may do in"
-            f" TheBase: {SETTINGS}. This is said once; the caller gets the 401, and another token is"
-            " tried ever more rarely."
+            f"WARNING GET /a on {server.url[7:]} answers 401 even with a new access token:"
+            f" the client id {CLIENT_ID} probably lacks the right to this call. Check its rights in"
+            f" TheBase: {SETTINGS}. The caller gets the 401, and new tokens are tried more and more rarely."
+            " This warning is not repeated."
         )
     ]
 

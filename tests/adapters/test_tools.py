@@ -8,7 +8,7 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import httpx2
@@ -152,6 +152,7 @@ def test_a_failed_token_request_of_a_mock_shows_no_secret(monkeypatch: pytest.Mo
     prepared = requests.Request("GET", f"https://{DOMAIN}/a").prepare()
     with pytest.raises(requests.ConnectionError) as caught:
         auth(prepared)
+    assert caught.value.request is not None
     assert "Authorization" not in caught.value.request.headers
     assert CLIENT_SECRET not in repr(vars(caught.value.request))
 
@@ -191,7 +192,7 @@ class _Read1Takes(io.BytesIO):
 @pytest.mark.parametrize(
     "raw",
     [
-        lambda content: urllib3.HTTPResponse(_Body(content), preload_content=False),
+        lambda content: urllib3.HTTPResponse(cast(Any, _Body(content)), preload_content=False),
         lambda content: urllib3.HTTPResponse(io.BytesIO(content), preload_content=False),
         _Read1Takes,
         io.BytesIO,
@@ -202,14 +203,14 @@ def test_an_answer_that_a_tool_has_made_is_read(raw: Callable[[bytes], Any]) -> 
     class Making(requests.adapters.BaseAdapter):
         api = Api()
 
-        def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        def send(self, request: requests.PreparedRequest, *a: Any, **k: Any) -> requests.Response:
             path = "/oauth/token" if "token" in (request.url or "") else "/a"
             headers = {name.lower(): value for name, value in request.headers.items()}
             status, _, content = self.api(Received("GET", path, headers, b""))
             response = requests.Response()
             response.status_code, response.raw = status, raw(content)
             response.request, response.url = request, request.url or ""
-            response.connection = self  # type: ignore[attr-defined]
+            response.connection = self  # type: ignore[assignment]
             return response
 
         def close(self) -> None:
@@ -270,7 +271,7 @@ def test_a_session_whose_own_send_was_replaced_sends_the_token_request_by_it() -
         response.request = request
         return response
 
-    session.send = send  # type: ignore[method-assign,assignment]
+    session.send = send  # type: ignore[method-assign]
     session.auth = auth_for(DOMAIN, session=session)
     assert session.get(f"https://{DOMAIN}/a").status_code == 200
     assert seen == [f"https://{DOMAIN}/oauth/token", f"https://{DOMAIN}/a"]

@@ -141,8 +141,7 @@ def test_a_server_that_does_not_answer_is_left_in_time(run: Run, thebase: Sandbo
 
 
 def test_a_certificate_that_nobody_vouches_for(run: Run, certificates: Certificates) -> None:
-    tls = {"ssl_certfile": certificates.certificate, "ssl_keyfile": certificates.key}
-    with Sandbox(**tls) as thebase:
+    with Sandbox(**certificates.tls) as thebase:
         code, _, err = run("check", "--domain", thebase.domain)
     assert code == 3
     assert "cannot prove that it is localhost" in err

@@ -15,7 +15,7 @@ import requests
 
 from thebase_auth._cli import _demo, main
 from thebase_auth._cli._demo import Account, Statement
-from thebase_auth.testing import ReceivedRequest, Sandbox
+from thebase_auth.testing import ReceivedRequest, Sandbox, SandboxClient
 
 TOKEN = ReceivedRequest("POST", "/oauth/token", {"authorization": "Basic c2VjcmV0"}, b"g=c", 200)
 REFUSED = ReceivedRequest("POST", "/v2/leads/create", {"authorization": "Bearer old"}, b'{"name": 1}', 401)
@@ -103,7 +103,7 @@ def test_tokens_that_are_always_refused() -> None:
 class NeverRevokes(Sandbox):
     """A sandbox whose tokens cannot be ended."""
 
-    def revoke_tokens(self) -> None:
+    def revoke_tokens(self, client: SandboxClient | None = None) -> None:
         """Do nothing."""
 
 
@@ -148,9 +148,9 @@ def test_an_error_ends_one_part_of_the_run_and_not_the_others() -> None:
 class LosesTheSecret(Sandbox):
     """A sandbox that gives out one token, and none to renew it."""
 
-    def revoke_tokens(self) -> None:
+    def revoke_tokens(self, client: SandboxClient | None = None) -> None:
         """Refuse the tokens, and the secret too."""
-        super().revoke_tokens()
+        super().revoke_tokens(client)
         self.client.client_secret = "another"
 
 

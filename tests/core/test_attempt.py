@@ -15,6 +15,7 @@ from tests.support.shared_tokens import LEADS, OTHER, TOKEN, USERS, a_core, a_ta
 from thebase_auth._core.attempt import Attempt
 from thebase_auth._core.backoff import Operation
 from thebase_auth._core.bodies import IN_MEMORY, ONCE, Body, body_of
+from thebase_auth._core.caller import Caller
 from thebase_auth._core.core import Core
 from thebase_auth._core.token import Token
 
@@ -39,7 +40,7 @@ def attempt(
 def strike(core: Core, number: int) -> Token:
     """USERS refuses the token in use, and then the one that is fetched on its account."""
     token = renew(core.shared, Token(f"token-{number}"), core.shared.token, USERS, now=core.now())
-    attempt(core, token).is_final(token)
+    attempt(core, token).replay_refused(token)
     return token
 
 
@@ -56,7 +57,7 @@ def test_a_request_whose_body_can_be_rewound_may_be_replayed(core: Core, refused
     body = body_of(file, 4)
     file.read()
 
-    assert attempt(core, refused, body).may_be_replayed()
+    assert attempt(core, refused, body).prepare_replay()
     assert file.tell() == 0
     assert core.shared.token is TOKEN
 
@@ -65,7 +66,7 @@ def test_a_request_whose_body_cannot_be_sent_again_is_not_and_the_next_one_fetch
     core: Core, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert not attempt(core, body=ONCE).may_be_replayed()
+        assert not attempt(core, body=ONCE).prepare_replay()
 
     assert core.shared.token is None
     (said,) = caplog.messages
@@ -83,23 +84,23 @@ def test_giving_up_drops_the_refused_token_and_no_newer_one(core: Core) -> None:
 
 def test_in_the_pause_of_its_operation_a_401_stands_and_its_token_stays(core: Core) -> None:
     strike(core, 1)
-    assert attempt(core, core.shared.token).may_be_replayed()
+    assert attempt(core, core.shared.token).prepare_replay()
     refused = strike(core, 2)
 
     for body in (IN_MEMORY, ONCE):
-        assert not attempt(core, refused, body).may_be_replayed()
+        assert not attempt(core, refused, body).prepare_replay()
     assert core.shared.token is refused
-    assert attempt(core, refused, operation=LEADS).may_be_replayed()
-    assert attempt(core, TOKEN).may_be_replayed()  # there is another one
+    assert attempt(core, refused, operation=LEADS).prepare_replay()
+    assert attempt(core, TOKEN).prepare_replay()  # there is another one
     core.shared.drop(refused)
-    assert attempt(core, None).may_be_replayed()
+    assert attempt(core, None).prepare_replay()
 
 
 def test_after_its_pause_an_operation_is_replayed_again(core: Core, clock: Clock) -> None:
     refused = [strike(core, number) for number in range(2)][-1]
     clock.now += 1
 
-    assert attempt(core, refused).may_be_replayed()
+    assert attempt(core, refused).prepare_replay()
 
 
 # Strikes
@@ -122,15 +123,15 @@ def test_a_strike_may_be_seen_by_the_first_sending_of_a_later_call(
     strike(core, 1)
     token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW)
 
-    assert not attempt(core, token).may_be_replayed()
+    assert not attempt(core, token).prepare_replay()
     assert len(warnings(caplog)) == 1
 
 
 def test_the_end_of_a_token_is_no_strike(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW - 61)
-        assert attempt(core, token).may_be_replayed()
-    assert not core.struck
+        assert attempt(core, token).prepare_replay()
+    assert not core.strikes
     assert warnings(caplog) == []
 
 
@@ -138,9 +139,9 @@ def test_neither_a_body_that_cannot_be_sent_again_nor_a_foreign_header_is_a_stri
     core: Core,
 ) -> None:
     for refused, body in ((TOKEN, ONCE), (None, IN_MEMORY), (None, ONCE)):
-        attempt(core, refused, body).may_be_replayed()
+        attempt(core, refused, body).prepare_replay()
 
-    assert not core.shared.backoff.entries
+    assert not core.shared.backoff.strikes
 
 
 # With which token
@@ -151,7 +152,8 @@ def fetch(_: Any) -> Generator[Any, Any, Token]:
     return FETCHED
 
 
-TIMES: dict[str, object] = {"connect": 3, "read": 8}
+def caller(core: Core, **options: Any) -> Caller[Any]:
+    return Caller(core, fetch, {"connect": 3, "read": 8}, **options)
 
 
 def result_of(steps: Generator[Any, Any, Token | None]) -> Token | None:
@@ -162,21 +164,21 @@ def result_of(steps: Generator[Any, Any, Token | None]) -> Token | None:
 
 
 def test_a_replay_carries_a_token_other_than_the_refused_one(core: Core) -> None:
-    steps = attempt(core).other_token(fetch, TIMES)
+    steps = attempt(core).renew(caller(core))
     assert next(steps) == "token request"
     flight = core.shared._flight
     assert flight is not None
     assert flight.operation == USERS
     assert result_of(steps) is FETCHED
 
-    assert result_of(attempt(core).other_token(fetch, TIMES)) is FETCHED  # renewed meanwhile
-    assert result_of(attempt(core, None).other_token(fetch, TIMES)) is FETCHED
+    assert result_of(attempt(core).renew(caller(core))) is FETCHED  # renewed meanwhile
+    assert result_of(attempt(core, None).renew(caller(core))) is FETCHED
 
 
 def test_a_401_stands_if_its_operation_has_to_wait_by_now(core: Core) -> None:
     refused = [strike(core, number) for number in range(2)][-1]
 
-    steps = attempt(core, refused).other_token(fetch, TIMES)
+    steps = attempt(core, refused).renew(caller(core))
     assert next(steps).seconds <= 0.05  # so that processes do not go on in step
     assert result_of(steps) is None
 
@@ -184,7 +186,7 @@ def test_a_401_stands_if_its_operation_has_to_wait_by_now(core: Core) -> None:
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_task_says_who_it_is_and_which_failures_are_those_of_all(core: Core, is_told: bool) -> None:
     options: dict[str, Any] = {"is_shared": lambda error: True} if is_told else {}
-    leader, waiter = (attempt(core).other_token(fetch, TIMES, task=a_task(), **options) for _ in range(2))
+    leader, waiter = (attempt(core).renew(caller(core, task=a_task(), **options)) for _ in range(2))
     assert next(leader) == "token request"
     flight = next(waiter).pending
     with pytest.raises(ConnectionError):
@@ -204,31 +206,31 @@ def test_a_task_says_who_it_is_and_which_failures_are_those_of_all(core: Core, i
 def test_a_401_to_a_replay_is_final(core: Core) -> None:
     made = attempt(core)
 
-    assert made.is_final(OTHER)
+    assert not made.replay_refused(OTHER)
     assert made.refused is OTHER
 
 
 def test_after_a_dead_token_from_a_cache_a_request_is_replayed_once_more(core: Core) -> None:
     borrowed = [Token("old"), Token("older")]
-    core._coordinator = SimpleNamespace(has_given=borrowed.__contains__)  # type: ignore[assignment]
+    core.coordinator = SimpleNamespace(has_given=borrowed.__contains__)  # type: ignore[assignment]
     made = attempt(core)
 
-    assert not made.is_final(borrowed[0])
+    assert made.replay_refused(borrowed[0])
     assert made.refused is borrowed[0]
-    assert made.is_final(borrowed[1])
+    assert not made.replay_refused(borrowed[1])
     assert made.refused is borrowed[1]
 
     made = attempt(core)
-    assert not made.is_final(borrowed[0])
-    assert made.is_final(FETCHED)
+    assert made.replay_refused(borrowed[0])
+    assert not made.replay_refused(FETCHED)
 
 
 def test_a_request_that_was_sent_with_an_older_token_is_replayed_once_more(core: Core) -> None:
     token = renew(core.shared, OTHER, TOKEN, USERS, now=NOW)
     made = Attempt(core, USERS, IN_MEMORY, TOKEN, is_stale=True)
 
-    assert not made.is_final(token)
-    assert not core.shared.backoff.entries
+    assert made.replay_refused(token)
+    assert not core.shared.backoff.strikes
     assert made.refused is token
-    assert made.is_final(token)
-    assert core.shared.backoff.entries[USERS].strikes == 1
+    assert not made.replay_refused(token)
+    assert core.shared.backoff.strikes[USERS].count == 1

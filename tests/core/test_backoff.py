@@ -129,7 +129,7 @@ def strikes(backoff: Backoff, count: int, now: float = 0.0) -> list[bool]:
 def test_an_operation_of_which_nothing_is_known_does_not_wait(backoff: Backoff) -> None:
     assert not backoff.must_wait(USERS, 0.0)
     accept(backoff, USERS)
-    assert not backoff.entries
+    assert not backoff.strikes
 
 
 def test_one_strike_may_be_chance(backoff: Backoff) -> None:
@@ -216,7 +216,7 @@ def test_operations_without_number_take_no_memory_without_bound(backoff: Backoff
     told = [[backoff.strike(operation, 0.0) for _ in range(2)] for operation in operations]
 
     assert told == [[False, True]] * 1000 + [[False, False]] * 100
-    assert len(backoff.entries) == len(backoff._told) == 1000
+    assert len(backoff.strikes) == len(backoff._warned) == 1000
     assert backoff.must_wait(operations[-1], 0.5)
 
 
@@ -228,11 +228,11 @@ def test_the_operation_whose_last_strike_is_longest_ago_is_forgotten_first(
     for number in range(998):
         backoff.strike(Operation("GET", f"/v2/x{number}"), 0.0)
     backoff.strike(USERS, 1.0)
-    assert set(backoff.entries) >= {USERS, LEADS}
+    assert set(backoff.strikes) >= {USERS, LEADS}
     backoff.strike(Operation("GET", "/v2/one-more"), 1.0)
 
-    assert USERS in backoff.entries
-    assert LEADS not in backoff.entries
+    assert USERS in backoff.strikes
+    assert LEADS not in backoff.strikes
 
 
 # Acceptances

@@ -35,26 +35,26 @@ def core() -> Core:
 
 def test_a_request_to_the_domain_is_ours(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert core.is_ours(f"https://{DOMAIN}/v2/users")
-        assert core.goes_to_us(f"https://{DOMAIN}/v2/users")
+        assert core.must_sign(f"https://{DOMAIN}/v2/users")
+        assert core.is_own(f"https://{DOMAIN}/v2/users")
 
     assert caplog.messages == []
 
 
 def test_a_request_to_another_host_is_left_unsigned(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        assert not core.is_ours("https://evil.com/")
-        assert not core.goes_to_us("https://evil.com/")
+        assert not core.must_sign("https://evil.com/")
+        assert not core.is_own("https://evil.com/")
 
     assert caplog.messages == [f"left a request unsigned: it does not go to {DOMAIN}"]
 
 
 def test_a_request_to_the_domain_over_plain_http_is_an_error(core: Core) -> None:
     with pytest.raises(PlainHTTPError, match=f"a request to {DOMAIN} over http://") as caught:
-        core.is_ours(f"http://{DOMAIN}/v2/users")
+        core.must_sign(f"http://{DOMAIN}/v2/users")
 
     assert caught.value.domain == DOMAIN
-    assert not core.goes_to_us(f"http://{DOMAIN}/v2/users")
+    assert not core.is_own(f"http://{DOMAIN}/v2/users")
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_the_domain_is_at_hand_in_the_parts_that_libraries_have(
 
 @pytest.mark.parametrize("header", ["Bearer abc", b"Bearer abc"])
 def test_the_token_that_a_request_carried_is_recognised(core: Core, header: str | bytes) -> None:
-    assert core.carried(header) is TOKEN
+    assert core.token_in(header) is TOKEN
     renew(core.shared, OTHER, TOKEN)
-    assert core.carried(header) is TOKEN
+    assert core.token_in(header) is TOKEN
 
 
 @pytest.mark.parametrize("header", [None, "", b"", "Basic abc", "Bearer x", b"Bearer \xe9"])
 def test_what_is_none_of_our_tokens_is_not_taken_for_one(core: Core, header: str | bytes | None) -> None:
-    assert core.carried(header) is None
+    assert core.token_in(header) is None
 
 
 def test_without_a_cache_no_token_is_borrowed(core: Core) -> None:
-    assert not core.is_borrowed(TOKEN)
+    assert not core.came_from_cache(TOKEN)
 
 
 # What its answer shows
@@ -104,9 +104,9 @@ def test_an_answer_that_shows_that_the_token_was_taken_forgets_strikes(
     core: Core, status: int, forgets: bool
 ) -> None:
     core.shared.backoff.strike(USERS, 0)
-    core.answered(status, USERS)
+    core.note_answer(status, USERS)
 
-    assert (USERS not in core.shared.backoff.entries) == forgets
+    assert (USERS not in core.shared.backoff.strikes) == forgets
 
 
 def with_a_token_of(core: Core, expires_at: float | None) -> Token:
@@ -140,10 +140,10 @@ def test_a_token_past_its_time_is_not_risked_on_a_body_that_cannot_or_should_not
 def test_a_call_without_an_answer_drops_a_token_past_its_time(core: Core) -> None:
     for expires_at in (None, time.time() + 60):
         token = with_a_token_of(core, expires_at)
-        core.unanswered(token)
+        core.note_unanswered(token)
         assert core.shared.token is token
 
-    core.unanswered(with_a_token_of(core, time.time() - 1))
+    core.note_unanswered(with_a_token_of(core, time.time() - 1))
     assert core.shared.token is None
 
 
@@ -180,7 +180,7 @@ def test_a_copy_has_the_same_settings_and_no_token_yet(core: Core, again: object
     assert copied.credentials.client_secret.reveal() == CREDENTIALS.client_secret.reveal()
     assert copied.seconds_to_read(None) == 12.0
     assert copied.shared.token is None
-    assert copied._number != core._number
+    assert copied.number != core.number
 
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
@@ -191,9 +191,9 @@ def test_a_copy_in_the_same_process_has_the_same_cache(tmp_path: Path, again: ob
 
     copied: Core = again(core)
     assert copied._cache is cache
-    assert copied._coordinator is not core._coordinator
-    assert copied._coordinator is not None
-    assert copied._coordinator.shared is copied.shared
+    assert copied.coordinator is not core.coordinator
+    assert copied.coordinator is not None
+    assert copied.coordinator.shared is copied.shared
 
 
 def test_a_pickle_takes_its_cache_along(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_pickle_takes_its_cache_along(tmp_path: Path) -> None:
 
 
 def test_a_token_that_a_cache_has_given_is_borrowed(core: Core) -> None:
-    core._coordinator = SimpleNamespace(has_given=lambda token: token is OTHER)  # type: ignore[assignment]
+    core.coordinator = SimpleNamespace(has_given=lambda token: token is OTHER)  # type: ignore[assignment]
 
-    assert core.is_borrowed(OTHER)
-    assert not core.is_borrowed(TOKEN)
+    assert core.came_from_cache(OTHER)
+    assert not core.came_from_cache(TOKEN)

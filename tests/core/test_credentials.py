@@ -114,6 +114,7 @@ def test_a_chosen_id_or_secret_is_taken_as_it_is(value: str) -> None:
 def test_a_secret_may_have_a_colon() -> None:
     header = credentials(client_secret="a:b:c").token_request_headers(None)["Authorization"]
 
+    assert isinstance(header, str)
     assert base64.b64decode(header.removeprefix("Basic ")) == f"{CLIENT_ID}:a:b:c".encode()
 
 
@@ -188,7 +189,7 @@ def test_one_call_may_change_its_headers_without_changing_anothers() -> None:
     made = credentials()
     made.token_request_headers(None).clear()
 
-    assert made.token_request_headers(None)["Authorization"].startswith("Basic ")
+    assert str(made.token_request_headers(None)["Authorization"]).startswith("Basic ")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from tests.support.shared_tokens import TOKEN, USERS, a_core
 from tests.support.token_answers import CREDENTIALS, DOMAIN
 from thebase_auth._core import notices
+from thebase_auth._core.caller import Caller
 from thebase_auth._core.core import Core
 from thebase_auth._core.credentials import Credentials
 from thebase_auth._core.origin import Origin
@@ -65,7 +66,7 @@ def fetch(core: Core) -> None:
         yield
 
     with pytest.raises(StopIteration):
-        next(core.token_steps(steps, {"connect": 1, "read": 1}, refused=core.shared.token))
+        next(Caller(core, steps, {"connect": 1, "read": 1}).fresh_token(other_than=core.shared.token))
 
 
 def test_one_object_may_fetch_as_often_as_it_must(caplog: pytest.LogCaptureFixture) -> None:
@@ -86,11 +87,11 @@ def test_a_401_of_another_host_to_an_unsigned_request_is_told_of_once(
 ) -> None:
     core = a_core()
     for host in ("www.thebase.co.il", "elsewhere.example"):
-        core.unsigned_401(host)
+        core.note_unsigned_401(host)
 
     (text,) = warnings(caplog)
     assert text.startswith("www.thebase.co.il answered 401")
-    assert f"signs requests to {DOMAIN} only" in text
+    assert f"signs only requests to {DOMAIN}" in text
     assert "auth.base_url" in text
 
 
@@ -100,5 +101,5 @@ def test_a_missing_right_is_told_with_the_operation_and_where_to_look(
     notices.of_missing_right(CREDENTIALS, USERS)
 
     (text,) = warnings(caplog)
-    assert text.startswith(f"GET /v2/users on {DOMAIN} answers 401, and another access token")
+    assert text.startswith(f"GET /v2/users on {DOMAIN} answers 401 even with a new access token")
     assert f"the client id {CREDENTIALS.client_id} probably lacks the right" in text

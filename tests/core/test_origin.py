@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from thebase_auth._core.origin import Destination, Origin
 
 try:
-    import ada_url
+    ada_url: Any = import_module("ada_url")
 except ImportError:  # no wheel for this Python: the other readers have to do
     ada_url = None
 

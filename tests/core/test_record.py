@@ -6,6 +6,7 @@ import base64
 import json
 import string
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from thebase_auth.caches._record import RecordFormat, lifetime
 
 NOW = 1_800_000_000.0
 TOKEN = Token("SlAV32hkKG.-_~+/=", NOW + 3600)
+AS_MEMORY: Callable[[bytes], memoryview] = memoryview
 
 
 def format_of(
@@ -151,7 +153,7 @@ def test_what_is_joined_of_domain_client_id_and_secret_cannot_be_cut_elsewhere()
     | st.floats()
     | st.lists(st.text())
     | st.builds(bytearray, st.binary())
-    | st.builds(memoryview, st.binary())
+    | st.builds(AS_MEMORY, st.binary())
 )
 def test_whatever_a_cache_gives_is_a_token_of_ours_or_nothing(record: Any) -> None:
     assert FORMAT.read(record, NOW) is None

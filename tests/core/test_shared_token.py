@@ -219,7 +219,7 @@ def test_a_leader_is_overdue_when_its_own_lease_is_over(shared: SharedToken) -> 
 
 
 def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
-    flight = Flight(operation=None, lapses_at=LEASE, task=None)
+    flight = Flight(None, LEASE, None)
     assert flight.is_lost()
 
     flight.begun = True
@@ -228,7 +228,7 @@ def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
 
 def test_a_flight_is_lost_when_the_loop_of_its_leader_has_stopped() -> None:
     gone: list[bool] = []
-    flight = Flight(operation=None, lapses_at=LEASE, task=Task(object(), object(), lambda: bool(gone)))
+    flight = Flight(None, LEASE, Task(object(), object(), lambda: bool(gone)))
     flight.begun = True
     assert not flight.is_lost()
 

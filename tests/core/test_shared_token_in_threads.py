@@ -27,6 +27,7 @@ from tests.support.shared_tokens import (
     renew,
     wait,
 )
+from thebase_auth._core.caller import Caller
 from thebase_auth._core.shared_token import Fetch, Flight, SharedToken, Wait
 from thebase_auth._core.token import Token
 from thebase_auth._waiting import wait_blocking
@@ -100,7 +101,7 @@ def test_of_many_threads_that_one_token_fails_one_is_to_tell_the_user(renewed: S
     newer = renew(renewed, Token("ghi"), OTHER, USERS)
 
     assert sum(in_threads(100, lambda: renewed.refused(newer, USERS, now=0))) == 1
-    assert renewed.backoff.entries[USERS].strikes == 2
+    assert renewed.backoff.strikes[USERS].count == 2
 
 
 def test_the_token_is_read_and_recognised_without_the_lock(renewed: SharedToken) -> None:
@@ -146,7 +147,7 @@ def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(now: fl
         def fetch(_: Any) -> Iterator[None]:
             yield
 
-        steps = core.token_steps(fetch, {"connect": 1, "read": 1})  # type: ignore[arg-type]
+        steps = Caller(core, fetch, {"connect": 1, "read": 1}).fresh_token()  # type: ignore[arg-type]
         next(steps)
         ring: list[object] = [steps]
         ring.append(ring)

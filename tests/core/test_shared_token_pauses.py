@@ -75,12 +75,12 @@ def test_a_token_counts_one_strike_however_many_callers_it_fails(renewed: Shared
     for _ in range(100):
         assert not renewed.refused(token, USERS, now=0)
 
-    assert renewed.backoff.entries[USERS].strikes == 1
+    assert renewed.backoff.strikes[USERS].count == 1
 
 
 def test_nothing_but_a_token_fetched_on_its_account_counts(renewed: SharedToken) -> None:
     def nothing_counts(token: Token) -> bool:
-        return not renewed.refused(token, USERS, now=0) and not renewed.backoff.entries
+        return not renewed.refused(token, USERS, now=0) and not renewed.backoff.strikes
 
     assert nothing_counts(TOKEN)  # fetched for a first request
     renew(renewed, OTHER, TOKEN, LEADS)
@@ -104,7 +104,7 @@ def test_answers_to_a_token_that_was_not_fetched_here_count_for_nothing(
 
     assert not shared.refused(TOKEN, USERS, now=0)
     assert not shared.must_keep_401(TOKEN, USERS, now=0)
-    assert not shared.backoff.entries
+    assert not shared.backoff.strikes
 
 
 def test_a_token_that_its_operation_has_accepted_counts_no_strike_later(
@@ -115,12 +115,12 @@ def test_a_token_that_its_operation_has_accepted_counts_no_strike_later(
     renewed.accepted(USERS)
 
     assert not renewed.refused(OTHER, USERS, now=0)
-    assert not renewed.backoff.entries
+    assert not renewed.backoff.strikes
 
 
 def test_an_acceptance_forgets_the_strikes(refusing: SharedToken) -> None:
     refusing.accepted(USERS)
-    assert not refusing.backoff.entries
+    assert not refusing.backoff.strikes
 
     assert not strike(refusing, 3, now=10)[1]
     assert not strike(refusing, 4, now=10)[1]  # it was told before
@@ -179,7 +179,7 @@ def test_a_flight_that_brings_no_token_counts_no_strike(renewed: SharedToken, ho
     renewed.fail(flight, an_error()) if how == "fail" else renewed.abandon(flight)
 
     assert not renewed.refused(TOKEN, USERS, now=0)
-    assert not renewed.backoff.entries
+    assert not renewed.backoff.strikes
 
 
 # A token endpoint that refuses

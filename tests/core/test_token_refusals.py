@@ -118,7 +118,7 @@ def test_a_page_for_people_is_laid_to_a_firewall_and_not_to_the_credentials(stat
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(302, "redirects"), (404, f"Is {DOMAIN} the domain"), (429, "Too many"), (502, "trouble")],
+    [(302, "redirects"), (404, f"Is {DOMAIN} the domain"), (429, "Too many"), (502, "has a problem")],
 )
 def test_a_page_for_people_says_no_less_where_the_status_says_enough(status: int, advice: str) -> None:
     text = str(refused(answer(b"<html>", status=status, media_type="text/html")))

@@ -37,7 +37,9 @@ LAYERS = (
     ("_core.shared_token", "caches._record"),
     ("caches._coordinator",),
     ("_core.core",),
-    ("_core.attempt", "_auth"),
+    ("_core.caller",),
+    ("_core.attempt", "_auth", "_httpx_io", "_requests_io"),
+    ("_httpx_flow",),
     ("_httpx",),
     ("requests", "httpx", "httpx2"),
     ("_combined",),
@@ -164,7 +166,7 @@ def test_nothing_that_an_adapter_uses_imports_an_adapter(name: str) -> None:
 
 
 def test_the_httpx_driver_and_what_it_uses_import_no_library() -> None:
-    for name in (*CORE, "_auth", "_waiting", "_httpx"):
+    for name in (*CORE, "_auth", "_waiting", "_httpx", "_httpx_flow", "_httpx_io"):
         assert not outside_imports(name, inside_functions=True) & set(LIBRARIES)
 
 
@@ -229,7 +231,7 @@ def test_the_core_can_be_imported_where_nothing_else_is_installed() -> None:
 import sys
 sys.path.insert(0, {str(PACKAGE.parent)!r})
 import thebase_auth
-for name in {[*CORE, "_waiting", "_auth", "_httpx"]!r}:
+for name in {[*CORE, "_waiting", "_auth", "_httpx", "_httpx_flow", "_httpx_io"]!r}:
     __import__("thebase_auth." + name)
 """],
         capture_output=True, text=True, timeout=60, check=False,
@@ -373,7 +375,7 @@ def test_every_adapter_exports_the_same_names() -> None:
 
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        thebase_auth.nonsense  # noqa: B018
+        thebase_auth.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() -> None:

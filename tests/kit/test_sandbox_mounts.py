@@ -322,7 +322,7 @@ def test_a_wsgi_request_that_breaks_off_does_nothing(sandbox: Sandbox) -> None:
         "HTTP_HOST": "acme.thebase.co.il",
     }
     with pytest.raises(ConnectionResetError, match="ended before the request did"):
-        sandbox.wsgi(environ, lambda *_: lambda _: None)  # type: ignore[arg-type, return-value]
+        sandbox.wsgi(environ, lambda *_: lambda _: None)
     assert sandbox.received == ()
 
 

@@ -27,6 +27,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import thebase_auth.testing
+from tests.support.certificates import Tls
 from tests.support.sandbox import bearer
 from thebase_auth.testing import Sandbox, serve
 
@@ -172,7 +173,7 @@ def test_hundreds_of_clients_may_connect_at_once(app: Starlette) -> None:
 
 
 @pytest.fixture(params=["http", "https"])
-def certificate(request: pytest.FixtureRequest, pem: dict[str, str]) -> dict[str, str]:
+def certificate(request: pytest.FixtureRequest, pem: dict[str, str]) -> Tls:
     if request.param == "http":
         return {}
     return {"ssl_certfile": pem["certificate"], "ssl_keyfile": pem["key"]}
@@ -186,7 +187,7 @@ def plain(pem: dict[str, str]) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def serve_and_time_the_stop(app: ASGIApp, certificate: dict[str, str]) -> Iterator[str]:
+def serve_and_time_the_stop(app: ASGIApp, certificate: Tls) -> Iterator[str]:
     with serve(app, **certificate) as url:
         yield url
         started = time.monotonic()
@@ -196,7 +197,7 @@ def serve_and_time_the_stop(app: ASGIApp, certificate: dict[str, str]) -> Iterat
 
 
 def test_an_idle_connection_does_not_delay_the_stop(
-    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+    app: Starlette, certificate: Tls, plain: httpx.Client
 ) -> None:
     with serve_and_time_the_stop(app, certificate) as url:
         plain.get(url)
@@ -205,7 +206,7 @@ def test_an_idle_connection_does_not_delay_the_stop(
 
 
 def test_a_silent_connection_does_not_delay_the_stop(
-    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+    app: Starlette, certificate: Tls, plain: httpx.Client
 ) -> None:
     with serve_and_time_the_stop(app, certificate) as url:
         silent = socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=10)
@@ -216,7 +217,7 @@ def test_a_silent_connection_does_not_delay_the_stop(
 
 
 def test_a_handler_that_never_answers_does_not_delay_the_stop(
-    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+    app: Starlette, certificate: Tls, plain: httpx.Client
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         with serve_and_time_the_stop(app, certificate) as url:
@@ -226,7 +227,7 @@ def test_a_handler_that_never_answers_does_not_delay_the_stop(
 
 
 def test_a_reader_that_stops_reading_does_not_delay_the_stop(
-    app: Starlette, certificate: dict[str, str], plain: httpx.Client
+    app: Starlette, certificate: Tls, plain: httpx.Client
 ) -> None:
     with serve_and_time_the_stop(app, certificate) as url:
         answer = plain.send(plain.build_request("GET", f"{url}/stream"), stream=True)
@@ -283,7 +284,7 @@ def test_a_sandbox_without_a_port_needs_no_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_the_package_says_what_it_has() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        thebase_auth.testing.nonsense  # noqa: B018
+        thebase_auth.testing.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 # --- a connection that is to be cut ---
@@ -297,7 +298,7 @@ async def reset(scope: Scope, receive: Receive, send: Send) -> None:
 def test_an_application_that_resets_has_its_connection_cut(
     pem: dict[str, str], secure: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tls = {"ssl_certfile": pem["certificate"], "ssl_keyfile": pem["key"]} if secure else {}
+    tls: Tls = {"ssl_certfile": pem["certificate"], "ssl_keyfile": pem["key"]} if secure else {}
     with serve(reset, **tls) as url:
         context = ssl.create_default_context(cafile=pem["ca"])
         with httpx.Client(verify=context) as client:

@@ -119,7 +119,7 @@ def test_a_cache_that_hangs_in_any_of_its_methods_delays_one_request_and_takes_o
 def test_those_who_wait_for_a_leader_go_on_before_it_has_stored_its_token(client: Client) -> None:
     gate = Gate("store")
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(4) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(4) as pool:
         auth = auth_for(server.url, cache=Shelf(gate))
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
@@ -318,7 +318,7 @@ class ShiftedClock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ShiftedClock:
     clock = ShiftedClock()
-    for module in ("_core.core", "_httpx", "caches._coordinator", "caches._file", "requests"):
+    for module in ("_core.core", "_httpx", "_httpx_flow", "caches._coordinator", "caches._file", "requests"):
         monkeypatch.setattr(f"thebase_auth.{module}.time", clock)
     return clock
 

@@ -50,13 +50,13 @@ def test_a_fork_while_a_leader_holds_the_lock_leaves_child_and_parent_free(
     client: Client, shared: Shared, short_waits_for_locks: None
 ) -> None:
     hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shared.cache(), timeout=20)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
 
         def call() -> bool:
-            auth._core._timeout = 3
+            auth._core.timeout = 3
             status = client.get(auth, server.url + "/child", timeout=3).status
             gc.collect()
             return status == 200
@@ -84,7 +84,7 @@ def test_a_fork_while_an_errand_runs_leaves_child_and_parent_free(
 
         def call() -> bool:
             """The thread is not there, but what it had locked is; its flight is not waited for."""
-            auth._core._timeout = 3
+            auth._core.timeout = 3
             shelf.before = lambda method: None
             auth.forget()
             before = shelf.count("load")

@@ -173,7 +173,7 @@ def test_the_lock_of_a_superseded_leader_is_free_for_the_one_that_supersedes_it(
             hold.let_go.set()
             return [*statuses, (await leader).status_code], seconds
 
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url, cache=cache)
         statuses, seconds = asyncio.run(main(auth, server.url))
         assert statuses == [200, 200]

@@ -36,7 +36,7 @@ async def test_a_caller_that_is_cancelled_leaves_the_lock_free_and_is_succeeded(
     hold = TokenHold(held=1 if stage == "fetch" else 0)
     statuses: list[int] = []
     ended = []
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url, cache=shelf)
         release = shelf.lock(key_of(auth), 5.0) if stage == "held by another" else None
         reached = {
@@ -114,7 +114,7 @@ def test_a_caller_that_is_interrupted_leaves_the_lock_free_and_the_next_call_wor
 
     caught = threading.Event()
     shelf = Shelf(before)
-    with api_server(handler) as (server, _):  # type: ignore[arg-type]
+    with api_server(handler) as (server, _):
         auth = auth_for(server.url, cache=shelf)
         release = shelf.lock(key_of(auth), 5.0) if stage == "held by another" else None
         try:
@@ -221,7 +221,7 @@ def test_a_flow_that_is_dropped_in_another_thread_leaves_the_lock_free() -> None
 def test_an_event_loop_that_is_thrown_away_in_the_middle_of_a_fetch_leaves_the_lock_free() -> None:
     hold = TokenHold()
     shelf = Shelf()
-    with api_server(hold) as (server, _):  # type: ignore[arg-type]
+    with api_server(hold) as (server, _):
         auth = auth_for(server.url, cache=shelf)
 
         async def main() -> None:

@@ -101,8 +101,8 @@ def test_an_errand_whose_flight_is_abandoned_gives_the_lock_back_and_stores_noth
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
     flight, _ = lead(auth)
-    looking = auth._core._coordinator.look(flight, 20.0)  # type: ignore[union-attr]
-    assert next(looking).pending is auth._core._coordinator._last.looked  # type: ignore[union-attr]
+    looking = auth._core.coordinator.load(flight, 20.0)  # type: ignore[union-attr]
+    assert next(looking).pending is auth._core.coordinator._last.looked  # type: ignore[union-attr]
     assert gate.reached.wait(20)
     looking.close()
     auth._core.shared.abandon(flight)
@@ -122,7 +122,7 @@ def test_an_errand_that_waits_for_the_lock_of_another_ends_at_once_when_its_flig
     auth = auth_for(DOMAIN, cache=shelf)
     shelf.locked.add(key_of(auth))
     flight, _ = lead(auth)
-    looking = auth._core._coordinator.look(flight, 3600.0)  # type: ignore[union-attr]
+    looking = auth._core.coordinator.load(flight, 3600.0)  # type: ignore[union-attr]
     next(looking)
     until(lambda: flight.wakers)  # it sleeps
     auth._core.shared.abandon(flight)
@@ -142,7 +142,7 @@ def test_an_errand_whose_flight_is_superseded_gives_the_lock_to_the_next_and_sto
     assert finish(auth, superseded, ONE) == ONE
     assert shelf.count("store") == 0
     finish(auth, flight, TWO)
-    blocking(errand.stored(20.0))
+    blocking(errand.wait_until_stored(20.0))
     assert stored_token(shelf, auth) == TWO
     assert not shelf.locked
 
@@ -154,7 +154,7 @@ def test_a_token_is_stored_although_its_leader_goes_away_while_it_is() -> None:
     flight, errand = lead(auth, seconds=20.0)
     assert errand is not None
     finish(auth, flight, ONE)
-    storing = errand.stored(20.0)
+    storing = errand.wait_until_stored(20.0)
     assert next(storing).pending is errand.ended
     assert gate.reached.wait(20)
     storing.close()
@@ -169,7 +169,7 @@ def test_a_token_that_is_refused_before_it_is_stored_is_not_stored() -> None:
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
     flight, _ = lead(auth)
-    looking = auth._core._coordinator.look(flight, 20.0)  # type: ignore[union-attr]
+    looking = auth._core.coordinator.load(flight, 20.0)  # type: ignore[union-attr]
     next(looking)
     assert gate.reached.wait(20)
     looking.close()
@@ -196,7 +196,7 @@ def test_the_lock_is_given_back_after_its_lease_and_the_token_is_stored_all_the_
             return super().lock(key, lease)
 
     shelf, hold = Noting(), TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:  # type: ignore[arg-type]
+    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shelf)
         call = pool.submit(CLIENTS[0].get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
@@ -246,7 +246,7 @@ def test_an_errand_that_hangs_is_left_by_its_leader_and_its_token_is_stored_when
     assert errand.given_up
     assert told() == 1
     finish(auth, flight, ONE)
-    assert list(errand.stored(20.0)) == []  # nor waited for a second time
+    assert list(errand.wait_until_stored(20.0)) == []  # nor waited for a second time
     gate.opened.set()
     until(lambda: not cache_threads())
     assert stored_token(shelf, auth) == ONE
@@ -257,7 +257,7 @@ def test_no_other_errand_is_begun_until_one_that_hangs_has_ended(told: Callable[
     gate = Gate("load")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    coordinator = auth._core._coordinator
+    coordinator = auth._core.coordinator
     assert coordinator is not None
     first, hanging = lead(auth, seconds=0.6)
     assert hanging is not None
@@ -266,7 +266,7 @@ def test_no_other_errand_is_begun_until_one_that_hangs_has_ended(told: Callable[
     auth._core.shared.abandon(first)
     for _ in range(3):
         flight, _ = lead(auth)
-        assert list(coordinator.look(flight, 20.0)) == []  # it does not even wait
+        assert list(coordinator.load(flight, 20.0)) == []  # it does not even wait
         auth._core.shared.abandon(flight)
     assert len(cache_threads()) == shelf.count("load") == told() == 1
     gate.opened.set()
@@ -281,7 +281,7 @@ def test_an_errand_waits_for_the_one_before_and_begins_when_that_has_ended() -> 
     gate = Gate("store")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    shared, coordinator = auth._core.shared, auth._core._coordinator
+    shared, coordinator = auth._core.shared, auth._core.coordinator
     assert coordinator is not None
     first, before = lead(auth, seconds=20.0)
     assert before is not None
@@ -289,7 +289,7 @@ def test_an_errand_waits_for_the_one_before_and_begins_when_that_has_ended() -> 
     assert gate.reached.wait(20)
     shared.drop(ONE)
     flight, _ = lead(auth)
-    looking = coordinator.look(flight, 20.0)
+    looking = coordinator.load(flight, 20.0)
     assert next(looking) == WaitFor(before.ended, 3.0)
     gate.opened.set()
     until(lambda: before.ended.over)
@@ -306,7 +306,7 @@ def test_an_errand_is_not_begun_where_the_one_before_does_not_end_in_time(
     gate = Gate("store")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    shared, coordinator = auth._core.shared, auth._core._coordinator
+    shared, coordinator = auth._core.shared, auth._core.coordinator
     assert coordinator is not None
     first, before = lead(auth, seconds=20.0)
     finish(auth, first, ONE)
@@ -343,17 +343,17 @@ def test_a_caller_in_a_hurry_leaves_a_cache_without_a_warning_and_others_wait_fo
     gate = Gate("load")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
-    coordinator = auth._core._coordinator
+    coordinator = auth._core.coordinator
     assert coordinator is not None
     flight, errand = lead(auth, seconds=0.02)
     assert errand is not None
     assert errand.given_up
-    assert not coordinator._told
+    assert not coordinator._warned
     assert "failed a caller: no answer within 0.0 seconds" in caplog.text
     auth._core.shared.abandon(flight)
     errand._began = time.monotonic()  # however long that took here
     flight, _ = lead(auth)
-    looking = coordinator.look(flight, 20.0)
+    looking = coordinator.load(flight, 20.0)
     assert next(looking).pending is errand.ended
     gate.opened.set()
     shelf.records[key_of(auth)] = record_of(auth, "stored")
@@ -373,7 +373,7 @@ def test_a_leader_whose_time_is_over_while_its_token_is_stored_goes_on(
     flight, errand = lead(auth, seconds=20.0)
     assert errand is not None
     finish(auth, flight, ONE)
-    assert [step.seconds for step in errand.stored(0.1)] == [0.05]
+    assert [step.seconds for step in errand.wait_until_stored(0.1)] == [0.05]
     assert errand.given_up
     assert told() == 0  # it was in a hurry
     gate.opened.set()
@@ -395,7 +395,7 @@ def test_a_lock_that_another_keeps_for_good_is_gone_without_and_told_of_once(
         for number in (1, 2):
             assert client.get(auth, server.url + "/a", timeout=2).status == 200
             auth.forget()
-            assert caplog.text.count("another process holds the lock of the token cache") == number
+            assert caplog.text.count("another process has held the lock of the token cache") == number
         until(lambda: not cache_threads())
         assert shelf.locked == {key_of(auth)}  # it is not ours
         assert told() == 1
@@ -418,6 +418,6 @@ def test_who_waits_for_a_lock_looks_again_until_there_is_a_token() -> None:
     errand = look(auth, flight, 20.0)
     assert errand is not None
     assert errand.found == "from-another"
-    assert auth._core.is_borrowed(errand.found)
+    assert auth._core.came_from_cache(errand.found)
     assert shelf.count("lock") == 2
     auth._core.shared.abandon(flight)

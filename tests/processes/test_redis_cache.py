@@ -208,4 +208,4 @@ def test_a_live_client_can_be_neither_pickled_nor_copied_and_it_says_what_can(
         with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url\(url\)"):
             pickle.dumps(auth)
         # In one process a copy has no need of another client.
-        assert copy.deepcopy(auth)._core._coordinator.cache is cache  # type: ignore[union-attr]
+        assert copy.deepcopy(auth)._core.coordinator.cache is cache  # type: ignore[union-attr]

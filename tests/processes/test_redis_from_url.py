@@ -159,7 +159,7 @@ def test_an_auth_object_that_has_one_is_copied_and_the_copy_shares_the_token(
         cache = database.cache()
         auth = auth_for(thebase.domain, cache=cache)
         another = copied(auth)
-        database.closing(another._core._coordinator.cache)
+        database.closing(another._core.coordinator.cache)
         assert client.get(auth, url).status == 200
         assert client.get(another, url).status == 200
         assert thebase.token_requests == 1
@@ -170,7 +170,7 @@ def test_a_session_that_has_one_can_be_pickled(database: Database) -> None:
     with Sandbox() as thebase, requests.Session() as session:
         session.auth = auth_for(thebase.domain, cache=database.cache())
         with pickle.loads(pickle.dumps(session)) as another:
-            database.closing(another.auth._core._coordinator.cache)
+            database.closing(another.auth._core.coordinator.cache)
             for one in (session, another):
                 assert one.get(thebase.domain + "/v2/users").status_code == 200
         assert thebase.token_requests == 1

@@ -160,7 +160,7 @@ def test_two_secrets_on_one_cache_keep_their_tokens_apart_and_are_not_stored(
     client: Client, shared: Shared
 ) -> None:
     handler = TwoSecrets()
-    with api_server(handler) as (server, _):  # type: ignore[arg-type]
+    with api_server(handler) as (server, _):
         for _ in range(2):
             for secret in handler.secrets:
                 auth = TheBaseAuth(server.url, CLIENT_ID, secret, cache=shared.cache())

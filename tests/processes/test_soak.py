@@ -119,7 +119,7 @@ def test_a_call_that_takes_too_long_is_found() -> None:
     assert broken([slow], request(201)) == ["no call takes longer than its own timeouts allow"]
 
     forgotten = entry(201, AUTH_ERROR)
-    detail = "thebase_auth.httpx.TokenTimeoutError: the timeout of this call"
+    detail = "thebase_auth.httpx.TokenTimeoutError: this call timed out"
     forgotten.ends[0] = forgotten.end._replace(detail=detail)
     assert broken([forgotten]) == ["no call that has time enough runs out of it"]
 

@@ -7,4 +7,6 @@ from hypothesis import settings
 
 def looked_at(times: int) -> settings:
     """So many times as many examples as other tests have, for one whose examples are cheap."""
-    return settings(max_examples=times * settings.default.max_examples)
+    profile = settings.default
+    assert profile is not None
+    return settings(max_examples=times * profile.max_examples)

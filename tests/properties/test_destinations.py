@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import ipaddress
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from thebase_auth import PlainHTTPError
 from thebase_auth._core.origin import Origin
 
 try:
-    import ada_url
+    ada_url: Any = import_module("ada_url")
 except ImportError:  # no wheel for this Python: the other readers have to do
     ada_url = None
 
@@ -141,7 +142,7 @@ def call_requests(network: Network, url: str, origin: Origin | None) -> None:
 
 
 def call_httpx(library: Any) -> Callable[[Network, str, Origin | None], None]:
-    class Transport(library.BaseTransport):  # type: ignore[misc]
+    class Transport(library.BaseTransport):
         def __init__(self, network: Network) -> None:
             self.network = network
 

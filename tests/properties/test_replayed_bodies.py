@@ -278,7 +278,7 @@ class Adapter(HTTPAdapter):
         response = self.build_response(
             request, urllib3.HTTPResponse(io.BytesIO(body), {}, status, preload_content=False)
         )
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self
         return response
 
 
@@ -304,7 +304,7 @@ def check_length(request: Any, received: bytes) -> None:
 
 
 def post_by(library: Any) -> Callable[..., int]:
-    class Transport(library.BaseTransport):  # type: ignore[misc]
+    class Transport(library.BaseTransport):
         def __init__(self, world: World) -> None:
             self.world = world
 
@@ -324,7 +324,7 @@ def post_by(library: Any) -> Callable[..., int]:
 
 
 def post_async_by(library: Any, run: Callable[..., Any]) -> Callable[..., int]:
-    class Transport(library.AsyncBaseTransport):  # type: ignore[misc]
+    class Transport(library.AsyncBaseTransport):
         def __init__(self, world: World) -> None:
             self.world = world
 

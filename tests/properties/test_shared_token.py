@@ -332,7 +332,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
 
     @invariant()
     def an_operation_waits_after_its_strikes_and_no_longer_than_a_minute(self) -> None:
-        assert {one: struck.strikes for one, struck in self.shared.backoff.entries.items()} == (self.strikes)
+        assert {one: strikes.count for one, strikes in self.shared.backoff.strikes.items()} == self.strikes
         for operation in (USERS, LEADS):
             waits = self.shared.backoff.must_wait(operation, self.now)
             assert waits == self.must_wait(operation)

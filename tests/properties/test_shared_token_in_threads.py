@@ -160,7 +160,7 @@ def session_in(world: World) -> requests.Session:
 
 
 def client_in(world: World, library: Any, auth: Any) -> Any:
-    class Transport(library.BaseTransport):  # type: ignore[misc]
+    class Transport(library.BaseTransport):
         def handle_request(self, request: Any) -> Any:
             try:
                 status, body = world.answer(request.url.path, request.headers["Authorization"])

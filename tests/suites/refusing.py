@@ -149,6 +149,7 @@ class BeforeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         with self._judged(request) as (answer, answered):
             if answer is None:
                 return answered(self._transport.handle_request(request))
+            assert isinstance(request.stream, httpx.SyncByteStream)
             for _ in request.stream:
                 pass
             return answer
@@ -157,6 +158,7 @@ class BeforeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         with self._judged(request) as (answer, answered):
             if answer is None:
                 return answered(await self._transport.handle_async_request(request))
+            assert isinstance(request.stream, httpx.AsyncByteStream)
             async for _ in request.stream:
                 pass
             return answer

@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    outcome = "xfailed" if hasattr(report, "wasxfail") else report.outcome
+    outcome: str = "xfailed" if hasattr(report, "wasxfail") else report.outcome
     if outcome == "failed":
         crash = getattr(report.longrepr, "reprcrash", None)
         outcome += f" in its {report.when}: {crash.message if crash else report.longreprtext}"
@@ -77,10 +77,10 @@ def stay_on_this_machine() -> None:
             raise TimeoutError(f"{host} is not on this machine")
         connect(self, address)
 
-    socket.socket.connect = connect_here
+    pytest.MonkeyPatch().setattr(socket.socket, "connect", connect_here)
 
 
-def after_init(kind: type, then: Callable[[Any], None]) -> None:
+def after_init(kind: Any, then: Callable[[Any], None]) -> None:
     init = kind.__init__
 
     @functools.wraps(init)
@@ -143,10 +143,11 @@ class RequestsAuth(Auths, requests.auth.AuthBase):
     options = {"session": TOKENS}
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        user = get_auth_from_url(request.url)
+        url = request.url or ""
+        user = get_auth_from_url(url)
         if any(user):
             return requests.auth.HTTPBasicAuth(*user)(request)
-        parts = urlsplit(request.url)
+        parts = urlsplit(url)
         domain = f"{parts.scheme}://{parts.netloc}"
         auth = self.auth(domain, request.headers.get("Authorization", ""))
         return auth(request) if auth else request
@@ -187,7 +188,8 @@ def sign_httpx() -> None:
 
     after_init(uvicorn.Config, guard)
     after_init(httpx._client.BaseClient, sign)
-    for kind in (httpx.Client, httpx.AsyncClient):
+    kinds: list[Any] = [httpx.Client, httpx.AsyncClient]
+    for kind in kinds:
         kind._transport_for_url = guarding_doubles(kind._transport_for_url)
 
 

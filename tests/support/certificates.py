@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from typing import TypedDict
+
+
+class Tls(TypedDict, total=False):
+    """What a server is told, so that it speaks TLS."""
+
+    ssl_certfile: str
+    ssl_keyfile: str
 
 
 @dataclass(frozen=True)
@@ -13,6 +21,11 @@ class Certificates:
     authority: str
     certificate: str
     key: str
+
+    @property
+    def tls(self) -> Tls:
+        """What a server needs to have the certificate."""
+        return {"ssl_certfile": self.certificate, "ssl_keyfile": self.key}
 
     @property
     def context(self) -> ssl.SSLContext:

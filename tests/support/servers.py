@@ -7,14 +7,15 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, Unpack, overload
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from tests.support.certificates import Tls
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
 from thebase_auth.testing import serve
 
@@ -63,7 +64,7 @@ class Server:
         return [one for one in self.received if one.path == path]
 
     @contextmanager
-    def running(self, **tls: str) -> Iterator[Server]:
+    def running(self, **tls: Unpack[Tls]) -> Iterator[Server]:
         with serve(self, **tls) as self.url:
             yield self
 
@@ -108,9 +109,16 @@ class Api:
         self.live.clear()
 
 
+Handler = TypeVar("Handler", bound=Callable[[Received], Answer])
+
+
+@overload
+def api_server(api: None = None, **tls: Unpack[Tls]) -> AbstractContextManager[tuple[Server, Api]]: ...
+@overload
+def api_server(api: Handler, **tls: Unpack[Tls]) -> AbstractContextManager[tuple[Server, Handler]]: ...
 @contextmanager
-def api_server(api: Api | None = None, **tls: str) -> Iterator[tuple[Server, Api]]:
-    """A running `Server` with an `Api` behind it."""
+def api_server(api: Any = None, **tls: Unpack[Tls]) -> Iterator[tuple[Server, Any]]:
+    """A running `Server` with the handler that is given behind it, or with an `Api`."""
     api = Api() if api is None else api
     with Server(api).running(**tls) as server:
         yield server, api

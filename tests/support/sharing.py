@@ -66,17 +66,17 @@ def cache_threads() -> list[threading.Thread]:
 
 
 def key_of(auth: Any) -> str:
-    return str(auth._core._coordinator.record.key)
+    return str(auth._core.coordinator.record.key)
 
 
 def record_of(auth: Any, token: str) -> str:
     """What a process with the same credentials would store."""
-    return str(auth._core._coordinator.record.write(Token(token)))
+    return str(auth._core.coordinator.record.write(Token(token)))
 
 
 def stored_token(cache: Any, auth: Any) -> Token | None:
     """The token that other processes find."""
-    found: Token | None = auth._core._coordinator.record.read(cache.load(key_of(auth)), time.time())
+    found: Token | None = auth._core.coordinator.record.read(cache.load(key_of(auth)), time.time())
     return found
 
 
@@ -90,7 +90,7 @@ def lead(auth: Any, *, seconds: float | None = None) -> tuple[Flight, Errand | N
 
 def look(auth: Any, flight: Flight, seconds: float) -> Errand | None:
     """What a leader does at the cache before its token request."""
-    errand: Errand | None = blocking(auth._core._coordinator.look(flight, seconds))
+    errand: Errand | None = blocking(auth._core.coordinator.load(flight, seconds))
     return errand
 
 

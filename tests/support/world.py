@@ -116,7 +116,7 @@ class _Adapter(BaseAdapter):
         response._content_consumed = True  # type: ignore[attr-defined]
         response.url = request.url or ""
         response.request = request
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = self  # type: ignore[assignment]
         return response
 
     def close(self) -> None:

@@ -1,17 +1,16 @@
-# Pauses before asking again: for an operation that refuses every token, for a token endpoint that refuses.
+# Back-off: pauses for an operation that refuses every token, and for a token endpoint that refuses.
 #
-# Here: what an operation is, which of them have refused tokens that were fetched on their account, and how
-# long a pause is. This server says 401, not 403, where a good token lacks the right, so that only a second
-# refusal shows what the first one meant. Not here: who fetches a token (shared_token, whose lock guards
-# this state), and the words of the warning (notices).
+# Here: what an operation is, which operations have strikes, and how long a pause is. Not here: who fetches a
+# token (shared_token, whose lock guards this state), and the text of the warning (notices).
 #
-# A strike is a token that was fetched on account of an operation and refused by it. One may be chance: the
-# token was revoked meanwhile. From the second on there is a pause before the next renewal on its account.
-# An acceptance ends it all. Nothing else counts.
+# This server answers 401, not 403, where the client lacks a right, so that a renewal is the only way to find
+# out what a 401 means. A strike is a token that was fetched for an operation and refused by it. The first may
+# be chance: the token was revoked in between. From the second on, a pause comes before the next renewal for
+# this operation. When the operation accepts a token, its strikes are forgotten. Nothing else counts.
 #
-# Where renewals have helped before, the right was there, and two strikes may be chance, too: on a server
-# where each new token ends the one before, processes without a common cache revoke each other's tokens. So
-# it takes more of them until it is believed that the right is gone.
+# Where renewals have helped an operation before, two strikes may be chance as well: on a server where each
+# new token ends the one before, processes without a common cache revoke each other's tokens. There it takes
+# more.
 
 from __future__ import annotations
 
@@ -22,12 +21,12 @@ from typing import Final, NamedTuple, Self
 FIRST_PAUSE: Final = 1.0  # seconds
 LONGEST_PAUSE: Final = 60.0  # seconds
 _STRIKES: Final = 2
-_HELPS: Final = 2
+_HELPS: Final = 2  # renewals
 _STRIKES_AFTER_HELP: Final = 8
 _MOST_OPERATIONS: Final = 1000  # more than an API has
 
 _PATH: Final = "[^:/?#]+://[^/?#]*([^?#]*)"  # of an absolute URL
-_ID: Final = r"(?<=/)(?:[0-9]+|[0-9a-fA-F-]{16,})(?=/|\Z)"  # a part of a path
+_ID: Final = r"(?<=/)(?:[0-9]+|[0-9a-fA-F-]{16,})(?=/|\Z)"
 
 
 class Operation(NamedTuple):
@@ -38,7 +37,7 @@ class Operation(NamedTuple):
 
     @classmethod
     def of(cls, method: str, url: str) -> Self:
-        """The operation of a request. The vendor's ids are decimal numbers; others use UUIDs."""
+        """The operation of a request. Ids are decimal numbers, as the vendor's are, or UUIDs."""
         found = re.match(_PATH, url)
         return cls(method, re.sub(_ID, "{id}", (found and found[1]) or "/"))
 
@@ -57,62 +56,62 @@ class Pause:
         self._until = -math.inf
 
     def begin(self, now: float, seconds: float | None = None) -> float:
-        """Begin the next one, of so many *seconds* where the server has said how many; give its length."""
+        """Begin the next pause, of *seconds* if the server has said how many, and return its length."""
         self._length = min(max(2 * self._length, FIRST_PAUSE), LONGEST_PAUSE)
         length = self._length if seconds is None else min(seconds, LONGEST_PAUSE)
         self._until = now + length
         return length
 
     def left(self, now: float) -> float:
-        """Seconds that are left of it; zero or less when it is over."""
+        """Seconds left; zero or less when it is over."""
         return self._until - now
 
 
-class _Struck:
-    """An operation that has refused what was fetched on its account."""
+class _Strikes:
+    """The strikes of one operation."""
 
     def __init__(self) -> None:
-        self.strikes = 0
+        self.count = 0
         self.pause = Pause()
 
 
 class Backoff:
-    """The operations that have refused a token fetched on their account and none accepted since."""
+    """The operations with strikes, and those that renewals have helped."""
 
     def __init__(self) -> None:
-        self.entries: dict[Operation, _Struck] = {}
-        self._helped: dict[Operation, int] = {}  # how many renewals have
-        self._told: set[Operation] = set()
+        self.strikes: dict[Operation, _Strikes] = {}
+        self._helped: dict[Operation, int] = {}  # how many renewals
+        self._warned: set[Operation] = set()
 
     def strike(self, operation: Operation, now: float) -> bool:
-        """Take note of a strike; whether the user is to be told, which is so once for an operation."""
-        struck = self.entries.pop(operation, None) or _Struck()
-        if len(self.entries) >= _MOST_OPERATIONS:
-            del self.entries[next(iter(self.entries))]
-        self.entries[operation] = struck
-        struck.strikes += 1
+        """Count a strike. True, once for each operation: warn the user that a right may be missing."""
+        strikes = self.strikes.pop(operation, None) or _Strikes()
+        if len(self.strikes) >= _MOST_OPERATIONS:
+            del self.strikes[next(iter(self.strikes))]
+        self.strikes[operation] = strikes
+        strikes.count += 1
         has_had_the_right = self._helped.get(operation, 0) >= _HELPS
-        if struck.strikes < (_STRIKES_AFTER_HELP if has_had_the_right else _STRIKES):
+        if strikes.count < (_STRIKES_AFTER_HELP if has_had_the_right else _STRIKES):
             return False
         self._helped.pop(operation, None)
-        struck.pause.begin(now)
-        if operation in self._told or len(self._told) >= _MOST_OPERATIONS:
+        strikes.pause.begin(now)
+        if operation in self._warned or len(self._warned) >= _MOST_OPERATIONS:
             return False
-        self._told.add(operation)
+        self._warned.add(operation)
         return True
 
     def must_wait(self, operation: Operation, now: float) -> bool:
-        """Whether it is too early for another renewal on account of *operation*."""
-        struck = self.entries.get(operation)
-        return struck is not None and struck.pause.left(now) > 0
+        """Whether it is too early for another renewal for *operation*."""
+        strikes = self.strikes.get(operation)
+        return strikes is not None and strikes.pause.left(now) > 0
 
     def accepted(self, operation: Operation, *, after_renewal: bool) -> None:
-        """*operation* has taken a token; perhaps one that was fetched on its account."""
-        self.entries.pop(operation, None)
+        """Forget the strikes of *operation*, which has accepted a token."""
+        self.strikes.pop(operation, None)
         if after_renewal and len(self._helped) < _MOST_OPERATIONS:
             self._helped[operation] = self._helped.get(operation, 0) + 1
 
 
 def is_acceptance(status: int) -> bool:
-    """Whether an answer shows that the token was taken; trouble on the way shows nothing."""
+    """Whether an answer shows that the token was accepted. Trouble on the way shows nothing."""
     return status < 500 and status not in {401, 407, 429}

@@ -1,12 +1,12 @@
 # Whether a request's body can be sent again, and how.
 #
-# Here: the kinds of body that the HTTP libraries take, and what has to be noted of each before it is
-# sent. Not here: when it is sent again, and where a library keeps the body in its request (the adapters).
+# Here: the kinds of body, and what to note of each before it is sent. Not here: when it is sent again, and
+# where a library keeps the body of its request (the adapters).
 #
-# The rule: the body first sent, or nothing. A body that merely looks fresh is the trap: a file that was
-# read to its end and an exhausted iterator are silently empty the second time. So a file is sent again
-# from where it stood, as many bytes as were announced, and only if it is what it was; lists and tuples of
-# bytes are in memory; every other iterable is sent once. Nothing is read, copied or iterated to find out.
+# The rule: the body first sent, or nothing. A file that was read to its end and an exhausted iterator are
+# silently empty the second time. So a file is sent again from its first position, as many bytes as were
+# announced, and only if it has not changed; lists and tuples of bytes are in memory; any other iterable is
+# sent once. Nothing is read, copied or iterated to find out.
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeAlias
 
 _BLOCK: Final = 65_536  # bytes
-#: A longer body may lose its 401 while it is still being sent, and would travel twice.
+#: A longer body may lose its 401 while it is still being sent, and travel twice.
 LARGE: Final = 2**20  # bytes
 
 
 class InMemory:
-    """A body that is in memory, or no body at all."""
+    """A body in memory, or none."""
 
     def rewind(self) -> bool:
-        """Nothing has to be done to send it again."""
+        """Always: there is nothing to do."""
         return True
 
 
 class Once:
-    """A body that is gone when it has been sent: a generator, a pipe, an object of unknown kind."""
+    """A body that can be sent only once: a generator, a pipe, an object of unknown kind."""
 
     def rewind(self) -> bool:
-        """It cannot be sent again."""
+        """Never."""
         return False
 
 
 class File:
-    """A file that can go back to where it stood before it was sent.
+    """A file that can go back to its position before it was sent.
 
-    To iterate it is to read it from there: as many bytes as were announced, whatever it has grown by.
+    Iterating it reads from there as many bytes as were announced, even if the file has grown.
     """
 
     def __init__(self, file: Any, start: int, length: int, *, announced: bool = True) -> None:
         self.file = file
         self._start = start
         self._length = length
-        self._announced = announced  # if not, the library has sent all that there was
+        self._announced = announced  # if not, the library sent all there was
         self._state = _state(file)
 
     def rewind(self) -> bool:
-        """Go back to the start, and say whether what was sent is still there."""
+        """Go back to the first position. Whether the content is still the same."""
         try:
             if self._state != _state(self.file):
                 return False
@@ -61,10 +61,10 @@ class File:
                 return False
             self.file.seek(self._start)
             if self._length == 0 and self.file.read(1):
-                return False  # some files of the system say that they are empty, and are not
+                return False  # some system files claim to be empty, and are not
             self.file.seek(self._start)
             return bool(self.file.tell() == self._start)
-        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
+        except Exception:  # noqa: BLE001 - whatever a user's object raises: no
             return False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -77,17 +77,17 @@ class File:
 
 
 class Files:
-    """The files of a multipart body, which the library itself reads from their beginnings to their ends."""
+    """The files of a multipart body, each of which the library reads from its beginning to its end."""
 
     def __init__(self, files: Iterable[Any]) -> None:
         self._files = list(files)
         self._before = [self._look(file) for file in self._files]
 
     def rewind(self) -> bool:
-        """Say whether each of them is what it was."""
+        """Whether none of them has changed."""
         try:
             return self._before == [self._look(file) for file in self._files]
-        except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot be sent again
+        except Exception:  # noqa: BLE001 - whatever a user's object raises: no
             return False
 
     @staticmethod
@@ -102,11 +102,11 @@ ONCE: Final = Once()
 
 
 def body_of(content: Any, length: int | None) -> Body:
-    """What *content* is, before it is sent.
+    """The kind of *content*, before it is sent.
 
     Args:
         content: The body as the user gave it.
-        length: Bytes, as announced in ``Content-Length``; None if they are not.
+        length: Bytes announced in ``Content-Length``, or None.
     """
     if is_in_memory(content):
         return IN_MEMORY
@@ -119,35 +119,35 @@ def body_of(content: Any, length: int | None) -> Body:
         left = _end(content) - start
         content.seek(start)
         return File(content, start, left, announced=False)
-    except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
+    except Exception:  # noqa: BLE001 - whatever a user's object raises: no
         return ONCE
 
 
 def files_of(files: Iterable[Any]) -> Body:
-    """What the files of a multipart body are, before they are sent."""
+    """The kind of a multipart body with these *files*, before it is sent."""
     try:
         files = list(files)
         return Files(files) if all(map(is_seekable, files)) else ONCE
-    except Exception:  # noqa: BLE001 - whatever a user's object raises, it cannot go back
+    except Exception:  # noqa: BLE001 - whatever a user's object raises: no
         return ONCE
 
 
 def is_in_memory(content: Any) -> bool:
-    """Whether *content* can be sent any number of times as it is."""
+    """Whether *content* can be sent any number of times."""
     if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
         return True
     return isinstance(content, (list, tuple)) and all(isinstance(one, bytes) for one in content)
 
 
 def is_seekable(file: Any) -> bool:
-    """Whether *file* says where it is, and can go back there."""
+    """Whether *file* knows its position and can go back there."""
     seekable = getattr(file, "seekable", None)
     return hasattr(file, "seek") and (seekable is None or bool(seekable())) and isinstance(file.tell(), int)
 
 
 def _state(file: Any) -> tuple[int, int] | None:
-    """Size and modification time of a real file; None for what is none."""
-    file.seek(file.tell())  # so that what was written to it is in the file, and not in a buffer
+    """Size and modification time of a real file, else None."""
+    file.seek(file.tell())  # flushes what was written to it
     try:
         found = os.fstat(file.fileno())
     except (AttributeError, OSError, ValueError, TypeError):

@@ -1,8 +1,7 @@
-# The client's credentials, and the token request that they make.
+# The client's credentials, and the token request.
 #
-# Here: which client ids and secrets are refused, Basic authentication (RFC 7617), and the request
-# of RFC 6749 section 4.4.2 as plain data. Not here: sending it (the adapters) and reading its
-# answer (token).
+# Here: which client ids and secrets are refused, Basic authentication (RFC 7617), and the token request of
+# RFC 6749 section 4.4.2 as plain data. Not here: sending it (the adapters), and its answer (token).
 
 from __future__ import annotations
 
@@ -21,8 +20,8 @@ class Credentials:
     """What TheBase's settings screen gives: where to ask, and as whom.
 
     Raises:
-        ValueError: if the client id or the client secret cannot be right. The text names which, and
-            what is wrong with it, and shows neither.
+        ValueError: if the client id or the client secret cannot be right. The text says which, and
+            what is wrong with it, without showing either.
     """
 
     __slots__ = ("client_id", "client_secret", "origin")
@@ -42,7 +41,7 @@ class Credentials:
         self.client_secret: Final[Hidden] = secret
 
     def __repr__(self) -> str:
-        if not hasattr(self, "client_secret"):  # refused ones, looked at in a traceback
+        if not hasattr(self, "client_secret"):  # the constructor has failed, and a traceback shows us
             return "<Credentials>"
         return f"Credentials({self.domain!r}, client_id={self.client_id!r})"
 
@@ -51,7 +50,7 @@ class Credentials:
 
     @property
     def domain(self) -> str:
-        """The domain as error messages name it."""
+        """The domain, as messages name it."""
         return self.origin.netloc
 
     @property
@@ -60,13 +59,13 @@ class Credentials:
         return self.origin.url + TOKEN_PATH
 
     def token_request_headers(self, user_agent: str | bytes | None) -> dict[str, str | bytes]:
-        """Headers of the token request; `TOKEN_REQUEST_BODY` is its body, POST its method.
+        """Headers of the token request; its method is POST, its body `TOKEN_REQUEST_BODY`.
 
-        *user_agent* is that of the request which needs the token: without one, firewalls refuse it.
+        *user_agent* is that of the request that needs the token: firewalls refuse requests without one.
 
-        The server chooses between JSON and HTML by ``Accept``. Id and secret go into Basic as they
-        are: the vendor's page asks for plain Basic (RFC 7617), not for the form-encoding of RFC 6749
-        section 2.3.1, and the ids and secrets it issues are the same in both.
+        By ``Accept`` the server chooses between JSON and HTML. Id and secret go into Basic as they are: the
+        vendor asks for plain Basic (RFC 7617), not for the form encoding of RFC 6749 section 2.3.1, and the
+        ids and secrets it issues are the same in both.
         """
         headers: dict[str, str | bytes] = {
             "Accept": "application/json",
@@ -78,7 +77,7 @@ class Credentials:
         return headers
 
     def slips(self) -> str:
-        """What looks like a slip of copying in id or secret, without showing either."""
+        """What looks like a mistake in copying id or secret, without showing either."""
         told = ""
         for name, value in (("id", self.client_id), ("secret", self.client_secret.reveal())):
             if value[0] in "\"'" and value[0] == value[-1]:
@@ -88,7 +87,7 @@ class Credentials:
         return told
 
     def redact(self, text: str) -> str:
-        """The text of a server, with the secret taken out in both the forms that it was sent."""
+        """*text* without the secret, in both forms in which it was sent."""
         for secret in (self._user_pass(), self.client_secret.reveal()):
             text = redacted(text, secret)
         return text
@@ -99,7 +98,7 @@ class Credentials:
 
 
 def _check(name: str, value: object) -> None:
-    problem = _problem_with(value)  # found where no frame of the error can hold it
+    problem = _problem_with(value)  # in another frame, which the error does not keep
     if problem:
         raise ValueError(f"{name} {problem}")
 

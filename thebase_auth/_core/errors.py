@@ -4,8 +4,8 @@
 
     TheBaseAuthError
     ├── TokenRequestError    the token endpoint answered, but not with a usable access token
-    ├── TokenTimeoutError    another caller fetches the token, and takes longer than we may wait
-    ├── ReplayError          the server refused the token, and the body could not be sent once more
+    ├── TokenTimeoutError    another caller is fetching the token, and this call timed out meanwhile
+    ├── ReplayError          the server refused the token, and the body could not be sent again
     └── PlainHTTPError       a request to the domain over http://, stopped before it was sent
 
 A wrong domain, client id or client secret is a `ValueError`, raised by the constructor. A failure
@@ -13,7 +13,7 @@ of the transport (no connection, TLS, a timeout of our own request) stays what t
 raises.
 
 Each adapter module has subclasses of these four that are exceptions of its HTTP library as well.
-The attributes hold evidence as plain values: no response, no request, never a secret or a token.
+Their attributes are plain values: no response, no request, never a secret or a token.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any
 
 
 class TheBaseAuthError(Exception):
-    """Base of every error that this package raises while a request is under way.
+    """Base of every error that this package raises during a request.
 
-    Its ``args`` are the text and the attributes in the order of the constructor, as plain values, so
-    that the error can be made anew from them, in another process too.
+    Its ``args`` are the text and the attributes, in the order of the constructor: the error can be built
+    again from them, in another process too.
 
     Attributes:
-        domain: The domain in question: host and port, without ``https://``.
+        domain: The domain: host and port, without ``https://``.
     """
 
     def __init__(self, text: str, domain: str, *evidence: object) -> None:
@@ -53,9 +53,9 @@ class TokenRequestError(TheBaseAuthError):
         error_description: The OAuth error's text, or None.
         code: The problem document's ``code``, such as ``Unauthorized``, or None.
         message: The problem document's ``message``, or None.
-        instance: The problem document's ``instance``, the id that the vendor's support needs to
-            find this very answer in its logs, or None.
-        retry_after: Seconds until the token endpoint is asked again; calls before that get this error
+        instance: The problem document's ``instance``, by which the vendor's support finds this
+            answer in its logs, or None.
+        retry_after: Seconds until the token endpoint is asked again. Calls before that get this error
             without a request. None if the next call asks at once.
     """
 
@@ -83,11 +83,11 @@ class TokenRequestError(TheBaseAuthError):
 
 
 class TokenTimeoutError(TheBaseAuthError):
-    """Another caller is fetching the token, and this caller's own timeout ran out meanwhile."""
+    """Another caller is fetching the token, and this call timed out meanwhile."""
 
 
 class ReplayError(TheBaseAuthError):
-    """The server refused the token (401), and the body changed before it could be sent once more."""
+    """The server refused the token (401), and the body changed before it could be sent again."""
 
 
 class PlainHTTPError(TheBaseAuthError):
@@ -95,7 +95,7 @@ class PlainHTTPError(TheBaseAuthError):
 
 
 def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
-    """The same error, for a call that comes so many seconds before the end of the pause."""
+    """The same error for a call so many seconds before the end of the pause."""
     kind: Any = type(error)
     same: TokenRequestError = kind(*error.args[:-1], seconds)
     return same
@@ -104,9 +104,9 @@ def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRe
 def bind(
     error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: object
 ) -> TheBaseAuthError:
-    """The same error as that one of *kinds* which is a subclass of its type, with *request*.
+    """The same error as the one of *kinds* that is a subclass of its type.
 
-    The exceptions of the HTTP libraries tell by their ``request`` which call they are about.
+    Like other exceptions of the HTTP libraries it has a ``request``: the one that failed.
     """
     kind = next(kind for kind in kinds if issubclass(kind, type(error)))
     bound = kind(*error.args)

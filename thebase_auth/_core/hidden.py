@@ -1,8 +1,8 @@
 # Text that must not be shown.
 #
-# Here: the one type in which the secret is kept, and how it is taken out of the text of others. Not here:
-# who may see it (origin) or what is in it (credentials, token). Local variables are printed in ways that
-# nobody plans, and some tools cut a long text before they take its repr(): so it is no kind of text.
+# Here: the type in which the secret is kept, and how it is removed from the text of others. Not here: where
+# it may go (origin), and what it is (credentials). The type is not a `str`: tools print local variables in
+# many ways, and some shorten a string before they take its repr().
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Hidden:
         return Hidden, (self._text,)
 
     def reveal(self) -> str:
-        """The text. Not to be kept in a variable of a call that may fail."""
+        """The text. Do not keep it in a local variable of a function that may fail."""
         return self._text
 
 
 def hidden(value: object) -> Any:
-    """*value*, hidden if it is text; what is no text is for others to refuse."""
+    """*value*, hidden if it is text. Anything else is refused elsewhere."""
     return Hidden(value) if isinstance(value, str) else value
 
 
 def redacted(text: str, secret: str) -> str:
-    """*text* of somebody else with *secret* taken out, also where a URL or JSON has escaped it."""
+    """*text* without *secret*, also where a URL or JSON has escaped it."""
     return re.sub("".join(map(_spellings, secret)), "[hidden]", text)
 
 
 def _spellings(character: str) -> str:
     percent = "".join(f"%{byte:02x}" for byte in character.encode())
     plain = r"[\s+]" if character == " " else re.escape(character)
-    return rf"(?:\\{{0,4}}{plain}|(?i:{percent}))"  # bounded, or many of them would take for ever
+    return rf"(?:\\{{0,4}}{plain}|(?i:{percent}))"  # bounded, or a long run of them would take forever

@@ -1,12 +1,10 @@
 # Where a token may go.
 #
-# Here: the domain as people paste it, the origin it stands for (RFC 6454: scheme, host, port), and
-# the one rule that says of a URL whether it is that origin. Not here: what is done with the
-# answer (the adapters), and anything about tokens.
+# Here: the domain as people paste it, its origin (RFC 6454: scheme, host, port), and the one rule that
+# decides whether a URL belongs to that origin. Not here: tokens, and what follows from the decision (core).
 #
-# Two readers of one URL may disagree about its host: user-info, back slashes, tabs and percent
-# signs have fooled many. We therefore know one plain form of a URL and take everything else for
-# another place: a request then goes out unsigned, which harms nobody.
+# Two parsers of one URL may disagree about its host: user-info, backslashes, tabs and percent signs have
+# fooled many. So only one plain form of a URL counts as ours. Anything else goes out unsigned, which is safe.
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ from typing import NamedTuple, Self
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
-# User-info in front of the host changes nothing about where a request goes; a slash, a back slash or
-# white space in it would, for one reader or another.
+# User-info does not change where a request goes, unless it contains a slash, a backslash or white space,
+# which parsers read differently.
 _PLAIN_URL = re.compile(
     r"(?P<scheme>https?)://(?:[^/?#@\\\s]*@)?(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|\Z)",
@@ -28,7 +26,7 @@ _PLAIN_URL = re.compile(
 
 
 class Destination(Enum):
-    """What a URL is to the origin of the domain."""
+    """Where a URL leads, seen from the domain."""
 
     OURS = auto()
     ELSEWHERE = auto()
@@ -44,15 +42,15 @@ class Origin(NamedTuple):
 
     @classmethod
     def of_domain(cls, domain: object) -> Self:
-        """Read the domain as the vendor's settings screen shows it and as people paste it.
+        """Read the domain as the vendor's settings screen shows it, and as people paste it.
 
         Args:
             domain: A host name, international or not, or an IP address; with or without a port,
                 ``https://`` before it and one ``/`` behind it.
 
         Raises:
-            ValueError: if it is anything else. The text says what is wrong and does not repeat
-                the domain, since what was pasted there may be the secret.
+            ValueError: if it is anything else. The text says what is wrong, and does not repeat
+                what was given, which may be the secret, pasted into the wrong place.
         """
         if not isinstance(domain, str):
             raise _wrong(f"must be text, not {type(domain).__name__}")
@@ -75,12 +73,12 @@ class Origin(NamedTuple):
                 raise _wrong(f"has {name}")
         host, port = _host_and_port(authority)
         if scheme == "http" and not _is_loopback(host):
-            raise _wrong("is given with http://, which is allowed for loopback hosts alone: use https")
+            raise _wrong("is given with http://, which is allowed only for loopback hosts: use https")
         return cls(scheme, host, _DEFAULT_PORTS[scheme] if port is None else port)
 
     @classmethod
     def of_url(cls, url: str) -> Self | None:
-        """The origin of a URL in its plain form; None for any other URL, however close it looks."""
+        """The origin of a URL in its plain form; None for any other URL."""
         found = _PLAIN_URL.match(url)
         if found is None:
             return None
@@ -92,16 +90,16 @@ class Origin(NamedTuple):
 
     @property
     def netloc(self) -> str:
-        """Host, and the port where it is not the scheme's default."""
+        """The host, and the port unless it is the default of the scheme."""
         return self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The origin as the beginning of a URL, without a slash at the end."""
+        """How URLs of this origin begin, without a slash at the end."""
         return f"{self.scheme}://{self.netloc}"
 
     def destination(self, url: str) -> Destination:
-        """Say what *url* is to this origin; only `Destination.OURS` may be sent a token."""
+        """Where *url* leads; only `Destination.OURS` may be sent a token."""
         other = Origin.of_url(url)
         if other == self:
             return Destination.OURS
@@ -109,7 +107,7 @@ class Origin(NamedTuple):
             other is not None
             and (other.scheme, self.scheme) == ("http", "https")
             and other.host == self.host
-            # Many services share a loopback host, and there the port tells them apart.
+            # On a loopback host, other ports are other services.
             and (other.port == self.port or not _is_loopback(self.host))
         ):
             return Destination.PLAIN_HTTP
@@ -124,7 +122,7 @@ def _wrong(what: str) -> ValueError:
 
 
 def _without_invisible_ends(text: str) -> str:
-    # Copying from a right-to-left page takes its direction marks (category Cf) along.
+    # What is copied from a right-to-left page comes with direction marks (category Cf).
     def visible(character: str) -> bool:
         return not character.isspace() and unicodedata.category(character) != "Cf"
 
@@ -139,7 +137,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
         if colon:
             host, port = before, after
     if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise _wrong("has a port that is no number from 1 to 65535")
+        raise _wrong("has a port that is not a number from 1 to 65535")
     return _normal_host(host), int(port) if colon else None
 
 
@@ -147,22 +145,22 @@ def _normal_host(host: str) -> str:
     if host.startswith("["):
         address = _normal_ip(host)
         if address is None:
-            raise _wrong("is no valid IPv6 address")
+            raise _wrong("is not a valid IPv6 address")
         return address
     if not host.isascii():
         host = _idna(host)
     host = host.lower().removesuffix(".")
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _wrong("is no valid host name")
-    if labels[-1].isdigit() and not _is_ipv4(host):  # what ends in a number is read as an address
-        raise _wrong("is no valid IPv4 address")
+        raise _wrong("is not a valid host name")
+    if labels[-1].isdigit() and not _is_ipv4(host):  # what ends in a number is an address
+        raise _wrong("is not a valid IPv4 address")
     return host
 
 
 def _normal_ip(bracketed: str) -> str | None:
     inside = bracketed.removeprefix("[").removesuffix("]")
-    if bracketed != f"[{inside}]" or "%" in inside:  # a zone is of one machine, not of a URL
+    if bracketed != f"[{inside}]" or "%" in inside:  # a zone has no place in a URL
         return None
     try:
         return f"[{ipaddress.IPv6Address(inside)}]"
@@ -179,13 +177,13 @@ def _is_ipv4(host: str) -> bool:
 
 
 def _idna(host: str) -> str:
-    # requests, httpx and httpx2 all encode with this package, so that ours agrees with theirs.
+    # requests, httpx and httpx2 encode with this package too, so all agree.
     import idna
 
     try:
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError:
-        raise _wrong("is no valid international host name") from None
+        raise _wrong("is not a valid international host name") from None
 
 
 def _is_loopback(host: str) -> bool:

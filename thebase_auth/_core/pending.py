@@ -1,7 +1,7 @@
-# Something that one caller waits for and another brings about.
+# Something that one caller waits for and another completes.
 #
-# Here: what is pending, the step "wait for it", and who may wait. Not here: waiting (_waiting), and what is
-# waited for (shared_token, the coordinator of the caches).
+# Here: what can be waited for, the step "wait for it", and the tasks that wait. Not here: waiting itself
+# (_waiting), and what is waited for (shared_token, the coordinator of the caches).
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import NamedTuple
 
 
 class Pending:
-    """Something that is over at some time, by whatever thread; _waiting waits for it."""
+    """Something that another thread or task completes; see _waiting for how to wait for it."""
 
     def __init__(self) -> None:
         self.over = False
-        self.wakers: deque[Callable[[], object]] = deque()  # one of each waiter
+        self.wakers: deque[Callable[[], object]] = deque()  # one for each waiter
 
     def end(self) -> None:
-        """Wake all who wait. It can be called again, should it have been interrupted."""
+        """Wake all waiters. It may be called again after an interruption."""
         self.over = True
         while self.wakers:
             try:
                 wake = self.wakers.popleft()
-            except IndexError:  # another thread has taken the last one
+            except IndexError:  # another thread took the last one
                 return
             wake()
 
     def is_lost(self) -> bool:
-        """Whether there is no sense in waiting on; asked by those who have waited for a second."""
+        """Whether it will never be over. Waiters ask once a second."""
         return False
 
 
 class Task:
-    """An async caller: its event loop, its task, and whether these have come to their end.
+    """An async caller: its event loop, its task, and whether they have ended.
 
     A caller that blocks its thread has none.
     """
@@ -45,7 +45,7 @@ class Task:
 
 
 class WaitFor(NamedTuple):
-    """Step of those who do not wait themselves: wait at most so many seconds for something pending."""
+    """Step: wait at most so many seconds for something pending."""
 
     pending: Pending
     seconds: float

@@ -1,24 +1,24 @@
 # How long one caller may spend on a token.
 #
-# Here: the caller's own timeouts turned into the bounds of its token request and of its wait for
-# another caller's. Not here: reading them from a library's request (the adapters), or a clock.
+# Here: the timeouts of the call, as bounds for its token request and for its wait for another caller's. Not
+# here: reading them from a request (the adapters), and the clock.
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 
-class Patience:
-    """The bounds of one caller, in seconds.
+class TimeBudget:
+    """The time of one caller, in seconds.
 
     Attributes:
         timeouts: For each phase of a token request, by the HTTP library's own name for it.
     """
 
     def __init__(self, timeouts: Mapping[str, object], *, default: float, now: float) -> None:
-        """Take the timeouts of the call, and *default* for a phase in which it has none.
+        """Take the timeouts of the call, and *default* for each phase without one.
 
-        Not even a call that may take for ever (``timeout=None``) waits for ever for a token.
+        Even a call without any timeout (``timeout=None``) does not wait forever for a token.
         """
         self.timeouts = {
             phase: float(seconds) if isinstance(seconds, (int, float)) else default
@@ -28,14 +28,14 @@ class Patience:
 
     @property
     def lease(self) -> float:
-        """How long this caller's token request may take when every phase takes its longest."""
+        """How long a token request takes if every phase takes its longest."""
         return sum(self.timeouts.values())
 
     def left(self, now: float) -> float:
-        """Seconds until this caller gives up waiting for others, zero or less when they are over."""
+        """Seconds until this caller stops waiting for others; zero or less when they are over."""
         return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self._began)
 
     def timeouts_left(self, now: float) -> dict[str, float]:
-        """The timeouts for a token request that begins only now, perhaps after a wait."""
+        """The timeouts of a token request that begins now, perhaps after a wait."""
         left = self.left(now)
         return {phase: min(seconds, left) for phase, seconds in self.timeouts.items()}

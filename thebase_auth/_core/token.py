@@ -1,9 +1,8 @@
-# The access token, and the answer of the token endpoint that it is read from.
+# The access token, and the answer of the token endpoint.
 #
 # Here: RFC 6749 sections 5.1 (a token) and 5.2 (an error), ORDS's problem document, a firewall's page, and
-# the texts that tell a user what to do. A pure function of the answer and the time. Whatever the answer
-# is, it gives a Token or raises TokenRequestError, never anything else. Not here: asking for a token
-# (credentials, the adapters), decoding what was read (_reading) and deciding who asks (shared_token).
+# the messages that say what to do. A pure function of the answer and the time: whatever the answer is, it
+# returns a Token or raises TokenRequestError. Not here: the token request (credentials, the adapters).
 
 from __future__ import annotations
 
@@ -26,10 +25,10 @@ class Token:
     """An access token.
 
     Attributes:
-        access_token: The token itself. Not shown by ``repr()``.
-        expires_at: When its time is over by the server's ``expires_in``, in epoch seconds; None
-            where the server gave no usable one. The server may take it longer, or less long.
-        authorization: The value of the header that carries it.
+        access_token: The token itself. ``repr()`` does not show it.
+        expires_at: When it expires by the server's ``expires_in``, in epoch seconds; None if the server
+            did not say. The server may accept it for longer, or stop sooner.
+        authorization: The value of the ``Authorization`` header that carries it.
     """
 
     __slots__ = ("access_token", "authorization", "expires_at")
@@ -43,7 +42,7 @@ class Token:
         return f"Token(expires_at={self.expires_at!r})"
 
     def __eq__(self, other: object) -> bool:
-        # Also to the text of the token, so that it can be compared without being taken out.
+        # Also to a `str`, so that it can be compared with the text of a token.
         if isinstance(other, str):
             return self.access_token == other
         return isinstance(other, Token) and self.access_token == other.access_token
@@ -63,7 +62,7 @@ class Answer:
     """An answer of the token endpoint. The names of ``headers`` may be in any case.
 
     Attributes:
-        cut: Why the body is not all of it: what the answer is, such as "longer than 1 MiB"; or "".
+        cut: Why the body is incomplete, such as "longer than 1 MiB"; "" if it is complete.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes, cut: str = "") -> None:
@@ -81,16 +80,16 @@ def parse_token_response(answer: Answer, *, credentials: Credentials, now: float
 
     Args:
         answer: The answer, redirects not followed.
-        credentials: Those that were sent: for the domain's name, and to keep the secret out of what
-            is quoted from the server.
+        credentials: Those that were sent: the error names the domain, and quotes the server without
+            the secret.
         now: Epoch seconds; ``expires_in`` is counted from it.
 
     Raises:
-        TokenRequestError: if the answer is no usable token.
+        TokenRequestError: if there is no usable token in it.
     """
     outcome = _read(answer, credentials, now)
     if isinstance(outcome, TokenRequestError):
-        raise outcome  # from here, where no variable holds what the server wrote
+        raise outcome  # here, where no local variable holds what the server sent
     return outcome
 
 
@@ -101,14 +100,14 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
     if answer.cut:
         return _unusable(f"is {answer.cut}", answer, credentials)
     if document is None:
-        return _unusable(f"is no JSON object but {_kind(answer, credentials)}", answer, credentials)
+        return _unusable(f"is {_kind(answer, credentials)}, not a JSON object", answer, credentials)
     access_token = document.get("access_token")
     if access_token is None:
         if document.get("error"):
             return _refusal(answer, document, credentials, now)
         return _unusable("has no access_token", answer, credentials)
     if not isinstance(access_token, str) or not re.fullmatch(_SAFE_IN_HEADER, access_token):
-        # RFC 6750 section 2.1. The value is not quoted: it may be most of a token.
+        # RFC 6750 section 2.1. Not quoted, since it may be most of a token.
         return _unusable("has an access_token that cannot be put in a header", answer, credentials)
     token_type = document.get("token_type")
     if token_type is not None and str(token_type).lower() != "bearer":
@@ -121,7 +120,7 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
 
 
 def _seconds(expires_in: object) -> float | None:
-    # expires_in is advice that servers get wrong in every way; a wrong one counts as none.
+    # Servers get expires_in wrong in many ways; a wrong one counts as none.
     if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float, str)):
         return None
     try:
@@ -151,21 +150,21 @@ def _kind(answer: Answer, credentials: Credentials) -> str:
 
 
 def _is_page(answer: Answer) -> bool:
-    """Whether this is a page for people, as firewalls, gateways and web servers send it."""
+    """Whether this is a page for people, as firewalls and gateways send it."""
     is_html = "html" in answer.headers.get("content-type", "").lower()
     return is_html and _json_object(answer.body) is None
 
 
 def _title(answer: Answer, credentials: Credentials) -> str:
     found = re.search(_TITLE, answer.body[:65_536]) if _is_page(answer) else None
-    import html  # loads all entities, and is hardly ever needed
+    import html  # slow to load, rarely needed
 
     text = html.unescape(found[1].decode("utf-8", "replace")) if found else ""
     return _quote(" ".join(text.split()), credentials)
 
 
 def _quote(text: str, credentials: Credentials) -> str:
-    # One line and no escape sequences: the text ends up in logs and terminals.
+    # One line without escape sequences: it ends up in logs and terminals.
     printable = "".join(c if c.isprintable() else " " for c in credentials.redact(text))
     return printable[:_LONGEST_QUOTE].strip()
 
@@ -184,7 +183,7 @@ def _refusal(
     answer: Answer, document: dict[str, Any] | None, credentials: Credentials, now: float
 ) -> TokenRequestError:
     fields: dict[str, str] = {}
-    token = (document or {}).get("access_token")  # not used, and not shown either
+    token = (document or {}).get("access_token")  # not to be shown
     for name in ("error", "error_description", "code", "message", "instance"):
         value = (document or {}).get(name)
         plain = isinstance(value, (str, int)) and not isinstance(value, bool)
@@ -210,7 +209,7 @@ def _retry_after(value: str, now: float) -> float | None:
     """Seconds, from a number or a date (RFC 9110 section 10.2.3); None if it is neither."""
     if re.fullmatch("[0-9]{1,9}", value.strip(), re.ASCII):
         return float(value)
-    from email.utils import parsedate_to_datetime  # loads much, and is hardly ever needed
+    from email.utils import parsedate_to_datetime  # slow to load, rarely needed
 
     try:
         return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
@@ -221,7 +220,7 @@ def _retry_after(value: str, now: float) -> float | None:
 def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials) -> str:
     where = "in TheBase: Settings, Webhooks/API, API token"
     if 300 <= answer.status < 400:
-        # Where to, and no more: a query or a fragment may carry what nobody should see.
+        # Without the query and the fragment, which may carry secrets.
         target = re.split("[?#]", answer.headers.get("location", "no location"))[0]
         return (
             f"A token endpoint that redirects (to {_quote(target, credentials)}) is not followed, so that"
@@ -234,7 +233,7 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
     if answer.status >= 500:
         instance = fields.get("instance")
         tell = f", naming {instance}" if instance else ""
-        return f"The server has trouble of its own; try again later, or ask its support{tell}."
+        return f"The server has a problem; try again later, or ask its support{tell}."
     if _is_page(answer) and answer.status != 404:
         if re.search(b"(client|ssl) certificate", answer.body[:65_536].lower()):
             return (
@@ -243,9 +242,9 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
                 " client, httpx.Client(verify=...)."
             )
         return (
-            "That is a page for people, not TheBase's answer to a program: a firewall or a gateway on the"
-            " way has refused the request. Ask whoever runs it; client id and client secret are probably"
-            " not to blame."
+            "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has"
+            " refused the request. Ask whoever runs it; client id and client secret are probably not to"
+            " blame."
         )
     match fields.get("error"):
         case "invalid_scope":

@@ -7,9 +7,9 @@
     TheBaseAuth(domain, client_id, client_secret, cache=FileTokenCache())
     TheBaseAuth(domain, client_id, client_secret, cache=RedisTokenCache(redis.Redis(...)))
 
-Both keep the token in plain text, for the owner of the file or the users of the Redis database to
-read: protect them like the token itself. The client secret is not in them, in no form that could
-be turned back.
+Both keep the token in plain text, readable for the owner of the file or the users of the Redis database:
+protect them like the token itself. The client secret is not in them, in any form from which it could be
+restored.
 """
 
 from ._file import FileTokenCache

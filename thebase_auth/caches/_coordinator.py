@@ -1,17 +1,16 @@
 # How one process shares its token with others, through a cache.
 #
-# Here: what the leader of a flight has done at the cache before and after its token request, and what
-# happens when the cache fails, hangs or is held up. Not here: the caches (_file, _redis), the form of a
-# record (_record), and who leads within the process (the core).
+# Here: what is done at the cache before and after a leader's token request, and what happens if the cache
+# fails, hangs or is locked. Not here: the caches (_file, _redis), the form of a record (_record), and who
+# leads within the process (the core).
 #
-# Of the processes that look for a token at once, one gets the lock, fetches and stores; the others look
-# again every now and then until they find its token. They do not stand in line for the lock: all find the
-# token within one pause. Their waiting is bounded, so that a process which keeps the lock holds nobody up
-# for good: a part of each caller's time is left for a token request of its own.
+# Of the processes that need a token at once, one gets the lock, fetches the token and stores it. The others
+# do not queue for the lock: they look again after short pauses until they find the token. Their waiting is
+# bounded, so that part of each caller's time is left for a token request without the lock.
 #
-# A cache may block for as long as it likes. So all of it is done in one daemon thread for each renewal (an
-# errand), from the first look until the lock is given back: the lock has one owner. The thread waits for
-# the flight; its leader waits for the thread, a limited time, and goes on without it.
+# A cache may block for any length of time. So each renewal has one daemon thread (an errand) that deals with
+# the cache, from the first look to the release of the lock: the lock has one owner. The thread waits for the
+# flight; the leader of the flight waits for the thread, but not long, and then goes on without it.
 
 from __future__ import annotations
 
@@ -37,14 +36,14 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("thebase_auth")
 
-# Of the time that a caller has left. A lock that its process has left behind ends before the first
-# of those who wait goes on without it, and they do not all do so at the same moment.
+# Shares of the time that a caller has left. A lock that a dead process has left behind expires before the
+# first waiter goes on without the lock, and the waiters do not all go on at the same moment.
 _SHARE_FOR_AN_ANSWER: Final = 0.5
 _SHARE_FOR_THE_LEASE: Final = 0.65
 _SHARES_FOR_WAITING: Final = (0.7, 0.9)
-_SHARE_FOR_A_PAUSE: Final = 0.05  # or the last look would be long before the end of the waiting
+_SHARE_FOR_A_PAUSE: Final = 0.05  # or the last look might come long before the end of the waiting
 # In seconds:
-_SHORT_ANSWER: Final = 0.25  # a healthy cache may take that
+_SHORT_ANSWER: Final = 0.25  # a healthy cache may take this long
 _LONGEST_ANSWER: Final = 3.0
 _LONGEST_LEASE: Final = 10.0
 _FIRST_PAUSE: Final = 0.02
@@ -55,7 +54,7 @@ Release: TypeAlias = Callable[[], object]
 
 
 class Coordinator:
-    """The side of one auth object in sharing its token through a cache."""
+    """What one auth object does to share its token through a cache."""
 
     def __init__(self, cache: TokenCache, credentials: Credentials, shared: SharedToken) -> None:
         self.cache: Final = cache
@@ -64,12 +63,12 @@ class Coordinator:
         self._record: RecordFormat | None = None
         self._given: deque[Token] = deque(maxlen=16)
         self._last: Errand | None = None
-        self._told = False
-        self._told_of_lock = False
+        self._warned = False
+        self._warned_of_lock = False
 
     @property
     def record(self) -> RecordFormat:
-        """Key and form of the record. Made where it is first needed, in a thread: it takes some 50 ms."""
+        """Key and form of the record. Made when first needed, in a thread, because it takes about 50 ms."""
         if self._record is None:
             self._record = RecordFormat(self._credentials)
         return self._record
@@ -78,20 +77,21 @@ class Coordinator:
         """Whether *token* came from the cache."""
         return any(one is token for one in tuple(self._given))
 
-    def gives(self, token: Token) -> None:
-        """Take note of a token that the cache has given."""
+    def note_given(self, token: Token) -> None:
+        """Take note of a token from the cache."""
         logger.debug("took an access token from %r", self.cache)
         self._given.append(token)
 
-    def look(self, flight: Flight, seconds: float) -> Steps:
-        """Look for a token that another process has stored; if there is none, get the lock, if possible.
+    def load(self, flight: Flight, seconds: float) -> Steps:
+        """Look for a token that another process has stored; if there is none, try to get the lock.
 
         Args:
-            flight: The flight that is led.
-            seconds: How long its leader may spend on a token.
+            flight: The flight of the leader that asks.
+            seconds: How long the leader may spend on a token.
 
         Returns:
-            The errand: what it found, and what will be stored; None where the cache does not answer.
+            The errand, which may have found a token, and will store the one that is fetched; None if the
+            cache does not answer.
         """
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         if (before := self._last) is not None and before.is_running():
@@ -103,14 +103,14 @@ class Coordinator:
         errand = self._last = Errand(self, flight, seconds)
         try:
             errand.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is on its way out
-            self.tell(f"{type(error).__name__}: {error}")
+        except RuntimeError as error:  # no more threads, or the interpreter is shutting down
+            self.warn(f"{type(error).__name__}: {error}")
             return None
         last = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
         while not errand.looked.over:
             now = time.monotonic()
             if now >= last:
-                errand.give_up(seconds, "each answer took its time, and all together too much")
+                errand.give_up(seconds, "its answers together took too long")
                 break
             left = errand.answered_at + answer_within - now
             if left <= 0:
@@ -119,49 +119,49 @@ class Coordinator:
             yield WaitFor(errand.looked, min(left, last - now))
         return errand
 
-    # What the user is told.
+    # What is logged.
 
-    def works(self) -> None:
-        """Take note that the cache has kept or given a token: its next failure is news again."""
-        if self._told:
+    def note_working(self) -> None:
+        """Take note that the cache works: its next failure is logged as a warning again."""
+        if self._warned:
             logger.info("the token cache %r works again", self.cache)
-        self._told = False
+        self._warned = False
 
-    def tell(self, trouble: str, *, may_be_healthy: bool = False) -> None:
-        """Warn, once until it works again, that the cache has failed."""
-        if self._told or may_be_healthy:  # known already, or its caller was in too much of a hurry
+    def warn(self, trouble: str, *, may_be_healthy: bool = False) -> None:
+        """Warn that the cache has failed: once, until it works again."""
+        if self._warned or may_be_healthy:
             logger.debug("the token cache %r failed a caller: %s", self.cache, trouble)
             return
-        self._told = True
+        self._warned = True
         logger.warning(
-            "the token cache %r failed (%s). Requests to %s go on without it, and this process fetches its"
-            " access tokens by itself. This is said once, until the cache works again.",
+            "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its own"
+            " access tokens. This warning is not repeated until the cache works again.",
             self.cache,
             trouble,
             self._credentials.domain,
         )
 
-    def tell_of_lock(self, seconds: float) -> None:
-        """Warn, once, that another process did not give the lock back for so many seconds."""
-        level = logging.DEBUG if self._told_of_lock else logging.WARNING
-        self._told_of_lock = True
+    def warn_of_lock(self, seconds: float) -> None:
+        """Warn, once, that another process has held the lock for so many seconds."""
+        level = logging.DEBUG if self._warned_of_lock else logging.WARNING
+        self._warned_of_lock = True
         logger.log(
             level,
-            "another process holds the lock of the token cache %r for %.1f seconds and more. This process"
-            " goes on without the lock. If that recurs, look for a process that is stopped, or a token"
-            " endpoint of %s that answers too slowly. This is said once.",
+            "another process has held the lock of the token cache %r for %.1f seconds or more. This process"
+            " goes on without the lock. If that happens again, look for a process that hangs, or a token"
+            " endpoint of %s that answers too slowly. This warning is not repeated.",
             self.cache,
             seconds,
             self._credentials.domain,
         )
 
-    def text_of(self, failure: BaseException) -> str:
-        """What may be said of an exception of the cache."""
+    def describe(self, failure: BaseException) -> str:
+        """What may be logged of an exception of the cache."""
         try:
             text = str(failure)
-        except Exception:  # noqa: BLE001 - it is the user's class
+        except Exception:  # noqa: BLE001 - any class may come here
             text = "no text"
-        # A database driver may quote what it was to store, and more than one process stores.
+        # A driver may quote the record that it was to store.
         text = self._credentials.redact(text.partition(RECORD_BEGINS)[0])
         token = self.shared.token
         if token is not None:
@@ -170,14 +170,14 @@ class Coordinator:
 
 
 class Errand:
-    """What is done at the cache for one flight, in a thread: look, wait for the token, store, release.
+    """The work at the cache for one flight, in a thread: look, wait for the token, store, release.
 
     Attributes:
-        looked: Over when it has looked.
-        ended: Over when all is done.
+        looked: Over when it has looked into the cache.
+        ended: Over when everything is done.
         found: The token that another process has stored, or None.
-        answered_at: When the cache has last answered, or when it was first asked.
-        given_up: Whether a leader has waited for it as long as it could.
+        answered_at: When the cache last answered, or was first asked.
+        given_up: Whether a leader has waited for it in vain.
     """
 
     def __init__(self, coordinator: Coordinator, flight: Flight, seconds: float) -> None:
@@ -194,29 +194,33 @@ class Errand:
         self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
 
     def start(self) -> None:
-        """Start the thread, or raise RuntimeError."""
-        if sys.is_finalizing():  # before Python 3.12, start() would wait for ever
-            raise RuntimeError("the interpreter is on its way out")
+        """Start the thread.
+
+        Raises:
+            RuntimeError: if it cannot be started.
+        """
+        if sys.is_finalizing():  # before Python 3.12, start() would hang
+            raise RuntimeError("the interpreter is shutting down")
         self._thread.start()
 
     def is_running(self) -> bool:
-        """Whether the thread is there and has not come to its end; in a forked child it is not."""
+        """Whether the thread is alive and not done; a forked child does not have it."""
         return self._thread.is_alive() and not self.ended.over
 
     def is_overdue(self) -> bool:
-        """Whether nobody should wait for it any more. A hurried caller's measure is not all there is."""
+        """Whether nobody should wait for it any longer. A caller in a hurry does not decide that."""
         return self.given_up and time.monotonic() - self._began >= _SHORT_ANSWER
 
     def give_up(self, waited: float, trouble: str = "") -> None:
         """Take note that a leader has waited so many seconds for an answer, and goes on without it."""
         self.given_up = True
-        self._coordinator.tell(
+        self._coordinator.warn(
             trouble or f"no answer within {waited:.1f} seconds",
             may_be_healthy=waited < _SHORT_ANSWER,
         )
 
-    def stored(self, seconds: float) -> Generator[WaitFor, None, None]:
-        """Wait until the token is stored: the process may be about to end, and this thread with it.
+    def wait_until_stored(self, seconds: float) -> Generator[WaitFor, None, None]:
+        """Wait until the token is stored: the process may end right after, and the thread with it.
 
         Args:
             seconds: How long the leader may spend on it.
@@ -236,17 +240,17 @@ class Errand:
             if self.found is None:
                 self._store_what_is_fetched()
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            self._coordinator.tell(self._coordinator.text_of(error))
+            self._coordinator.warn(self._coordinator.describe(error))
         finally:
             self._let_go()
             self.looked.end()
             self.ended.end()
 
     def _look(self) -> None:
-        """Find a token, or get the lock; or neither, where another process keeps it for too long."""
+        """Find a token or get the lock; or neither, if another process holds the lock for too long."""
         give_up_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
-        key = self._answer(self._coordinator.record.key)  # some 50 ms, which are not the cache's
+        key = self._answer(self._coordinator.record.key)  # the cache is not to blame for these 50 ms
         while not self._flight.over:
             self.found = self._load(key)
             if self.found is None:
@@ -254,14 +258,14 @@ class Errand:
             if self._release is not None:
                 self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
-                self._coordinator.gives(self.found)
-                self._coordinator.works()
+                self._coordinator.note_given(self.found)
+                self._coordinator.note_working()
             if self.found is not None or self._release is not None:
                 return
-            # Together they would all ask at the same moment, again and again.
+            # Of random length, or all processes would ask at the same moment, again and again.
             pause = min(pause * random.uniform(1.0, 2.0), longest_pause)  # noqa: S311
             if time.monotonic() + pause >= give_up_at:
-                self._coordinator.tell_of_lock(time.monotonic() - self._began)
+                self._coordinator.warn_of_lock(time.monotonic() - self._began)
                 return
             wait_blocking(self._flight, pause)
 
@@ -269,13 +273,13 @@ class Errand:
         flight, coordinator = self._flight, self._coordinator
         wait_blocking(flight, self._lease)
         if not flight.over:
-            self._let_go()  # its time is up: another process may try
+            self._let_go()  # so that another process may try
             wait_blocking(flight, self._seconds)
         token = flight.token
         if token is not None and not coordinator.shared.is_former(token):
             record = coordinator.record
             self._cache.store(record.key, record.write(token), lifetime(token, time.time()))
-            coordinator.works()
+            coordinator.note_working()
 
     def _load(self, key: str) -> Token | None:
         record = self._answer(self._cache.load(key))
@@ -297,4 +301,4 @@ class Errand:
         try:
             release()
         except BaseException as error:  # noqa: BLE001 - most often it has lapsed already
-            logger.debug("the lock of a token cache was not given back: %s", type(error).__name__)
+            logger.debug("the lock of a token cache was not released: %s", type(error).__name__)

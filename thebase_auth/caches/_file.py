@@ -1,7 +1,7 @@
 # A file that keeps the tokens of one user on one machine.
 #
-# Here: reading, replacing and locking that file. Not here: what a record holds and under which key
-# (_record), and what happens when a cache fails (_coordinator): so this may raise, and may take its time.
+# Here: reading, replacing and locking that file. Not here: keys and records (_record), and what happens if a
+# cache fails (_coordinator); so this may raise and block.
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
 class FileTokenCache:
     """A file that the processes of one user on one machine share.
 
-    The file is readable for its owner alone, replaced as a whole, and taken for absent when it is
-    not what this class writes: too large, damaged, a link, somebody else's, or open to others. Beside it
-    lie empty files for the locks, which the operating system releases when a process dies.
+    Only its owner can read the file. It is replaced as a whole, and counts as absent if it is not what this
+    class writes: too large, damaged, a link, somebody else's, or open to others. Beside it are empty files
+    for the locks, which the operating system releases when a process dies.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Name the file; nothing is opened before it is needed.
+        """Name the file. Nothing is opened before it is needed.
 
         Args:
             path: The file, ``~`` for the home directory allowed. Missing directories are made, for the
-                owner alone. None for ``tokens.json`` in the user's cache directory for thebase_auth.
+                owner only. None for ``tokens.json`` in the user's cache directory for thebase_auth.
 
         Raises:
             ValueError: if *path* is empty.
@@ -63,7 +63,7 @@ class FileTokenCache:
         return f"FileTokenCache({str(self._path)!r})"
 
     def load(self, key: str) -> str | None:
-        """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
+        """Return the record that was stored last under *key*, or None; see `TokenCache.load`."""
         return self._records().get(key, (None, 0.0))[0]
 
     def store(self, key: str, record: str, lifetime: float | None) -> None:
@@ -87,11 +87,11 @@ class FileTokenCache:
             self._replace(content)
 
     def lock(self, key: str, lease: float) -> Callable[[], object] | None:  # noqa: ARG002
-        """Try to get the right to fetch; see `TokenCache.lock`.
+        """Try to get the lock; see `TokenCache.lock`.
 
         Args:
             key: As in `TokenCache`.
-            lease: Seconds; not needed, since the operating system releases the lock of a dead process.
+            lease: Seconds; not used, since the operating system releases the locks of a dead process.
         """
         import filelock
 
@@ -106,7 +106,7 @@ class FileTokenCache:
     def _file_lock(self, name: str, *, timeout: float) -> Any:
         import filelock
 
-        # One by one: mkdir(parents=True) gives its mode to the last alone.
+        # One by one: mkdir(parents=True) gives its mode only to the last one.
         folders = [self._path.parent, *self._path.parent.parents]
         for folder in reversed([folder for folder in folders if not folder.exists()]):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -114,12 +114,12 @@ class FileTokenCache:
             f"{self._path}.{name}.lock",
             timeout=timeout,
             mode=0o600,
-            thread_local=False,  # released in another thread, perhaps
+            thread_local=False,  # it may be released in another thread
             poll_interval=0.005,
         )
 
     def _records(self) -> dict[str, tuple[str | None, float]]:
-        """What the file holds: for each key a record, and until when (epoch seconds)."""
+        """The content of the file: for each key a record, and when it expires (epoch seconds)."""
         try:
             content = json.loads(_read_own_file(self._path))
             return {str(key): (str(record), float(until)) for key, (record, until) in content.items()}
@@ -127,8 +127,8 @@ class FileTokenCache:
             return {}
 
     def _replace(self, content: bytes) -> None:
-        """Put *content* in the place of the file, as a whole; who calls has the lock."""
-        # One name for all: what a process leaves behind that is killed here, the next one removes.
+        """Replace the file by one with *content*. The caller holds the lock."""
+        # Always the same name: if a process is killed here, the next one removes what it left.
         temporary = self._path.with_name(f".{self._path.name}.new")
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -152,18 +152,18 @@ class FileTokenCache:
 
 
 def _read_own_file(path: Path) -> bytes:
-    """The content of a file that only its owner, who we are, can read or write.
+    """The content of a file that is ours, and that nobody else can read or write.
 
     Raises:
-        OSError: if there is none, or it is anything else.
+        OSError: if there is no such file.
     """
-    # By an opener: of a directory, open() would leave a descriptor open that we had opened.
+    # With an opener: given a descriptor of a directory, open() would not close it.
     with open(path, "rb", opener=_open_warily) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise OSError("no regular file")
+            raise OSError("not a regular file")
         if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
-            raise OSError("not ours alone")
+            raise OSError("open to others")
         content: bytes = file.read(_LARGEST_FILE + 1)
     if len(content) > _LARGEST_FILE:
         raise OSError("too large")
@@ -175,5 +175,5 @@ def _open_for_owner(path: str, flags: int) -> int:
 
 
 def _open_warily(path: str, flags: int) -> int:
-    # A link is not followed. Without O_NONBLOCK a pipe in that place would be waited for.
+    # Links are not followed. Without O_NONBLOCK, opening a pipe would block.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

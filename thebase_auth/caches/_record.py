@@ -1,12 +1,11 @@
-# A token as it lies in a cache.
+# A token in a cache.
 #
-# Here: under which key, in which form, and what of that is believed when it is read back. Not here:
-# the caches (_file, _redis), and when to look into one (_coordinator).
+# Here: its key, its form, and what is checked when it is read back. Not here: the caches (_file, _redis), and
+# when they are read (_coordinator).
 #
-# Key and seal come from domain, client id and client secret by a slow one-way function (PBKDF2,
-# RFC 8018), since secrets can be chosen by people, and may be guessable. Who does not hold the
-# secret knows neither the key to look under nor how to seal a record, so that a token is neither
-# picked up by mistake nor planted. Who can read the cache can read the token, as in any cache.
+# Key and seal are derived from domain, client id and client secret by a slow one-way function (PBKDF2,
+# RFC 8018), since a secret may be guessable. Without the secret, nobody can find the key or seal a record: a
+# token is neither picked up by mistake nor planted. Whoever can read the cache can read the token.
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ from thebase_auth._core.credentials import Credentials
 from thebase_auth._core.token import Token
 
 _VERSION: Final = 1
-RECORD_BEGINS: Final = f"[{_VERSION}, "  # in each record, however much of it somebody quotes
-_ITERATIONS: Final = 200_000  # some 30 ms, once for each credentials
+RECORD_BEGINS: Final = f"[{_VERSION}, "  # to recognise a record that an error message quotes
+_ITERATIONS: Final = 200_000  # about 30 ms, once for each client
 
 
 class RecordFormat:
-    """How the tokens of one client are written and read."""
+    """The key and the form of the tokens of one client."""
 
     def __init__(self, credentials: Credentials) -> None:
         both = _derived(credentials.origin.url, credentials.client_id, credentials.client_secret.reveal())
@@ -34,15 +33,15 @@ class RecordFormat:
         self._seal_key: Final = both[32:]
 
     def write(self, token: Token) -> str:
-        """The record of *token*: text without anything of the secret."""
+        """The record of *token*."""
         content = json.dumps([_VERSION, str(token.access_token), token.expires_at])
         return f"{self._seal(content.encode()).decode()} {content}"
 
     def read(self, record: object, now: float) -> Token | None:
-        """The token in *record*; None if it is none of ours, of another version, or past its time.
+        """The token in *record*; None if it is not one of ours, has another version, or has expired.
 
         Args:
-            record: What a cache gave: anything at all.
+            record: What a cache returned: anything at all.
             now: Epoch seconds.
         """
         if isinstance(record, str):
@@ -52,7 +51,7 @@ class RecordFormat:
         seal, _, content = record.partition(b" ")
         if not hmac.compare_digest(self._seal(content), seal):
             return None
-        version, *fields = json.loads(content)  # what others wrote is not even parsed
+        version, *fields = json.loads(content)  # after the seal: nothing else is parsed
         if version != _VERSION:
             return None
         token = Token(*fields)
@@ -63,7 +62,7 @@ class RecordFormat:
 
 
 def lifetime(token: Token, now: float) -> float | None:
-    """Seconds for which a cache should keep *token*; None if the server did not say."""
+    """Seconds for which a cache should keep *token*, or None if the server did not say."""
     if token.expires_at is None or not math.isfinite(token.expires_at):
         return None
     return max(token.expires_at - now, 0.0)

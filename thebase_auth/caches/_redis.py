@@ -1,8 +1,7 @@
 # A Redis or Valkey database that keeps the tokens of a fleet.
 #
-# Here: three commands of redis-py, and making its client from a URL. Not here: what a record holds and
-# under which key (_record), and what happens when a cache fails (_coordinator): so this may raise, and may
-# take its time.
+# Here: three commands of redis-py, and making its client from a URL. Not here: keys and records (_record),
+# and what happens if a cache fails (_coordinator); so this may raise and block.
 
 from __future__ import annotations
 
@@ -15,28 +14,28 @@ from thebase_auth._core.hidden import Hidden
 
 from ._protocol import bounded
 
-_SHORTEST_LEASE: Final = 0.05  # seconds; Redis takes 0 for an error, and redis-py for no end at all
+_SHORTEST_LEASE: Final = 0.05  # seconds; to Redis 0 is an error, to redis-py no limit
 
 
 class RedisTokenCache:
     """A Redis or Valkey database that a fleet shares.
 
-    It keeps one key for each client of TheBase, which expires with the token, and one for its lock.
-    Made by `from_url`, it can be pickled, and so can an auth object and a session that have it.
+    It has one key for each client id, which expires with the token, and one for its lock. If it was made by
+    `from_url`, it can be pickled, and so can auth objects and sessions with it.
     """
 
     def __init__(self, client: Any, *, prefix: str = "thebase_auth:") -> None:
-        """Take the client; nothing is sent before it is needed.
+        """Take the client. Nothing is sent before it is needed.
 
         Args:
-            client: A client of redis-py or valkey-py, not of their asyncio variants: its calls are
-                made in threads, also for an AsyncClient. With timeouts of its own, in seconds
-                (``socket_timeout=1``, ``socket_connect_timeout=1``), and without retries
-                (``retry=None``), a dead server is found out sooner, and told by its cause.
-            prefix: What the names of all keys begin with.
+            client: A client of redis-py or valkey-py, not an asyncio one: it is called in threads,
+                for an AsyncClient too. Give it timeouts in seconds (``socket_timeout=1``,
+                ``socket_connect_timeout=1``) and no retries (``retry=None``), so that a dead server is
+                noticed soon, and its error is logged.
+            prefix: How the names of all keys begin.
 
         Raises:
-            TypeError: if *client* is no such client.
+            TypeError: if *client* is anything else.
         """
         if isinstance(client, type) or not callable(getattr(client, "lock", None)):
             given = client if isinstance(client, type) else type(client)
@@ -52,15 +51,15 @@ class RedisTokenCache:
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
-        """Make the client, too: by redis-py, with timeouts of a second and no retries.
+        """Make the client too, by redis-py, with timeouts of one second and no retries.
 
         Args:
-            url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``; with what else
-                `redis.Redis.from_url` takes from a URL.
-            prefix: What the names of all keys begin with.
+            url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``, with any option
+                that `redis.Redis.from_url` reads from a URL.
+            prefix: How the names of all keys begin.
 
         Raises:
-            ValueError: if redis-py cannot read the URL.
+            ValueError: if redis-py cannot parse the URL.
             ImportError: if redis-py is missing.
         """
         try:
@@ -80,7 +79,7 @@ class RedisTokenCache:
             )
         except ValueError:
             raise ValueError(
-                "redis-py cannot read the URL, which is not shown here; it is of the form"
+                "redis-py cannot parse the URL (not shown: a password may be in it); it looks like"
                 " redis://user:password@host:port/db, with / in a password written as %2F"
             ) from None
         cache = cls(client, prefix=prefix)
@@ -97,20 +96,20 @@ class RedisTokenCache:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._url is None:
             raise TypeError(
-                "a RedisTokenCache with a live client cannot be pickled or copied, because the client's"
-                " connections cannot; make it by RedisTokenCache.from_url(url)"
+                "a RedisTokenCache with a live client cannot be pickled or copied, because the connections of"
+                " the client cannot; make it by RedisTokenCache.from_url(url)"
             )
         return _from_url, (type(self), self._url.reveal(), self._prefix)
 
     def load(self, key: str) -> str | None:
-        """Give the record that was stored last under *key*, or None; see `TokenCache.load`."""
+        """Return the record that was stored last under *key*, or None; see `TokenCache.load`."""
         try:
             record = self._client.get(self._prefix + key)
             text = record.decode("ascii") if isinstance(record, bytes) else record
         except UnicodeDecodeError:
             return None
         except Exception as error:
-            if "WRONGTYPE" in str(error):  # somebody else's, or a joke; `store` overwrites it
+            if "WRONGTYPE" in str(error):  # not ours; `store` overwrites it
                 return None
             raise
         return text if isinstance(text, str) else None
@@ -127,7 +126,7 @@ class RedisTokenCache:
         self._client.set(self._prefix + key, record, px=milliseconds)
 
     def lock(self, key: str, lease: float) -> Callable[[], object] | None:
-        """Try to get the right to fetch, with the client's own lock; see `TokenCache.lock`.
+        """Try to get the lock, which is redis-py's own; see `TokenCache.lock`.
 
         Args:
             key: As in `TokenCache`.
@@ -137,11 +136,11 @@ class RedisTokenCache:
             f"{self._prefix}{key}:lock",
             timeout=max(lease, _SHORTEST_LEASE),
             blocking=False,
-            thread_local=False,  # released in another thread, perhaps
+            thread_local=False,  # it may be released in another thread
         )
 
         def release() -> None:
-            # A LockError of either library is a ValueError: the lock has ended by itself before.
+            # A LockError, which is a ValueError: the lock has expired.
             with suppress(ValueError):
                 lock.release()
 

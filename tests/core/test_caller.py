@@ -29,6 +29,7 @@ from tests.support.shared_tokens import (
     wait,
 )
 from tests.support.token_answers import DOMAIN
+from thebase_auth._core.caller import Caller
 from thebase_auth._core.core import Core
 from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
 from thebase_auth._core.pending import Pending, WaitFor
@@ -56,8 +57,11 @@ def fetch(timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
 
 def steps_of(core: Core, refused: Token | None = None, **options: Any) -> Steps:
     """Those of a task that has eight seconds."""
-    options = {"refused": refused, "task": a_task(), **options}
-    return core.token_steps(fetch, {"connect": 3, "read": 8}, **options)
+    operation = options.pop("operation", None)
+    caller = Caller(core, fetch, {"connect": 3, "read": 8}, **{"task": a_task(), **options})
+    if operation is None:
+        return caller.fresh_token(other_than=refused)
+    return caller.renew(refused, operation)
 
 
 def result_of(steps: Steps) -> Token | None:
@@ -272,7 +276,7 @@ def test_a_waiter_whose_time_is_over_gives_up(core: Core, clock: Clock) -> None:
     flight, steps = waiting_for(core)
     clock.now += 8
 
-    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that repeats") as caught:
+    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that happens again") as caught:
         next(steps)
     assert caught.value.domain == DOMAIN
     assert not flight.over
@@ -334,11 +338,15 @@ class Cache:
         self.found = found
         self.is_broken = is_broken
 
-    def look(self, flight: Flight, seconds: float) -> Any:
+    def load(self, flight: Flight, seconds: float) -> Any:
         yield ("look", flight.at_cache, seconds)
-        return None if self.is_broken else SimpleNamespace(found=self.found, stored=self.stored)
+        return (
+            None
+            if self.is_broken
+            else SimpleNamespace(found=self.found, wait_until_stored=self.wait_until_stored)
+        )
 
-    def stored(self, seconds: float) -> Any:
+    def wait_until_stored(self, seconds: float) -> Any:
         yield ("store", seconds)
 
     def has_given(self, token: Token) -> bool:
@@ -346,7 +354,7 @@ class Cache:
 
 
 def with_cache(core: Core, cache: Cache) -> Core:
-    core._coordinator = cache  # type: ignore[assignment]
+    core.coordinator = cache  # type: ignore[assignment]
     return core
 
 
@@ -355,7 +363,7 @@ def test_a_leader_takes_the_token_of_a_cache(core: Core) -> None:
     assert next(steps) == ("look", True, 8)
 
     assert result_of(steps) is core.shared.token is TOKEN
-    assert core.is_borrowed(TOKEN)
+    assert core.came_from_cache(TOKEN)
     assert core.shared._fetched_for is None
 
 
@@ -377,7 +385,7 @@ def test_a_leader_fetches_and_stores_what_a_cache_has_not(core: Core, clock: Clo
     assert next(steps) == ("store", 2)
     assert flight.token is FETCHED  # those who wait need not wait for the cache
     assert result_of(steps) is FETCHED
-    assert not core.is_borrowed(FETCHED)
+    assert not core.came_from_cache(FETCHED)
 
 
 def test_a_leader_goes_on_without_a_cache_that_is_broken(core: Core) -> None:
@@ -409,7 +417,7 @@ def fetch_at_once(timeouts: dict[str, float]) -> Generator[Any, Any, Token]:
 
 
 def token_in_a_thread(core: Core) -> Token | None:
-    return in_another_thread(lambda: blocking(core.token_steps(fetch_at_once, MUCH_TIME)))
+    return in_another_thread(lambda: blocking(Caller(core, fetch_at_once, MUCH_TIME).fresh_token()))
 
 
 @pytest.fixture
@@ -434,7 +442,7 @@ def test_a_thread_leaves_a_leader_whose_loop_has_stopped() -> None:
         return TOKEN
 
     async def call() -> Token | None:
-        return await awaiting(core.token_steps(fetch_slowly, MUCH_TIME, task=running_task()))
+        return await awaiting(Caller(core, fetch_slowly, MUCH_TIME, task=running_task()).fresh_token())
 
     async def begin() -> Any:
         task = asyncio.create_task(call())
@@ -470,7 +478,7 @@ def test_threads_whose_leader_is_interrupted_go_on_with_another() -> None:
 
     def call() -> Any:
         try:
-            return blocking(core.token_steps(fetch_or_be_interrupted, MUCH_TIME))
+            return blocking(Caller(core, fetch_or_be_interrupted, MUCH_TIME).fresh_token())
         except KeyboardInterrupt:
             return "interrupted"
 

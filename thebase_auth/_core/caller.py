@@ -1,0 +1,177 @@
+# How one caller gets a token: it takes the token in use, waits for another caller, or leads.
+#
+# Here: the way to a token, in steps that the adapters take: they send and wait. Not here: who leads
+# (shared_token), and what a leader does at a cache (the coordinator).
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, cast
+
+from . import notices
+from .backoff import Operation
+from .core import Core
+from .errors import TokenRequestError, TokenTimeoutError
+from .pending import Task, WaitFor
+from .shared_token import Fetch, Flight, Keep401, Wait, copied
+from .time_budget import TimeBudget
+from .token import Token
+
+logger: Final = logging.getLogger("thebase_auth")
+
+Step = TypeVar("Step")
+#: Sends a token request within these timeouts (seconds, by phase), and returns its token.
+FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[Step, Any, Token]]
+
+
+def _never(failure: Exception) -> bool:  # noqa: ARG001 - called as others are
+    return False
+
+
+class Caller(Generic[Step]):
+    """One call that needs a token."""
+
+    def __init__(
+        self,
+        core: Core,
+        fetch: FetchSteps[Step],
+        timeouts: dict[str, object],
+        *,
+        task: Task | None = None,
+        is_shared: Callable[[Exception], bool] = _never,
+    ) -> None:
+        """Start the clock of this call.
+
+        Args:
+            core: The auth object's core.
+            fetch: Sends the token request, in steps of the adapter's own; all other steps are `WaitFor`.
+            timeouts: The timeouts of the call, in seconds, by the HTTP library's name for each phase.
+            task: The asking task, or None for a caller that blocks its thread.
+            is_shared: Whether a failure of the transport would be the failure of all who wait: not a
+                timeout, since they may have more time, nor an exception of another library.
+        """
+        self._core = core
+        self._shared = core.shared
+        self._fetch = fetch
+        self._task = task
+        self._is_shared = is_shared
+        self._now = core.now()
+        self._budget = TimeBudget(timeouts, default=core.timeout, now=self._now)
+
+    def fresh_token(self, *, other_than: Token | None = None) -> Generator[Step | WaitFor, Any, Token]:
+        """Get a token before a request is sent, other than the one given."""
+        # It is never too early for it: back-off applies to operations.
+        return cast("Generator[Step | WaitFor, Any, Token]", self._steps(other_than, None))
+
+    def renew(
+        self, refused: Token | None, operation: Operation
+    ) -> Generator[Step | WaitFor, Any, Token | None]:
+        """Get a token after a 401, or None if it is too early for another renewal, and the 401 stands.
+
+        Args:
+            refused: The token that the server refused; None if it is not known which.
+            operation: What refused it.
+        """
+        return self._steps(refused, operation)
+
+    def _steps(
+        self, other_than: Token | None, operation: Operation | None
+    ) -> Generator[Step | WaitFor, Any, Token | None]:
+        superseded = None
+        while True:
+            step = self._shared.ask(
+                other_than,
+                operation=operation,
+                now=self._now,
+                lease=self._budget.lease,
+                task=self._task,
+                superseded=superseded,
+            )
+            match step:
+                case Token():
+                    return step
+                case Keep401():
+                    return None
+                case Fetch(flight):
+                    return (yield from self._lead(flight))
+                case Wait(flight):
+                    yield self._wait_for(flight)
+                    if flight.token is not None:
+                        # By now there may be a newer one.
+                        newest = self._shared.token
+                        return flight.token if newest in (None, other_than) else newest
+                    if flight.failure is not None and self._shares(flight.failure):
+                        raise copied(flight.failure)
+                    if flight.at_cache or flight.is_lost():
+                        superseded = flight
+                    self._check_time()
+                case _:
+                    assert_never(step)
+
+    def _lead(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
+        # Twice, because a signal may interrupt the first finally clause.
+        try:
+            try:
+                flight.begun = True
+                return (yield from self._token_of_leader(flight))
+            except Exception as error:
+                if self._shares(error):
+                    self._shared.fail(flight, error)
+                raise
+            finally:
+                self._shared.abandon(flight)
+        finally:
+            self._shared.abandon(flight)
+
+    def _token_of_leader(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
+        """Get a token from the cache, where there is one, or else from the token endpoint."""
+        core, shared = self._core, self._shared
+        errand = None
+        if core.coordinator is not None:
+            flight.at_cache = True
+            errand = yield from core.coordinator.load(flight, self._budget.left(self._now))
+            if errand is not None and errand.found is not None:
+                return shared.finish(flight, errand.found, now=core.now(), fetched=False)
+            flight.at_cache = False
+            self._check_time()
+        resting = shared.rest_of_endpoint(self._now)
+        if resting is not None:
+            raise resting
+        try:
+            left = self._budget.timeouts_left(self._now)
+            token = yield from self._fetch(left)
+            shared.finish(flight, token, now=core.now())
+        except TokenRequestError as error:
+            failure = shared.refused_by_endpoint(error, core.now())
+            raise failure from None
+        logger.debug("fetched an access token from %s", core.credentials.domain)
+        notices.of_fetch(core.credentials, core.number, core.now())
+        if errand is not None:
+            yield from errand.wait_until_stored(left["read"])
+        return token
+
+    def _wait_for(self, flight: Flight) -> WaitFor:
+        """Wait for another caller: at most half the time left, if a cache may hold it up."""
+        left = self._budget.left(self._now)
+        longest = left / 2 if flight.at_cache else left
+        return WaitFor(flight, min(longest, flight.lapses_at - self._now))
+
+    def _shares(self, failure: Exception) -> bool:
+        return isinstance(failure, TokenRequestError) or self._is_shared(failure)
+
+    def _check_time(self) -> None:
+        """Read the clock.
+
+        Raises:
+            TokenTimeoutError: if this caller has no time left.
+        """
+        self._now = self._core.now()
+        if self._budget.left(self._now) > 0:
+            return
+        domain = self._core.credentials.domain
+        raise TokenTimeoutError(
+            f"this call timed out while it waited for another caller to fetch an access token from {domain};"
+            " if that happens again, the token endpoint answers too slowly or not at all",
+            domain,
+        )
