@@ -51,7 +51,7 @@ class HttpxDriver(CommonAuth):
         return cls(*settings_from_env(), cache=cache, timeout=timeout)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Sign *request*, and replay it once after a 401; for ``Client``.
+        """Sign *request*, and replay it after a 401; for ``Client``.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
@@ -102,7 +102,7 @@ class HttpxDriver(CommonAuth):
             steps.close()
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """Sign *request*, and replay it once after a 401; for ``AsyncClient``, in asyncio and trio.
+        """Sign *request*, and replay it after a 401; for ``AsyncClient``, in asyncio and trio.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.

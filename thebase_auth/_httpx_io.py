@@ -1,7 +1,7 @@
-# What httpx and httpx2 do not do for us, on their objects. It imports neither.
+# Helpers for the objects of httpx and httpx2. It imports neither.
 #
 # Here: reading an answer within bounds; what is known of a body; the request that replays another, with the
-# cookies of the 401. Not here: when any of this is done (_httpx).
+# cookies of the 401. Not here: when any of this is done (_httpx_flow).
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def body_of_request(request: Request, length: int | None) -> Body:
             return ONCE
 
 
-def unknown_body(sent: Request) -> Body:
+def body_after_redirect(sent: Request) -> Body:
     """The kind of a body that a redirect has put in the place of the first one."""
     return IN_MEMORY if type(sent.stream) in IN_MEMORY_STREAMS else ONCE
 
@@ -87,12 +87,12 @@ def replay_of(refused: Response, body: Body, token: Token) -> Request:
     again.headers = old.headers.copy()
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)
-    if _in_memory(old):
+    if _has_been_read(old):
         again.read()  # so that `content` is there, as before
     return again
 
 
-def _in_memory(request: Request) -> bool:
+def _has_been_read(request: Request) -> bool:
     try:
         request.content  # noqa: B018 - raises where the body has not been read
     except RuntimeError:

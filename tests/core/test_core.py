@@ -128,13 +128,13 @@ def test_a_token_past_its_time_is_not_risked_on_a_body_that_cannot_or_should_not
     core: Core, body: Body, length: int | None, risky: bool
 ) -> None:
     token = with_a_token_of(core, time.time() - 1)
-    assert core.too_old_for(body, length) is (token if risky else None)
+    assert core.expired_token_for(body, length) is (token if risky else None)
 
     for expires_at in (time.time() + 60, None):
         with_a_token_of(core, expires_at)
-        assert core.too_old_for(body, length) is None
+        assert core.expired_token_for(body, length) is None
     core.shared.token = None
-    assert core.too_old_for(body, length) is None
+    assert core.expired_token_for(body, length) is None
 
 
 def test_a_call_without_an_answer_drops_a_token_past_its_time(core: Core) -> None:

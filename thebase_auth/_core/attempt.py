@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -15,12 +14,10 @@ from .backoff import Operation
 from .bodies import Body
 from .caller import Caller, Step
 from .core import Core
-from .pending import Pending, WaitFor
+from .pending import WaitFor
 from .token import Token
 
 logger: Final = logging.getLogger("thebase_auth")
-
-_OUT_OF_STEP: Final = 0.05  # seconds
 
 
 class Attempt:
@@ -72,10 +69,7 @@ class Attempt:
 
     def renew(self, caller: Caller[Step]) -> Generator[Step | WaitFor, Any, Token | None]:
         """Get a token other than the refused one, or None if the 401 stands."""
-        if self.operation in self._core.strikes:
-            # Processes that revoke each other's tokens get out of step.
-            yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
-        return (yield from caller.renew(self.refused, self.operation))
+        return caller.renew(self.refused, self.operation)
 
     def replay_refused(self, token: Token) -> bool:
         """Take note that the replay with *token* got a 401 too. True: replay once more.
