@@ -125,7 +125,7 @@ class Flow:
             redirects = response.history
             yield from self._drain(response, attempt)
             fetched_before = len(self._fetched)
-            token = yield from attempt.renew(self._caller())
+            token = yield from self._caller().renew(attempt.refused, attempt.operation)
             if token is None:
                 return
             if not body.rewind():  # no longer, after the wait

@@ -189,7 +189,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
     def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
         """A token other than the refused one, or None if the 401 stands."""
         with _as_requests_errors(request):
-            return blocking(attempt.renew(self._caller(request, timeout)))
+            return blocking(self._caller(request, timeout).renew(attempt.refused, attempt.operation))
 
     def _caller(self, request: requests.PreparedRequest, timeout: Any) -> Caller[WaitFor]:
         def fetch(timeouts: dict[str, float]) -> Generator[WaitFor, None, Token]:

@@ -103,6 +103,16 @@ def test_a_leader_sends_the_token_request_within_the_timeouts_of_its_call(
     assert caplog.messages == [f"fetched an access token from {DOMAIN}"]
 
 
+def test_a_renewal_is_for_the_operation_that_refused(core: Core) -> None:
+    core.shared.token = TOKEN
+    steps = steps_of(core, TOKEN, operation=USERS)
+    next(steps)
+
+    assert wait(core.shared, TOKEN, now=NOW).operation == USERS
+    assert result_of(steps) is FETCHED
+    assert result_of(steps_of(core, TOKEN, operation=USERS)) is FETCHED  # renewed by another caller
+
+
 def test_a_renewal_that_is_not_due_yet_gives_no_token(core: Core) -> None:
     core.shared.token = TOKEN
     for _ in range(2):

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
-from typing import Any, Final
+from typing import Final
 
 from . import notices
 from .backoff import Operation
 from .bodies import Body
-from .caller import Caller, Step
 from .core import Core
-from .pending import WaitFor
 from .token import Token
 
 logger: Final = logging.getLogger("thebase_auth")
@@ -66,10 +63,6 @@ class Attempt:
         """Drop the refused token, since there will be no replay."""
         if self.refused is not None:
             self._core.shared.drop(self.refused)
-
-    def renew(self, caller: Caller[Step]) -> Generator[Step | WaitFor, Any, Token | None]:
-        """Get a token other than the refused one, or None if the 401 stands."""
-        return caller.renew(self.refused, self.operation)
 
     def replay_refused(self, token: Token) -> bool:
         """Take note that the replay with *token* got a 401 too. True: replay once more.

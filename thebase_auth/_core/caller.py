@@ -133,9 +133,11 @@ class Caller(Generic[Step]):
                     self._shared.fail(flight, error)
                 raise
             finally:
-                self._shared.abandon(flight)
+                if not flight.over:
+                    self._shared.abandon(flight)
         finally:
-            self._shared.abandon(flight)
+            if not flight.over:
+                self._shared.abandon(flight)
 
     def _token_of_leader(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
         """Get a token from the cache, where there is one, or else from the token endpoint."""

@@ -33,6 +33,7 @@ class Core:
 
     def __init__(self, credentials: Credentials, *, timeout: float, cache: TokenCache | None) -> None:
         self.credentials: Final = credentials
+        self.now: Final = time.monotonic  # the clock of all parts, which never goes back
         self.shared: Final = SharedToken(has_cache=cache is not None)
         self.strikes: Final = self.shared.backoff.strikes
         origin = credentials.origin
@@ -130,10 +131,6 @@ class Core:
             " sent again with a new token; make the call again",
             domain,
         )
-
-    def now(self) -> float:
-        """Seconds on the clock of `SharedToken` and `TimeBudget`, which never goes back."""
-        return time.monotonic()
 
 
 def _new_core(credentials: Credentials, timeout: float, cache: TokenCache | None) -> Core:
