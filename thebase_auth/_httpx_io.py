@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 from typing import Any, Final, TypeAlias
 
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, files_of
+from ._core.errors import TheBaseAuthError, bind
 from ._core.token import Answer, Token
 from ._reading import Reading
 
@@ -19,6 +20,14 @@ Response: TypeAlias = Any
 
 #: The types of stream that are in memory. Each binding adds its library's.
 IN_MEMORY_STREAMS: Final[list[type]] = []
+#: By the type of its requests, the exceptions of each library. Each binding adds its own.
+ERRORS: Final[dict[type, tuple[type[TheBaseAuthError], ...]]] = {}
+
+
+def as_library_error(error: TheBaseAuthError, request: Request) -> TheBaseAuthError:
+    """The same error as an exception of the library of *request*."""
+    kinds = next((kinds for library, kinds in ERRORS.items() if isinstance(request, library)), None)
+    return error if kinds is None else bind(error, kinds, request)
 
 
 def read_within(response: Response, reading: Reading) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,7 @@ from thebase_auth._core.attempt import Attempt
 from thebase_auth._core.backoff import Operation
 from thebase_auth._core.bodies import IN_MEMORY, ONCE, Body, body_of
 from thebase_auth._core.core import Core
-from thebase_auth._core.token import Token
+from thebase_auth._core.token import CachedToken, Token
 
 FETCHED = Token("fetched")
 NOW = 1000.0  # when the clock stands still
@@ -152,8 +151,7 @@ def test_a_401_to_a_replay_is_final(core: Core) -> None:
 
 
 def test_after_a_dead_token_from_a_cache_a_request_is_replayed_once_more(core: Core) -> None:
-    borrowed = [Token("old"), Token("older")]
-    core.coordinator = SimpleNamespace(has_given=borrowed.__contains__)  # type: ignore[assignment]
+    borrowed = [CachedToken("old"), CachedToken("older")]
     made = attempt(core)
 
     assert made.replay_refused(borrowed[0])

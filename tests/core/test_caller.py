@@ -361,9 +361,6 @@ class Cache:
     def wait_until_stored(self, seconds: float) -> Any:
         yield ("store", seconds)
 
-    def has_given(self, token: Token) -> bool:
-        return token is self.found
-
 
 def with_cache(core: Core, cache: Cache) -> Core:
     core.coordinator = cache  # type: ignore[assignment]
@@ -376,7 +373,6 @@ def test_a_leader_takes_the_token_of_a_cache(core: Core) -> None:
     assert next(steps) == ("look", True, 8)
 
     assert result_of(steps) is core.shared.token is TOKEN
-    assert core.came_from_cache(TOKEN)
     assert core.shared._fetched_for is None
 
 
@@ -398,7 +394,6 @@ def test_a_leader_fetches_and_stores_what_a_cache_has_not(core: Core, clock: Clo
     assert next(steps) == ("store", 2)
     assert flight.token is FETCHED  # those who wait need not wait for the cache
     assert result_of(steps) is FETCHED
-    assert not core.came_from_cache(FETCHED)
 
 
 def test_a_leader_goes_on_without_a_cache_that_is_broken(core: Core) -> None:

@@ -7,7 +7,6 @@ import logging
 import pickle
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -90,10 +89,6 @@ def test_the_token_that_a_request_carried_is_recognised(core: Core, header: str 
 @pytest.mark.parametrize("header", [None, "", b"", "Basic abc", "Bearer x", b"Bearer \xe9"])
 def test_what_is_none_of_our_tokens_is_not_taken_for_one(core: Core, header: str | bytes | None) -> None:
     assert core.token_in(header) is None
-
-
-def test_without_a_cache_no_token_is_borrowed(core: Core) -> None:
-    assert not core.came_from_cache(TOKEN)
 
 
 # What its answer shows
@@ -200,10 +195,3 @@ def test_a_pickle_takes_its_cache_along(tmp_path: Path) -> None:
     core = a_core(cache=FileTokenCache(tmp_path / "tokens"))
 
     assert isinstance(through_pickle(core)._cache, FileTokenCache)
-
-
-def test_a_token_that_a_cache_has_given_is_borrowed(core: Core) -> None:
-    core.coordinator = SimpleNamespace(has_given=lambda token: token is OTHER)  # type: ignore[assignment]
-
-    assert core.came_from_cache(OTHER)
-    assert not core.came_from_cache(TOKEN)

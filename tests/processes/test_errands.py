@@ -29,6 +29,7 @@ from tests.support.sharing import (
 from tests.support.shelf import ClockOfCalls, Gate, Shelf
 from thebase_auth import Token
 from thebase_auth._core.pending import WaitFor
+from thebase_auth._core.token import CachedToken
 from thebase_auth._waiting import blocking
 from thebase_auth.caches import _coordinator, _record
 
@@ -419,6 +420,6 @@ def test_who_waits_for_a_lock_looks_again_until_there_is_a_token() -> None:
     errand = look(auth, flight, 20.0)
     assert errand is not None
     assert errand.found == "from-another"
-    assert auth._core.came_from_cache(errand.found)
+    assert isinstance(errand.found, CachedToken)
     assert shelf.count("lock") == 2
     auth._core.shared.abandon(flight)

@@ -12,7 +12,7 @@ from . import notices
 from .backoff import Operation
 from .bodies import Body
 from .core import Core
-from .token import Token
+from .token import CachedToken, Token
 
 logger: Final = logging.getLogger("thebase_auth")
 
@@ -71,7 +71,7 @@ class Attempt:
         request was stale, and has not been tried with a token fetched for it.
         """
         self.refused = token
-        if not self._was_repeated and (self._is_stale or self._core.came_from_cache(token)):
+        if not self._was_repeated and (self._is_stale or isinstance(token, CachedToken)):
             self._was_repeated = True
             return True
         self._take_note()

@@ -130,7 +130,7 @@ class Caller(Generic[Step]):
                 return (yield from self._token_of_leader(flight))
             except Exception as error:
                 if self._shares(error):
-                    self._shared.fail(flight, error)
+                    self._shared.abandon(flight, error)
                 raise
             finally:
                 if not flight.over:

@@ -100,10 +100,6 @@ class Core:
         if is_acceptance(status):
             self.shared.accepted(operation)
 
-    def came_from_cache(self, token: Token) -> bool:
-        """Whether *token* came from the cache, and may have been dead for long."""
-        return self.coordinator is not None and self.coordinator.has_given(token)
-
     def expired_token_for(self, body: Body, length: int | None) -> Token | None:
         """The current token if it has expired and is not worth a try with this body, else None.
 

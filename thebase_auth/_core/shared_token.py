@@ -210,14 +210,9 @@ class SharedToken:
         flight.end()
         return token
 
-    def fail(self, flight: Flight, failure: Exception) -> None:
-        """End *flight* with a failure that all who wait share."""
+    def abandon(self, flight: Flight, failure: Exception | None = None) -> None:
+        """End *flight* without a token, unless it is over. All who wait share the *failure*, or ask again."""
         self._remove(flight, failure)
-        flight.end()
-
-    def abandon(self, flight: Flight) -> None:
-        """End *flight* without a result, unless it is over. All who wait ask again."""
-        self._remove(flight, None)
         flight.end()
 
     @_locked

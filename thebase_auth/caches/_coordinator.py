@@ -19,7 +19,6 @@ import random
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -61,7 +60,6 @@ class Coordinator:
         self.shared: Final = shared
         self._credentials = credentials
         self._record: RecordFormat | None = None
-        self._given: deque[Token] = deque(maxlen=16)
         self._last: Errand | None = None
         self._warned = False
         self._warned_of_lock = False
@@ -72,15 +70,6 @@ class Coordinator:
         if self._record is None:
             self._record = RecordFormat(self._credentials)
         return self._record
-
-    def has_given(self, token: Token) -> bool:
-        """Whether *token* came from the cache."""
-        return any(one is token for one in tuple(self._given))
-
-    def note_given(self, token: Token) -> None:
-        """Take note of a token from the cache."""
-        logger.debug("took an access token from %r", self.cache)
-        self._given.append(token)
 
     def load(self, flight: Flight, seconds: float) -> Steps:
         """Look for a token that another process has stored; if there is none, try to get the lock.
@@ -263,7 +252,7 @@ class Errand:
             if self._release is not None:
                 self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
-                self._coordinator.note_given(self.found)
+                logger.debug("took an access token from %r", self._cache)
                 self._coordinator.note_working()
             if self.found is not None or self._release is not None:
                 return
