@@ -74,8 +74,8 @@ def test_a_lock_that_is_held_for_long_is_a_warning_once(
 
     text = (
         " another process has held the lock of the token cache Shelf() for {} seconds or more. This process"
-        " goes on without the lock. If that happens again, look for a process that hangs, or a token endpoint of"
-        f" {DOMAIN} that answers too slowly. This warning is not repeated."
+        " goes on without the lock. If that happens again, look for a process that hangs, or a token endpoint"
+        f" of {DOMAIN} that answers too slowly. This warning is not repeated."
     )
     assert logged(caplog) == ["WARNING" + text.format("2.5"), "DEBUG" + text.format("3.0")]
 
