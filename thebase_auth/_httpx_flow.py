@@ -161,7 +161,7 @@ class Flow:
             # If it cannot be read, its status is enough, and its connection is closed.
             yield Read(response, Reading(self._core.seconds_to_read(timeout)))
         except GeneratorExit:
-            attempt.give_up()  # the call was cancelled, but it was a 401
+            attempt.drop_refused()  # the call was cancelled, but it was a 401
             raise
 
     def _caller(self) -> Caller[Step]:

@@ -252,7 +252,7 @@ class _ResponseHook:
         if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:
             token = None  # another thread, which sends the same request, has put it there since
         # A request is signed when it is prepared, which may be long before it is sent.
-        is_stale = token is None or core.shared.is_older(token, sent_at)
+        is_stale = token is None or core.shared.was_replaced_before(token, sent_at)
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
         answer = self._replayed(response, attempt, kwargs)
@@ -266,7 +266,7 @@ class _ResponseHook:
         auth, user_request = self.auth, response.request
         connection = getattr(response, "connection", None)
         if connection is None:
-            attempt.give_up()
+            attempt.drop_refused()
             return response
         timeout = kwargs.get("timeout")
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}

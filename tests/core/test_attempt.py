@@ -70,11 +70,11 @@ def test_a_request_whose_body_cannot_be_sent_again_is_not_and_the_next_one_fetch
 
 
 def test_giving_up_drops_the_refused_token_and_no_newer_one(core: Core) -> None:
-    attempt(core, None, ONCE).give_up()
-    attempt(core, OTHER, ONCE).give_up()
+    attempt(core, None, ONCE).drop_refused()
+    attempt(core, OTHER, ONCE).drop_refused()
     assert core.shared.token is TOKEN
 
-    attempt(core).give_up()
+    attempt(core).drop_refused()
     assert core.shared.token is None
 
 

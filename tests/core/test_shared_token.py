@@ -262,7 +262,7 @@ def test_what_a_superseded_leader_fetches_serves_its_own_caller_only(
     old, new = flights
     assert shared.finish(old, TOKEN, now=0) is TOKEN
     assert shared.token is old.token is None
-    assert shared.known(TOKEN.authorization) is TOKEN  # its 401 has to be recognised
+    assert shared.token_of(TOKEN.authorization) is TOKEN  # its 401 has to be recognised
     assert wait(shared) is new
 
     shared.finish(new, OTHER, now=0)
@@ -285,13 +285,13 @@ def test_the_failure_of_a_superseded_leader_is_its_own(
 
 
 def test_a_token_is_known_by_the_header_that_carries_it(renewed: SharedToken) -> None:
-    assert renewed.known("Bearer abc") is TOKEN
+    assert renewed.token_of("Bearer abc") is TOKEN
     renew(renewed, OTHER, TOKEN)
-    assert renewed.known("Bearer abc") is TOKEN
-    assert renewed.known("Bearer def") is OTHER
+    assert renewed.token_of("Bearer abc") is TOKEN
+    assert renewed.token_of("Bearer def") is OTHER
 
     for foreign in ("", "Bearer ", "abc", "bearer abc", "Basic abc", "Bearer abcd"):
-        assert renewed.known(foreign) is None
+        assert renewed.token_of(foreign) is None
 
 
 def test_a_token_that_was_refused_dropped_or_replaced_is_a_former_one(renewed: SharedToken) -> None:
@@ -313,15 +313,15 @@ def test_a_token_that_was_refused_dropped_or_replaced_is_a_former_one(renewed: S
 def test_a_token_is_older_if_another_was_in_use_when_it_was_sent_and_still_is(
     shared: SharedToken,
 ) -> None:
-    assert not shared.is_older(TOKEN, 100)
+    assert not shared.was_replaced_before(TOKEN, 100)
     renew(shared, TOKEN, now=5)
-    assert not shared.is_older(TOKEN, 100)
+    assert not shared.was_replaced_before(TOKEN, 100)
     renew(shared, OTHER, TOKEN, now=10)
 
-    assert [shared.is_older(TOKEN, sent_at) for sent_at in (7, 10, 10.5)] == [False, False, True]
-    assert not shared.is_older(OTHER, 100)
+    assert [shared.was_replaced_before(TOKEN, sent_at) for sent_at in (7, 10, 10.5)] == [False, False, True]
+    assert not shared.was_replaced_before(OTHER, 100)
     shared.forget()
-    assert not shared.is_older(TOKEN, 100)
+    assert not shared.was_replaced_before(TOKEN, 100)
 
 
 def test_the_last_256_former_tokens_are_remembered(shared: SharedToken) -> None:
@@ -331,7 +331,7 @@ def test_the_last_256_former_tokens_are_remembered(shared: SharedToken) -> None:
         ask(shared, token)  # of two callers with the same one
 
     assert [shared.is_former(token) for token in tokens] == [False] * 4 + [True] * 256
-    assert [bool(shared.known(token.authorization)) for token in tokens] == [False] * 4 + [True] * 256
+    assert [bool(shared.token_of(token.authorization)) for token in tokens] == [False] * 4 + [True] * 256
 
 
 def test_a_token_is_dropped_only_while_it_is_in_use(renewed: SharedToken) -> None:
@@ -360,7 +360,7 @@ def test_forgetting_drops_the_token_and_ends_no_flight(renewed: SharedToken) -> 
 
 def test_a_question_changes_nothing(renewed: SharedToken) -> None:
     before = copy.copy(vars(renewed))
-    renewed.known("Bearer x")
+    renewed.token_of("Bearer x")
     renewed.is_former(OTHER)
     renewed.rest_of_endpoint(0)
 

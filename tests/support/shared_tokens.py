@@ -12,7 +12,7 @@ from thebase_auth._core.backoff import Operation
 from thebase_auth._core.core import Core
 from thebase_auth._core.errors import TokenRequestError
 from thebase_auth._core.pending import Task
-from thebase_auth._core.shared_token import Fetch, Flight, SharedToken, Step, Wait
+from thebase_auth._core.shared_token import Decision, Fetch, Flight, SharedToken, Wait
 from thebase_auth._core.token import Token
 
 TOKEN, OTHER = Token("abc"), Token("def")
@@ -47,7 +47,7 @@ def ask(
     now: float = 0,
     blocking: bool = False,
     superseded: Flight | None = None,
-) -> Step:
+) -> Decision:
     """Ask as a new task, or as a caller that blocks its thread."""
     task = None if blocking else a_task()
     return shared.ask(refused, operation=operation, now=now, lease=LEASE, task=task, superseded=superseded)

@@ -56,10 +56,10 @@ class Attempt:
             " access token",
             self.operation,
         )
-        self.give_up()
+        self.drop_refused()
         return False
 
-    def give_up(self) -> None:
+    def drop_refused(self) -> None:
         """Drop the refused token, since there will be no replay."""
         if self.refused is not None:
             self._core.shared.drop(self.refused)

@@ -23,22 +23,22 @@ logger: Final = logging.getLogger("thebase_auth")
 
 _OUT_OF_STEP: Final = 0.05  # seconds
 
-Step = TypeVar("Step")
+AdapterStep = TypeVar("AdapterStep")
 #: Sends a token request within these timeouts (seconds, by phase), and returns its token.
-FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[Step, Any, Token]]
+FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[AdapterStep, Any, Token]]
 
 
 def _never(failure: Exception) -> bool:  # noqa: ARG001 - the signature of `is_shared`
     return False
 
 
-class Caller(Generic[Step]):
+class Caller(Generic[AdapterStep]):
     """One call that needs a token."""
 
     def __init__(
         self,
         core: Core,
-        fetch: FetchSteps[Step],
+        fetch: FetchSteps[AdapterStep],
         timeouts: dict[str, object],
         *,
         task: Task | None = None,
@@ -63,7 +63,7 @@ class Caller(Generic[Step]):
         self._now = core.now()
         self._budget = TimeBudget(timeouts, default=core.timeout, now=self._now)
 
-    def fresh_token(self, expired: Token | None = None) -> Generator[Step | WaitFor, Any, Token]:
+    def fresh_token(self, expired: Token | None = None) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token before a request is sent: a newer one than *expired*, or that if there is no other."""
         try:
             # Never None: back-off applies only to operations.
@@ -76,7 +76,7 @@ class Caller(Generic[Step]):
 
     def renew(
         self, refused: Token | None, operation: Operation
-    ) -> Generator[Step | WaitFor, Any, Token | None]:
+    ) -> Generator[AdapterStep | WaitFor, Any, Token | None]:
         """Get a token after a 401, or None if it is too early for another renewal, and the 401 stands.
 
         Args:
@@ -87,13 +87,13 @@ class Caller(Generic[Step]):
 
     def _steps(
         self, other_than: Token | None, operation: Operation | None
-    ) -> Generator[Step | WaitFor, Any, Token | None]:
+    ) -> Generator[AdapterStep | WaitFor, Any, Token | None]:
         if operation in self._core.strikes:
             # Processes that revoke each other's tokens get out of step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
         superseded = None
         while True:
-            step = self._shared.ask(
+            decision = self._shared.ask(
                 other_than,
                 operation=operation,
                 now=self._now,
@@ -101,9 +101,9 @@ class Caller(Generic[Step]):
                 task=self._task,
                 superseded=superseded,
             )
-            match step:
+            match decision:
                 case Token():
-                    return step
+                    return decision
                 case Keep401():
                     return None
                 case Fetch(flight):
@@ -120,9 +120,9 @@ class Caller(Generic[Step]):
                         superseded = flight
                     self._check_time("for another caller to fetch an access token")
                 case _:
-                    assert_never(step)
+                    assert_never(decision)
 
-    def _lead(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
+    def _lead(self, flight: Flight) -> Generator[AdapterStep | WaitFor, Any, Token]:
         # Twice, because a signal may interrupt the first finally clause.
         try:
             try:
@@ -139,7 +139,7 @@ class Caller(Generic[Step]):
             if not flight.over:
                 self._shared.abandon(flight)
 
-    def _token_of_leader(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
+    def _token_of_leader(self, flight: Flight) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token from the cache, where there is one, or else from the token endpoint."""
         core, shared = self._core, self._shared
         errand = None

@@ -87,7 +87,7 @@ class Core:
         """
         if isinstance(authorization, bytes):
             authorization = authorization.decode("latin-1")
-        return self.shared.known(authorization or "")
+        return self.shared.token_of(authorization or "")
 
     def note_unsigned_401(self, host: str) -> None:
         """Take note that another host has answered an unsigned request with 401."""

@@ -61,7 +61,7 @@ class Keep401:
     """Answer of `SharedToken.ask`: no renewal now; the 401 is the caller's answer."""
 
 
-Step: TypeAlias = Token | Fetch | Wait | Keep401
+Decision: TypeAlias = Token | Fetch | Wait | Keep401
 
 
 class Flight(Pending):
@@ -132,14 +132,14 @@ class SharedToken:
         self._lock = threading.RLock()
         _living.add(self)
 
-    def known(self, authorization: str) -> Token | None:
+    def token_of(self, authorization: str) -> Token | None:
         """The token, in use now or formerly, that this ``Authorization`` header carries; or None."""
         for token in (self.token, *self._former, *self._of_superseded):
             if token is not None and token.authorization == authorization:
                 return token
         return None
 
-    def is_older(self, token: Token, sent_at: float) -> bool:
+    def was_replaced_before(self, token: Token, sent_at: float) -> bool:
         """Whether the token in use is another one, and was so before *sent_at*."""
         return self.token not in (None, token) and self._in_use_since < sent_at
 
@@ -156,7 +156,7 @@ class SharedToken:
         lease: float,
         task: Task | None,
         superseded: Flight | None = None,
-    ) -> Step:
+    ) -> Decision:
         """Ask for a token.
 
         Args:
@@ -167,15 +167,15 @@ class SharedToken:
             task: The asking task, or None for a caller that blocks its thread.
             superseded: A flight for which the caller no longer waits.
         """
-        step, ended = self._next_step(
+        decision, ended = self._decide(
             other_than, operation, now, lease=lease, task=task, superseded=superseded
         )
         if ended is not None:
             ended.end()
-        return step
+        return decision
 
     @_locked
-    def _next_step(
+    def _decide(
         self,
         other_than: Token | None,
         operation: Operation | None,
@@ -184,8 +184,8 @@ class SharedToken:
         lease: float,
         task: Task | None,
         superseded: Flight | None,
-    ) -> tuple[Step, Flight | None]:
-        """The next step, and the flight that is superseded by it."""
+    ) -> tuple[Decision, Flight | None]:
+        """The decision, and the flight that is superseded by it."""
         self._remember(other_than)
         if self.token is not None and self.token != other_than:
             return self.token, None
