@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import sys
 
 import pytest
 
 from tests.support.token_answers import CREDENTIALS, DOMAIN
-from thebase_auth import Token
+from thebase_auth import RedisTokenCache, Token
 from thebase_auth._core.shared_token import SharedToken
 from thebase_auth.caches._coordinator import Coordinator
 from thebase_auth.caches._record import RecordFormat
@@ -107,3 +109,67 @@ def test_an_exception_that_quotes_a_record_is_cut_before_it(coordinator: Coordin
     described = coordinator.describe(OSError(f"cannot write {record}"))
     assert described.startswith("OSError: cannot write ")
     assert "of another process" not in described
+
+
+# What RedisTokenCache says
+
+
+class Client:
+    def lock(self) -> None: ...
+
+
+class AsyncioClient(Client):
+    async def execute_command(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("client", "text"),
+    [
+        (None, "client must be one of redis-py or valkey-py, not NoneType"),
+        (Client, "client must be one of redis-py or valkey-py, not Client"),
+        (
+            AsyncioClient(),
+            (
+                "client must not be an asyncio one: RedisTokenCache serves threads and any number of event loops"
+                " at once, and blocks none of them; give it redis.Redis(...)"
+            ),
+        ),
+    ],
+    ids=["nothing", "a class", "asyncio"],
+)
+def test_of_a_wrong_client(client: object, text: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        RedisTokenCache(client)
+    assert str(caught.value) == text
+
+
+def test_of_a_live_client_that_is_to_be_pickled() -> None:
+    with pytest.raises(TypeError) as caught:
+        pickle.dumps(RedisTokenCache(Client()))
+    assert str(caught.value) == (
+        "a RedisTokenCache with a live client cannot be pickled or copied, because the connections of the"
+        " client cannot; make it by RedisTokenCache.from_url(url)"
+    )
+
+
+def test_of_a_url_that_cannot_be_parsed() -> None:
+    with pytest.raises(ValueError, match="redis-py") as caught:
+        RedisTokenCache.from_url("redis://user:pass/word@host")
+    assert str(caught.value) == (
+        "redis-py cannot parse the URL (not shown: a password may be in it); it looks like"
+        " redis://user:password@host:port/db, with / in a password written as %2F"
+    )
+
+
+def test_of_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ImportError) as caught:
+        RedisTokenCache.from_url("redis://host")
+    assert str(caught.value) == "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'"
+    assert caught.value.name == "redis"
+
+
+def test_of_itself() -> None:
+    cache = RedisTokenCache.from_url("redis://user:password@host:7000/3", prefix="p:")
+    assert repr(cache) == "RedisTokenCache(<Redis host 7000 3>, prefix='p:')"
+    assert repr(RedisTokenCache(Client())) == "RedisTokenCache(<Client>, prefix='thebase_auth:')"
