@@ -130,8 +130,8 @@ class AsyncioClient(Client):
         (
             AsyncioClient(),
             (
-                "client must not be an asyncio one: RedisTokenCache serves threads and any number of event loops"
-                " at once, and blocks none of them; give it redis.Redis(...)"
+                "client must not be an asyncio one: RedisTokenCache serves threads and any number of event"
+                " loops at once, and blocks none of them; give it redis.Redis(...)"
             ),
         ),
     ],
