@@ -22,7 +22,7 @@ from tests.support.certificates import Certificates
 from tests.support.command_line import Run, command
 from tests.support.databases import free_port
 from tests.support.servers import Server
-from thebase_auth._cli import _commands, main
+from thebase_auth._cli import _output, main
 from thebase_auth.testing import Sandbox
 
 LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
@@ -408,7 +408,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch, thebase: Sandbox) -> Iterator[lis
             spoken.set()
         return real(text)
 
-    monkeypatch.setattr(_commands, "_PATIENCE", 0)
+    monkeypatch.setattr(_output, "_PATIENCE", 0)
     monkeypatch.setattr(sys.stderr, "write", write)
     hold = thebase.hold_token_requests()
     hold.__enter__()

@@ -261,6 +261,6 @@ def test_ctrl_c_while_the_arguments_are_read_ends_quietly(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thebase_auth._cli._parse", interrupted)
+    monkeypatch.setattr("thebase_auth._cli.parse_arguments", interrupted)
     assert main(["check"]) == 130
     assert capsys.readouterr() == ("", "")
