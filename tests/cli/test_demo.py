@@ -95,7 +95,7 @@ def test_tokens_that_are_always_refused() -> None:
     assert "lead      expected 201, an id, got 401\n" in out
     assert "users     expected 200, 2 users, got 401\n" in out
     assert "answered  expected 5 x 200, got 5 x 401\n" in out
-    assert "lines are not as they should be\n" in out.splitlines(keepends=True)[-1]
+    assert "lines are wrong\n" in out.splitlines(keepends=True)[-1]
     for secret in secrets_of(sandbox):
         assert secret not in out
 

@@ -19,12 +19,12 @@ from ._settings import WAYS_TO_GIVE_IT
 # No line longer than 80 characters, the width of a plain terminal.
 _EXIT_CODES: Final = """\
 exit codes:
-  0  all went as asked
-  1  the server said no: settings refused, or a status of 400 or more;
-     in the demo, a line that is not as it should be
-  2  wrong arguments or settings, a missing library, an error of the
+  0  success
+  1  the server refused the settings, or answered with a status of 400 or
+     more; in the demo, a line is wrong
+  2  wrong arguments or settings, a missing library, or an error of the
      operating system
-  3  no answer: no such host, no connection, TLS, a timeout
+  3  no answer: unknown host, no connection, a TLS error, or a timeout
 """
 
 _SETTINGS: Final = f"""\
@@ -32,26 +32,25 @@ settings, as TheBase shows them under Settings, Webhooks/API, API token:
   the domain         --domain, or THEBASE_DOMAIN in the environment
   the client id      --client-id, or THEBASE_CLIENT_ID
   the client secret  --secret-file FILE (- for stdin), or THEBASE_CLIENT_SECRET,
-                     or a prompt at a terminal; never an argument, which others
-                     on this machine could read
+                     or a prompt at a terminal; never an argument, which other
+                     users of this machine could read
 
 {_EXIT_CODES}"""
 
 _KEPT: Final = """\
-The token is kept in a file in the user's cache directory, readable for the user
-alone, and used again until its time is over.
+The token is kept in a file in the user's cache directory, which only the user
+can read, and is used again until it expires.
 """
 
 _CHECK: Final = """\
-Asks for a token, whatever is kept from earlier, and says who gets it, where and
-for how long. If there is none, says which of the settings is to blame, as far
-as the answer tells.
+Asks for a new token, and says who gets it, where, and for how long. If the
+server refuses, says which setting is wrong, as far as the answer tells.
 """
 
 _TOKEN: Final = f"""\
 Prints an access token, for tools that cannot fetch one themselves. Whoever has
-it can use it until it ends.
-{_KEPT}Whether the server still takes it is not asked; if it does not, --new.
+it can use it until it expires.
+{_KEPT}The server may have ended it sooner; --new fetches another.
 
 examples:
   thebase-auth token | xclip -selection clipboard
@@ -60,9 +59,9 @@ examples:
 """
 
 _REQUEST: Final = f"""\
-Makes one signed call and prints the answer: JSON set for reading, anything else
-as it is. The status is told on stderr. A redirect is not followed.
-{_KEPT}If the server no longer takes it, it is renewed.
+Makes one signed call and prints the answer, JSON with indentation. The status
+is printed on stderr. Redirects are not followed.
+{_KEPT}If the server refuses it, it is renewed.
 
 examples:
   thebase-auth request GET '/v2/users?limit=5'
@@ -71,22 +70,21 @@ examples:
 """
 
 _DEMO: Final = """\
-Starts a small TheBase on a loopback port and lets requests, httpx and
+Starts a sandbox on a loopback port and lets requests, httpx.Client and
 httpx.AsyncClient work with it while their token is revoked. Prints what the
-server received, each line compared with what it should have received. Needs no
-network and no account; takes a few seconds.
+server received, and compares each line with what it should have received.
+Needs no network and no account, and takes a few seconds.
 """
 
 _SANDBOX: Final = """\
-Runs a TheBase on a loopback port until Ctrl-C, with data of its own that are
-gone at the end. Prints the three settings to use, and each request as it is
-answered.
+Runs a sandbox, a TheBase for tests, on a loopback port until Ctrl-C. Prints
+the settings to use, and each request as it is answered. All data are lost at
+the end.
 """
 
-# More than anybody waits, and less than the operating system can count.
-_LONGEST_TIME: Final = 10**8  # seconds
+_LONGEST_TIME: Final = 10**8  # seconds; the operating system cannot wait much longer
 
-# What people try, however they are told not to.
+# What people try, whatever the help says.
 _SECRET_OPTIONS: Final = ("--client-secret", "--secret", "--password")
 
 
@@ -103,7 +101,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args(_with_joined_ids(argv))
     if unknown:  # not to be repeated: one may be a secret
         names = [one.partition("=")[0] for one in unknown if one.startswith("--")]
-        parser.error(f"there is no {', '.join(names)}" if names else "too many arguments")
+        parser.error(f"unrecognized arguments: {' '.join(names)}" if names else "too many arguments")
     return options
 
 
@@ -133,23 +131,25 @@ def _parser() -> _Parser:
     cache = _Parser(add_help=False)
     cache.add_argument("--no-cache", action="store_true", help="fetch a new token, and do not keep it")
 
-    command("check", "say whether the settings are right", _CHECK, settings)
+    command("check", "check the settings", _CHECK, settings)
 
     token = command("token", "print an access token for other tools", _TOKEN, settings, cache)
     token.add_argument("--header", action="store_true", help="print it as a header field, for curl")
-    new = "fetch a new one, and keep it instead of the one kept"
+    new = "fetch a new token, and keep it instead of the last one"
     token.add_argument("--new", action="store_true", help=new)
 
     request = command("request", "make one signed call", _REQUEST, settings, cache)
     request.add_argument("method", metavar="METHOD", type=str.upper, help="such as GET, POST, PUT or DELETE")
-    request.add_argument("path", metavar="PATH", help="what follows the domain, such as /v2/users")
+    request.add_argument(
+        "path", metavar="PATH", help="the part of the URL after the domain, such as /v2/users"
+    )
     request.add_argument("--json", metavar="JSON", help="the body: JSON, @FILE, or - for stdin")
 
     summary = "show a token being fetched, shared, refused and renewed, against a local sandbox"
     command("demo", summary, _DEMO)
 
-    sandbox = command("sandbox", "run a TheBase of one's own, to try things on", _SANDBOX)
-    sandbox.add_argument("--port", type=_port, default=0, help="by default any that is free")
+    sandbox = command("sandbox", "run a TheBase for tests", _SANDBOX)
+    sandbox.add_argument("--port", type=_port, default=0, help="by default, any free port")
     life = "how long a token lives; by default %(default)s"
     sandbox.add_argument("--expires-in", type=_seconds, default=3600, metavar="SECONDS", help=life)
     return parser
@@ -162,7 +162,7 @@ def _refuse_secrets(parser: _Parser) -> None:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+        raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
     return int(text)
 
 
@@ -172,9 +172,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= _LONGEST_TIME:
-        raise argparse.ArgumentTypeError(
-            f"a time is a number of seconds above 0, and at most {_LONGEST_TIME}"
-        )
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, and at most {_LONGEST_TIME}")
     return int(seconds) if seconds.is_integer() else seconds
 
 
@@ -207,5 +205,6 @@ class _RefuseSecret(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         parser.error(
-            f"the client secret is not taken from an argument, which others could read; {WAYS_TO_GIVE_IT}"
+            "the client secret is not taken from an argument, which other users could read; "
+            + WAYS_TO_GIVE_IT
         )

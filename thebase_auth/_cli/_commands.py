@@ -60,7 +60,7 @@ def token(options: Namespace) -> bool:
     with _client(settings, options, cache) as client:
         text = client.sign().access_token
     if sys.stdout.isatty():
-        print_error("token", "whoever sees this can use it until it ends; do not leave it on the screen")
+        print_error("token", "anyone who sees this token can use it until it expires; clear the screen")
     print(f"Authorization: Bearer {text}" if options.header else text)
     return True
 
@@ -72,7 +72,7 @@ def request(options: Namespace) -> bool:
         CommandError: if there is no answer, or an argument is wrong.
     """
     if "://" in options.path.partition("?")[0]:
-        raise CommandError("PATH is what follows the domain, such as /v2/users")
+        raise CommandError("PATH must be the part of the URL after the domain, such as /v2/users")
     if options.json == options.secret_file == "-":
         raise CommandError("--json and --secret-file cannot both be read from stdin")
     settings = read_settings(options)
@@ -106,12 +106,12 @@ def _json(argument: str) -> bytes:
         text = content.decode("utf-8-sig")
         json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"what --json gives is not JSON in UTF-8: {error}") from None
+        raise CommandError(f"the argument of --json is not JSON in UTF-8: {error}") from None
     return text.encode()
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 class _Client(NamedTuple):

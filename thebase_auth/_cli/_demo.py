@@ -67,7 +67,7 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
         callers: How many callers meet one expiry together.
 
     Returns:
-        Whether everything was as it should be.
+        Whether every line was right.
 
     Raises:
         OSError: if the sandbox cannot start.
@@ -88,7 +88,7 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
             (f"{callers} threads", open_requests, one_expiry),
             (f"{callers} tasks", open_async, one_expiry),
         ]
-        report.write(f"a sandbox at {thebase.domain}, and one TheBaseAuth for all that follows")
+        report.write(f"a sandbox at {thebase.domain}; all clients share one TheBaseAuth")
         for heading, open_client, script in parts:
             try:
                 with open_client() as client:
@@ -100,9 +100,9 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
         got = plural(thebase.token_requests, "token request")
         report.add("sandbox", [Statement("in all", expected, got)])
     if report.wrong:
-        report.write(f"{report.wrong} of {report.count} lines are not as they should be")
+        report.write(f"{report.wrong} of {report.count} lines are wrong")
     else:
-        report.write(f"all {report.count} lines are as they should be")
+        report.write(f"all {report.count} lines are right")
     return not report.wrong
 
 

@@ -32,7 +32,7 @@ def explained_failures(domain: str, *, is_check: bool) -> Iterator[Origin]:
     except TokenRequestError as error:
         raise CommandError(f"{_blamed(error)}: {error}", ExitCode.FAILED) from None
     except requests.RequestException as error:
-        checking = ". Id and secret were not tried" if is_check else ""
+        checking = ". Client id and secret were not checked" if is_check else ""
         raise CommandError(f"{_obstacle(error, domain)}{checking}", ExitCode.NO_ANSWER) from None
     except UnicodeError as error:  # requests decodes the location of a redirect, followed or not
         trouble = f"the answer of {domain} cannot be read: {error}"
@@ -44,16 +44,16 @@ def explained_failures(domain: str, *, is_check: bool) -> Iterator[Origin]:
 def _blamed(error: TokenRequestError) -> str:
     match error.status:
         case 400 if error.error in {"invalid_request", "unsupported_grant_type"}:
-            return "the settings were not looked at"
+            return "the settings were not checked"
         case 400 | 401 | 403 if error.code or error.error:
             # The answer has the form of TheBase's, which does not say which of the two is wrong.
             return "wrong client id or client secret"
         case 400 | 401 | 403:
-            return "wrong client id or client secret, or a domain that is no TheBase"
+            return "wrong client id or client secret, or a domain that is not a TheBase"
         case 407:
-            return "a proxy on the way does not let us through"
+            return "a proxy refused the request"
         case status if status == 429 or status >= 500:
-            return "the settings were not looked at"
+            return "the settings were not checked"
         case _:
             return "wrong domain"
 
@@ -63,18 +63,18 @@ def _obstacle(error: requests.RequestException, domain: str) -> str:
     unresolved = isinstance(getattr(cause, "__context__", None), socket.gaierror)
     match error:
         case requests.exceptions.ProxyError():
-            return f"the proxy on the way to {domain} does not let us through: {_innermost(error)}"
+            return f"no way through the proxy to {domain}: {_innermost(error)}"
         case requests.exceptions.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
-            return f"{domain} answers without TLS; only on loopback may it be named with http://"
+            return f"{domain} does not speak TLS; http:// is accepted only for loopback"
         case requests.exceptions.SSLError():
             return (
-                f"{domain} cannot prove that it is {domain}: {_innermost(error)}. Check the domain; behind a"
-                " proxy that reads TLS, name its authority's file in REQUESTS_CA_BUNDLE"
+                f"no secure connection to {domain}: {_innermost(error)}. Check the domain; behind a proxy"
+                " that inspects TLS, set REQUESTS_CA_BUNDLE to the file of its certificate authority"
             )
         case requests.Timeout():
             return f"no answer from {domain} in time: {_innermost(error)}"
         case _ if unresolved:
-            return f"wrong domain, or no network: there is no host {domain}"
+            return f"wrong domain, or no network: unknown host {domain}"
         case requests.ConnectionError():
             return f"no connection to {domain}: {_innermost(error)}"
         case _:

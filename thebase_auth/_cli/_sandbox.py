@@ -41,7 +41,7 @@ def run_sandbox(options: Namespace) -> bool:
 
 def _print_settings(thebase: Sandbox) -> None:
     assign = "  set" if os.name == "nt" else "  export"
-    print("A TheBase of your own, until Ctrl-C. In another terminal:\n")
+    print("The sandbox runs until Ctrl-C. In another terminal:\n")
     print(f"{assign} THEBASE_DOMAIN={thebase.domain}")
     print(f"{assign} THEBASE_CLIENT_ID={thebase.client_id}")
     print(f"{assign} THEBASE_CLIENT_SECRET={thebase.client_secret}")

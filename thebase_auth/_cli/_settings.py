@@ -21,7 +21,8 @@ from thebase_auth._core.hidden import hidden
 from ._errors import CommandError
 
 WAYS_TO_GIVE_IT: Final = (
-    "set THEBASE_CLIENT_SECRET, give --secret-file FILE, or leave it out at a terminal to be asked"
+    "set THEBASE_CLIENT_SECRET, use --secret-file FILE, or run the command at a terminal, which prompts"
+    " for it"
 )
 
 _STDIN: Final = "-"
@@ -52,7 +53,7 @@ def _setting(given: str | None, variable: str, option: str) -> str:
         return given
     if value := os.environ.get(variable):
         return value
-    raise CommandError(f"{variable} is not set; set it, or give {option}")
+    raise CommandError(f"{variable} is not set; set it, or use {option}")
 
 
 def _secret(secret_file: str | None) -> str:
@@ -64,7 +65,7 @@ def _secret(secret_file: str | None) -> str:
     if at_terminal:
         with suppress(EOFError):
             return getpass.getpass("Client secret: ")
-    raise CommandError(f"there is no client secret; {WAYS_TO_GIVE_IT}")
+    raise CommandError(f"the client secret is missing; {WAYS_TO_GIVE_IT}")
 
 
 def _only_line(path: str) -> str:
