@@ -53,8 +53,11 @@ CLI_LAYERS = (
 )
 TESTING_LAYERS = (
     ("testing._messages", "testing._lists"),
-    ("testing._working_days", "testing._access", "testing._faults", "testing._mounts"),
-    ("testing._crm", "testing._requests_adapter", "testing._server"),
+    ("testing._fields", "testing._access", "testing._faults", "testing._mounts"),
+    ("testing._routing", "testing._requests_adapter", "testing._server"),
+    ("testing._collections", "testing._leads", "testing._working_days"),
+    ("testing._products", "testing._timers"),
+    ("testing._crm",),
     ("testing._sandbox", "testing._mocks"),
     ("testing",),
 )

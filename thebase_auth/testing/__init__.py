@@ -10,9 +10,13 @@ the sandbox. Fixtures for pytest come with the package: `thebase` and `thebase_a
 # A map of the sub-package. Each part knows those above it, and nothing below.
 #   _messages          what is received, what is answered, and the words for both
 #   _lists             users, statuses, types and templates of the vendor's examples
-#   _working_days      the vendor's calendar
+#   _fields            the values of fields, read and made
 #   _access            clients, rights, tokens, and the token endpoint
-#   _crm               the calls under /v2
+#   _routing           which call a request is
+#   _collections       a page of a collection
+#   _working_days      the vendor's calendar
+#   _leads _products _timers  calls on data that are kept
+#   _crm               all calls under /v2
 #   _faults            what goes wrong because it was asked for
 #   _mounts            as an ASGI or WSGI application
 #   _requests_adapter  as an adapter of requests

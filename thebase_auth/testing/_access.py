@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
-from ._messages import Answer, CallPattern, Refused, Request, json_answer
+from ._messages import Answer, CallPattern, Problem, Request, json_answer
 
 _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
 
@@ -109,7 +109,7 @@ class Access:
         client = self.authenticated(request)
         # The server refuses credentials in the body, which RFC 6749 2.3.1 leaves optional.
         if client is None:
-            raise Refused(401)
+            raise Problem(401)
         grant_type = _form(request).get("grant_type")
         if grant_type is None:
             return json_answer({"error": "invalid_request"}, 400)
@@ -123,10 +123,10 @@ class Access:
         """Let nothing pass without a live token of a client that has the right."""
         client = self.holder(request)
         if client is None:
-            raise Refused(401, WWW_Authenticate=_CHALLENGE)
+            raise Problem(401, WWW_Authenticate=_CHALLENGE)
         # ORDS says 401, not 403, and nothing else that would tell the one from the other.
         if not client.may(request.method, request.path):
-            raise Refused(401)
+            raise Problem(401)
 
     def authenticated(self, request: Request) -> SandboxClient | None:
         """The client whose id and secret a request carries."""

@@ -97,14 +97,27 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """A request gets a problem document for an answer."""
+class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
+    """The request gets a problem document."""
 
     def __init__(self, status: int, message: str = "", **headers: str) -> None:
         super().__init__(message)
         self.status = status
         self.message = message or HTTPStatus(status).phrase
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+
+    def answer(self, request: Request) -> Answer:
+        """The answer, as ORDS gives it: a problem document, or a page if a 401 was not to be JSON."""
+        if self.status == 401 and JSON not in request.headers.get("accept", "").lower():
+            return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
+        code = HTTPStatus(self.status).phrase.replace(" ", "")
+        document = {
+            "code": code,
+            "message": self.message,
+            "type": f"tag:oracle.com,2020:error/{code}",
+            "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
+        }
+        return json_answer(document, self.status, "application/problem+json", *self.headers)
 
 
 class CallPattern:
@@ -129,23 +142,9 @@ class CallPattern:
         return self._method in {"*", method} and self._path.fullmatch(path) is not None
 
 
-def json_answer(document: Any, status: int = 200) -> Answer:
-    """A JSON document, Hebrew as it is in UTF-8."""
+def json_answer(
+    document: Any, status: int = 200, content_type: str = JSON, *headers: tuple[str, str]
+) -> Answer:
+    """A JSON document in UTF-8, Hebrew unescaped."""
     body = json.dumps(document, ensure_ascii=False).encode()
-    return Answer(status, body, (("Content-Type", JSON),))
-
-
-def problem(request: Request, refused: Refused) -> Answer:
-    """A refusal as ORDS puts it: a problem document, or a page for who asks for no JSON."""
-    if refused.status == 401 and JSON not in request.headers.get("accept", "").lower():
-        return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
-    code = HTTPStatus(refused.status).phrase.replace(" ", "")
-    document = {
-        "code": code,
-        "message": refused.message,
-        "type": f"tag:oracle.com,2020:error/{code}",
-        "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
-    }
-    body = json.dumps(document, ensure_ascii=False).encode()
-    headers = (("Content-Type", "application/problem+json"), *refused.headers)
-    return Answer(refused.status, body, headers)
+    return Answer(status, body, (("Content-Type", content_type), *headers))

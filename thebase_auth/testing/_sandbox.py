@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Final, Self
 from thebase_auth._core.pending import Pending, WaitFor
 
 from ._access import Access, SandboxClient
-from ._crm import Crm
+from ._crm import crm_routes
 from ._faults import DROP, LOSE, Coming
 from ._messages import (
     TOKEN_PATH,
     Answer,
     CallPattern,
+    Problem,
     ReceivedRequest,
-    Refused,
     Request,
-    problem,
 )
 from ._mounts import ASGIApp, asgi_app, wsgi_app
+from ._routing import Router
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -120,7 +120,7 @@ class Sandbox:
         # which is notified when a token request arrives:
         self._changed = threading.Condition()
         self._access = Access(self)
-        self._crm = Crm()
+        self._crm = Router(crm_routes())
         self._delays: Coming[float] = Coming()
         self._outcomes: Coming[Answer] = Coming()
         self._received: list[ReceivedRequest] = []
@@ -424,7 +424,7 @@ class Sandbox:
                     answer = self._answer(request)
             except Exception:
                 logger.exception("the sandbox failed at %s", received)
-                answer = problem(request, Refused(500))
+                answer = Problem(500).answer(request)
             decided = replace(
                 received,
                 status=None if answer is None or answer is DROP else answer.status,
@@ -460,16 +460,16 @@ class Sandbox:
     def _answer(self, request: Request) -> Answer:
         try:
             return self._answer_or_refuse(request)
-        except Refused as refused:
-            return problem(request, refused)
+        except Problem as problem:
+            return problem.answer(request)
 
     def _answer_or_refuse(self, request: Request) -> Answer:
         if request.path == TOKEN_PATH:
             if request.method != "POST":
-                raise Refused(405, Allow="POST")
+                raise Problem(405, Allow="POST")
             return self._access.answer(request)
         if not request.path.startswith("/v2/"):
-            raise Refused(404)
+            raise Problem(404)
         self._access.check(request)
         return self._crm.answer(request)
 
