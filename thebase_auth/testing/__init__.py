@@ -8,30 +8,31 @@ the sandbox. Fixtures for pytest come with the package: `thebase` and `thebase_a
 """
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
-#   _messages          what is received, what is answered, and the words for both
+#   _messages          requests, answers, and the names of calls
 #   _lists             users, statuses, types and templates of the vendor's examples
 #   _fields            the values of fields, read and made
 #   _access            clients, rights, tokens, and the token endpoint
+#   _faults            what goes wrong because a test asked for it
+#   _record            received requests, and assertions on them
+#   _mounts            an ASGI and a WSGI application
+#   _requests_adapter  an adapter for requests
+#   _server            a port
 #   _routing           which call a request is
 #   _collections       a page of a collection
-#   _working_days      the vendor's calendar
-#   _leads _products _timers  calls on data that are kept
+#   _leads _products _timers _working_days  what the calls do
 #   _crm               all calls under /v2
-#   _faults            what goes wrong because it was asked for
-#   _mounts            as an ASGI or WSGI application
-#   _requests_adapter  as an adapter of requests
-#   _server            on a port
-#   _sandbox           all of it, with its levers and its record
+#   _service           the course of a request
+#   _sandbox           the sandbox, with its levers and its record
 # Beside them:
-#   _mocks             the token endpoint for those who mock with responses or respx
+#   _mocks             the token endpoint for tests that mock with responses or respx
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ._access import SandboxClient
-from ._messages import ReceivedRequest
 from ._mocks import mock_token_endpoint
+from ._record import ReceivedRequest
 from ._sandbox import Sandbox
 
 if TYPE_CHECKING:

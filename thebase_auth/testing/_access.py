@@ -37,11 +37,7 @@ class SandboxClient:
     """
 
     def __init__(
-        self,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        *,
-        refused: Iterable[str] = (),
+        self, client_id: str | None = None, client_secret: str | None = None, *, refused: Iterable[str] = ()
     ) -> None:
         self.client_id: str = _new_credential() if client_id is None else client_id
         self.client_secret: str = _new_credential() if client_secret is None else client_secret
@@ -78,7 +74,7 @@ class SandboxClient:
 
     def may(self, method: str, path: str) -> bool:
         """Whether this client has the right to a call."""
-        return not any(pattern.means(method, path) for pattern in self._refused.values())
+        return not any(pattern.matches(method, path) for pattern in self._refused.values())
 
 
 class _Issued(NamedTuple):
@@ -89,7 +85,7 @@ class _Issued(NamedTuple):
 
 
 class Settings(Protocol):
-    """What the sandbox says of its clients and tokens; it may say otherwise at any time."""
+    """The clients and what their tokens are like, which a test may change at any time."""
 
     clients: list[SandboxClient]
     expires_in: object
@@ -105,9 +101,15 @@ class Access:
         self._issued: dict[str, _Issued] = {}
 
     def answer(self, request: Request) -> Answer:
-        """What the token endpoint says."""
-        client = self.authenticated(request)
-        # The server refuses credentials in the body, which RFC 6749 2.3.1 leaves optional.
+        """The answer of the token endpoint.
+
+        Raises:
+            Problem: if the method is wrong (405), or the credentials are (401).
+        """
+        if request.method != "POST":
+            raise Problem(405, Allow="POST")
+        client = self.client_by_secret(request)
+        # Credentials in the body, which RFC 6749 2.3.1 leaves optional, are not accepted.
         if client is None:
             raise Problem(401)
         grant_type = _form(request).get("grant_type")
@@ -120,15 +122,19 @@ class Access:
         return json_answer({"access_token": token, "token_type": "bearer", "expires_in": expires_in})
 
     def check(self, request: Request) -> None:
-        """Let nothing pass without a live token of a client that has the right."""
-        client = self.holder(request)
+        """Check that a call carries a live token of a client that has the right to it.
+
+        Raises:
+            Problem: if it does not (401).
+        """
+        client = self.client_by_token(request)
         if client is None:
             raise Problem(401, WWW_Authenticate=_CHALLENGE)
-        # ORDS says 401, not 403, and nothing else that would tell the one from the other.
+        # ORDS answers 401, not 403, and says nothing that would tell the two apart.
         if not client.may(request.method, request.path):
             raise Problem(401)
 
-    def authenticated(self, request: Request) -> SandboxClient | None:
+    def client_by_secret(self, request: Request) -> SandboxClient | None:
         """The client whose id and secret a request carries."""
         given = request.credentials("basic")
         for client in self._settings.clients:
@@ -137,7 +143,7 @@ class Access:
                 return client
         return None
 
-    def holder(self, request: Request) -> SandboxClient | None:
+    def client_by_token(self, request: Request) -> SandboxClient | None:
         """The client whose live token a request carries."""
         issued = self._issued.get(request.credentials("bearer"))
         if issued is None or time.monotonic() >= issued.at + self._settings.token_lifetime:
@@ -146,11 +152,7 @@ class Access:
 
     def revoke(self, client: SandboxClient | None = None) -> None:
         """End the tokens of a client, or of all."""
-        self._issued = {
-            token: issued
-            for token, issued in self._issued.items()
-            if client is not None and issued.client is not client
-        }
+        self._issued = {token: one for token, one in self._issued.items() if client not in (None, one.client)}
 
     def _issue(self, client: SandboxClient) -> str:
         if self._settings.single_token:
@@ -161,12 +163,12 @@ class Access:
 
 
 def _new_credential() -> str:
-    """An id or a secret of the vendor's form: base64url of 16 bytes, and two dots."""
+    """An id or a secret in the vendor's form: base64url of 16 bytes, and two dots."""
     return secrets.token_urlsafe(16) + ".."
 
 
 def _form(request: Request) -> dict[str, list[str]]:
-    """The fields of an urlencoded body; none if the body is said to be anything else."""
+    """The fields of an urlencoded body; none if its media type is another."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         return {}

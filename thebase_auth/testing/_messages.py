@@ -51,50 +51,20 @@ class Request:
         return credentials if given.lower() == scheme else ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRequest:
-    """A request that the sandbox has received.
-
-    Attributes:
-        method: the HTTP method, as it was sent.
-        path: the decoded path from where the sandbox is mounted, with `?` and the query as sent if
-            there is one.
-        headers: the header fields, names in lower case; the last of several of one name.
-        body: the whole body.
-        status: the status code of the answer, also of one that was lost on its way; None if there is none
-            (yet): the connection was dropped, or the answer is delayed or held.
-        client_id: the client whose secret or token it carried; None if it carried neither that the
-            sandbox knows.
-    """
-
-    method: str
-    path: str
-    # Headers and body may hold a secret or a token; a failing assertion prints the repr.
-    headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    status: int | None
-    client_id: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        # The query of a token request may hold a secret, put there by mistake.
-        path = TOKEN_PATH if self.path.startswith(f"{TOKEN_PATH}?") else self.path
-        return f"{self.method} {path} {self.status or 'without an answer'}"
-
-    def json(self) -> Any:
-        """The body, parsed as JSON.
-
-        Raises:
-            ValueError: it is not JSON.
-        """
-        return json.loads(self.body)
-
-
 class Answer(NamedTuple):
     """What goes back to the client."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+
+    def to_send(self, method: str) -> Answer:
+        """The same with its length, and without a body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
+        if self.status in (204, 304):
+            fields = [field for field in self.headers if field[0].lower() != "content-type"]
+            return Answer(self.status, b"", tuple(fields))
+        length = ("Content-Length", str(len(self.body)))
+        return Answer(self.status, b"" if method == "HEAD" else self.body, (*self.headers, length))
 
 
 class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
@@ -137,7 +107,7 @@ class CallPattern:
         self._method = found["method"] or "*"
         self._path = re.compile(re.escape(found["path"]).replace(r"\*", ".*"), re.DOTALL)
 
-    def means(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str) -> bool:
         """Whether a request to a path, without its query, is one of the calls."""
         return self._method in {"*", method} and self._path.fullmatch(path) is not None
 

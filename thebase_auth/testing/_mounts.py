@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from wsgiref.util import application_uri
 
@@ -98,7 +98,7 @@ def wsgi_app(exchange: Exchange) -> WSGIApplication:
         answer = blocking(exchange(_read_wsgi(environ)))
         if answer is None:
             raise dropped()
-        start_response(f"{answer.status} {reason(answer.status)}", list(answer.headers))
+        start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", list(answer.headers))
         return [answer.body]
 
     return app
@@ -133,8 +133,3 @@ def _wsgi_path(path: str) -> str:
         return path.encode("latin-1").decode()
     except UnicodeError:
         return path
-
-
-def reason(status: int) -> str:
-    """The words that go with a status code, if it has any."""
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import io
-from http.client import HTTPMessage
+from http.client import HTTPMessage, responses
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +26,7 @@ from requests.adapters import HTTPAdapter
 from thebase_auth._waiting import blocking
 
 from ._messages import Request
-from ._mounts import DROPPED, Exchange, reason
+from ._mounts import DROPPED, Exchange
 
 
 class SandboxAdapter(HTTPAdapter):
@@ -48,33 +49,24 @@ class SandboxAdapter(HTTPAdapter):
         if answer is None:
             raise requests.ConnectionError(DROPPED, request=request)
         headers: Any = answer.headers  # pairs, which urllib3 takes as well as a mapping
-        original: Any = _Original(answer.headers)
         raw = urllib3.HTTPResponse(
             io.BytesIO(answer.body),
             headers,
             answer.status,
-            reason=reason(answer.status),
+            reason=responses.get(answer.status, "Unknown"),
             preload_content=False,
-            original_response=original,
+            original_response=_original_response(answer.headers),
             request_method=request.method,
         )
         return self.build_response(request, raw)
 
 
-class _Original:
-    """What requests looks for cookies in: the response of http.client below that of urllib3."""
-
-    def __init__(self, headers: tuple[tuple[str, str], ...]) -> None:
-        self.msg = HTTPMessage()
-        for name, value in headers:
-            self.msg[name] = value
-
-    def isclosed(self) -> bool:
-        """Whether it has been read to its end, as far as urllib3 need know."""
-        return True
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _original_response(headers: tuple[tuple[str, str], ...]) -> Any:
+    """The response of http.client below that of urllib3, in which requests looks for cookies."""
+    message = HTTPMessage()
+    for name, value in headers:
+        message[name] = value
+    return SimpleNamespace(msg=message, isclosed=lambda: True, close=lambda: None)
 
 
 def _read(request: requests.PreparedRequest) -> Request:

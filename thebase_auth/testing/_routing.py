@@ -23,12 +23,15 @@ class Call(NamedTuple):
     Attributes:
         request: The request.
         fields: The JSON object in its body, if its method is POST.
-        id: The id in its path, if the route has one.
     """
 
     request: Request
     fields: Item
-    id: str
+
+    @property
+    def id(self) -> str:
+        """The id with which the path ends, if its route has one."""
+        return self.request.path.rpartition("/")[2]
 
 
 Handler: TypeAlias = Callable[[Call], Item | None]
@@ -36,7 +39,7 @@ Handler: TypeAlias = Callable[[Call], Item | None]
 
 
 class Route:
-    """A method, a path, in which ``{id}`` stands for an id, and what is done there.
+    """What is done by one method at one path, which may end in ``{id}``.
 
     Attributes:
         required: The keys that the body must have. Only a POST has a body, and may go without one if no key
@@ -49,11 +52,12 @@ class Route:
     ) -> None:
         self.method = method
         self.path = PREFIX + path
+        self.pattern = re.compile(re.escape(self.path).replace(re.escape(_ID), "[^/]+"))
         self.required = required
         self.status = status or (201 if method in {"POST", "PUT"} else 200)
         self._handler = handler
 
-    def answer(self, request: Request, id_: str) -> Answer:
+    def answer(self, request: Request) -> Answer:
         """Carry out a call of this route.
 
         Raises:
@@ -61,36 +65,24 @@ class Route:
         """
         has_body = self.method == "POST" and (self.required or request.body)
         fields = read_fields(request.body, self.required) if has_body else {}
-        document = self._handler(Call(request, fields, id_))
+        document = self._handler(Call(request, fields))
         return Answer(self.status) if document is None else json_answer(document, self.status)
 
 
-class Router:
-    """Finds the route of a request."""
+def route_of(request: Request, routes: Iterable[Route]) -> Route:
+    """Find the route of a request.
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        by_path: dict[str, dict[str, Route]] = {}
-        for route in routes:
-            by_path.setdefault(route.path, {})[route.method] = route
-        # A literal path goes before one with an id, which may match it too.
-        paths = sorted(by_path, key=lambda path: _ID in path)
-        self._resources = [(_pattern(path), by_path[path]) for path in paths]
-
-    def answer(self, request: Request) -> Answer:
-        """Carry out a call.
-
-        Raises:
-            Problem: if there is no such path (404), not this method (405), or the handler raises it.
-        """
-        for pattern, routes in self._resources:
-            if found := pattern.fullmatch(request.path):
-                route = routes.get("GET" if request.method == "HEAD" else request.method)
-                if route is None:
-                    allowed = {*routes, *(["HEAD"] if "GET" in routes else [])}
-                    raise Problem(405, Allow=", ".join(sorted(allowed)))
-                return route.answer(request, found.groupdict().get("id", ""))
+    Raises:
+        Problem: if there is no such path (404), or not for this method (405).
+    """
+    found = [route for route in routes if route.pattern.fullmatch(request.path)]
+    if not found:
         raise Problem(404)
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.escape(path).replace(re.escape(_ID), "(?P<id>[^/]+)"))
+    # A literal path goes before one with an id, which may match it too.
+    path = min((route.path for route in found), key=lambda path: _ID in path)
+    by_method = {route.method: route for route in found if route.path == path}
+    if "GET" in by_method:
+        by_method["HEAD"] = by_method["GET"]
+    if request.method not in by_method:
+        raise Problem(405, Allow=", ".join(sorted(by_method)))
+    return by_method[request.method]

@@ -1,50 +1,27 @@
-# A TheBase of one's own: the sandbox itself.
+# The sandbox, as a test has it in hand.
 #
-# Here: what a test holds in its hands (the settings, the levers, the record of what was received) and
-# the course of one request through the parts. Not here: the parts: who may (_access), what goes
-# wrong (_faults), what is answered (_crm), and how a request comes in (_server, _mounts).
+# Here: its settings, its levers, its record, and its life on a port. Not here: what becomes of a request
+# (_service), and how it comes in (_server, _mounts, _requests_adapter).
 
 from __future__ import annotations
 
-import json as json_module
-import logging
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from types import TracebackType
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
-from thebase_auth._core.pending import Pending, WaitFor
-
-from ._access import Access, SandboxClient
-from ._crm import crm_routes
-from ._faults import DROP, LOSE, Coming
-from ._messages import (
-    TOKEN_PATH,
-    Answer,
-    CallPattern,
-    Problem,
-    ReceivedRequest,
-    Request,
-)
+from ._access import SandboxClient
+from ._faults import Drop
+from ._messages import Answer
 from ._mounts import ASGIApp, asgi_app, wsgi_app
-from ._routing import Router
+from ._record import ANYTHING, ReceivedRequest, assert_in, calls_in
+from ._service import FOREVER, OnRequest, Service
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from ._requests_adapter import SandboxAdapter
 
-logger: Final = logging.getLogger("thebase_auth.testing")
-
 _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
-_FOR_EVER: Final = threading.TIMEOUT_MAX
-
-# How many of the requests received an assertion that fails shows, the last of them.
-_SHOWN: Final = 20
-
-_ANY: Final = object()
 
 
 class Sandbox:
@@ -100,7 +77,7 @@ class Sandbox:
         token_lifetime: float = 3600.0,
         single_token: bool = False,
         port: int = 0,
-        on_request: Callable[[ReceivedRequest], object] | None = None,
+        on_request: OnRequest | None = None,
         ssl_certfile: str | None = None,
         ssl_keyfile: str | None = None,
     ) -> None:
@@ -110,44 +87,27 @@ class Sandbox:
         self.expires_in = expires_in
         self.token_lifetime = token_lifetime
         self.single_token = single_token
-        self.asgi: ASGIApp = asgi_app(self._exchange)
-        self.wsgi: WSGIApplication = wsgi_app(self._exchange)
-        self._on_request = on_request
+        self._service = Service(self, on_request)
+        self.asgi: ASGIApp = asgi_app(self._service.exchange)
+        self.wsgi: WSGIApplication = wsgi_app(self._service.exchange)
         self._port, self._tls = port, {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
-        self._serving: AbstractContextManager[str] | None = None
         self._domain: str | None = None
-        # Shared by the threads that call and those that test, guarded by the lock of `_changed`,
-        # which is notified when a token request arrives:
-        self._changed = threading.Condition()
-        self._access = Access(self)
-        self._crm = Router(crm_routes())
-        self._delays: Coming[float] = Coming()
-        self._outcomes: Coming[Answer] = Coming()
-        self._received: list[ReceivedRequest] = []
-        self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
-        self._token_requests = 0
-        self._holds = 0
-        self._held: list[Pending] = []
+        self._server: ExitStack | None = None
 
     def __enter__(self) -> Self:
         from ._server import serve
 
-        if self._serving is not None:
+        if self._server is not None:
             raise RuntimeError(f"{self!r} is running already")
-        serving = serve(self.asgi, port=self._port, **self._tls)
-        self._domain = serving.__enter__()
-        self._serving = serving
+        with ExitStack() as stack:
+            self._domain = stack.enter_context(serve(self.asgi, port=self._port, **self._tls))
+            self._server = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        serving, self._serving = self._serving, None
-        if serving is not None:
-            serving.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
 
     def __repr__(self) -> str:
         return f"<Sandbox at {self._domain}, {len(self.received)} requests>"
@@ -194,7 +154,7 @@ class Sandbox:
         """
         from ._requests_adapter import SandboxAdapter
 
-        return SandboxAdapter(self._exchange)
+        return SandboxAdapter(self._service.exchange)
 
     # The levers
 
@@ -204,8 +164,8 @@ class Sandbox:
         Args:
             client: the client whose tokens end; by default those of all.
         """
-        with self._changed:
-            self._access.revoke(client)
+        with self._service.lock:
+            self._service.access.revoke(client)
 
     def answer_next(
         self,
@@ -243,8 +203,9 @@ class Sandbox:
         for name, value in (headers or {}).items():
             value.encode("latin-1")  # UnicodeEncodeError is a ValueError
             fields[name.lower()] = (name, value)
-        with self._changed:
-            self._outcomes.add(call, Answer(status, content, tuple(fields.values())), times)
+        answer = Answer(status, content, tuple(fields.values()))
+        with self._service.lock:
+            self._service.outcomes.add(call, answer, times)
 
     def redirect_next(self, call: str, location: str, status: int = 307, *, times: int = 1) -> None:
         """Redirect the next requests.
@@ -271,8 +232,8 @@ class Sandbox:
         Raises:
             ValueError: *call* can mean no request, or *times* is less than 1.
         """
-        with self._changed:
-            self._outcomes.add(call, LOSE if carried_out else DROP, times)
+        with self._service.lock:
+            self._service.outcomes.add(call, Drop.AFTER if carried_out else Drop.BEFORE, times)
 
     def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
         """Let the next requests wait for their answer, whatever it will be.
@@ -287,24 +248,18 @@ class Sandbox:
         Raises:
             ValueError: *call* can mean no request, *times* is less than 1, or *seconds* less than 0.
         """
-        if not 0 <= seconds < _FOR_EVER:
+        if not 0 <= seconds < FOREVER:
             raise ValueError(f"{seconds} is no time in seconds that one can wait")
-        with self._changed:
-            self._delays.add(call, seconds, times)
+        with self._service.lock:
+            self._service.delays.add(call, seconds, times)
 
-    @contextmanager
-    def hold_token_requests(self) -> Iterator[None]:
+    def hold_token_requests(self) -> AbstractContextManager[None]:
         """Leave the token requests that arrive in the block unanswered until the block ends.
 
         All other requests are answered meanwhile. What a held request gets is decided only when
         it is let go, in the order of arrival. Where blocks overlap, the last to end lets go.
         """
-        with self._changed:
-            self._holds += 1
-        try:
-            yield
-        finally:
-            self._end_hold()
+        return self._service.gate.hold()
 
     def wait_for_token_requests(self, count: int, timeout: float = 10.0) -> None:
         """Wait until so many token requests have arrived since the sandbox was made.
@@ -316,17 +271,14 @@ class Sandbox:
         Raises:
             TimeoutError: fewer have arrived by then.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._token_requests >= count, timeout):
-                raise TimeoutError(f"{self._token_requests} token requests in {timeout} s, not {count}")
+        self._service.gate.wait_for(count, timeout)
 
     # The record
 
     @property
     def token_requests(self) -> int:
         """How many token requests have arrived, answered or not."""
-        with self._changed:
-            return self._token_requests
+        return self._service.gate.count
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
@@ -335,8 +287,7 @@ class Sandbox:
         A request is in it before its client gets the answer. Those that are still without one stand at
         the end; so do those whose client has gone meanwhile.
         """
-        with self._changed:
-            return (*self._received, *self._unanswered.values())
+        return self._service.received
 
     def calls(self, call: str) -> tuple[ReceivedRequest, ...]:
         """The requests received so far of one kind.
@@ -347,11 +298,10 @@ class Sandbox:
         Raises:
             ValueError: this can mean no call.
         """
-        pattern = CallPattern(call)
-        return tuple(one for one in self.received if pattern.means(one.method, one.path.partition("?")[0]))
+        return calls_in(self.received, call)
 
     def assert_received(
-        self, call: str, times: int | None = None, *, status: int | None = None, json: object = _ANY
+        self, call: str, times: int | None = None, *, status: int | None = None, json: object = ANYTHING
     ) -> tuple[ReceivedRequest, ...]:
         """Assert that requests of one kind were received, or not.
 
@@ -370,135 +320,4 @@ class Sandbox:
             AssertionError: it was otherwise. The text shows what was received, without header fields.
             ValueError: *call* can mean no request.
         """
-        alike = self.calls(call)
-        found = tuple(
-            one for one in alike if status in (None, one.status) and (json is _ANY or _is_json(one, json))
-        )
-        if len(found) == times or (times is None and found):
-            return found
-        wanted = [f"{'at least one' if times is None else times} x {call}"]
-        wanted += [] if status is None else [f"with the answer {status}"]
-        wanted += (
-            []
-            if json is _ANY
-            else [f"with the body {json_module.dumps(json, ensure_ascii=False, default=repr)}"]
-        )
-        raise AssertionError(
-            f"expected {' '.join(wanted)}, received {len(found)}; all that was received:"
-            + _account(self.received, alike if json is not _ANY else ())
-        )
-
-    # The course of a request
-
-    def _exchange(self, request: Request) -> Generator[WaitFor, None, Answer | None]:
-        received = ReceivedRequest(
-            method=request.method,
-            path=f"{request.path}?{request.query}" if request.query else request.path,
-            headers=request.headers,
-            body=request.body,
-            status=None,
-        )
-        turn = self._arrive(request, received)
-        if turn is not None:
-            yield WaitFor(turn, _FOR_EVER)
-        with self._changed:
-            delay = self._delays.take(request)
-        if delay is not None:
-            yield WaitFor(Pending(), delay)
-        answer, received = self._decide(request, received)
-        if self._on_request is not None:
-            try:
-                self._on_request(received)
-            except Exception:
-                logger.exception("on_request failed for %s", received)
-        return None if answer is None else _to_send(request, answer)
-
-    def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Answer | None, ReceivedRequest]:
-        """The answer to a request, if it gets one, and what the record says of it from now on."""
-        with self._changed:
-            outcome = self._outcomes.take(request)
-            client, answer = None, outcome
-            try:
-                client = self._access.authenticated(request) or self._access.holder(request)
-                if outcome in (None, LOSE):
-                    answer = self._answer(request)
-            except Exception:
-                logger.exception("the sandbox failed at %s", received)
-                answer = Problem(500).answer(request)
-            decided = replace(
-                received,
-                status=None if answer is None or answer is DROP else answer.status,
-                client_id=None if client is None else client.client_id,
-            )
-            del self._unanswered[request]
-            self._received.append(decided)
-            return None if outcome in (DROP, LOSE) else answer, decided
-
-    def _arrive(self, request: Request, received: ReceivedRequest) -> Pending | None:
-        """Record a request; the result is what a token request has to wait for, while these are held."""
-        with self._changed:
-            self._unanswered[request] = received
-            if (request.method, request.path) != ("POST", TOKEN_PATH):
-                return None
-            self._token_requests += 1
-            self._changed.notify_all()
-            if not self._holds:
-                return None
-            turn = Pending()
-            self._held.append(turn)
-            return turn
-
-    def _end_hold(self) -> None:
-        with self._changed:
-            self._holds -= 1
-            if self._holds:
-                return
-            released, self._held = self._held, []
-        for turn in released:
-            turn.end()
-
-    def _answer(self, request: Request) -> Answer:
-        try:
-            return self._answer_or_refuse(request)
-        except Problem as problem:
-            return problem.answer(request)
-
-    def _answer_or_refuse(self, request: Request) -> Answer:
-        if request.path == TOKEN_PATH:
-            if request.method != "POST":
-                raise Problem(405, Allow="POST")
-            return self._access.answer(request)
-        if not request.path.startswith("/v2/"):
-            raise Problem(404)
-        self._access.check(request)
-        return self._crm.answer(request)
-
-
-def _to_send(request: Request, answer: Answer) -> Answer:
-    """The answer with its length, and without its body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
-    status, body, headers = answer
-    if status in (204, 304):
-        left = [field for field in headers if field[0].lower() != "content-type"]
-        return Answer(status, b"", tuple(left))
-    headers = (*headers, ("Content-Length", str(len(body))))
-    return Answer(status, b"" if request.method == "HEAD" else body, headers)
-
-
-def _is_json(request: ReceivedRequest, document: object) -> bool:
-    try:
-        return bool(request.json() == document)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _account(received: tuple[ReceivedRequest, ...], with_body: tuple[ReceivedRequest, ...]) -> str:
-    """What was received, line by line; token requests without their body, which may hold a secret."""
-    lines = [
-        f"{one} {one.body.decode(errors='replace')}"
-        if one in with_body and one.path.partition("?")[0] != TOKEN_PATH
-        else str(one)
-        for one in received[-_SHOWN:]
-    ]
-    if len(received) > _SHOWN:
-        lines.insert(0, f"({len(received) - _SHOWN} before)")
-    return "".join(f"\n  {line}" for line in lines or ["nothing"])
+        return assert_in(self.received, call, times, status, json)

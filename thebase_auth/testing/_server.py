@@ -34,16 +34,12 @@ _BACKLOG: Final = 4096
 _KEEP_ALIVE_SECONDS: Final = 60
 
 
-class _Config(uvicorn.Config):
-    def configure_logging(self) -> None:
-        """Leave the loggers alone: they are those of every uvicorn in this process."""
-
-
 class _Server(uvicorn.Server):
     """uvicorn, telling when it has started, stopping at once when told, and cutting connections."""
 
     def __init__(self, app: ASGIApp, **options: Any) -> None:
-        config = _Config(self._cut_when_reset(app), **options)
+        # The loggers are those of every uvicorn in this process, and stay as they are.
+        config = uvicorn.Config(self._cut_when_reset(app), log_config=None, **options)
         config.load()
         super().__init__(config)
         self.has_started: Future[None] = Future()
