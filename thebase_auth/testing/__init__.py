@@ -1,10 +1,10 @@
-"""A TheBase of one's own, for tests: with a port or without, with pytest or without.
+"""A TheBase for tests, on a port or without one.
 
     with Sandbox() as thebase:
         auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
-Only what opens a port needs the extra `testing`. The data are made up, kept in memory, and gone with
-the sandbox. Fixtures for pytest come with the package: `thebase` and `thebase_auth`.
+A port needs the extra `testing`. The data are made up and kept in memory. pytest finds the fixtures
+`thebase`, `thebase_auth` and `thebase_env` by itself.
 """
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint"]
 
-if not TYPE_CHECKING:  # who misspells a name is told so
+if not TYPE_CHECKING:  # or type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
-        # It needs uvicorn, which a sandbox without a port does not; and so is not in `__all__`.
+        # Not imported before, and not in `__all__`, because it needs uvicorn.
         if name == "serve":
             from ._server import serve
 

@@ -1,8 +1,8 @@
-# Who gets a token from the sandbox, and what it is good for.
+# Authentication and authorization.
 #
-# Here: the clients, their secrets and rights, the tokens issued to them, and the token endpoint, as
-# the vendor's page on authentication and RFC 6749 4.4 have it. Not here: faults that are asked for
-# (_faults), and what a call does once it is let through (_crm).
+# Here: clients, their secrets and rights, the tokens issued to them, and the token endpoint, according to the
+# vendor's page on authentication and RFC 6749 section 4.4. Not here: what a call does once it is authorized
+# (_crm).
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_to
 
 
 class SandboxClient:
-    """A client of the sandbox: an id, its secret, and what it may not do.
+    """A client of the sandbox: an id, its secret, and its rights.
 
     Args:
-        client_id: the client id; by default a new one of the vendor's form.
-        client_secret: its secret; by default a new one.
-        refused: the calls under `/v2` to which this client has no right, each like
-            `"DELETE /v2/products/*"`; `*` stands for anything, and without a method all methods are meant.
-            They get a 401.
+        client_id: The client id; by default, a new one in the vendor's form.
+        client_secret: Its secret; by default, a new one.
+        refused: The calls under `/v2` that this client has no right to, such as
+            `"DELETE /v2/products/*"`. They get a 401.
 
     Attributes:
-        client_id: as given; may be changed at any time.
-        client_secret: as given; may be changed at any time. Tokens issued before stay good.
+        client_id: As given; may be changed at any time.
+        client_secret: As given; may be changed at any time. Tokens issued before stay valid.
 
     Raises:
-        ValueError: one of *refused* can mean no call.
+        ValueError: if one of *refused* is not a call.
     """
 
     def __init__(
@@ -49,27 +48,27 @@ class SandboxClient:
         return f"SandboxClient({self.client_id!r}, refused={sorted(self._refused)})"
 
     def refuse(self, call: str) -> None:
-        """Take the right to some calls: from now on they get a 401.
+        """Take away the right to a call: from now on it gets a 401.
 
         Args:
-            call: which calls, such as `"POST /v2/sms/*"`.
+            call: The call, such as `"POST /v2/sms/*"`.
 
         Raises:
-            ValueError: this can mean no call.
+            ValueError: if *call* is not a call.
         """
         self._refused = {**self._refused, call: CallPattern(call)}
 
     def allow(self, call: str) -> None:
-        """Give a right back.
+        """Give back the right to a call.
 
         Args:
-            call: what was refused, in the same words.
+            call: The call, exactly as it was refused.
 
         Raises:
-            ValueError: it was not refused in these words.
+            ValueError: if it was not refused.
         """
         if call not in self._refused:
-            raise ValueError(f"{call!r} is not among what is refused: {sorted(self._refused)}")
+            raise ValueError(f"{call!r} is not refused; refused are {sorted(self._refused)}")
         self._refused = {key: value for key, value in self._refused.items() if key != call}
 
     def may(self, method: str, path: str) -> bool:

@@ -42,7 +42,7 @@ class Faults(Generic[Fault]):
             ValueError: if *call* is not a call, or *times* is less than 1.
         """
         if times < 1:
-            raise ValueError(f"times is {times}; no request would meet it")
+            raise ValueError(f"times must be at least 1, not {times}")
         self._queue += [(CallPattern(call), fault)] * times
 
     def take(self, request: Request) -> Fault | None:

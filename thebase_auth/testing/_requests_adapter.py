@@ -1,7 +1,7 @@
-# The sandbox as an adapter of requests.
+# The sandbox as a transport adapter for requests.
 #
-# Here: how a request gets from a requests session into the sandbox without a port, and the answer
-# back. Not here: the same for everything else (_mounts).
+# Here: reading a request from a session, and making the answer a response of requests. Not here: the same for
+# other libraries (_mounts), and what happens in between (_service).
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from ._mounts import DROPPED, Exchange
 
 
 class SandboxAdapter(HTTPAdapter):
-    """Takes to the sandbox what a requests session would send; to be mounted on the session."""
+    """Sends the requests of a session to the sandbox; to be mounted on the session."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self._exchange = exchange
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an adapter of a sandbox cannot be pickled: its sandbox lives in this process")
+        raise TypeError("the adapter of a sandbox cannot be pickled: its sandbox lives in this process")
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Answer a request. Timeouts, proxies and TLS settings have no meaning here.
+        """Answer a request. Timeouts, proxies and TLS settings have no effect.
 
         Raises:
-            requests.ConnectionError: the sandbox was asked to drop the connection.
+            requests.ConnectionError: if the sandbox was asked to drop the connection.
         """
         answer = blocking(self._exchange(_read(request)))
         if answer is None:
             raise requests.ConnectionError(DROPPED, request=request)
-        headers: Any = answer.headers  # pairs, which urllib3 takes as well as a mapping
+        headers: Any = answer.headers  # urllib3 takes pairs as well as a mapping
         raw = urllib3.HTTPResponse(
             io.BytesIO(answer.body),
             headers,
@@ -62,7 +62,7 @@ class SandboxAdapter(HTTPAdapter):
 
 
 def _original_response(headers: tuple[tuple[str, str], ...]) -> Any:
-    """The response of http.client below that of urllib3, in which requests looks for cookies."""
+    """Stands in for the response of http.client, in which requests looks for cookies."""
     message = HTTPMessage()
     for name, value in headers:
         message[name] = value
@@ -86,7 +86,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _bytes(body: Any) -> bytes:
-    """A body of any kind, read as a connection would read it."""
+    """A body of any kind, as it would be sent."""
     if body is None:
         return b""
     if isinstance(body, str):

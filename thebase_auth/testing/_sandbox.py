@@ -1,7 +1,7 @@
-# The sandbox, as a test has it in hand.
+# The sandbox, as tests use it.
 #
-# Here: its settings, its levers, its record, and its life on a port. Not here: what becomes of a request
-# (_service), and how it comes in (_server, _mounts, _requests_adapter).
+# Here: its settings, its levers, its record, and starting and stopping it on a port. Not here: how a request
+# is answered (_service), and how it comes in (_server, _mounts, _requests_adapter).
 
 from __future__ import annotations
 
@@ -25,47 +25,46 @@ _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
 
 
 class Sandbox:
-    """A TheBase that runs in this process, on a port of its own, for one `with` block.
+    """A TheBase for tests, in this process.
 
         with Sandbox() as thebase:
             auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
-    It answers every call of the vendor's API documentation over data of its own, which are gone with
-    it, and where the documentation is silent, as Oracle REST Data Services does. A client that does
-    not send `Accept: application/json` gets its 401 as a page of HTML of 467,009 bytes, as theirs did.
+    It answers every call in the vendor's API documentation, and where that is silent, it answers as Oracle
+    REST Data Services does. Its data are lost when it is. A client that does not send
+    `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as it did from a TheBase.
 
-    Without a `with` block it needs no port: `asgi` and `wsgi` are applications, to be given to
-    `httpx.ASGITransport` and `httpx.WSGITransport`, and `requests_adapter()` can be mounted on a
-    requests session. It then answers for whatever domain it is mounted on.
+    In a `with` block it listens on a port. Without one, give `asgi` to `httpx.ASGITransport`, `wsgi` to
+    `httpx.WSGITransport`, or mount `requests_adapter()` on a requests session. It then answers for any
+    domain.
 
-    Calls are named by method and path, `"DELETE /v2/products/*"`; `*` stands for anything, and a
-    path alone for all methods. Queries are no part of a name. Every method may be called from any thread.
+    A call is named by method and path, like `"DELETE /v2/products/*"`. `*` stands for anything, and a path
+    without a method for all methods. A query is not part of the name. Every method is thread-safe.
 
-    Whatever goes wrong in the sandbox itself, because a setting cannot be or `on_request` raises, is
-    told by the logger `thebase_auth.testing`; the request gets a 500.
+    If the sandbox fails, because a setting is unusable or `on_request` raises, the logger
+    `thebase_auth.testing` has the exception. For an unusable setting, the request gets a 500.
 
     Args:
-        client_id: the id of the client that may do everything.
-        client_secret: its secret.
-        expires_in: what token responses say of a token's life, in seconds; any JSON value.
-        token_lifetime: after how many seconds a token is really refused.
-        single_token: whether a new token ends the earlier ones of its client.
-        port: the port to listen on; 0 for any that is free.
-        on_request: called with each request once it is answered, in the thread that answers it.
-        ssl_certfile: path of a PEM certificate valid for `localhost`; with it the sandbox speaks
-            TLS.
-        ssl_keyfile: path of the certificate's PEM key, if the certificate's file does not hold it.
+        client_id: The id of the client with all rights.
+        client_secret: The secret of that client.
+        expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
+        token_lifetime: After how many seconds a token is refused.
+        single_token: Whether a new token ends the earlier ones of its client.
+        port: The port to listen on; 0 for any free port.
+        on_request: Called with each request once it is answered, in the thread that answers it.
+        ssl_certfile: Path of a PEM certificate for `localhost`. With it, the sandbox speaks TLS.
+        ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Attributes:
-        client: the client that may do everything, until its `refuse` says otherwise.
-        limited_client: a client that may not delete.
-        clients: the list of clients that get a token, these two at first. More can be added, and each
-            cancelled by removing it; the tokens that it has stay good, as they do with the vendor.
-        expires_in: as given; may be changed at any time.
-        token_lifetime: as given; may be changed at any time, also for tokens already issued.
-        single_token: as given; may be changed at any time.
-        asgi: the sandbox as an ASGI application.
-        wsgi: the sandbox as a WSGI application.
+        client: The client with all rights, as long as its `refuse` is not called.
+        limited_client: A client without the right to delete.
+        clients: The clients that get a token: at first, these two. Append more; remove one to cancel it.
+            As with the vendor, a cancelled client can use the tokens that it has.
+        expires_in: As given; may be changed at any time.
+        token_lifetime: As given; may be changed at any time, and holds for tokens already issued.
+        single_token: As given; may be changed at any time.
+        asgi: The sandbox as an ASGI application.
+        wsgi: The sandbox as a WSGI application.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Sandbox:
         from ._server import serve
 
         if self._server is not None:
-            raise RuntimeError(f"{self!r} is running already")
+            raise RuntimeError(f"{self!r} is running already; make another one")
         with ExitStack() as stack:
             self._domain = stack.enter_context(serve(self.asgi, port=self._port, **self._tls))
             self._server = stack.pop_all()
@@ -116,41 +115,39 @@ class Sandbox:
 
     @property
     def domain(self) -> str:
-        """The base URL to hand to `TheBaseAuth`. It outlasts the block, after which nobody listens.
+        """The base URL, to be given to `TheBaseAuth`. It stays the same after the block.
 
         Raises:
-            RuntimeError: the sandbox has not been started.
+            RuntimeError: if the sandbox has not been started.
         """
         if self._domain is None:
             raise RuntimeError(
-                "the sandbox has no address before `with Sandbox() as thebase:`; without a port it "
-                "answers for any domain, by its asgi, wsgi or requests_adapter()"
+                "the sandbox has no address yet; start it with `with Sandbox() as thebase:`, or use it"
+                " without a port, by its asgi, wsgi or requests_adapter()"
             )
         return self._domain
 
     @property
     def client_id(self) -> str:
-        """The id of the client that may do everything."""
+        """The id of the client with all rights."""
         return self.client.client_id
 
     @property
     def client_secret(self) -> str:
-        """Its secret."""
+        """The secret of the client with all rights."""
         return self.client.client_secret
 
     def requests_adapter(self) -> SandboxAdapter:
-        """A transport adapter for requests, by which a session calls the sandbox without a port.
+        """Make a transport adapter for requests, which calls the sandbox without a port.
 
             session.mount("https://acme.thebase.co.il", thebase.requests_adapter())
             session.auth = TheBaseAuth("acme.thebase.co.il", ..., session=session)
 
-        Timeouts have no meaning there; a dropped connection is a `requests.ConnectionError`.
-
-        Returns:
-            An adapter, also for several sessions at once.
+        Timeouts have no effect there, and a dropped connection is a `requests.ConnectionError`. Several
+        sessions may share an adapter.
 
         Raises:
-            ImportError: requests is not installed.
+            ImportError: if requests is not installed.
         """
         from ._requests_adapter import SandboxAdapter
 
@@ -159,10 +156,10 @@ class Sandbox:
     # The levers
 
     def revoke_tokens(self, client: SandboxClient | None = None) -> None:
-        """Refuse from now on every token issued so far.
+        """Refuse every token issued so far.
 
         Args:
-            client: the client whose tokens end; by default those of all.
+            client: The client whose tokens are refused; by default, those of all clients.
         """
         with self._service.lock:
             self._service.access.revoke(client)
@@ -177,25 +174,25 @@ class Sandbox:
         headers: Mapping[str, str] | None = None,
         times: int = 1,
     ) -> None:
-        """Give the next requests this answer, whatever they ask and carry, and do nothing else.
+        """Give the next requests this answer, instead of carrying them out.
 
-        Of several things asked for by `answer_next`, `redirect_next` and `drop_next`, a request meets
-        the first that is meant for it and not yet used up.
+        `answer_next`, `redirect_next` and `drop_next` share one queue: a request takes the first entry that
+        is for its call.
 
         Args:
-            call: which requests, such as `"POST /oauth/token"` or `"*"`.
-            status: the status code.
-            body: the whole body; text is sent in UTF-8.
-            content_type: the `Content-Type`, sent as it is.
-            headers: more header fields, such as `Retry-After`.
-            times: how many requests get the answer.
+            call: The call, such as `"POST /oauth/token"`, or `"*"`.
+            status: The status code.
+            body: The whole body; text is sent in UTF-8.
+            content_type: The `Content-Type`.
+            headers: More header fields, such as `Retry-After`.
+            times: How many requests get the answer.
 
         Raises:
-            ValueError: *call* can mean no request, or an argument no answer.
-            TypeError: the body is neither text nor bytes.
+            ValueError: if *call* is not a call, or an argument cannot be sent.
+            TypeError: if *body* is neither text nor bytes.
         """
         if not 200 <= status < 600:
-            raise ValueError(f"{status} is no status of a final answer: those are from 200 to 599")
+            raise ValueError(f"status must be from 200 to 599, not {status}")
         if not isinstance(body, str | bytes):
             raise TypeError(f"body must be text or bytes, not {type(body).__name__}")
         content = body.encode() if isinstance(body, str) else body
@@ -211,13 +208,13 @@ class Sandbox:
         """Redirect the next requests.
 
         Args:
-            call: which requests, such as `"POST /oauth/token"`.
-            location: where to, a URL or a path.
-            status: the status code.
-            times: how many requests are redirected.
+            call: The call, such as `"POST /oauth/token"`.
+            location: A URL or a path.
+            status: The status code.
+            times: How many requests are redirected.
 
         Raises:
-            ValueError: *call* can mean no request, or an argument no answer.
+            ValueError: if *call* is not a call, or an argument cannot be sent.
         """
         self.answer_next(call, status, b"", "text/html", headers={"Location": location}, times=times)
 
@@ -225,39 +222,39 @@ class Sandbox:
         """Drop the connections of the next requests without an answer.
 
         Args:
-            call: which requests, such as `"POST /v2/leads/create"`.
-            carried_out: whether they are carried out before, and the record has their status.
-            times: how many requests are dropped.
+            call: The call, such as `"POST /v2/leads/create"`.
+            carried_out: Whether the requests are carried out first; the record then has their status.
+            times: How many requests are dropped.
 
         Raises:
-            ValueError: *call* can mean no request, or *times* is less than 1.
+            ValueError: if *call* is not a call, or *times* is less than 1.
         """
         with self._service.lock:
             self._service.outcomes.add(call, Drop.AFTER if carried_out else Drop.BEFORE, times)
 
     def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
-        """Let the next requests wait for their answer, whatever it will be.
+        """Delay the answers to the next requests.
 
-        Over a port a client can lose its patience meanwhile. Without one, timeouts have no meaning.
+        On a port, a client may time out meanwhile. Without one, timeouts have no effect.
 
         Args:
-            call: which requests, such as `"GET /v2/users"`.
-            seconds: how long.
-            times: how many requests wait.
+            call: The call, such as `"GET /v2/users"`.
+            seconds: How long to wait, in seconds.
+            times: How many requests wait.
 
         Raises:
-            ValueError: *call* can mean no request, *times* is less than 1, or *seconds* less than 0.
+            ValueError: if *call* is not a call, *times* is less than 1, or *seconds* less than 0.
         """
         if not 0 <= seconds < FOREVER:
-            raise ValueError(f"{seconds} is no time in seconds that one can wait")
+            raise ValueError(f"seconds must be at least 0 and less than {FOREVER:.0f}, not {seconds}")
         with self._service.lock:
             self._service.delays.add(call, seconds, times)
 
     def hold_token_requests(self) -> AbstractContextManager[None]:
-        """Leave the token requests that arrive in the block unanswered until the block ends.
+        """Hold the token requests that arrive in the `with` block until the block ends.
 
-        All other requests are answered meanwhile. What a held request gets is decided only when
-        it is let go, in the order of arrival. Where blocks overlap, the last to end lets go.
+        All other requests are answered meanwhile. The answer to a held request is decided when it is
+        released, in the order of arrival. If blocks overlap, the last one to end releases the requests.
         """
         return self._service.gate.hold()
 
@@ -265,11 +262,11 @@ class Sandbox:
         """Wait until so many token requests have arrived since the sandbox was made.
 
         Args:
-            count: how many, those answered long ago included.
-            timeout: how long to wait, in seconds.
+            count: How many, answered or not.
+            timeout: How long to wait, in seconds.
 
         Raises:
-            TimeoutError: fewer have arrived by then.
+            TimeoutError: if fewer have arrived by then.
         """
         self._service.gate.wait_for(count, timeout)
 
@@ -284,40 +281,40 @@ class Sandbox:
     def received(self) -> tuple[ReceivedRequest, ...]:
         """The requests received so far, in the order in which they were answered or dropped.
 
-        A request is in it before its client gets the answer. Those that are still without one stand at
-        the end; so do those whose client has gone meanwhile.
+        A request is there before its client gets the answer. Requests without an answer are at the end, also
+        if their client has given up.
         """
         return self._service.received
 
     def calls(self, call: str) -> tuple[ReceivedRequest, ...]:
-        """The requests received so far of one kind.
+        """The requests received so far, if they are of one call.
 
         Args:
-            call: which requests, such as `"/v2/users"`; queries do not count.
+            call: The call, such as `"/v2/users"`. Queries do not count.
 
         Raises:
-            ValueError: this can mean no call.
+            ValueError: if *call* is not a call.
         """
         return calls_in(self.received, call)
 
     def assert_received(
         self, call: str, times: int | None = None, *, status: int | None = None, json: object = ANYTHING
     ) -> tuple[ReceivedRequest, ...]:
-        """Assert that requests of one kind were received, or not.
+        """Assert that requests of one call were received, or not.
 
             thebase.assert_received("POST /v2/leads/create", times=1, status=201)
 
         Args:
-            call: which requests, such as `"POST /v2/leads/create"`.
-            times: how many of them; by default at least one.
-            status: count only those that got this status code.
-            json: count only those whose body was this JSON document.
+            call: The call, such as `"POST /v2/leads/create"`.
+            times: How many of them; by default, at least one.
+            status: Count only those answered with this status code.
+            json: Count only those whose body was this JSON document.
 
         Returns:
             The requests.
 
         Raises:
-            AssertionError: it was otherwise. The text shows what was received, without header fields.
-            ValueError: *call* can mean no request.
+            AssertionError: if they were not. The message lists what was received, without header fields.
+            ValueError: if *call* is not a call.
         """
         return assert_in(self.received, call, times, status, json)

@@ -93,7 +93,7 @@ class Service:
                 if outcome in (None, Drop.AFTER):
                     answer = self._carry_out(request)
             except Exception:
-                logger.exception("the sandbox failed at %s", received)
+                logger.exception("the sandbox failed to answer %s", received)
                 answer = Problem(500).answer(request)
             received = replace(
                 received,
