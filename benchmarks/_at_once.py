@@ -4,22 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
+from ._in_memory import FORMS, REQUESTS, Api, Form
+from ._peers import Peer
 
-def in_threads(callers: int, call: Callable[[], Any]) -> tuple[float, list[Any]]:
-    """Let so many threads, which are there already, call; the seconds, and their answers or errors."""
+#: Threads that share a session, and tasks that share a client.
+CROWDS = [form for form in FORMS if form == REQUESTS or form.is_async]
+
+
+def who_calls(form: Form) -> str:
+    return f"{form}, {'tasks' if form.is_async else 'threads'}"
+
+
+def ready_to_expire(form: Form, peer: Peer) -> tuple[Api, Callable[[], Any]]:
+    """A server, and a call to it by a client that has its first token, which is over by the clock."""
+    api = Api(expires_in=1)
+    client, _ = peer(form, api)
+    get = partial(client.get, api.url)
+    at_once(form, 1, get)
+    return api, get
+
+
+def at_once(form: Form, callers: int, get: Callable[[], Any]) -> float:
+    """The seconds until so many callers, who begin at one moment, all have a good answer."""
+    seconds, answers = asyncio.run(_in_tasks(callers, get)) if form.is_async else _in_threads(callers, get)
+    assert [answer.status_code for answer in answers] == [200] * callers
+    return seconds
+
+
+def _in_threads(callers: int, get: Callable[[], Any]) -> tuple[float, list[Any]]:
     answers: list[Any] = []
     ready = threading.Barrier(callers + 1)
 
     def one_caller() -> None:
         ready.wait()
-        try:
-            answers.append(call())
-        except Exception as error:
-            answers.append(error)
+        answers.append(get())
 
     threads = [threading.Thread(target=one_caller) for _ in range(callers)]
     for thread in threads:
@@ -31,17 +54,8 @@ def in_threads(callers: int, call: Callable[[], Any]) -> tuple[float, list[Any]]
     return perf_counter() - started, answers
 
 
-async def in_tasks(callers: int, call: Callable[[], Awaitable[Any]]) -> tuple[float, list[Any]]:
-    """The same with tasks of the running event loop."""
-    calls = [call() for _ in range(callers)]
+async def _in_tasks(callers: int, get: Callable[[], Any]) -> tuple[float, list[Any]]:
+    calls = [get() for _ in range(callers)]
     started = perf_counter()
-    answers = await asyncio.gather(*calls, return_exceptions=True)
+    answers = await asyncio.gather(*calls)
     return perf_counter() - started, answers
-
-
-def failed(answers: list[Any], *, status: int = 200) -> int:
-    """How many got no answer, or one with another status; the first error is printed."""
-    errors = [answer for answer in answers if isinstance(answer, BaseException)]
-    if errors:
-        print(f"  a call failed: {type(errors[0]).__name__}: {errors[0]}")
-    return sum(getattr(answer, "status_code", 0) != status for answer in answers)

@@ -8,11 +8,17 @@ ratio. The median of the ratios is printed, and their interquartile range as the
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable
+import os
+import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from importlib import metadata
 from statistics import median, quantiles
 from typing import Self, TypeAlias, TypeVar
+
+#: The contestant that has targets.
+OURS = "thebase_auth"
 
 #: Makes so many calls, and says how many seconds they took.
 Batch: TypeAlias = Callable[[int], float]
@@ -41,7 +47,7 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: list[float]) -> Self:
+    def of(cls, values: Sequence[float]) -> Self:
         if len(values) < 2:  # of which there are no quartiles
             return cls(values[0], values[0], values[0])
         return cls(*quantiles(values, n=4, method="inclusive"))
@@ -50,36 +56,23 @@ class Spread:
         return f"{self.low:.2f} - {self.high:.2f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Contestant:
-    """One of those compared; ``batch`` is None if it is not installed, ``target`` a ratio."""
-
-    name: str
-    batch: Batch | None
-    target: float | None = None
-
-
-def contest(title: str, contestants: Iterable[Contestant], *, rounds: int, calls: int) -> dict[str, Spread]:
+def contest(
+    title: str, contestants: dict[str, Batch], *, target: float, rounds: int, calls: int
+) -> dict[str, Spread]:
     """Time the contestants against the first of them, and print a table; the ratios by name."""
-    everyone = list(contestants)
-    seconds = _take_turns([one for one in everyone if one.batch], rounds=rounds, calls=calls)
-    base = seconds[everyone[0].name]
-    rows: list[tuple[str, ...]] = []
-    measured: dict[str, Spread] = {}
-    for one in everyone:
-        if one.batch is None:
-            rows.append((one.name, "not installed", "", "", ""))
-            continue
-        ratio = measured[one.name] = ratios(seconds[one.name], base)
-        rows.append(
-            (
-                one.name,
-                f"{median(seconds[one.name]) / calls * 1e6:.2f}",
-                f"{ratio.middle:.2f}",
-                f"{ratio}",
-                "" if one.target is None else _verdict(ratio, one.target),
-            )
+    seconds = _take_turns(contestants, rounds=rounds, calls=calls)
+    base = seconds[next(iter(contestants))]
+    measured = {name: ratios(mine, base) for name, mine in seconds.items()}
+    rows = [
+        (
+            name,
+            f"{median(seconds[name]) / calls * 1e6:.2f}",
+            f"{ratio.middle:.2f}",
+            f"{ratio}",
+            verdict(ratio, target, "x") if name == OURS else "",
         )
+        for name, ratio in measured.items()
+    ]
     table(title, ("", "µs a call", "ratio", "spread", "target"), rows)
     return measured
 
@@ -89,27 +82,13 @@ def ratios(mine: list[float], base: list[float]) -> Spread:
     return Spread.of([one / other for one, other in zip(mine, base, strict=True)])
 
 
-def verdict(value: float, target: float, unit: str) -> str:
-    """Say whether *value* keeps within *target*."""
-    return f"at most {target:g} {unit}: {'ok' if value <= target else 'MISSED'}"
+def verdict(measured: Spread, target: float, unit: str) -> str:
+    """Say whether the target is met. A little too much says nothing as long as the rounds disagree."""
+    missed = "within the spread" if measured.low <= target else "MISSED"
+    return f"at most {target:g} {unit}: {'ok' if measured.middle <= target else missed}"
 
 
-def _verdict(ratio: Spread, target: float) -> str:
-    """The same for a ratio, of which a hundredth too much says nothing as long as the rounds disagree."""
-    if ratio.low <= target < ratio.middle:
-        return f"at most {target:g} x: within the spread"
-    return verdict(ratio.middle, target, "x")
-
-
-def distribution(seconds: list[float]) -> tuple[str, str, str]:
-    """Median, 90th percentile and longest, for a table."""
-    if not seconds:
-        return "", "", ""
-    ninety = quantiles([*seconds, *seconds], n=10, method="inclusive")[-1]  # of a single one, too
-    return f"{median(seconds):.3f} s", f"{ninety:.3f} s", f"{max(seconds):.3f} s"
-
-
-def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table, the first column to the left and the others to the right."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     print(f"\n{title}")
@@ -121,18 +100,25 @@ def table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Non
         print("  ".join(["", first, *others]).rstrip(), flush=True)
 
 
-def _take_turns(contestants: list[Contestant], *, rounds: int, calls: int) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {one.name: [] for one in contestants}
+def machine_and_versions() -> str:
+    """What a figure is of."""
+    libraries = [f"{name} {metadata.version(name)}" for name in ("requests", "httpx", "httpx2")]
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    return f"Python {platform.python_version()}, {machine}; {', '.join(libraries)}"
+
+
+def _take_turns(contestants: dict[str, Batch], *, rounds: int, calls: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    names = [*contestants]
     gc.collect()
     gc.disable()
     try:
         for turn in range(-1, rounds):  # the first round warms up and does not count
-            first = turn % len(contestants)
-            for one in contestants[first:] + contestants[:first]:
-                assert one.batch is not None
-                took = one.batch(calls)
+            first = turn % len(names)
+            for name in names[first:] + names[:first]:
+                took = contestants[name](calls)
                 if turn >= 0:
-                    seconds[one.name].append(took)
+                    seconds[name].append(took)
             gc.collect()
     finally:
         gc.enable()

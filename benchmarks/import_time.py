@@ -15,19 +15,18 @@ import sys
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from ._timing import Effort, Spread, table, verdict
 
 _TARGET = 5.0  # ms over the HTTP library; alone, the package loads what any of them would
 _LIBRARIES = ("requests", "httpx", "httpx2")
-# What is imported first, and what it is that then is measured.
-_PAIRS = (
-    ("pass", "import thebase_auth"),
-    ("import requests", "import thebase_auth.requests"),
-    ("import httpx", "import thebase_auth.httpx"),
-    ("import httpx2", "import thebase_auth.httpx2"),
-    ("import requests, httpx, httpx2", "from thebase_auth import TheBaseAuth"),
-)
+# What is imported first, by what then is measured.
+_FIRST = {
+    "import thebase_auth": "pass",
+    **{f"import thebase_auth.{name}": f"import {name}" for name in _LIBRARIES},
+    "from thebase_auth import TheBaseAuth": f"import {', '.join(_LIBRARIES)}",
+}
 _PROGRAM = f"""
 import sys, time
 times = [time.perf_counter()]
@@ -42,51 +41,33 @@ print(json.dumps([(times[1] - times[0]) * 1000, (times[2] - times[1]) * 1000, lo
 
 
 def run(effort: Effort, picture: Path | None) -> None:
-    """Measure and print; some 25 seconds, or 5."""
-    rounds = effort.pick(31, 5, 1)
-    timed: dict[tuple[str, str], list[tuple[float, float, list[str]]]] = {}
-    with TemporaryDirectory(prefix="benchmarks-") as compiled:
-        runnable = [pair for pair in _PAIRS if _timed(*pair, compiled) is not None]
-        for _ in range(rounds):
-            for pair in runnable:
-                result = _timed(*pair, compiled)
-                assert result is not None
-                timed.setdefault(pair, []).append(result)
+    """Measure and print; some 20 seconds, or 5."""
     print("\n== import-time: a fresh interpreter each")
-    head = ("", "after", "added", "spread", "target", "HTTP libraries loaded")
-    rows = [
-        _row(pair, timed[pair]) if pair in timed else (pair[1], "not installed", "", "", "", "")
-        for pair in _PAIRS
-    ]
+    timed: dict[str, list[Any]] = {then: [] for then in _FIRST}
+    with TemporaryDirectory(prefix="benchmarks-") as compiled:
+        for turn in range(-1, effort.pick(31, 5, 1)):
+            for then, first in _FIRST.items():
+                times = _timed(first, then, compiled)
+                if turn >= 0:
+                    timed[then].append(times)
+    rows = []
+    for then, first in _FIRST.items():
+        before, after, loaded = zip(*timed[then], strict=True)
+        added = Spread.of(after)
+        met = "" if first == "pass" else verdict(added, _TARGET, "ms")
+        libraries = " ".join(loaded[0]) or "none"
+        rows.append((then, f"{median(before):.1f}", f"+{added.middle:.1f}", f"{added}", met, libraries))
+    head = ("", "the library alone", "added", "spread", "target", "HTTP libraries loaded")
     table("milliseconds", head, rows)
 
 
-def _row(pair: tuple[str, str], timed: list[tuple[float, float, list[str]]]) -> tuple[str, ...]:
-    first, then = pair
-    added = Spread.of([added for _, added, _ in timed])
-    return (
-        then,
-        f"{first}: {median(before for before, _, _ in timed):.1f}",
-        f"+{added.middle:.1f}",
-        f"{added.low:.1f} - {added.high:.1f}",
-        "" if first == "pass" else verdict(added.middle, _TARGET, "ms"),
-        " ".join(timed[0][2]) or "none",
-    )
-
-
-def _timed(first: str, then: str, compiled: str) -> tuple[float, float, list[str]] | None:
-    """Milliseconds for both imports, and the HTTP libraries loaded; None if that cannot be run."""
+def _timed(first: str, then: str, compiled: str) -> Any:
+    """Milliseconds for both imports, and the HTTP libraries loaded."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run(
+    printed = subprocess.check_output(
         [sys.executable, "-c", _PROGRAM.format(first=first, then=then)],
-        capture_output=True,
-        text=True,
-        check=False,
         timeout=60,
         env=environment,
     )
-    if done.returncode:
-        return None
-    before, added, loaded = json.loads(done.stdout)
-    return before, added, loaded
+    return json.loads(printed)

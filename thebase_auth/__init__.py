@@ -12,9 +12,10 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebas
 class of the same name for one library each, and import only that one.
 """
 
-# A map of the package. Each part knows those above it, and nothing below.
+# A map of the package. Each part imports only those above it; `core` alone loads the coordinator of a cache,
+# if there is a cache.
 #
-# _core/             what an auth object knows and decides: no I/O, no HTTP library, no event loop
+# _core/             what an auth object knows and decides: no network, no HTTP library, no event loop
 #   hidden           a secret that is kept, and not shown
 #   errors           what can be raised, and what each error tells
 #   origin           the domain, and which URLs are it: where a token may go
@@ -46,6 +47,14 @@ class of the same name for one library each, and import only that one.
 # _combined          one class out of those that can be imported
 #
 # Beside the plugin: testing/ (a TheBase for tests), _pytest_plugin, _httpie, _cli/ (the command).
+#
+# A request: the adapter signs it with the token in use, even with an expired one, which the server may still
+# accept. If a 401 comes back, an `Attempt` decides whether to replay, and a `Caller` gets another token:
+# through `SharedToken` it becomes the leader, which fetches the token, or a waiter. With a cache, the leader
+# looks there first and stores the token afterwards, by an `Errand`. Then the adapter replays the request.
+#
+# Another HTTP library needs a module like httpx.py (its auth class and exceptions), an adapter that takes the
+# steps of `Caller` and asks `Attempt`, and its name in _combined, in the extras and in the layout test.
 
 from __future__ import annotations
 
@@ -91,7 +100,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-if not TYPE_CHECKING:  # who misspells a name is told so
+if not TYPE_CHECKING:  # so that type checkers report misspelt names
 
     def __getattr__(name: str) -> Any:
         if name not in _LOADED_WHEN_ASKED_FOR:

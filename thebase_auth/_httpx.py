@@ -18,6 +18,7 @@ from ._httpx_io import (
     IN_MEMORY_STREAMS,
     Request,
     Response,
+    as_library_error,
     read_within,
     read_within_async,
 )
@@ -51,7 +52,7 @@ class HttpxDriver(CommonAuth):
         return cls(*settings_from_env(), cache=cache, timeout=timeout)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Sign *request*, and replay it once after a 401; for ``Client``.
+        """Sign *request*, and replay it after a 401; for ``Client``.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
@@ -97,12 +98,12 @@ class HttpxDriver(CommonAuth):
         except StopIteration:
             return
         except TheBaseAuthError as error:
-            raise self._as_library_error(error, request) from None
+            raise as_library_error(error, request) from None
         finally:
             steps.close()
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
-        """Sign *request*, and replay it once after a 401; for ``AsyncClient``, in asyncio and trio.
+        """Sign *request*, and replay it after a 401; for ``AsyncClient``, in asyncio and trio.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
@@ -148,7 +149,7 @@ class HttpxDriver(CommonAuth):
         except StopIteration:
             return
         except TheBaseAuthError as error:
-            raise self._as_library_error(error, request) from None
+            raise as_library_error(error, request) from None
         finally:
             steps.close()
 
@@ -171,14 +172,6 @@ class HttpxDriver(CommonAuth):
             TypeError: always; signing may wait and read, which is done otherwise in async code.
         """
         raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
-
-    def _as_library_error(
-        self,
-        error: TheBaseAuthError,
-        request: Request,  # noqa: ARG002 - the bindings tell by it
-    ) -> TheBaseAuthError:
-        """The same error as an exception of the library of *request*, which only the bindings know."""
-        return error
 
 
 HttpxDriver.from_env.__func__.__qualname__ = "TheBaseAuth.from_env"  # type: ignore[attr-defined]

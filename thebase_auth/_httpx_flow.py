@@ -27,17 +27,16 @@ from ._core.bodies import IN_MEMORY, Body
 from ._core.caller import Caller
 from ._core.core import Core, logger
 from ._core.credentials import TOKEN_REQUEST_BODY
-from ._core.errors import TheBaseAuthError
 from ._core.pending import Task, WaitFor
 from ._core.token import Answer, Token, parse_token_response
 from ._httpx_io import (
     Request,
     Response,
     announced_length,
+    body_after_redirect,
     body_of_request,
     first_redirect,
     replay_of,
-    unknown_body,
 )
 from ._reading import Reading
 
@@ -93,11 +92,9 @@ class Flow:
         length = announced_length(request)
         self._body = body_of_request(request, length)
         token = core.shared.token
-        refused = core.too_old_for(self._body, length)
-        if token is None:
-            token = yield from self._first_token()
-        elif refused is not None:
-            token = yield from self._newer_token(refused)
+        expired = core.expired_token_for(self._body, length)
+        if token is None or expired is not None:
+            token = yield from self._caller().fresh_token(expired)
         self._token = token
         request.headers["Authorization"] = token.authorization
         try:
@@ -121,14 +118,14 @@ class Flow:
     def _replay(self, response: Response) -> Steps[None]:
         """Replay the request of this 401 with another token, or leave it at the 401."""
         core, sent = self._core, response.request
-        body = self._body if sent.stream is self._request.stream else unknown_body(sent)
+        body = self._body if sent.stream is self._request.stream else body_after_redirect(sent)
         # Not the token in its header: another task may have signed the same Request object since.
         attempt = Attempt(core, _operation(sent), body, self._token)
         while attempt.prepare_replay():
             redirects = response.history
             yield from self._drain(response, attempt)
             fetched_before = len(self._fetched)
-            token = yield from attempt.renew(self._caller())
+            token = yield from self._caller().renew(attempt.refused, attempt.operation)
             if token is None:
                 return
             if not body.rewind():  # no longer, after the wait
@@ -166,18 +163,6 @@ class Flow:
         except GeneratorExit:
             attempt.give_up()  # the call was cancelled, but it was a 401
             raise
-
-    def _newer_token(self, old: Token) -> Steps[Token]:
-        """A token newer than *old*, which has expired, or *old* if there is none."""
-        try:
-            return (yield from self._first_token(old))
-        except TheBaseAuthError as error:
-            logger.debug("going on with an old access token: %s", type(error).__name__)
-            return old
-
-    def _first_token(self, other_than: Token | None = None) -> Steps[Token]:
-        """A token before the request is sent."""
-        return self._caller().fresh_token(other_than=other_than)
 
     def _caller(self) -> Caller[Step]:
         timeouts = self._request.extensions.get("timeout", {})

@@ -1,7 +1,7 @@
-# What httpx and httpx2 do not do for us, on their objects. It imports neither.
+# Helpers for the objects of httpx and httpx2. It imports neither.
 #
 # Here: reading an answer within bounds; what is known of a body; the request that replays another, with the
-# cookies of the 401. Not here: when any of this is done (_httpx).
+# cookies of the 401. Not here: when any of this is done (_httpx_flow).
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 from typing import Any, Final, TypeAlias
 
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, files_of
+from ._core.errors import TheBaseAuthError, bind
 from ._core.token import Answer, Token
 from ._reading import Reading
 
@@ -19,6 +20,14 @@ Response: TypeAlias = Any
 
 #: The types of stream that are in memory. Each binding adds its library's.
 IN_MEMORY_STREAMS: Final[list[type]] = []
+#: By the type of its requests, the exceptions of each library. Each binding adds its own.
+ERRORS: Final[dict[type, tuple[type[TheBaseAuthError], ...]]] = {}
+
+
+def as_library_error(error: TheBaseAuthError, request: Request) -> TheBaseAuthError:
+    """The same error as an exception of the library of *request*."""
+    kinds = next((kinds for library, kinds in ERRORS.items() if isinstance(request, library)), None)
+    return error if kinds is None else bind(error, kinds, request)
 
 
 def read_within(response: Response, reading: Reading) -> None:
@@ -73,7 +82,7 @@ def body_of_request(request: Request, length: int | None) -> Body:
             return ONCE
 
 
-def unknown_body(sent: Request) -> Body:
+def body_after_redirect(sent: Request) -> Body:
     """The kind of a body that a redirect has put in the place of the first one."""
     return IN_MEMORY if type(sent.stream) in IN_MEMORY_STREAMS else ONCE
 
@@ -87,12 +96,12 @@ def replay_of(refused: Response, body: Body, token: Token) -> Request:
     again.headers = old.headers.copy()
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)
-    if _in_memory(old):
+    if _has_been_read(old):
         again.read()  # so that `content` is there, as before
     return again
 
 
-def _in_memory(request: Request) -> bool:
+def _has_been_read(request: Request) -> bool:
     try:
         request.content  # noqa: B018 - raises where the body has not been read
     except RuntimeError:

@@ -1,4 +1,4 @@
-# What requests does not do for us, on its objects.
+# Helpers for the objects of requests.
 #
 # Here: the token request, past everything in the session but its adapters; reading an answer within bounds;
 # the request that replays another. Not here: when any of this is done (requests).
@@ -36,19 +36,19 @@ def send_token_request(
     request.headers = CaseInsensitiveDict()
     try:
         with requests.Session() as sender:
-            users = session or sender
-            sender.get_adapter = users.get_adapter  # type: ignore[method-assign]
+            user_session = sender if session is None else session
+            sender.get_adapter = user_session.get_adapter  # type: ignore[method-assign]
             sender.get_redirect_target = _nowhere  # type: ignore[method-assign]
-            settings: Any = users.merge_environment_settings(
+            settings: Any = user_session.merge_environment_settings(
                 url, proxies={}, stream=True, verify=None, cert=None
             )
             if url.startswith("http://"):
                 # A loopback host: not through a proxy of the environment.
-                settings["proxies"] = users.proxies
+                settings["proxies"] = user_session.proxies
             headers = credentials.token_request_headers
             request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
             # A `send` in the session's attributes was put there by a test or a tool.
-            response = vars(users).get("send", sender.send)(
+            response = vars(user_session).get("send", sender.send)(
                 request,
                 allow_redirects=False,
                 timeout=(timeouts["connect"], timeouts["read"]),
@@ -75,14 +75,14 @@ def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) 
     """Remove the secret from the request and the frames that *error* holds."""
     request.headers.pop("Authorization", None)
     seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        one = pending.pop()
+    to_visit: list[BaseException | None] = [error]
+    while to_visit:
+        one = to_visit.pop()
         if one is not None and id(one) not in seen:
             seen.add(id(one))
             one.__traceback__ = None
-            pending += [one.__cause__, one.__context__]
-            pending += [inner for inner in one.args if isinstance(inner, BaseException)]
+            to_visit += [one.__cause__, one.__context__]
+            to_visit += [inner for inner in one.args if isinstance(inner, BaseException)]
 
 
 def _nowhere(resp: requests.Response) -> None:

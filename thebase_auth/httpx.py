@@ -18,7 +18,7 @@ except ModuleNotFoundError as _missing:
 
 from ._core import errors
 from ._httpx import HttpxDriver
-from ._httpx_io import IN_MEMORY_STREAMS
+from ._httpx_io import ERRORS, IN_MEMORY_STREAMS
 
 __all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
@@ -42,11 +42,6 @@ class PlainHTTPError(errors.PlainHTTPError, httpx.RequestError):
 class TheBaseAuth(HttpxDriver, httpx.Auth):
     """Signs the requests of httpx to one TheBase domain, and renews the token after a 401."""
 
-    def _as_library_error(self, error: errors.TheBaseAuthError, request: object) -> errors.TheBaseAuthError:
-        if isinstance(request, httpx.Request):
-            kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
-            return errors.bind(error, kinds, request)
-        return super()._as_library_error(error, request)
-
 
 IN_MEMORY_STREAMS.append(httpx.ByteStream)
+ERRORS[httpx.Request] = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)

@@ -64,7 +64,10 @@ class TokenTimeoutError(errors.TokenTimeoutError, requests.ReadTimeout):
 
 
 class ReplayError(errors.ReplayError, requests.RequestException):
-    """The server refused the token (401), and the body changed before it could be sent again."""
+    """The server refused the token (401), and the body changed before it could be sent again.
+
+    Never raised for requests, which gets the 401 back; here for the sake of symmetry.
+    """
 
 
 class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
@@ -148,19 +151,17 @@ class TheBaseAuth(CommonAuth, AuthBase):
                 " is none for niquests and other libraries like requests"
             )
         body: Body | None = IN_MEMORY
-        refused = None
+        expired = None
         url = request.url or ""
         # What follows the slash cannot change the host, so this needs no parsing.
         if url.startswith(self._core.url_prefix) or self._is_ours(request, url):
             if request.body is not None:
                 length = announced_length(request)
                 body = body_of(request.body, length)
-                refused = self._core.too_old_for(body, length)
+                expired = self._core.expired_token_for(body, length)
             token = self._core.shared.token
-            if token is None:
-                token = self._first_token(request)
-            elif refused is not None:
-                token = self._newer_token(request, refused)
+            if token is None or expired is not None:
+                token = self._fresh_token(request, expired)
             request.headers["Authorization"] = token.authorization
         else:
             body = None
@@ -180,23 +181,15 @@ class TheBaseAuth(CommonAuth, AuthBase):
         with _as_requests_errors(request):
             return self._core.must_sign(url)
 
-    def _newer_token(self, request: requests.PreparedRequest, old: Token) -> Token:
-        """A token newer than *old*, which has expired, or *old* if there is none."""
-        try:
-            return self._first_token(request, old)
-        except requests.RequestException as error:
-            logger.debug("going on with an old access token: %s", type(error).__name__)
-            return old
-
-    def _first_token(self, request: requests.PreparedRequest, other_than: Token | None = None) -> Token:
+    def _fresh_token(self, request: requests.PreparedRequest, expired: Token | None) -> Token:
         """A token before *request* is sent."""
         with _as_requests_errors(request):
-            return blocking(self._caller(request, None).fresh_token(other_than=other_than))
+            return blocking(self._caller(request, None).fresh_token(expired))
 
     def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
         """A token other than the refused one, or None if the 401 stands."""
         with _as_requests_errors(request):
-            return blocking(attempt.renew(self._caller(request, timeout)))
+            return blocking(self._caller(request, timeout).renew(attempt.refused, attempt.operation))
 
     def _caller(self, request: requests.PreparedRequest, timeout: Any) -> Caller[WaitFor]:
         def fetch(timeouts: dict[str, float]) -> Generator[WaitFor, None, Token]:
@@ -270,7 +263,7 @@ class _ResponseHook:
         self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
     ) -> requests.Response:
         """Replay the request of this 401 with another token, or return the 401."""
-        auth, users = self.auth, response.request
+        auth, user_request = self.auth, response.request
         connection = getattr(response, "connection", None)
         if connection is None:
             attempt.give_up()
@@ -279,22 +272,22 @@ class _ResponseHook:
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
         while attempt.prepare_replay():
             drain(response, auth._core.seconds_to_read(timeouts_of(timeout)["read"]))
-            token = auth._other_token(users, attempt, timeout)
+            token = auth._other_token(user_request, attempt, timeout)
             if token is None or not attempt.body.rewind():  # no longer, after the wait
                 break
             logger.debug("replaying %s after a 401", attempt.operation)
             replay = replay_of(response, attempt.body, token)
             # The user may send this prepared request again, so it gets the new token too. The 401 keeps a
             # request with the old one.
-            if response.request is users:
-                response.request = users.copy()
-            setattr(users, _SIGNED_AGAIN_AT, auth._core.now())
-            users.headers["Authorization"] = token.authorization
+            if response.request is user_request:
+                response.request = user_request.copy()
+            setattr(user_request, _SIGNED_AGAIN_AT, auth._core.now())
+            user_request.headers["Authorization"] = token.authorization
             started = time.perf_counter()
             try:
                 answer: requests.Response = connection.send(replay, **settings)
             finally:
-                replay.body = users.body
+                replay.body = user_request.body
             answer.elapsed = timedelta(seconds=time.perf_counter() - started)
             answer.history = [*response.history, response]
             response = answer

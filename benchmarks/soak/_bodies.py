@@ -58,13 +58,13 @@ def what_is_wrong(body: bytes, call_id: str) -> str | None:
     call_id = call_id.partition("~")[0]
     try:
         found = json.loads(body)
-        text = found["text"]
+        its_call, text, length, digest = (found[name] for name in ("call", "text", "length", "digest"))
     except (ValueError, TypeError, KeyError):
         return f"{len(body)} bytes that are no whole document"
-    if found["call"] != call_id:
-        return f"it belongs to the call {found['call']}"
-    if (found["length"], found["digest"]) != (len(text), _digest(call_id, text)):
-        return f"length or digest of its text is wrong, {len(text)} characters of {found['length']}"
+    if its_call != call_id:
+        return f"it belongs to the call {its_call}"
+    if (length, digest) != (len(text), _digest(call_id, text)):
+        return f"length or digest of its text is wrong, {len(text)} characters of {length}"
     # How requests, and we, write a document; and how httpx and httpx2 do.
     if (
         body != json.dumps(found).encode()

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks._fleet_worker import Place, cache_at
+from benchmarks._places import Place, cache_at
+from benchmarks._processes import answer_all
 from thebase_auth import TheBaseAuth
 
-from ._callers import CALM, PATIENT, AsyncClient, SyncClient, small_client, small_session
+from ._callers import CALM, PATIENT, Client, small_session
 from ._journal import Journal
 from ._leftovers import Watch, resident_bytes
-from ._processes import answer_all
 
-#: For each process its clients, each with its library and how many threads or tasks share it.
-CREWS: dict[str, dict[str, tuple[str, int]]] = {
-    "main": {
-        "requests threads": ("requests", 4),
-        "httpx threads": ("httpx", 4),
-        "httpx asyncio tasks": ("httpx", 6),
-        "httpx2 trio tasks": ("httpx2", 6),
-    },
-    "child 1": {"requests threads": ("requests", 3)},
-    "child 2": {"httpx2 threads": ("httpx2", 3)},
-    "child 3": {"httpx trio tasks": ("httpx", 3), "httpx2 asyncio tasks": ("httpx2", 3)},
+#: For each process its clients, and how many threads or tasks share each.
+CREWS: dict[str, dict[str, int]] = {
+    "main": {"requests threads": 4, "httpx threads": 4, "httpx asyncio": 6, "httpx2 trio": 6},
+    "child 1": {"requests threads": 3},
+    "child 2": {"httpx2 threads": 3},
+    "child 3": {"httpx trio": 3, "httpx2 asyncio": 3},
 }
 
 
-class Setting(NamedTuple):
-    """What every process has to know."""
-
-    where: list[str]  # base URL, client id, client secret
-    place: Place
-    folder: str
-    seed: str
-
-    def journal_of(self, process: str) -> Path:
-        return Path(self.folder, f"{process}.jsonl")
+def journal_of(process: str, folder: str) -> Path:
+    return Path(folder, f"{process}.jsonl")
 
 
 class Crew:
@@ -48,24 +33,20 @@ class Crew:
 
     memory = staticmethod(resident_bytes)
 
-    def __init__(self, process: str, setting: Setting) -> None:
-        self._watch = watch = Watch(setting.where[2])
-        self._journal = Journal(setting.journal_of(process))
-        self._cache = cache_at(setting.place)
+    def __init__(self, process: str, where: list[str], place: Place, folder: str, seed: str) -> None:
+        """*where* is the base URL, the client id and the client secret."""
+        self._watch = Watch()
+        self._journal = Journal(journal_of(process, folder))
+        self._cache = cache_at(place)
         session = small_session()
-        self.auth = TheBaseAuth(*setting.where, cache=self._cache, timeout=PATIENT, session=session)
-        watch.log.current_token = lambda: self.auth.token
+        self.auth = TheBaseAuth(*where, cache=self._cache, timeout=PATIENT, session=session)
         session.auth = self.auth
-        self._clients: list[Any] = []
-        for name, (library, callers) in CREWS[process].items():
-            kind = AsyncClient if "tasks" in name else SyncClient
-            client = session if library == "requests" else small_client(library, kind, self.auth)
-            settings = f"{process}, {name}", library, setting.where[0], self._journal, setting.seed
-            self._clients.append(kind(*settings, callers, client))
+        self._callers = {f"{process}, {name}": count for name, count in CREWS[process].items()}
+        self._clients = [Client(name, where[0], self._journal, seed, session) for name in self._callers]
 
     def start(self) -> None:
         for client in self._clients:
-            client.start()
+            client.start(self._callers[client.name])
 
     def stop(self, seconds: float) -> list[str]:
         """Let the calls under way come to their end; the clients some of whose callers hang."""
@@ -76,12 +57,13 @@ class Crew:
 
     def call_in_calm(self) -> list[str]:
         """Let each client make a call, all at once; those that did not succeed."""
-        calls = {one.name: one.in_background(one.call_in_calm) for one in self._clients}
-        outcomes = {name: _outcome(call) for name, call in calls.items()}
-        return [f"{name}: {outcome}" for name, outcome in outcomes.items() if outcome != "200"]
+        outcomes = {one.name: one.call_in_calm() for one in self._clients}
+        return [
+            f"{name}: {outcome}" for name, call in outcomes.items() if (outcome := _outcome(call)) != "200"
+        ]
 
     def cache_failures(self) -> list[str]:
-        return self._watch.log.cache_failures
+        return self._watch.cache_failures
 
     def close(self) -> dict[str, list[str]]:
         """Close the clients, and what else was opened for them; what is not as it should be then."""
@@ -96,18 +78,12 @@ class Crew:
         return self._watch.found(self.auth, tasks, complaints)
 
 
-def _outcome(status: Future[int]) -> str:
+def _outcome(call: Future[Any]) -> str:
     try:
-        return str(status.result(3 * CALM))
+        return f"{call.result(3 * CALM).status_code}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
-def main() -> None:
-    """Do what is asked, until the standard input ends."""
-    process, setting = sys.argv[1:]
-    answer_all(Crew(process, Setting(*json.loads(setting))))
-
-
 if __name__ == "__main__":
-    main()
+    answer_all(Crew)

@@ -54,11 +54,13 @@ class End(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """One call, and how it ended: once, if all is well."""
+    """One call from both sides: how it ended (once, if all is well), and the requests that arrived for it."""
 
     call: Call
     began: float
     ends: list[End] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
+    token_requests: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def end(self) -> End:
@@ -67,6 +69,28 @@ class Entry:
     @property
     def seconds(self) -> float:
         return self.end.at - self.began
+
+    def got(self, *statuses: int) -> bool:
+        """Whether its caller got an answer with one of these."""
+        return self.end.outcome == ANSWER and self.end.status in statuses
+
+    @property
+    def carried_out(self) -> int:
+        return sum(one["status"] in (200, 201) for one in self.received)
+
+    @property
+    def refusals(self) -> int:
+        return sum(one["status"] == 401 for one in self.received)
+
+    @property
+    def is_sent_again(self) -> bool:
+        """Whether it carried what an earlier call had been signed with; httpx signs each time."""
+        return "~" in self.call.id and "requests" in self.call.client
+
+    @property
+    def operation(self) -> tuple[str, str]:
+        """Process and path; each path has one method here."""
+        return self.call.client.partition(",")[0], self.call.path
 
     def __str__(self) -> str:
         call = self.call
@@ -79,7 +103,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._file = path.open("w", encoding="utf-8")
+        self._file = path.open("w", buffering=1, encoding="utf-8")  # a line is there once it is written
         self.close = self._file.close
 
     def begin(self, call: Call) -> None:

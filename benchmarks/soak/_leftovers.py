@@ -10,15 +10,16 @@ import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks._processes import wait_for
 from thebase_auth import TheBaseAuth
 
-from ._callers import PATIENT, wait_for
+from ._callers import PATIENT
 
+# Of Linux; elsewhere descriptors and memory are not looked at.
 _DESCRIPTORS = Path("/proc/self/fd")
 _STATM = Path("/proc/self/statm")
 #: Of the objects that one auth object is made of, whatever it has been through, beside the former tokens that
@@ -26,30 +27,40 @@ _STATM = Path("/proc/self/statm")
 _MOST_OBJECTS = 120
 
 #: The libraries leave generators unfinished, with any auth or none, and trio warns of each: when a call is
-#: cancelled while its body is sent (theirs, the caller's, and ours around it), and when the reading of an
+#: cancelled while its body is sent (theirs and the caller's), and when the reading of an
 #: answer is broken off, as we do with a 401 that takes too long (all of theirs below the outermost).
 _UNFINISHED = re.compile(
     r"Async generator '(httpx2?\._(content|multipart|client|transports)|httpcore2?\._async"
-    r"|benchmarks\.soak\._bodies|thebase_auth\._body)\."
+    r"|benchmarks\.soak\._bodies)\."
 )
 
 
-class Watch:
-    """Sees to a process from before its clients are made until after they are closed."""
+class Watch(logging.Handler):
+    """Sees to a process, and to what the package says, from before its clients are made until the end."""
 
-    def __init__(self, secret: str) -> None:
-        self.log = _Log(secret)
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.cache_failures: list[str] = []  # why somebody went on without the cache, each time
+        self._lock_kept: list[str] = []  # by another process, from a caller that has time enough
         self._complaints: list[str] = []
         warnings.simplefilter("always", ResourceWarning)
         warnings.simplefilter("always", RuntimeWarning)
         warnings.showwarning = self._warn
         sys.unraisablehook = threading.excepthook = self._complain
         logger = logging.getLogger("thebase_auth")
-        logger.addHandler(self.log)
+        logger.addHandler(self)
         logger.setLevel(logging.DEBUG)
         logger.propagate = False
         self._threads = set(threading.enumerate())
         self._descriptors = _descriptors()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        details: Any = record.args
+        if text.startswith("the token cache") and " failed" in text:
+            self.cache_failures.append(details[1])
+        if text.startswith("another process holds the lock") and details[1] > PATIENT / 2:
+            self._lock_kept.append(text)
 
     def _warn(self, message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if not _UNFINISHED.match(f"{message}"):
@@ -65,61 +76,29 @@ class Watch:
         gc.collect()
         return {
             "no token request under way, no lock kept": _held(auth),
-            "nobody keeps the lock of the cache": self.log.lock_kept,
+            "nobody keeps the lock of the cache": self._lock_kept,
             "no thread left": self._threads_left(),
             "no task left": tasks,
-            "no socket, no file left": self._descriptors_left(),
+            "no socket, no file left": sorted((_descriptors() - self._descriptors).elements()),
             "no object of thebase_auth left but those of one auth object": _objects_left(auth),
             "no ResourceWarning, no exception that nobody took": self._complaints + complaints,
-            "no secret and no token logged": [*self.log.secrets],
         }
 
     def _threads_left(self) -> list[str]:
         return [repr(thread) for thread in set(threading.enumerate()) - self._threads]
 
-    def _descriptors_left(self) -> list[str]:
-        return sorted((_descriptors() - self._descriptors).elements())
 
-
-class _Log(logging.Handler):
-    """What the package has to say."""
-
-    def __init__(self, secret: str) -> None:
-        super().__init__(logging.DEBUG)
-        self.current_token: Callable[[], Any] = lambda: None
-        self.cache_failures: list[str] = []  # why somebody went on without the cache, each time
-        self.lock_kept: list[str] = []  # by another process, from a caller that has time enough
-        self.secrets: set[str] = set()
-        self._secret = secret
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        details: Any = record.args
-        if text.startswith("the token cache") and " failed" in text:
-            self.cache_failures.append(details[1])
-        if text.startswith("another process holds the lock") and details[1] > PATIENT / 2:
-            self.lock_kept.append(text)
-        token = self.current_token()
-        if self._secret in text or (token is not None and token.access_token in text):
-            self.secrets.add(record.msg)
-
-
-def resident_bytes() -> int | None:
-    """How much memory this process takes; None where the system does not say."""
-    try:
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
-
-
-def can_count_descriptors() -> bool:
-    return _DESCRIPTORS.exists()
+def resident_bytes() -> int:
+    """How much memory this process takes."""
+    if not _STATM.exists():
+        return 0
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _descriptors() -> Counter[str]:
     """What the open descriptors are; sockets and pipes without their numbers."""
     found: Counter[str] = Counter()
-    if can_count_descriptors():
+    if _DESCRIPTORS.exists():
         for link in _DESCRIPTORS.iterdir():
             with suppress(OSError):  # that of the directory itself
                 found[str(link.readlink()).partition("[")[0]] += 1

@@ -1,4 +1,4 @@
-"""Each call from both sides, and why a 401 was the answer of some: the reasons that the record shows.
+"""Why a 401 was the answer of some calls: the reasons that the record shows.
 
 Nearly every 401 is followed by a replay with another token. One that a caller gets needs a reason.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import _bodies
 from ._journal import ANSWER, Entry
@@ -22,33 +21,6 @@ TWICE = "two tokens were revoked under the call, before its replay"
 PAUSE = "a pause of the operation, after two strikes"
 
 _LONGEST_PAUSE = 60.0  # seconds
-
-
-@dataclass
-class Story:
-    """One call from both sides: its entry in the journal, and the requests that arrived for it."""
-
-    entry: Entry
-    received: list[dict[str, Any]] = field(default_factory=list)
-    token_requests: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def carried_out(self) -> int:
-        return sum(one["status"] in (200, 201) for one in self.received)
-
-    @property
-    def refusals(self) -> int:
-        return sum(one["status"] == 401 for one in self.received)
-
-    @property
-    def is_sent_again(self) -> bool:
-        """Whether it carried what an earlier call had been signed with; httpx signs each time."""
-        return "~" in self.entry.call.id and "requests" in self.entry.call.client
-
-    @property
-    def operation(self) -> tuple[str, str]:
-        """Process and path; each path has one method here."""
-        return self.entry.call.client.partition(",")[0], self.entry.call.path
 
 
 class _Token(NamedTuple):
@@ -79,32 +51,32 @@ class Refusals:
     acceptance was decided after the caller of one strike had it, and known before the next was decided.
     """
 
-    def __init__(self, stories: list[Story]) -> None:
+    def __init__(self, entries: list[Entry]) -> None:
         self._tokens: dict[str, _Token] = {}
-        alike: dict[tuple[str, str], list[Story]] = defaultdict(list)
+        alike: dict[tuple[str, str], list[Entry]] = defaultdict(list)
         uses: dict[str, float] = {}
-        for story in stories:
-            alike[story.operation].append(story)
-            for one in story.received:
+        for entry in entries:
+            alike[entry.operation].append(entry)
+            for one in entry.received:
                 uses[one["token"]] = min(one["at"], uses.get(one["token"], math.inf))
-        for story in stories:
-            for one in story.token_requests:
+        for entry in entries:
+            for one in entry.token_requests:
                 if one["issued"]:
                     self._tokens[one["issued"]] = _Token(
                         issued_at=one["at"],
-                        known_at=min(uses.get(one["issued"], math.inf), max(one["at"], story.entry.end.at)),
+                        known_at=min(uses.get(one["issued"], math.inf), max(one["at"], entry.end.at)),
                         ended_at=one["ended"] or math.inf,
-                        fetched_by=story.operation,
-                        after_401=any(use["at"] < one["at"] for use in story.received),
+                        fetched_by=entry.operation,
+                        after_401=any(use["at"] < one["at"] for use in entry.received),
                     )
         self._pauses = {operation: self._pauses_of(alike[operation]) for operation in alike}
 
-    def reason(self, story: Story) -> str | None:
+    def reason(self, entry: Entry) -> str | None:
         """Why the 401 of this call was not replayed, or not once more; None if nothing explains it."""
-        *before, last = story.received
+        *before, last = entry.received
         if last["known"] and not last["has_right"]:
             return RIGHT
-        if story.entry.call.body == _bodies.GENERATOR:
+        if entry.call.body == _bodies.GENERATOR:
             return ONCE
         if before and last["known"]:
             return ON_PURPOSE
@@ -112,16 +84,16 @@ class Refusals:
         if before and token and token.ended_at <= last["at"]:
             # One from the cache, which another process has fetched, gets another replay. So does a request
             # signed long before; there is one for both.
-            is_borrowed = token.fetched_by[0] != story.operation[0]
+            is_borrowed = token.fetched_by[0] != entry.operation[0]
             is_last = not is_borrowed or len(before) == 2
             if is_last and token.ended_at > before[-1]["at"]:
                 return REVOKED
-            if is_last and token.known_at > story.entry.began:
+            if is_last and token.known_at > entry.began:
                 return TWICE
-            if is_last and is_borrowed and story.is_sent_again:
+            if is_last and is_borrowed and entry.is_sent_again:
                 return STALE
-        ended = story.entry.end.at
-        pauses = self._pauses[story.operation]
+        ended = entry.end.at
+        pauses = self._pauses[entry.operation]
         in_pause = any(one.earliest <= ended and last["at"] <= one.latest for one in pauses)
         return PAUSE if in_pause else None
 
@@ -132,16 +104,16 @@ class Refusals:
             return ""
         return f"{token[:5]} ({one.issued_at - began:.3f} to {one.ended_at - began:.3f}, {one.fetched_by})"
 
-    def _pauses_of(self, stories: list[Story]) -> list[_Span]:
+    def _pauses_of(self, entries: list[Entry]) -> list[_Span]:
         """When one process may have paused one operation."""
         accepted = [
-            _Span(one.received[-1]["at"], one.entry.end.at)
-            for one in stories
-            if one.carried_out and one.entry.end.outcome == ANSWER
+            _Span(one.received[-1]["at"], one.end.at)
+            for one in entries
+            if one.carried_out and one.end.outcome == ANSWER
         ]
         pauses: list[_Span] = []
         count, known = 0, 0.0
-        for strike in self._strikes(stories):
+        for strike in self._strikes(entries):
             if any(known < one.earliest and one.latest < strike.earliest for one in accepted):
                 count = 0
             count, known = count + 1, strike.latest
@@ -151,15 +123,15 @@ class Refusals:
                 pauses.append(_Span(strike.earliest, min([over, *ends])))
         return pauses
 
-    def _strikes(self, stories: list[Story]) -> list[_Span]:
+    def _strikes(self, entries: list[Entry]) -> list[_Span]:
         """When the callers of one operation got to know that it refuses a token fetched for it."""
         uses: dict[str, list[tuple[float, Entry]]] = defaultdict(list)
-        for story in stories:
-            for one in story.received:
+        for entry in entries:
+            for one in entry.received:
                 token = self._tokens.get(one["token"])
-                is_ours = token and token.after_401 and token.fetched_by == story.operation
+                is_ours = token and token.after_401 and token.fetched_by == entry.operation
                 if one["status"] == 401 and is_ours:
-                    uses[one["token"]].append((one["at"], story.entry))
+                    uses[one["token"]].append((one["at"], entry))
         return sorted(
             _Span(
                 min(at for at, _ in these),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from benchmarks._processes import answer_all, wait_for
 from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._access import Access, SandboxClient
 from thebase_auth.testing._faults import Faults
@@ -15,8 +18,6 @@ from thebase_auth.testing._mounts import asgi_app
 from thebase_auth.testing._service import Service
 
 from ._bodies import document_in, what_is_wrong
-from ._callers import wait_for
-from ._processes import answer_all
 
 _PIECES = 10  # in which a 401 drips
 
@@ -116,12 +117,20 @@ class _Sandbox(Sandbox):
             self._revocations += bool(self._service.access._issued)
             super().revoke_tokens(client)
 
-    def set_single_token(self, on: bool) -> None:
-        self.single_token = on
+    def switch_single_token(self) -> None:
+        self.single_token = not self.single_token
 
-    def refuse(self, call: str, on: bool) -> None:
+    def refuse_for(self, call: str, seconds: float) -> None:
+        """Take the right to a call for so long, or until it is calm."""
         with self._service.lock:
-            (self.client.refuse if on else self.client.allow)(call)
+            self.client.refuse(call)
+        threading.Timer(seconds, self._allow, [call]).start()
+
+    def _allow(self, *calls: str) -> None:
+        with self._service.lock:
+            for call in calls:
+                with suppress(ValueError):  # it is allowed
+                    self.client.allow(call)
 
     def drop(self, call: str, carried_out: bool) -> None:
         self.drop_next(call, carried_out=carried_out)
@@ -131,9 +140,11 @@ class _Sandbox(Sandbox):
         self._drips = seconds
 
     def calm(self) -> None:
-        """Forget the faults that nobody has met yet."""
+        """Forget the faults that nobody has met yet, and give every right back."""
         with self._service.lock:
             self._service.outcomes, self._service.delays, self._drips = Faults(), Faults(), []
+            self.single_token = False
+            self._allow(*self.client._refused)
 
     def counts(self) -> tuple[int, int]:
         """How many revocations there were, and token requests."""
@@ -151,11 +162,6 @@ def _document(request: Request) -> bytes:
     return document_in(request.body, request.headers.get("content-type", ""))
 
 
-def main() -> None:
-    """Run the sandbox until nobody asks any more."""
-    with _Sandbox() as sandbox:
-        answer_all(sandbox)
-
-
 if __name__ == "__main__":
-    main()
+    with _Sandbox() as the_sandbox:
+        answer_all(lambda: the_sandbox)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tests.support.clients import auth_for
 from tests.support.world import DOMAIN, LIBRARIES, URL
 from thebase_auth import PlainHTTPError, Token
 from thebase_auth._core.backoff import Operation
+from thebase_auth._httpx_io import as_library_error
 
 
 def client_of(
@@ -96,10 +96,6 @@ def test_a_cookie_that_the_401_sets_is_sent_while_it_lasts(
     assert cookies == ["a=1; n=1", sent]
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_an_error_for_a_request_of_another_library_is_of_none(
-    library: Any,
-) -> None:
-    kind = import_module(f"thebase_auth.{library.__name__}").TheBaseAuth
-    error = kind(DOMAIN, "id", "secret")._as_library_error(PlainHTTPError("text", DOMAIN), object())
+def test_an_error_for_a_request_of_another_library_is_of_none() -> None:
+    error = as_library_error(PlainHTTPError("text", DOMAIN), object())
     assert type(error) is PlainHTTPError

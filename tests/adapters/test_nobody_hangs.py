@@ -1,4 +1,4 @@
-"""Nobody hangs: leaders that vanish, pools of one, blocked loops, forks, the lock."""
+"""Nobody hangs: leaders that leave, pools of one, blocked loops, forks, the lock."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ async def test_a_small_pool_of_an_async_client_full_of_401s_gets_everyone_throug
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("vanishing", [1, 3])
+@pytest.mark.parametrize("leaving", [1, 3])
 async def test_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
-    library: Any, vanishing: int
+    library: Any, leaving: int
 ) -> None:
-    hold = TokenHold(held=vanishing)
+    hold = TokenHold(held=leaving)
     statuses: list[int] = []
     cancelled = []
     leaders: list[int] = []
@@ -137,13 +137,13 @@ async def test_cancelled_leaders_are_succeeded_and_nobody_else_is_cancelled(
             for number in range(10):
                 scopes.append(anyio.CancelScope())
                 group.start_soon(call, number)
-            for _ in range(vanishing):
+            for _ in range(leaving):
                 await wait_for(lambda: hold.arrived.acquire(blocking=False))
                 scopes[leaders[-1]].cancel()
             hold.let_go.set()
-    assert statuses == [200] * (10 - vanishing)
-    assert sorted(cancelled) == sorted(leaders[:vanishing])
-    assert len(server.to("/oauth/token")) == vanishing + 1
+    assert statuses == [200] * (10 - leaving)
+    assert sorted(cancelled) == sorted(leaders[:leaving])
+    assert len(server.to("/oauth/token")) == leaving + 1
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -306,7 +306,7 @@ def test_a_leader_on_a_closed_loop_of_this_thread_holds_nobody_up(library: Any) 
         loop.close()
 
 
-def test_those_who_wait_depose_a_leader_whose_time_is_up(client: Client) -> None:
+def test_those_who_wait_supersede_a_leader_whose_time_is_up(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _):
         auth = auth_for(server.url)
@@ -388,7 +388,7 @@ def test_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_leader_on_a_stopped_event_loop_is_deposed_when_its_time_is_up(
+def test_a_leader_on_a_stopped_event_loop_is_superseded_when_its_time_is_up(
     library: Any,
 ) -> None:
     hold = TokenHold()

@@ -27,7 +27,7 @@ from tests.support.world import LIBRARIES
 
 
 def strike(client: Client, auth: Any, url: str, times: int = 2) -> None:
-    """Have tokens fetched on account of an operation that refuses them."""
+    """Have tokens fetched for an operation that refuses them."""
     for _ in range(times):
         assert client.get(auth, url).status == 401
 

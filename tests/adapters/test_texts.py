@@ -332,8 +332,9 @@ def test_of_a_wait_that_was_too_long(client: Client) -> None:
             leader.join()
     domain = server.url.removeprefix("http://")
     assert str(caught.value) == (
-        f"this call timed out while it waited for another caller to fetch an access token from {domain};"
-        " if that happens again, the token endpoint answers too slowly or not at all"
+        f"this call timed out while it waited for another caller to fetch an access token for {domain};"
+        " if that happens again, the token endpoint or the cache is too slow, or the timeout of the call"
+        " too short"
     )
     assert caught.value.domain == domain  # type: ignore[attr-defined]
 

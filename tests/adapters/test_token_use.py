@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -67,6 +68,27 @@ def test_a_body_that_can_be_sent_once_is_sent_with_a_new_token_past_its_time(
     assert reply.status == 200
     assert api.token_requests == 2
     assert [one.body for one in server.to("/upload")] == [b"once"]
+
+
+def test_a_body_that_can_be_sent_once_goes_with_the_old_token_if_no_new_one_arrives(client: Client) -> None:
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"access'
+        raise ConnectionError
+
+    class CutOff(Api):
+        def give_token(self, request: Received) -> Answer:
+            answer = super().give_token(request)
+            if self.token_requests > 1:
+                return 200, {"Content-Type": "application/json", "Content-Length": "500"}, half()
+            return answer
+
+    api = CutOff()
+    api.token_answer["expires_in"] = 1e-9
+    with api_server(api) as (server, _):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        assert client.post(auth, server.url + "/upload", one_time_body(client)).status == 200
+    assert api.token_requests == 2
 
 
 def test_a_body_that_can_be_sent_once_goes_with_the_token_in_its_time(

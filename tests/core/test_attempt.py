@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Generator
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from tests.support.clock import Clock
-from tests.support.shared_tokens import LEADS, OTHER, TOKEN, USERS, a_core, a_task, renew
+from tests.support.shared_tokens import LEADS, OTHER, TOKEN, USERS, a_core, renew
 from thebase_auth._core.attempt import Attempt
 from thebase_auth._core.backoff import Operation
 from thebase_auth._core.bodies import IN_MEMORY, ONCE, Body, body_of
-from thebase_auth._core.caller import Caller
 from thebase_auth._core.core import Core
-from thebase_auth._core.token import Token
+from thebase_auth._core.token import CachedToken, Token
 
 FETCHED = Token("fetched")
 NOW = 1000.0  # when the clock stands still
@@ -144,62 +140,6 @@ def test_neither_a_body_that_cannot_be_sent_again_nor_a_foreign_header_is_a_stri
     assert not core.shared.backoff.strikes
 
 
-# With which token
-
-
-def fetch(_: Any) -> Generator[Any, Any, Token]:
-    yield "token request"
-    return FETCHED
-
-
-def caller(core: Core, **options: Any) -> Caller[Any]:
-    return Caller(core, fetch, {"connect": 3, "read": 8}, **options)
-
-
-def result_of(steps: Generator[Any, Any, Token | None]) -> Token | None:
-    with pytest.raises(StopIteration) as end:
-        next(steps)
-    result: Token | None = end.value.value
-    return result
-
-
-def test_a_replay_carries_a_token_other_than_the_refused_one(core: Core) -> None:
-    steps = attempt(core).renew(caller(core))
-    assert next(steps) == "token request"
-    flight = core.shared._flight
-    assert flight is not None
-    assert flight.operation == USERS
-    assert result_of(steps) is FETCHED
-
-    assert result_of(attempt(core).renew(caller(core))) is FETCHED  # renewed meanwhile
-    assert result_of(attempt(core, None).renew(caller(core))) is FETCHED
-
-
-def test_a_401_stands_if_its_operation_has_to_wait_by_now(core: Core) -> None:
-    refused = [strike(core, number) for number in range(2)][-1]
-
-    steps = attempt(core, refused).renew(caller(core))
-    assert next(steps).seconds <= 0.05  # so that processes do not go on in step
-    assert result_of(steps) is None
-
-
-@pytest.mark.parametrize("is_told", [True, False])
-def test_a_task_says_who_it_is_and_which_failures_are_those_of_all(core: Core, is_told: bool) -> None:
-    options: dict[str, Any] = {"is_shared": lambda error: True} if is_told else {}
-    leader, waiter = (attempt(core).renew(caller(core, task=a_task(), **options)) for _ in range(2))
-    assert next(leader) == "token request"
-    flight = next(waiter).pending
-    with pytest.raises(ConnectionError):
-        leader.throw(ConnectionError())
-
-    assert flight.over
-    if is_told:
-        with pytest.raises(ConnectionError):
-            next(waiter)
-    else:
-        assert next(waiter) == "token request"
-
-
 # When it is final
 
 
@@ -211,8 +151,7 @@ def test_a_401_to_a_replay_is_final(core: Core) -> None:
 
 
 def test_after_a_dead_token_from_a_cache_a_request_is_replayed_once_more(core: Core) -> None:
-    borrowed = [Token("old"), Token("older")]
-    core.coordinator = SimpleNamespace(has_given=borrowed.__contains__)  # type: ignore[assignment]
+    borrowed = [CachedToken("old"), CachedToken("older")]
     made = attempt(core)
 
     assert made.replay_refused(borrowed[0])

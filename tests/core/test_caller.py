@@ -60,7 +60,7 @@ def steps_of(core: Core, refused: Token | None = None, **options: Any) -> Steps:
     operation = options.pop("operation", None)
     caller = Caller(core, fetch, {"connect": 3, "read": 8}, **{"task": a_task(), **options})
     if operation is None:
-        return caller.fresh_token(other_than=refused)
+        return caller._steps(refused, None)
     return caller.renew(refused, operation)
 
 
@@ -103,12 +103,24 @@ def test_a_leader_sends_the_token_request_within_the_timeouts_of_its_call(
     assert caplog.messages == [f"fetched an access token from {DOMAIN}"]
 
 
+def test_a_renewal_is_for_the_operation_that_refused(core: Core) -> None:
+    core.shared.token = TOKEN
+    steps = steps_of(core, TOKEN, operation=USERS)
+    next(steps)
+
+    assert wait(core.shared, TOKEN, now=NOW).operation == USERS
+    assert result_of(steps) is FETCHED
+    assert result_of(steps_of(core, TOKEN, operation=USERS)) is FETCHED  # renewed by another caller
+
+
 def test_a_renewal_that_is_not_due_yet_gives_no_token(core: Core) -> None:
     core.shared.token = TOKEN
     for _ in range(2):
         core.shared.backoff.strike(USERS, NOW)
 
-    assert result_of(steps_of(core, TOKEN, operation=USERS)) is None
+    steps = steps_of(core, TOKEN, operation=USERS)
+    assert next(steps).seconds <= 0.05  # so that processes get out of step
+    assert result_of(steps) is None
 
 
 @pytest.mark.parametrize("status", [401, 500])
@@ -276,7 +288,7 @@ def test_a_waiter_whose_time_is_over_gives_up(core: Core, clock: Clock) -> None:
     flight, steps = waiting_for(core)
     clock.now += 8
 
-    with pytest.raises(TokenTimeoutError, match=f"from {DOMAIN}; if that happens again") as caught:
+    with pytest.raises(TokenTimeoutError, match=f"token for {DOMAIN}; if that happens again") as caught:
         next(steps)
     assert caught.value.domain == DOMAIN
     assert not flight.over
@@ -349,12 +361,10 @@ class Cache:
     def wait_until_stored(self, seconds: float) -> Any:
         yield ("store", seconds)
 
-    def has_given(self, token: Token) -> bool:
-        return token is self.found
-
 
 def with_cache(core: Core, cache: Cache) -> Core:
     core.coordinator = cache  # type: ignore[assignment]
+    core.shared._has_cache = True
     return core
 
 
@@ -363,7 +373,6 @@ def test_a_leader_takes_the_token_of_a_cache(core: Core) -> None:
     assert next(steps) == ("look", True, 8)
 
     assert result_of(steps) is core.shared.token is TOKEN
-    assert core.came_from_cache(TOKEN)
     assert core.shared._fetched_for is None
 
 
@@ -385,7 +394,6 @@ def test_a_leader_fetches_and_stores_what_a_cache_has_not(core: Core, clock: Clo
     assert next(steps) == ("store", 2)
     assert flight.token is FETCHED  # those who wait need not wait for the cache
     assert result_of(steps) is FETCHED
-    assert not core.came_from_cache(FETCHED)
 
 
 def test_a_leader_goes_on_without_a_cache_that_is_broken(core: Core) -> None:
@@ -396,13 +404,20 @@ def test_a_leader_goes_on_without_a_cache_that_is_broken(core: Core) -> None:
     assert result_of(steps) is FETCHED
 
 
+def test_a_leader_is_at_its_cache_from_the_first_moment(core: Core) -> None:
+    with_cache(core, Cache())
+    lead(core.shared, now=NOW)
+
+    assert next(steps_of(core)).seconds == 4  # half the time
+
+
 def test_a_leader_whose_time_is_over_at_a_cache_gives_up(core: Core, clock: Clock) -> None:
     steps = steps_of(with_cache(core, Cache()))
     next(steps)
     flight = wait(core.shared, now=NOW)
     clock.now += 8
 
-    with pytest.raises(TokenTimeoutError):
+    with pytest.raises(TokenTimeoutError, match=f"for the token cache.* for {DOMAIN}"):
         next(steps)
     assert flight.over
     assert flight.failure is None

@@ -7,7 +7,6 @@ import logging
 import pickle
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -92,10 +91,6 @@ def test_what_is_none_of_our_tokens_is_not_taken_for_one(core: Core, header: str
     assert core.token_in(header) is None
 
 
-def test_without_a_cache_no_token_is_borrowed(core: Core) -> None:
-    assert not core.came_from_cache(TOKEN)
-
-
 # What its answer shows
 
 
@@ -128,13 +123,13 @@ def test_a_token_past_its_time_is_not_risked_on_a_body_that_cannot_or_should_not
     core: Core, body: Body, length: int | None, risky: bool
 ) -> None:
     token = with_a_token_of(core, time.time() - 1)
-    assert core.too_old_for(body, length) is (token if risky else None)
+    assert core.expired_token_for(body, length) is (token if risky else None)
 
     for expires_at in (time.time() + 60, None):
         with_a_token_of(core, expires_at)
-        assert core.too_old_for(body, length) is None
+        assert core.expired_token_for(body, length) is None
     core.shared.token = None
-    assert core.too_old_for(body, length) is None
+    assert core.expired_token_for(body, length) is None
 
 
 def test_a_call_without_an_answer_drops_a_token_past_its_time(core: Core) -> None:
@@ -200,10 +195,3 @@ def test_a_pickle_takes_its_cache_along(tmp_path: Path) -> None:
     core = a_core(cache=FileTokenCache(tmp_path / "tokens"))
 
     assert isinstance(through_pickle(core)._cache, FileTokenCache)
-
-
-def test_a_token_that_a_cache_has_given_is_borrowed(core: Core) -> None:
-    core.coordinator = SimpleNamespace(has_given=lambda token: token is OTHER)  # type: ignore[assignment]
-
-    assert core.came_from_cache(OTHER)
-    assert not core.came_from_cache(TOKEN)

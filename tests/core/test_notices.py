@@ -66,7 +66,7 @@ def fetch(core: Core) -> None:
         yield
 
     with pytest.raises(StopIteration):
-        next(Caller(core, steps, {"connect": 1, "read": 1}).fresh_token(other_than=core.shared.token))
+        next(Caller(core, steps, {"connect": 1, "read": 1}).fresh_token(core.shared.token))
 
 
 def test_one_object_may_fetch_as_often_as_it_must(caplog: pytest.LogCaptureFixture) -> None:

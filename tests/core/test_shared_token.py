@@ -84,7 +84,7 @@ def test_a_token_is_that_of_all_who_wait(shared: SharedToken) -> None:
 def test_a_failure_is_that_of_all_who_wait_and_of_nobody_after_them(shared: SharedToken) -> None:
     flight, error = lead(shared), an_error()
     waiting = wait(shared)
-    shared.fail(flight, error)
+    shared.abandon(flight, error)
 
     assert waiting.over
     assert waiting.failure is error
@@ -114,7 +114,7 @@ def test_what_ends_a_flight_first_counts(shared: SharedToken, first: str) -> Non
             case "finish":
                 shared.finish(flight, token, now=0)
             case "fail":
-                shared.fail(flight, error)
+                shared.abandon(flight, error)
             case _:
                 shared.abandon(flight)
 
@@ -274,7 +274,7 @@ def test_the_failure_of_a_superseded_leader_is_its_own(
     shared: SharedToken, flights: tuple[Flight, Flight]
 ) -> None:
     old, new = flights
-    shared.fail(old, an_error())
+    shared.abandon(old, an_error())
     shared.abandon(old)
 
     assert old.failure is None

@@ -176,7 +176,7 @@ def test_whether_a_401_is_to_be_kept_is_known_before_it_is_asked(refusing: Share
 @pytest.mark.parametrize("how", ["fail", "abandon"])
 def test_a_flight_that_brings_no_token_counts_no_strike(renewed: SharedToken, how: str) -> None:
     flight = lead(renewed, TOKEN, USERS)
-    renewed.fail(flight, an_error()) if how == "fail" else renewed.abandon(flight)
+    renewed.abandon(flight, an_error()) if how == "fail" else renewed.abandon(flight)
 
     assert not renewed.refused(TOKEN, USERS, now=0)
     assert not renewed.backoff.strikes

@@ -29,6 +29,7 @@ from tests.support.sharing import (
 from tests.support.shelf import ClockOfCalls, Gate, Shelf
 from thebase_auth import Token
 from thebase_auth._core.pending import WaitFor
+from thebase_auth._core.token import CachedToken
 from thebase_auth._waiting import blocking
 from thebase_auth.caches import _coordinator, _record
 
@@ -296,6 +297,7 @@ def test_an_errand_waits_for_the_one_before_and_begins_when_that_has_ended() -> 
     errand = blocking(looking)
     assert errand is not None
     assert errand is not before
+    assert errand._seconds < 20.0  # what is left after the wait
     assert shelf.locked
     shared.abandon(flight)
 
@@ -418,6 +420,6 @@ def test_who_waits_for_a_lock_looks_again_until_there_is_a_token() -> None:
     errand = look(auth, flight, 20.0)
     assert errand is not None
     assert errand.found == "from-another"
-    assert auth._core.came_from_cache(errand.found)
+    assert isinstance(errand.found, CachedToken)
     assert shelf.count("lock") == 2
     auth._core.shared.abandon(flight)

@@ -236,7 +236,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
     def fail(self, flight: Flight) -> None:
         error = OSError()
         self.expect(flight, error)
-        self.shared.fail(flight, error)
+        self.shared.abandon(flight, error)
 
     @rule(flight=consumes(leaders))
     def abandon(self, flight: Flight) -> None:

@@ -6,21 +6,15 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Generator
-from typing import Any, Final
+from typing import Final
 
 from . import notices
 from .backoff import Operation
 from .bodies import Body
-from .caller import Caller, Step
 from .core import Core
-from .pending import Pending, WaitFor
-from .token import Token
+from .token import CachedToken, Token
 
 logger: Final = logging.getLogger("thebase_auth")
-
-_OUT_OF_STEP: Final = 0.05  # seconds
 
 
 class Attempt:
@@ -70,13 +64,6 @@ class Attempt:
         if self.refused is not None:
             self._core.shared.drop(self.refused)
 
-    def renew(self, caller: Caller[Step]) -> Generator[Step | WaitFor, Any, Token | None]:
-        """Get a token other than the refused one, or None if the 401 stands."""
-        if self.operation in self._core.strikes:
-            # Processes that revoke each other's tokens get out of step.
-            yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
-        return (yield from caller.renew(self.refused, self.operation))
-
     def replay_refused(self, token: Token) -> bool:
         """Take note that the replay with *token* got a 401 too. True: replay once more.
 
@@ -84,7 +71,7 @@ class Attempt:
         request was stale, and has not been tried with a token fetched for it.
         """
         self.refused = token
-        if not self._was_repeated and (self._is_stale or self._core.came_from_cache(token)):
+        if not self._was_repeated and (self._is_stale or isinstance(token, CachedToken)):
             self._was_repeated = True
             return True
         self._take_note()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, cast
 
@@ -13,19 +14,21 @@ from . import notices
 from .backoff import Operation
 from .core import Core
 from .errors import TokenRequestError, TokenTimeoutError
-from .pending import Task, WaitFor
+from .pending import Pending, Task, WaitFor
 from .shared_token import Fetch, Flight, Keep401, Wait, copied
 from .time_budget import TimeBudget
 from .token import Token
 
 logger: Final = logging.getLogger("thebase_auth")
 
+_OUT_OF_STEP: Final = 0.05  # seconds
+
 Step = TypeVar("Step")
 #: Sends a token request within these timeouts (seconds, by phase), and returns its token.
 FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[Step, Any, Token]]
 
 
-def _never(failure: Exception) -> bool:  # noqa: ARG001 - called as others are
+def _never(failure: Exception) -> bool:  # noqa: ARG001 - the signature of `is_shared`
     return False
 
 
@@ -46,10 +49,11 @@ class Caller(Generic[Step]):
         Args:
             core: The auth object's core.
             fetch: Sends the token request, in steps of the adapter's own; all other steps are `WaitFor`.
-            timeouts: The timeouts of the call, in seconds, by the HTTP library's name for each phase.
+            timeouts: The timeouts of the call, in seconds, by phase: ``connect``, ``read``, and whatever else
+                the HTTP library has.
             task: The asking task, or None for a caller that blocks its thread.
-            is_shared: Whether a failure of the transport would be the failure of all who wait: not a
-                timeout, since they may have more time, nor an exception of another library.
+            is_shared: Whether all who wait would fail like this too. Not after a timeout, since they may have
+                more time, and not with an exception of another library.
         """
         self._core = core
         self._shared = core.shared
@@ -59,10 +63,16 @@ class Caller(Generic[Step]):
         self._now = core.now()
         self._budget = TimeBudget(timeouts, default=core.timeout, now=self._now)
 
-    def fresh_token(self, *, other_than: Token | None = None) -> Generator[Step | WaitFor, Any, Token]:
-        """Get a token before a request is sent, other than the one given."""
-        # It is never too early for it: back-off applies to operations.
-        return cast("Generator[Step | WaitFor, Any, Token]", self._steps(other_than, None))
+    def fresh_token(self, expired: Token | None = None) -> Generator[Step | WaitFor, Any, Token]:
+        """Get a token before a request is sent: a newer one than *expired*, or that if there is no other."""
+        try:
+            # Never None: back-off applies only to operations.
+            return cast("Token", (yield from self._steps(expired, None)))
+        except Exception as error:
+            if expired is None:
+                raise
+            logger.debug("going on with an expired access token: %s", type(error).__name__)
+            return expired
 
     def renew(
         self, refused: Token | None, operation: Operation
@@ -78,6 +88,9 @@ class Caller(Generic[Step]):
     def _steps(
         self, other_than: Token | None, operation: Operation | None
     ) -> Generator[Step | WaitFor, Any, Token | None]:
+        if operation in self._core.strikes:
+            # Processes that revoke each other's tokens get out of step.
+            yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
         superseded = None
         while True:
             step = self._shared.ask(
@@ -105,7 +118,7 @@ class Caller(Generic[Step]):
                         raise copied(flight.failure)
                     if flight.at_cache or flight.is_lost():
                         superseded = flight
-                    self._check_time()
+                    self._check_time("for another caller to fetch an access token")
                 case _:
                     assert_never(step)
 
@@ -117,24 +130,25 @@ class Caller(Generic[Step]):
                 return (yield from self._token_of_leader(flight))
             except Exception as error:
                 if self._shares(error):
-                    self._shared.fail(flight, error)
+                    self._shared.abandon(flight, error)
                 raise
             finally:
-                self._shared.abandon(flight)
+                if not flight.over:
+                    self._shared.abandon(flight)
         finally:
-            self._shared.abandon(flight)
+            if not flight.over:
+                self._shared.abandon(flight)
 
     def _token_of_leader(self, flight: Flight) -> Generator[Step | WaitFor, Any, Token]:
         """Get a token from the cache, where there is one, or else from the token endpoint."""
         core, shared = self._core, self._shared
         errand = None
         if core.coordinator is not None:
-            flight.at_cache = True
             errand = yield from core.coordinator.load(flight, self._budget.left(self._now))
             if errand is not None and errand.found is not None:
                 return shared.finish(flight, errand.found, now=core.now(), fetched=False)
             flight.at_cache = False
-            self._check_time()
+            self._check_time("for the token cache, to get an access token")
         resting = shared.rest_of_endpoint(self._now)
         if resting is not None:
             raise resting
@@ -160,7 +174,7 @@ class Caller(Generic[Step]):
     def _shares(self, failure: Exception) -> bool:
         return isinstance(failure, TokenRequestError) or self._is_shared(failure)
 
-    def _check_time(self) -> None:
+    def _check_time(self, waited: str) -> None:
         """Read the clock.
 
         Raises:
@@ -171,7 +185,7 @@ class Caller(Generic[Step]):
             return
         domain = self._core.credentials.domain
         raise TokenTimeoutError(
-            f"this call timed out while it waited for another caller to fetch an access token from {domain};"
-            " if that happens again, the token endpoint answers too slowly or not at all",
+            f"this call timed out while it waited {waited} for {domain}; if that happens again, the token"
+            " endpoint or the cache is too slow, or the timeout of the call too short",
             domain,
         )

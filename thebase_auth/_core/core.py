@@ -33,7 +33,8 @@ class Core:
 
     def __init__(self, credentials: Credentials, *, timeout: float, cache: TokenCache | None) -> None:
         self.credentials: Final = credentials
-        self.shared: Final = SharedToken()
+        self.now: Final = time.monotonic  # the clock of all parts, which never goes back
+        self.shared: Final = SharedToken(has_cache=cache is not None)
         self.strikes: Final = self.shared.backoff.strikes
         origin = credentials.origin
         self.url_prefix: Final = origin.url + "/"
@@ -99,11 +100,7 @@ class Core:
         if is_acceptance(status):
             self.shared.accepted(operation)
 
-    def came_from_cache(self, token: Token) -> bool:
-        """Whether *token* came from the cache, and may have been dead for long."""
-        return self.coordinator is not None and self.coordinator.has_given(token)
-
-    def too_old_for(self, body: Body, length: int | None) -> Token | None:
+    def expired_token_for(self, body: Body, length: int | None) -> Token | None:
         """The current token if it has expired and is not worth a try with this body, else None.
 
         A body that can be sent only once could not be replayed after a 401. With a long one, the 401 may
@@ -130,10 +127,6 @@ class Core:
             " sent again with a new token; make the call again",
             domain,
         )
-
-    def now(self) -> float:
-        """Seconds on the clock of `SharedToken` and `TimeBudget`, which never goes back."""
-        return time.monotonic()
 
 
 def _new_core(credentials: Credentials, timeout: float, cache: TokenCache | None) -> Core:

@@ -4,10 +4,10 @@
 # that guards all this. Not here: I/O, clocks and waiting (caller, the adapters).
 #
 # Callers share these, all written under SharedToken._lock: token, _in_use_since, backoff, _former,
-# _of_superseded, _fetched_for, _flight, _failure, _pause, and Flight.over with its result. The lock is never
-# held across I/O, an await, a callback or a user's code; all but _fetched_for and _flight may be read without
-# it. It is reentrant, because a flow that is garbage collected ends its flight, and the collector may run
-# anywhere, also in a thread that holds the lock.
+# _of_superseded, _fetched_for, _flight, _failure, _pause, and the result of a flight. Each may be read
+# without the lock, where it does not matter whether another thread is about to change it. The lock is never
+# held across I/O, an await, a callback or a user's code. It is reentrant, because a flow that is garbage
+# collected ends its flight, and the collector may run anywhere, also in a thread that holds the lock.
 #
 # The life of a flight: ask() returns a token other than the refused one, or makes the caller the leader of a
 # new flight, or makes it a waiter of the flight under way. The leader ends the flight with a token or with a
@@ -38,7 +38,7 @@ from .token import Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens: a request may be sent long after it was signed
 _FRESH: Final = 60.0  # seconds in use; the refusal of an older token is no strike
-#: Statuses by which the token endpoint refuses the client (RFC 6749 section 5.2), or asks it to slow down.
+#: How the token endpoint refuses a client (RFC 6749 section 5.2), or asks it to slow down; 200 with an error.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
 _Args = ParamSpec("_Args")
@@ -74,12 +74,14 @@ class Flight(Pending):
         failure: Why there is no token; None if it was abandoned.
     """
 
-    def __init__(self, operation: Operation | None, lapses_at: float, task: Task | None) -> None:
+    def __init__(
+        self, operation: Operation | None, lapses_at: float, task: Task | None, *, at_cache: bool = False
+    ) -> None:
         super().__init__()
         self.operation = operation
         self.lapses_at = lapses_at
         self.begun = False
-        self.at_cache = False
+        self.at_cache = at_cache
         self.token: Token | None = None
         self.failure: Exception | None = None
         self._task = task
@@ -106,7 +108,7 @@ def _locked(
     """Call *method* with the lock held; the lock is released wherever an exception comes."""
 
     def with_lock(self: SharedToken, /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
-        # On one line: an interruption cannot come between the end of the method and the release.
+        # On one line, so that not even a line tracer can step in between the method's end and the release.
         with self._lock: return method(self, *args, **options)  # fmt: skip  # noqa: E701
 
     update_wrapper(with_lock, method)
@@ -116,8 +118,9 @@ def _locked(
 class SharedToken:
     """The token that all callers of one auth object share, and the right to fetch the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_cache: bool = False) -> None:
         self.token: Token | None = None
+        self._has_cache = has_cache
         self._in_use_since = math.inf  # when `token` came into use
         self.backoff = Backoff()
         self._former: tuple[Token, ...] = ()  # refused, dropped or replaced
@@ -191,7 +194,7 @@ class SharedToken:
             return Wait(under_way), None
         if operation is not None and self.backoff.must_wait(operation, now):
             return Keep401(), None
-        self._flight = Flight(operation, now + lease, task)
+        self._flight = Flight(operation, now + lease, task, at_cache=self._has_cache)
         return Fetch(self._flight), under_way
 
     def finish(self, flight: Flight, token: Token, *, now: float, fetched: bool = True) -> Token:
@@ -207,14 +210,9 @@ class SharedToken:
         flight.end()
         return token
 
-    def fail(self, flight: Flight, failure: Exception) -> None:
-        """End *flight* with a failure that all who wait share."""
+    def abandon(self, flight: Flight, failure: Exception | None = None) -> None:
+        """End *flight* without a token, unless it is over. All who wait share the *failure*, or ask again."""
         self._remove(flight, failure)
-        flight.end()
-
-    def abandon(self, flight: Flight) -> None:
-        """End *flight* without a result, unless it is over. All who wait ask again."""
-        self._remove(flight, None)
         flight.end()
 
     @_locked
@@ -267,7 +265,7 @@ class SharedToken:
 
     @_locked
     def must_keep_401(self, refused: Token, operation: Operation, *, now: float) -> bool:
-        """Whether `ask` would return `Keep401`, asked before the 401 is read."""
+        """Whether `ask` would return `Keep401`, as far as that is known before the 401 is read."""
         replaced = self.token is not None and self.token != refused
         busy = self._flight is not None
         return not replaced and not busy and self.backoff.must_wait(operation, now)

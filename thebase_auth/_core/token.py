@@ -58,6 +58,12 @@ class Token:
         return self.expires_at is not None and self.expires_at <= now
 
 
+class CachedToken(Token):
+    """A token from a cache, where it may have been dead for long. Only its first use shows that."""
+
+    __slots__ = ()
+
+
 class Answer:
     """An answer of the token endpoint. The names of ``headers`` may be in any case.
 

@@ -19,7 +19,6 @@ import random
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -41,7 +40,7 @@ logger: Final = logging.getLogger("thebase_auth")
 _SHARE_FOR_AN_ANSWER: Final = 0.5
 _SHARE_FOR_THE_LEASE: Final = 0.65
 _SHARES_FOR_WAITING: Final = (0.7, 0.9)
-_SHARE_FOR_A_PAUSE: Final = 0.05  # or the last look might come long before the end of the waiting
+_SHARE_FOR_A_PAUSE: Final = 0.05  # keeps the last look close to the end of the waiting
 # In seconds:
 _SHORT_ANSWER: Final = 0.25  # a healthy cache may take this long
 _LONGEST_ANSWER: Final = 3.0
@@ -61,26 +60,16 @@ class Coordinator:
         self.shared: Final = shared
         self._credentials = credentials
         self._record: RecordFormat | None = None
-        self._given: deque[Token] = deque(maxlen=16)
         self._last: Errand | None = None
         self._warned = False
         self._warned_of_lock = False
 
     @property
     def record(self) -> RecordFormat:
-        """Key and form of the record. Made when first needed, in a thread, because it takes about 50 ms."""
+        """Key and form of the record. Made when first needed, in a thread, because it takes about 30 ms."""
         if self._record is None:
             self._record = RecordFormat(self._credentials)
         return self._record
-
-    def has_given(self, token: Token) -> bool:
-        """Whether *token* came from the cache."""
-        return any(one is token for one in tuple(self._given))
-
-    def note_given(self, token: Token) -> None:
-        """Take note of a token from the cache."""
-        logger.debug("took an access token from %r", self.cache)
-        self._given.append(token)
 
     def load(self, flight: Flight, seconds: float) -> Steps:
         """Look for a token that another process has stored; if there is none, try to get the lock.
@@ -95,11 +84,13 @@ class Coordinator:
         """
         answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
         if (before := self._last) is not None and before.is_running():
+            began = time.monotonic()
             if not before.is_overdue():
                 yield WaitFor(before.ended, answer_within)
             if before.is_running():
                 before.give_up(answer_within, "an earlier call has not ended yet")
                 return None
+            seconds -= time.monotonic() - began
         errand = self._last = Errand(self, flight, seconds)
         try:
             errand.start()
@@ -208,7 +199,10 @@ class Errand:
         return self._thread.is_alive() and not self.ended.over
 
     def is_overdue(self) -> bool:
-        """Whether nobody should wait for it any longer. A caller in a hurry does not decide that."""
+        """Whether nobody should wait for it any longer.
+
+        A caller with little time must not condemn a slow but healthy cache.
+        """
         return self.given_up and time.monotonic() - self._began >= _SHORT_ANSWER
 
     def give_up(self, waited: float, trouble: str = "") -> None:
@@ -250,15 +244,15 @@ class Errand:
         """Find a token or get the lock; or neither, if another process holds the lock for too long."""
         give_up_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
-        key = self._answer(self._coordinator.record.key)  # the cache is not to blame for these 50 ms
+        key = self._answer(self._coordinator.record.key)  # the cache is not to blame for this time
         while not self._flight.over:
             self.found = self._load(key)
             if self.found is None:
-                self._release = self._answer(self._cache.lock(key, self._lease))
+                self._release = self._answer(self._cache.lock(key, self._lease)) or None
             if self._release is not None:
                 self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
-                self._coordinator.note_given(self.found)
+                logger.debug("took an access token from %r", self._cache)
                 self._coordinator.note_working()
             if self.found is not None or self._release is not None:
                 return

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Final
 
 from thebase_auth._core.credentials import Credentials
-from thebase_auth._core.token import Token
+from thebase_auth._core.token import CachedToken, Token
 
 _VERSION: Final = 1
 RECORD_BEGINS: Final = f"[{_VERSION}, "  # to recognise a record that an error message quotes
@@ -54,7 +54,7 @@ class RecordFormat:
         version, *fields = json.loads(content)  # after the seal: nothing else is parsed
         if version != _VERSION:
             return None
-        token = Token(*fields)
+        token = CachedToken(*fields)
         return None if token.past_its_time(now) else token
 
     def _seal(self, content: bytes) -> bytes:

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,16 @@ _FLAT = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "1000000"}
 
 
 class Process:
-    """A module of this package in a process of its own, which ends with *stack*, or after so many seconds."""
+    """A module in a process of its own, which ends with *stack*, or after so many seconds."""
 
-    def __init__(self, stack: ExitStack, module: str, *arguments: str, longest: float) -> None:
+    def __init__(self, stack: ExitStack, module: str, *arguments: Any, longest: float) -> None:
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.soak.{module}", *arguments],
+            [sys.executable, "-m", module, *map(json.dumps, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[1],
             env=os.environ | _FLAT,
         )
         stack.callback(self._end)
@@ -44,9 +45,9 @@ class Process:
 
     def ask(self, what: str, *details: Any) -> Any:
         """What the process answers."""
-        return self.ask_later(what, *details)()
+        return self._ask_later(what, *details)()
 
-    def ask_later(self, what: str, *details: Any) -> Callable[[], Any]:
+    def _ask_later(self, what: str, *details: Any) -> Callable[[], Any]:
         """Ask now, and call the result for the answer; nothing else may be asked in between."""
         assert self._process.stdin is not None
         self._lock.acquire()
@@ -59,12 +60,26 @@ class Process:
         line = self._process.stdout.readline()
         self._lock.release()
         if not line:
-            raise RuntimeError(f"a process of the soak has ended, or took too long: {self._process.args!r}")
+            raise RuntimeError(f"a process has ended, or took too long: {self._process.args!r}")
         return json.loads(line)
 
 
-def answer_all(asked: Any) -> None:
-    """The other side: do what is asked, by the methods of an object, until there is nothing more."""
+def ask_all(processes: Mapping[str, Process], what: str, *details: Any) -> dict[str, Any]:
+    """Ask all at once; their answers."""
+    later = {name: process._ask_later(what, *details) for name, process in processes.items()}
+    return {name: answer() for name, answer in later.items()}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until *condition* is true, but no longer than that."""
+    give_up_at = time.monotonic() + seconds
+    while not condition() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+
+
+def answer_all(make: Callable[..., Any]) -> None:
+    """The other side: do what is asked, by the methods of what *make* makes, until there is no more."""
+    asked = make(*map(json.loads, sys.argv[1:]))
     for line in sys.stdin:
         what, *details = json.loads(line)
         print(json.dumps(getattr(asked, what)(*details)), flush=True)

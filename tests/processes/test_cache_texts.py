@@ -1,0 +1,109 @@
+"""What is logged of a cache, word for word: once as a warning, then at DEBUG, until it works again."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.support.token_answers import CREDENTIALS, DOMAIN
+from thebase_auth import Token
+from thebase_auth._core.shared_token import SharedToken
+from thebase_auth.caches._coordinator import Coordinator
+from thebase_auth.caches._record import RecordFormat
+
+SECRET = CREDENTIALS.client_secret.reveal()
+
+
+class Shelf:
+    def __repr__(self) -> str:
+        return "Shelf()"
+
+
+@pytest.fixture
+def coordinator(caplog: pytest.LogCaptureFixture) -> Coordinator:
+    caplog.set_level(logging.DEBUG, "thebase_auth")
+    return Coordinator(Shelf(), CREDENTIALS, SharedToken(has_cache=True))  # type: ignore[arg-type]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [f"{one.levelname} {one.getMessage()}" for one in caplog.records]
+
+
+FAILED = (
+    f"WARNING the token cache Shelf() failed (OSError: full). Requests to {DOMAIN} go on without it: this"
+    " process fetches its own access tokens. This warning is not repeated until the cache works again."
+)
+
+
+def test_a_failure_is_a_warning_once_until_the_cache_works_again(
+    coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    coordinator.note_working()  # as ever
+    for _ in range(2):
+        coordinator.warn("OSError: full")
+    for _ in range(2):
+        coordinator.note_working()
+    coordinator.warn("OSError: full")
+
+    assert logged(caplog) == [
+        FAILED,
+        "DEBUG the token cache Shelf() failed a caller: OSError: full",
+        "INFO the token cache Shelf() works again",
+        FAILED,
+    ]
+
+
+def test_a_cache_that_may_be_healthy_is_no_reason_for_a_warning(
+    coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    coordinator.warn("no answer within 0.1 seconds", may_be_healthy=True)
+    coordinator.warn("OSError: full")
+
+    assert logged(caplog) == [
+        "DEBUG the token cache Shelf() failed a caller: no answer within 0.1 seconds",
+        FAILED,
+    ]
+
+
+def test_a_lock_that_is_held_for_long_is_a_warning_once(
+    coordinator: Coordinator, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seconds in (2.54, 3):
+        coordinator.warn_of_lock(seconds)
+
+    text = (
+        " another process has held the lock of the token cache Shelf() for {} seconds or more. This process"
+        " goes on without the lock. If that happens again, look for a process that hangs, or a token endpoint"
+        f" of {DOMAIN} that answers too slowly. This warning is not repeated."
+    )
+    assert logged(caplog) == ["WARNING" + text.format("2.5"), "DEBUG" + text.format("3.0")]
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("failure", "described"),
+    [
+        (OSError("full"), "OSError: full"),
+        (MuteError(), "MuteError: no text"),
+        (ValueError("x" * 400), "ValueError: " + "x" * 300),
+        (ValueError(f"secret {SECRET} and token abc-123"), "ValueError: secret [hidden] and token [hidden]"),
+    ],
+    ids=["plain", "mute", "long", "secrets"],
+)
+def test_an_exception_of_a_cache_is_described_without_secrets(
+    coordinator: Coordinator, failure: Exception, described: str
+) -> None:
+    coordinator.shared.token = Token("abc-123")
+    assert coordinator.describe(failure) == described
+
+
+def test_an_exception_that_quotes_a_record_is_cut_before_it(coordinator: Coordinator) -> None:
+    record = RecordFormat(CREDENTIALS).write(Token("of another process"))
+    described = coordinator.describe(OSError(f"cannot write {record}"))
+    assert described.startswith("OSError: cannot write ")
+    assert "of another process" not in described
