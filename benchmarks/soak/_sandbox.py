@@ -12,8 +12,10 @@ from typing import Any
 from benchmarks._processes import answer_all, wait_for
 from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._access import Access, SandboxClient
-from thebase_auth.testing._faults import Coming
+from thebase_auth.testing._faults import Faults
 from thebase_auth.testing._messages import TOKEN_PATH, Answer, Request
+from thebase_auth.testing._mounts import asgi_app
+from thebase_auth.testing._service import Service
 
 from ._bodies import document_in, what_is_wrong
 
@@ -38,30 +40,25 @@ class _Access(Access):
         return self.newest
 
 
-class _Sandbox(Sandbox):
-    """Its record says of each request what explains its answer, and keeps no bodies.
+class _Service(Service):
+    """Its record says of each request what explains its answer, and keeps no bodies."""
 
-    Its methods are also the commands of the process: the levers, and those that follow here.
-    """
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.access: _Access = _Access(sandbox)
+        self.record: list[dict[str, Any]] = []
+        self._client = sandbox.client
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._access: _Access = _Access(self)
-        self._record: list[dict[str, Any]] = []
-        self._revocations = 0
-        self._drips: list[float] = []  # seconds that the next 401s take
-        self._app, self.asgi = self.asgi, self._drip
-
-    def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Answer | None, ReceivedRequest]:
+    def _decide(self, request: Request) -> tuple[Answer | None, ReceivedRequest]:
         call, wrong = request.headers.get("x-call", ""), None
         if request.method == "POST" and request.path != TOKEN_PATH:
             wrong = what_is_wrong(_document(request), call)
-        with self._changed:
-            self._access.newest = None
-            has_right = self.client.may(request.method, request.path)
-            answer, decided = super()._decide(request, received)
-            del self._received[:]
-            self._record.append(
+        with self.lock:
+            self.access.newest = None
+            has_right = self._client.may(request.method, request.path)
+            answer, decided = super()._decide(request)
+            del self._answered[:]
+            self.record.append(
                 {
                     "at": time.monotonic(),
                     "call": call,
@@ -69,7 +66,7 @@ class _Sandbox(Sandbox):
                     "path": request.path,
                     "status": decided.status,
                     "token": request.credentials("bearer") or None,
-                    "issued": self._access.newest,
+                    "issued": self.access.newest,
                     "known": decided.client_id is not None,
                     "has_right": has_right,
                     "wrong": wrong,
@@ -77,8 +74,19 @@ class _Sandbox(Sandbox):
             )
         return answer, decided
 
-    def _answer(self, request: Request) -> Answer:
-        return super()._answer(replace(request, body=_document(request)))
+    def _carry_out(self, request: Request) -> Answer:
+        return super()._carry_out(replace(request, body=_document(request)))
+
+
+class _Sandbox(Sandbox):
+    """Its methods are also the commands of the process: the levers, and those that follow here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._service: _Service = _Service(self)
+        self._revocations = 0
+        self._drips: list[float] = []  # seconds that the next 401s take
+        self._app, self.asgi = asgi_app(self._service.exchange), self._drip
 
     async def _drip(self, scope: Any, receive: Any, send: Any) -> None:
         pause = 0.0
@@ -105,8 +113,8 @@ class _Sandbox(Sandbox):
 
     def revoke_tokens(self, client: SandboxClient | None = None) -> None:
         """Count only those revocations that end a token."""
-        with self._changed:
-            self._revocations += bool(self._access._issued)
+        with self._service.lock:
+            self._revocations += bool(self._service.access._issued)
             super().revoke_tokens(client)
 
     def switch_single_token(self) -> None:
@@ -114,12 +122,12 @@ class _Sandbox(Sandbox):
 
     def refuse_for(self, call: str, seconds: float) -> None:
         """Take the right to a call for so long, or until it is calm."""
-        with self._changed:
+        with self._service.lock:
             self.client.refuse(call)
         threading.Timer(seconds, self._allow, [call]).start()
 
     def _allow(self, *calls: str) -> None:
-        with self._changed:
+        with self._service.lock:
             for call in calls:
                 with suppress(ValueError):  # it is allowed
                     self.client.allow(call)
@@ -133,8 +141,8 @@ class _Sandbox(Sandbox):
 
     def calm(self) -> None:
         """Forget the faults that nobody has met yet, and give every right back."""
-        with self._changed:
-            self._outcomes, self._delays, self._drips = Coming(), Coming(), []
+        with self._service.lock:
+            self._service.outcomes, self._service.delays, self._drips = Faults(), Faults(), []
             self.single_token = False
             self._allow(*self.client._refused)
 
@@ -144,9 +152,10 @@ class _Sandbox(Sandbox):
 
     def record(self) -> list[dict[str, Any]]:
         """All requests; those that brought a token also say when that ended."""
-        wait_for(lambda: not self._unanswered, 10)
-        ended = self._access.ended
-        return [one | {"ended": ended.get(one["issued"])} for one in self._record]
+        service = self._service
+        wait_for(lambda: not service._unanswered, 10)
+        ended = service.access.ended
+        return [one | {"ended": ended.get(one["issued"])} for one in service.record]
 
 
 def _document(request: Request) -> bytes:

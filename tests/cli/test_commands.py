@@ -22,7 +22,7 @@ from tests.support.certificates import Certificates
 from tests.support.command_line import Run, command
 from tests.support.databases import free_port
 from tests.support.servers import Server
-from thebase_auth._cli import _commands, main
+from thebase_auth._cli import _output, main
 from thebase_auth.testing import Sandbox
 
 LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
@@ -98,12 +98,12 @@ def test_a_slip_of_copying_is_pointed_out(
     [
         (401, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
         (400, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
-        (401, "<h1>", "text/html", "wrong client id or client secret, or a domain that is no TheBase: "),
+        (401, "<h1>", "text/html", "wrong client id or client secret, or a domain that is not a TheBase: "),
         (404, "<h1>", "text/html", "wrong domain: "),
         (200, "<h1>", "text/html", "wrong domain: "),
         (307, "", "text/html", "wrong domain: "),
-        (429, "", "text/html", "the settings were not looked at: "),
-        (503, "<h1>", "text/html", "the settings were not looked at: "),
+        (429, "", "text/html", "the settings were not checked: "),
+        (503, "<h1>", "text/html", "the settings were not checked: "),
     ],
 )  # fmt: skip
 def test_check_blames_as_far_as_the_answer_tells(
@@ -119,8 +119,8 @@ def test_a_host_that_nobody_knows_is_a_wrong_domain(run: Run) -> None:
     code, _, err = run("check", "--domain", "acme.invalid")
     assert code == 3
     assert err == (
-        "thebase-auth check: wrong domain, or no network: there is no host acme.invalid."
-        " Id and secret were not tried\n"
+        "thebase-auth check: wrong domain, or no network: unknown host acme.invalid."
+        " Client id and secret were not checked\n"
     )
 
 
@@ -144,7 +144,7 @@ def test_a_certificate_that_nobody_vouches_for(run: Run, certificates: Certifica
     with Sandbox(**certificates.tls) as thebase:
         code, _, err = run("check", "--domain", thebase.domain)
     assert code == 3
-    assert "cannot prove that it is localhost" in err
+    assert "no secure connection to localhost" in err
     assert "CERTIFICATE_VERIFY_FAILED" in err
     assert "REQUESTS_CA_BUNDLE" in err
 
@@ -162,7 +162,7 @@ def test_a_proxy_that_is_not_there_is_named_as_such(run: Run, monkeypatch: pytes
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
     code, _, err = run("check", "--domain", "acme.thebase.co.il")
     assert code == 3
-    assert "the proxy on the way to acme.thebase.co.il does not let us through: " in err
+    assert "no way through the proxy to acme.thebase.co.il: " in err
 
 
 def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
@@ -185,9 +185,9 @@ def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
         (["--domain", "http://acme.thebase.co.il"], "domain"),
         (["--client-id", " abc"], "client id begins or ends with white space"),
         (["--client-id", "a:b"], "client id has a colon"),
-        (["--timeout", "0"], "argument --timeout: a time is a number of seconds above 0"),
-        (["--timeout", "nan"], "argument --timeout: a time is a number of seconds above 0"),
-        (["--timeout", "soon"], "argument --timeout: a time is a number of seconds above 0"),
+        (["--timeout", "0"], "argument --timeout: must be a number of seconds above 0"),
+        (["--timeout", "nan"], "argument --timeout: must be a number of seconds above 0"),
+        (["--timeout", "soon"], "argument --timeout: must be a number of seconds above 0"),
     ],
 )
 def test_settings_that_cannot_be_right_are_refused_before_anything_is_sent(
@@ -241,7 +241,7 @@ def test_token_warns_where_a_terminal_would_show_it(run: Run, monkeypatch: pytes
     code, out, err = run("token")
     assert code == 0
     assert re.fullmatch(r"[\w-]{22}\n", out)
-    assert err.startswith("thebase-auth token: whoever sees this can use it until it ends")
+    assert err.startswith("thebase-auth token: anyone who sees this token can use it until it expires")
 
 
 def test_a_failure_prints_no_token(run: Run, thebase: Sandbox) -> None:
@@ -284,10 +284,10 @@ def test_request_sends_json_from_a_file_or_stdin(run: Run, thebase: Sandbox, tmp
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ('{"a', "thebase-auth request: what --json gives is not JSON in UTF-8: "),
-        ('{"a": NaN}', "thebase-auth request: what --json gives is not JSON in UTF-8: NaN is no"),
-        ('"\udcf9"', "thebase-auth request: what --json gives is not JSON in UTF-8: "),
-        ("[" * 100_000, "thebase-auth request: what --json gives is not JSON in UTF-8: "),
+        ('{"a', "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
+        ('{"a": NaN}', "thebase-auth request: the argument of --json is not JSON in UTF-8: NaN is not"),
+        ('"\udcf9"', "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
+        ("[" * 100_000, "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
         ("@missing.json", "thebase-auth request: [Errno 2] No such file or directory: 'missing.json'"),
     ],
 )  # fmt: skip
@@ -308,7 +308,9 @@ def test_stdin_is_read_for_one_thing_alone(run: Run) -> None:
 def test_a_url_is_no_path(run: Run, thebase: Sandbox, path: str) -> None:
     code, _, err = run("request", "GET", path)
     assert (code, thebase.received) == (2, ())
-    assert err == "thebase-auth request: PATH is what follows the domain, such as /v2/users\n"
+    assert (
+        err == "thebase-auth request: PATH must be the part of the URL after the domain, such as /v2/users\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,7 +410,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch, thebase: Sandbox) -> Iterator[lis
             spoken.set()
         return real(text)
 
-    monkeypatch.setattr(_commands, "_PATIENCE", 0)
+    monkeypatch.setattr(_output, "_PATIENCE", 0)
     monkeypatch.setattr(sys.stderr, "write", write)
     hold = thebase.hold_token_requests()
     hold.__enter__()
@@ -518,7 +520,7 @@ def test_a_sandbox_that_cannot_be_is_refused(run: Run, wrong: str) -> None:
 def test_a_server_without_tls_is_told_as_such(run: Run, thebase: Sandbox) -> None:
     code, _, err = run("check", "--domain", thebase.domain.replace("http:", "https:"))
     assert code == 3
-    assert "answers without TLS; only on loopback may it be named with http://" in err
+    assert "does not speak TLS; http:// is accepted only for loopback" in err
 
 
 @pytest.mark.parametrize("arguments", ["check", "token", "request GET /v2/users"])

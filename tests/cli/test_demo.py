@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from thebase_auth._cli import _demo, main
-from thebase_auth._cli._demo import Account, Statement
+from thebase_auth._cli import _demo, _report, main
+from thebase_auth._cli._report import Report, Statement
 from thebase_auth.testing import ReceivedRequest, Sandbox, SandboxClient
 
 TOKEN = ReceivedRequest("POST", "/oauth/token", {"authorization": "Basic c2VjcmV0"}, b"g=c", 200)
@@ -28,7 +28,7 @@ BEFORE = [TOKEN, replace(REFUSED, status=201)]
 
 def run(sandbox: Sandbox, *, callers: int = 5) -> tuple[bool, str]:
     out = io.StringIO()
-    return _demo.run(out, sandbox, callers=callers), out.getvalue()
+    return _demo.run_demo(out, sandbox, callers=callers), out.getvalue()
 
 
 def secrets_of(sandbox: Sandbox) -> set[str]:
@@ -38,10 +38,10 @@ def secrets_of(sandbox: Sandbox) -> set[str]:
 
 
 def renewal(*news: ReceivedRequest, callers: int = 1) -> list[Statement]:
-    return list(_demo.renewal_statements(BEFORE, [*BEFORE, *news], CALL, callers=callers))
+    return list(_report.renewal_statements(BEFORE, [*BEFORE, *news], CALL, callers=callers))
 
 
-def test_the_account_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     thebase = Sandbox()
     assert main(["demo"], sandbox=thebase) == 0
     out = capsys.readouterr().out
@@ -95,7 +95,7 @@ def test_tokens_that_are_always_refused() -> None:
     assert "lead      expected 201, an id, got 401\n" in out
     assert "users     expected 200, 2 users, got 401\n" in out
     assert "answered  expected 5 x 200, got 5 x 401\n" in out
-    assert "lines are not as they should be\n" in out.splitlines(keepends=True)[-1]
+    assert "lines are wrong\n" in out.splitlines(keepends=True)[-1]
     for secret in secrets_of(sandbox):
         assert secret not in out
 
@@ -262,7 +262,7 @@ def test_callers_who_replay_with_different_tokens_are_noticed() -> None:
 def test_where_the_first_token_of_a_client_comes_from(
     before: list[ReceivedRequest], news: list[ReceivedRequest], holds: bool, got: str
 ) -> None:
-    statement = _demo.token_statement(before, [*before, *news])
+    statement = _report.token_statement(before, [*before, *news])
     assert statement.got == got
     assert statement.holds is holds
 
@@ -283,7 +283,7 @@ def answer(status: int, body: Any = None) -> requests.Response:
     ],
 )
 def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
-    assert str(_demo.lead_statement(given)) == f"lead      {line}"
+    assert str(_report.lead_statement(given)) == f"lead      {line}"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
     ],
 )
 def test_what_is_told_of_the_users(given: requests.Response, line: str) -> None:
-    assert str(_demo.users_statement(given)) == f"users     {line}"
+    assert str(_report.users_statement(given)) == f"users     {line}"
 
 
 def test_a_call_without_an_answer_is_told_as_such() -> None:
@@ -304,19 +304,19 @@ def test_a_call_without_an_answer_is_told_as_such() -> None:
     answered.set_result(answer(200))
     failed: Future[Any] = Future()
     failed.set_exception(requests.ReadTimeout("the token 'Bearer x' was late"))
-    outcomes = [_demo.outcome(one) for one in (answered, failed, Future())]
+    outcomes = [_report.outcome(one) for one in (answered, failed, Future())]
     assert outcomes == ["200", "ReadTimeout", "no answer"]
 
 
-def test_an_account_counts_what_does_not_hold() -> None:
+def test_a_report_counts_what_does_not_hold() -> None:
     out = io.StringIO()
-    account = Account(out)
-    account.tell("who", [Statement("what", "1", "1", ", or so"), Statement("how", "2", "3")])
-    assert (account.told, account.wrong) == (2, 1)
+    report = Report(out)
+    report.add("who", [Statement("what", "1", "1", ", or so"), Statement("how", "2", "3")])
+    assert (report.count, report.wrong) == (2, 1)
     assert out.getvalue() == ("who          what      1, or so\n             how       expected 2, got 3\n")
 
 
-def test_an_account_is_printed_as_it_goes() -> None:
+def test_a_report_is_printed_as_it_goes() -> None:
     printed = io.BytesIO()
     out = io.TextIOWrapper(printed, encoding="utf-8", newline="\n")
 
@@ -324,11 +324,11 @@ def test_an_account_is_printed_as_it_goes() -> None:
         yield Statement("first", "1", "1")
         assert printed.getvalue() == b"who          first     1\n"
 
-    Account(out).tell("who", statements())
+    Report(out).add("who", statements())
 
 
 def test_a_terminal_without_hebrew_gets_question_marks() -> None:
     printed = io.BytesIO()
     with contextlib.closing(io.TextIOWrapper(printed, encoding="ascii", newline="\n")) as out:
-        Account(out).write("users, משה")
+        Report(out).write("users, משה")
         assert printed.getvalue() == b"users, ???\n"

@@ -29,7 +29,7 @@ def test_a_setting_that_is_nowhere_is_named(
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
         code, _, err = run("check")
         assert code == 2
-        assert err == f"thebase-auth check: {name} is not set; set it, or give {option}\n"
+        assert err == f"thebase-auth check: {name} is not set; set it, or use {option}\n"
 
 
 def test_an_option_goes_before_the_environment(
@@ -96,8 +96,8 @@ def test_without_a_terminal_nobody_is_asked_for_the_secret() -> None:
     done = command("check", env={"THEBASE_CLIENT_SECRET": ""}, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert done.stderr == (
-        "thebase-auth check: there is no client secret; set THEBASE_CLIENT_SECRET, give"
-        " --secret-file FILE, or leave it out at a terminal to be asked\n"
+        "thebase-auth check: the client secret is missing; set THEBASE_CLIENT_SECRET, use"
+        " --secret-file FILE, or run the command at a terminal, which prompts for it\n"
     )
 
 
@@ -202,7 +202,7 @@ def test_who_gives_no_secret_at_the_prompt_is_told_how_to(
     monkeypatch.setattr("getpass.getpass", nothing)
     code, out, err = run("check", *given.split())
     assert (code, out) == (2, "")
-    assert err.startswith("thebase-auth check: there is no client secret; set ")
+    assert err.startswith("thebase-auth check: the client secret is missing; set ")
 
 
 def test_an_id_may_begin_with_two_dashes(run: Run, thebase: Sandbox) -> None:
@@ -261,6 +261,6 @@ def test_ctrl_c_while_the_arguments_are_read_ends_quietly(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thebase_auth._cli._parse", interrupted)
+    monkeypatch.setattr("thebase_auth._cli.parse_arguments", interrupted)
     assert main(["check"]) == 130
     assert capsys.readouterr() == ("", "")

@@ -57,9 +57,9 @@ def test_stderr_may_be_closed_and_nothing_of_it_gets_to_stdout() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ("check", "there is no client secret; "),
+        ("check", "the client secret is missing; "),
         ("check --secret-file -", "the secret file - has 0 lines; "),
-        ("request POST /v2/x --json - --client-id a..", "what --json gives is not JSON in UTF-8: "),
+        ("request POST /v2/x --json - --client-id a..", "the argument of --json is not JSON in UTF-8: "),
     ],
 )
 def test_stdin_may_be_closed(monkeypatch: pytest.MonkeyPatch, arguments: str, text: str) -> None:
@@ -125,9 +125,9 @@ def test_a_token_that_is_good_for_days_is_told_of_with_the_date(run: Run, thebas
 @pytest.mark.parametrize(
     ("status", "body", "blame"),
     [
-        (400, '{"error": "unsupported_grant_type"}', "the settings were not looked at: "),
-        (400, '{"error": "invalid_request"}', "the settings were not looked at: "),
-        (407, "", "a proxy on the way does not let us through: "),
+        (400, '{"error": "unsupported_grant_type"}', "the settings were not checked: "),
+        (400, '{"error": "invalid_request"}', "the settings were not checked: "),
+        (407, "", "a proxy refused the request: "),
     ],
 )
 def test_check_blames_neither_id_nor_secret_for_what_is_not_theirs(

@@ -44,10 +44,21 @@ LAYERS = (
     ("requests", "httpx", "httpx2"),
     ("_combined",),
 )  # fmt: skip
+CLI_LAYERS = (
+    ("_cli._errors",),
+    ("_cli._settings", "_cli._report"),
+    ("_cli._arguments", "_cli._failures", "_cli._output", "_cli._demo"),
+    ("_cli._commands", "_cli._sandbox"),
+    ("_cli",),
+)
 TESTING_LAYERS = (
     ("testing._messages", "testing._lists"),
-    ("testing._working_days", "testing._access", "testing._faults", "testing._mounts"),
-    ("testing._crm", "testing._requests_adapter", "testing._server"),
+    ("testing._fields", "testing._access", "testing._faults", "testing._record", "testing._mounts"),
+    ("testing._routing", "testing._requests_adapter", "testing._server"),
+    ("testing._collections", "testing._leads", "testing._working_days"),
+    ("testing._products", "testing._timers"),
+    ("testing._crm",),
+    ("testing._service",),
     ("testing._sandbox", "testing._mocks"),
     ("testing",),
 )
@@ -59,10 +70,9 @@ def ranks(layers: tuple[tuple[str, ...], ...]) -> dict[str, int]:
 
 RANK = ranks(LAYERS)
 TESTING_RANK = ranks(TESTING_LAYERS)
+CLI_RANK = ranks(CLI_LAYERS)
 MAY_IMPORT_ADAPTERS = {"", "_combined", "_cli._commands", "_cli._demo", "_httpie", "_pytest_plugin"}
-BESIDE = {"", "__main__", "_httpie", "_pytest_plugin"} | {
-    "_cli", "_cli._settings", "_cli._commands", "_cli._demo"
-}  # fmt: skip
+BESIDE = {"", "__main__", "_httpie", "_pytest_plugin"}
 
 CORE = sorted(name for name in RANK if name.startswith("_core."))
 
@@ -155,8 +165,14 @@ def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
     assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
 
 
+@pytest.mark.parametrize("name", CLI_RANK)
+def test_dependencies_of_the_command_line_point_one_way(name: str) -> None:
+    beside = own_imports(name) & set(CLI_RANK)
+    assert all(CLI_RANK[other] < CLI_RANK[name] for other in beside), beside
+
+
 def test_every_module_has_its_place() -> None:
-    assert set(MODULES) == {*RANK, *TESTING_RANK, *BESIDE}
+    assert set(MODULES) == {*RANK, *TESTING_RANK, *CLI_RANK, *BESIDE}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,33 +1,38 @@
-"""A TheBase of one's own, for tests: with a port or without, with pytest or without.
+"""A TheBase for tests, on a port or without one.
 
     with Sandbox() as thebase:
         auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
-Only what opens a port needs the extra `testing`. The data are made up, kept in memory, and gone with
-the sandbox. Fixtures for pytest come with the package: `thebase` and `thebase_auth`.
+A port needs the extra `testing`. The data are made up and kept in memory. pytest finds the fixtures
+`thebase`, `thebase_auth` and `thebase_env` by itself.
 """
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
-#   _messages          what is received, what is answered, and the words for both
+#   _messages          requests, answers, and the names of calls
 #   _lists             users, statuses, types and templates of the vendor's examples
-#   _working_days      the vendor's calendar
+#   _fields            the values of fields, read and made
 #   _access            clients, rights, tokens, and the token endpoint
-#   _crm               the calls under /v2
-#   _faults            what goes wrong because it was asked for
-#   _mounts            as an ASGI or WSGI application
-#   _requests_adapter  as an adapter of requests
-#   _server            on a port
-#   _sandbox           all of it, with its levers and its record
+#   _faults            what goes wrong because a test asked for it
+#   _record            received requests, and assertions on them
+#   _mounts            an ASGI and a WSGI application
+#   _requests_adapter  an adapter for requests
+#   _server            a port
+#   _routing           which call a request is
+#   _collections       a page of a collection
+#   _leads _products _timers _working_days  what the calls do
+#   _crm               all calls under /v2
+#   _service           the course of a request
+#   _sandbox           the sandbox, with its levers and its record
 # Beside them:
-#   _mocks             the token endpoint for those who mock with responses or respx
+#   _mocks             the token endpoint for tests that mock with responses or respx
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ._access import SandboxClient
-from ._messages import ReceivedRequest
 from ._mocks import mock_token_endpoint
+from ._record import ReceivedRequest
 from ._sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -35,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint"]
 
-if not TYPE_CHECKING:  # who misspells a name is told so
+if not TYPE_CHECKING:  # or type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
-        # It needs uvicorn, which a sandbox without a port does not; and so is not in `__all__`.
+        # Not imported before, and not in `__all__`, because it needs uvicorn.
         if name == "serve":
             from ._server import serve
 

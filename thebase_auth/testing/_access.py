@@ -1,8 +1,8 @@
-# Who gets a token from the sandbox, and what it is good for.
+# Authentication and authorization.
 #
-# Here: the clients, their secrets and rights, the tokens issued to them, and the token endpoint, as
-# the vendor's page on authentication and RFC 6749 4.4 have it. Not here: faults that are asked for
-# (_faults), and what a call does once it is let through (_crm).
+# Here: clients, their secrets and rights, the tokens issued to them, and the token endpoint, according to the
+# vendor's page on authentication and RFC 6749 section 4.4. Not here: what a call does once it is authorized
+# (_crm).
 
 from __future__ import annotations
 
@@ -13,35 +13,30 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
-from ._messages import Answer, CallPattern, Refused, Request, json_answer
+from ._messages import Answer, CallPattern, Problem, Request, json_answer
 
 _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
 
 
 class SandboxClient:
-    """A client of the sandbox: an id, its secret, and what it may not do.
+    """A client of the sandbox: an id, its secret, and its rights.
 
     Args:
-        client_id: the client id; by default a new one of the vendor's form.
-        client_secret: its secret; by default a new one.
-        refused: the calls under `/v2` to which this client has no right, each like
-            `"DELETE /v2/products/*"`; `*` stands for anything, and without a method all methods are meant.
-            They get a 401.
+        client_id: The client id; by default, a new one in the vendor's form.
+        client_secret: Its secret; by default, a new one.
+        refused: The calls under `/v2` that this client has no right to, such as
+            `"DELETE /v2/products/*"`. They get a 401.
 
     Attributes:
-        client_id: as given; may be changed at any time.
-        client_secret: as given; may be changed at any time. Tokens issued before stay good.
+        client_id: As given; may be changed at any time.
+        client_secret: As given; may be changed at any time. Tokens issued before stay valid.
 
     Raises:
-        ValueError: one of *refused* can mean no call.
+        ValueError: if one of *refused* is not a call.
     """
 
     def __init__(
-        self,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        *,
-        refused: Iterable[str] = (),
+        self, client_id: str | None = None, client_secret: str | None = None, *, refused: Iterable[str] = ()
     ) -> None:
         self.client_id: str = _new_credential() if client_id is None else client_id
         self.client_secret: str = _new_credential() if client_secret is None else client_secret
@@ -53,32 +48,32 @@ class SandboxClient:
         return f"SandboxClient({self.client_id!r}, refused={sorted(self._refused)})"
 
     def refuse(self, call: str) -> None:
-        """Take the right to some calls: from now on they get a 401.
+        """Take away the right to a call: from now on it gets a 401.
 
         Args:
-            call: which calls, such as `"POST /v2/sms/*"`.
+            call: The call, such as `"POST /v2/sms/*"`.
 
         Raises:
-            ValueError: this can mean no call.
+            ValueError: if *call* is not a call.
         """
         self._refused = {**self._refused, call: CallPattern(call)}
 
     def allow(self, call: str) -> None:
-        """Give a right back.
+        """Give back the right to a call.
 
         Args:
-            call: what was refused, in the same words.
+            call: The call, exactly as it was refused.
 
         Raises:
-            ValueError: it was not refused in these words.
+            ValueError: if it was not refused.
         """
         if call not in self._refused:
-            raise ValueError(f"{call!r} is not among what is refused: {sorted(self._refused)}")
+            raise ValueError(f"{call!r} is not refused; refused are {sorted(self._refused)}")
         self._refused = {key: value for key, value in self._refused.items() if key != call}
 
     def may(self, method: str, path: str) -> bool:
         """Whether this client has the right to a call."""
-        return not any(pattern.means(method, path) for pattern in self._refused.values())
+        return not any(pattern.matches(method, path) for pattern in self._refused.values())
 
 
 class _Issued(NamedTuple):
@@ -89,7 +84,7 @@ class _Issued(NamedTuple):
 
 
 class Settings(Protocol):
-    """What the sandbox says of its clients and tokens; it may say otherwise at any time."""
+    """The clients and what their tokens are like, which a test may change at any time."""
 
     clients: list[SandboxClient]
     expires_in: object
@@ -105,11 +100,17 @@ class Access:
         self._issued: dict[str, _Issued] = {}
 
     def answer(self, request: Request) -> Answer:
-        """What the token endpoint says."""
-        client = self.authenticated(request)
-        # The server refuses credentials in the body, which RFC 6749 2.3.1 leaves optional.
+        """The answer of the token endpoint.
+
+        Raises:
+            Problem: if the method is wrong (405), or the credentials are (401).
+        """
+        if request.method != "POST":
+            raise Problem(405, Allow="POST")
+        client = self.client_by_secret(request)
+        # Credentials in the body, which RFC 6749 2.3.1 leaves optional, are not accepted.
         if client is None:
-            raise Refused(401)
+            raise Problem(401)
         grant_type = _form(request).get("grant_type")
         if grant_type is None:
             return json_answer({"error": "invalid_request"}, 400)
@@ -120,15 +121,19 @@ class Access:
         return json_answer({"access_token": token, "token_type": "bearer", "expires_in": expires_in})
 
     def check(self, request: Request) -> None:
-        """Let nothing pass without a live token of a client that has the right."""
-        client = self.holder(request)
-        if client is None:
-            raise Refused(401, WWW_Authenticate=_CHALLENGE)
-        # ORDS says 401, not 403, and nothing else that would tell the one from the other.
-        if not client.may(request.method, request.path):
-            raise Refused(401)
+        """Check that a call carries a live token of a client that has the right to it.
 
-    def authenticated(self, request: Request) -> SandboxClient | None:
+        Raises:
+            Problem: if it does not (401).
+        """
+        client = self.client_by_token(request)
+        if client is None:
+            raise Problem(401, WWW_Authenticate=_CHALLENGE)
+        # ORDS answers 401, not 403, and says nothing that would tell the two apart.
+        if not client.may(request.method, request.path):
+            raise Problem(401)
+
+    def client_by_secret(self, request: Request) -> SandboxClient | None:
         """The client whose id and secret a request carries."""
         given = request.credentials("basic")
         for client in self._settings.clients:
@@ -137,7 +142,7 @@ class Access:
                 return client
         return None
 
-    def holder(self, request: Request) -> SandboxClient | None:
+    def client_by_token(self, request: Request) -> SandboxClient | None:
         """The client whose live token a request carries."""
         issued = self._issued.get(request.credentials("bearer"))
         if issued is None or time.monotonic() >= issued.at + self._settings.token_lifetime:
@@ -146,11 +151,7 @@ class Access:
 
     def revoke(self, client: SandboxClient | None = None) -> None:
         """End the tokens of a client, or of all."""
-        self._issued = {
-            token: issued
-            for token, issued in self._issued.items()
-            if client is not None and issued.client is not client
-        }
+        self._issued = {token: one for token, one in self._issued.items() if client not in (None, one.client)}
 
     def _issue(self, client: SandboxClient) -> str:
         if self._settings.single_token:
@@ -161,12 +162,12 @@ class Access:
 
 
 def _new_credential() -> str:
-    """An id or a secret of the vendor's form: base64url of 16 bytes, and two dots."""
+    """An id or a secret in the vendor's form: base64url of 16 bytes, and two dots."""
     return secrets.token_urlsafe(16) + ".."
 
 
 def _form(request: Request) -> dict[str, list[str]]:
-    """The fields of an urlencoded body; none if the body is said to be anything else."""
+    """The fields of an urlencoded body; none if its media type is another."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/x-www-form-urlencoded":
         return {}

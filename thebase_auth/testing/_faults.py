@@ -1,43 +1,100 @@
 # What goes wrong because a test asked for it.
 #
-# Here: the faults that are still to come, and which request meets which. Not here: how a connection
-# is dropped or an answer delayed (_server, _mounts), and the methods to ask for it (_sandbox).
+# Here: faults that are still to come, and which request meets which; the gate where token requests are held.
+# Not here: how an answer is delayed or a connection dropped (_service, _mounts, _server), and the methods
+# that ask for it (_sandbox).
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import Generic, TypeVar
 
-from ._messages import Answer, CallPattern, Request
+from thebase_auth._core.pending import Pending
 
-Outcome = TypeVar("Outcome")
+from ._messages import CallPattern, Request
 
-DROP: Final = Answer(0)
-"""No answer: the connection is dropped."""
-
-LOSE: Final = Answer(0, b"lost")
-"""The request is carried out, and then the connection is dropped."""
+Fault = TypeVar("Fault")
 
 
-class Coming(Generic[Outcome]):
-    """What the next requests meet, each so many times; those asked for first come first."""
+class Drop(Enum):
+    """Drop the connection without an answer, before the request is carried out or after."""
+
+    BEFORE = auto()
+    AFTER = auto()
+
+
+class Faults(Generic[Fault]):
+    """The faults that the next requests meet, each so many times, in the order in which they were added.
+
+    Not thread-safe.
+    """
 
     def __init__(self) -> None:
-        self._entries: list[tuple[CallPattern, Outcome]] = []
+        self._queue: list[tuple[CallPattern, Fault]] = []
 
-    def add(self, call: str, outcome: Outcome, times: int) -> None:
-        """Let the next requests that *call* means meet an outcome.
+    def add(self, call: str, fault: Fault, times: int) -> None:
+        """Let the next requests of a *call* meet a fault.
 
         Raises:
-            ValueError: *call* can mean no request, or *times* is less than 1.
+            ValueError: if *call* is not a call, or *times* is less than 1.
         """
         if times < 1:
-            raise ValueError(f"times is {times}; no request would meet it")
-        self._entries += [(CallPattern(call), outcome)] * times
+            raise ValueError(f"times must be at least 1, not {times}")
+        self._queue += [(CallPattern(call), fault)] * times
 
-    def take(self, request: Request) -> Outcome | None:
-        """What this request meets, and is used up by it."""
-        for place, (pattern, outcome) in enumerate(self._entries):
-            if pattern.means(request.method, request.path):
-                del self._entries[place]
-                return outcome
+    def take(self, request: Request) -> Fault | None:
+        """Remove the fault that this request meets from the queue, and return it."""
+        for place, (pattern, fault) in enumerate(self._queue):
+            if pattern.matches(request.method, request.path):
+                del self._queue[place]
+                return fault
         return None
+
+
+class Gate:
+    """Where token requests arrive, are counted, and held while a test wants that. Thread-safe.
+
+    Attributes:
+        count: How many have arrived.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._changed = threading.Condition()
+        self._holds = 0
+        self._release = Pending()
+
+    def arrive(self) -> Pending | None:
+        """Count a token request, and return what it has to wait for, if it is held."""
+        with self._changed:
+            self.count += 1
+            self._changed.notify_all()
+            return self._release if self._holds else None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the token requests that arrive in the block, until the last such block has ended."""
+        with self._changed:
+            if not self._holds:
+                self._release = Pending()
+            self._holds += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holds -= 1
+                if not self._holds:
+                    self._release.end()
+
+    def wait_for(self, count: int, timeout: float) -> None:
+        """Wait until so many have arrived.
+
+        Raises:
+            TimeoutError: if fewer have after *timeout* seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.count >= count, timeout):
+                raise TimeoutError(f"{self.count} token requests in {timeout} s, not {count}")

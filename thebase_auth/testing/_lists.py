@@ -1,7 +1,7 @@
 # What a fresh sandbox holds: the users, statuses, types and templates of the vendor's examples.
 #
-# Here: data alone, with the vendor's own ids and names where its pages on the API show them. Not
-# here: what is created later (_crm).
+# Here: data, with the vendor's ids and names where its pages about the API show them. Not here: what is
+# created later (_leads, _products, _timers).
 
 from __future__ import annotations
 
@@ -10,30 +10,24 @@ from typing import Any, Final, TypeAlias
 Item: TypeAlias = dict[str, Any]
 
 
-def _active(*ids_and_names: tuple[str, str]) -> list[Item]:
-    return [{"id": id_, "name": name, "is_active": "Y"} for id_, name in ids_and_names]
+def _item(id_: str, name: str, **more: str) -> Item:
+    return {"id": id_, "name": name, "is_active": "Y", **more}
 
 
-USERS: Final[list[Item]] = [
-    {
-        "id": "253960413951646409173244928790043995930",
-        "name": "משה",
-        "is_active": "Y",
-        "created": "2021-04-03T00:00:00Z",
-    },
-    {
-        "id": "255013075949659715931731475988554107074",
-        "name": "הילה",
-        "is_active": "Y",
-        "created": "2021-04-13T00:00:00Z",
-    },
+def _items(*ids_and_names: tuple[str, str]) -> list[Item]:
+    return [_item(id_, name) for id_, name in ids_and_names]
+
+
+USERS: Final = [
+    _item("253960413951646409173244928790043995930", "משה", created="2021-04-03T00:00:00Z"),
+    _item("255013075949659715931731475988554107074", "הילה", created="2021-04-13T00:00:00Z"),
 ]
 
 NEW_LEAD: Final = "233069071553535427697228277840563827497"
 DUPLICATE_LEAD: Final = "233283613657759819600694939278253904883"
 RETURNING_CUSTOMER: Final = "243106151780891622797278252149114577730"
 
-LEAD_STATUSES: Final = _active(
+LEAD_STATUSES: Final = _items(
     (NEW_LEAD, "💫 חדש"),
     ("233069071553536636623047892469738533673", "🌟 בטיפול"),
     ("233068757482379672535116974651377078673", "☎️ אין מענה"),
@@ -45,72 +39,54 @@ LEAD_STATUSES: Final = _active(
     (RETURNING_CUSTOMER, "⚠️ לקוח חוזר"),
     ("233069071553537845548867507098913239849", "🎉 הומר ללקוח"),
 )
-ACCOUNT_STATUSES: Final = _active(
+ACCOUNT_STATUSES: Final = _items(
     ("233475749821730393808748733164117718913", "💸 ממתין לתשלום"),
     ("233475749821729184882929118534943012737", "✅ פעיל"),
     ("233475749821731602734568347793292425089", "❗️לא פעיל"),
 )
-ACCOUNT_TYPES: Final = _active(
+ACCOUNT_TYPES: Final = _items(
     ("233476065495938695080047208242730387249", "לקוח עסקי"),
     ("233476065495939904005866822871905093425", "לקוח פרטי"),
     ("233476065495941112931686437501079799601", "לקוח VIP"),
     ("233476065495942321857506052130254505777", "לקוח בעייתי"),
 )
-SALE_STATUSES: Final = _active(
+SALE_STATUSES: Final = _items(
     ("234204384077945004415374675367894346525", "טיוטה"),
     ("234208723204765111610925577932915778841", "ממתין לתשלום"),
     ("234208736313783924216212667316296109106", "שולם"),
     ("234208723204766320536745192562090485017", "בוטל"),
 )
-TASK_PRIORITIES: Final = _active(
+TASK_PRIORITIES: Final = _items(
     ("234958546424545049094831573616695088550", "🟢 נמוכה"),
     ("234958546424546258020651188245869794726", "🟠 בינונית"),
     ("234958546424547466946470802875044500902", "🔴 דחוף"),
 )
-TICKET_STATUSES: Final = _active(
+TICKET_STATUSES: Final = _items(
     ("234958461663827606436640835426029570923", "פתוח"),
     ("234958461663828815362460450055204277099", "❗️ בטיפול"),
     ("234958461663830024288280064684378983275", "✅ סגור"),
 )
 # The vendor's page on departments shows the priorities of tasks.
 TICKET_DEPARTMENTS: Final = TASK_PRIORITIES
-# No page that we know shows these two:
+# No page shows these two:
 TASK_STATUSES: Final = TICKET_STATUSES
 TICKET_PRIORITIES: Final = TASK_PRIORITIES
 
-SMS_TEMPLATES: Final[list[Item]] = [
-    {
-        "id": "258123218108221845257206184125949190319",
-        "name": "ברכה",
-        "msg": "היי ***שם*** מה שלומך?",
-        "is_active": "Y",
-    }
+SMS_TEMPLATES: Final = [
+    _item("258123218108221845257206184125949190319", "ברכה", msg="היי ***שם*** מה שלומך?"),
 ]
-SIGNATURE_TEMPLATES: Final[list[Item]] = [
-    {
-        "id": "3",
-        "name": "הסכם שירות",
-        "is_active": "Y",
-        "is_stand_alone": "Y",
-        "shorten_url": "https://e-sign.co.il/yyyyy",
-    },
-    {
-        "id": "4",
-        "name": "טופס הזמנה",
-        "is_active": "Y",
-        "is_stand_alone": "Y",
-        "shorten_url": "https://e-sign.co.il/xxxxx",
-    },
+SIGNATURE_TEMPLATES: Final = [
+    _item("3", "הסכם שירות", is_stand_alone="Y", shorten_url="https://e-sign.co.il/yyyyy"),
+    _item("4", "טופס הזמנה", is_stand_alone="Y", shorten_url="https://e-sign.co.il/xxxxx"),
 ]
 
 # Those of the vendor's example, and no others.
 HOLIDAYS: Final[list[Item]] = [
-    {"name": "Gedaliah Fast", "date": "2021-09-09T00:00:00Z", "description": "Gedaliah Fast"},
-    {
-        "name": "Rosh Hashana (Day 2)",
-        "date": "2021-09-08T00:00:00Z",
-        "description": "Rosh Hashana (Day 2)",
-    },
-    {"name": "Rosh Hashana", "date": "2021-09-07T00:00:00Z", "description": "Rosh Hashana"},
-    {"name": "Rosh Hashana Eve", "date": "2021-09-06T00:00:00Z", "description": "Rosh Hashana"},
+    {"name": name, "date": f"2021-09-{day}T00:00:00Z", "description": description}
+    for name, day, description in (
+        ("Gedaliah Fast", "09", "Gedaliah Fast"),
+        ("Rosh Hashana (Day 2)", "08", "Rosh Hashana (Day 2)"),
+        ("Rosh Hashana", "07", "Rosh Hashana"),
+        ("Rosh Hashana Eve", "06", "Rosh Hashana"),
+    )
 ]

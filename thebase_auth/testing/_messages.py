@@ -1,8 +1,8 @@
-# What the sandbox receives and what it answers, whatever carries it.
+# Requests and answers, independent of how they are transported.
 #
-# Here: a request as it arrives, a request as the record keeps it, the words in which both are named,
-# and answers in the forms that the vendor and Oracle REST Data Services (ORDS) give them. Not here:
-# which answer a request gets (_crm, _access, _faults), and how it travels (_server, _mounts).
+# Here: a request, the names of calls, and answers in the forms of the vendor and of Oracle REST Data Services
+# (ORDS). Not here: which answer a request gets (_service), and transport (_server, _mounts,
+# _requests_adapter).
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
 
 _CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]*)")
 
-# To a client that does not ask for JSON, ORDS sends a page of about this size.
+# What ORDS sends to a client that does not ask for JSON has this size.
 _UNAUTHORIZED_PAGE: Final = (
     b"<!DOCTYPE html>\n<html><head><title>Unauthorized</title></head>"
     b"<body><h1>401 Unauthorized</h1></body></html>\n"
@@ -27,10 +27,15 @@ _UNAUTHORIZED_PAGE: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """A request as it arrives.
+    """A request to the sandbox.
 
-    Names of header fields are in lower case, the path is decoded and begins where the sandbox is
-    mounted, and the root is all that comes before it: scheme, host and the place of mounting.
+    Attributes:
+        method: The method.
+        path: The decoded path, from where the sandbox is mounted.
+        query: The query, as it was sent.
+        headers: The header fields, with names in lower case.
+        body: The body.
+        root: The URL of the place where the sandbox is mounted.
     """
 
     method: str
@@ -46,59 +51,29 @@ class Request:
         return self.root + self.path
 
     def credentials(self, scheme: str) -> str:
-        """What `Authorization` says after a scheme, or nothing if it names another."""
+        """The credentials in `Authorization`, or nothing if its scheme is another."""
         given, _, credentials = self.headers.get("authorization", "").partition(" ")
         return credentials if given.lower() == scheme else ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRequest:
-    """A request that the sandbox has received.
-
-    Attributes:
-        method: the HTTP method, as it was sent.
-        path: the decoded path from where the sandbox is mounted, with `?` and the query as sent if
-            there is one.
-        headers: the header fields, names in lower case; the last of several of one name.
-        body: the whole body.
-        status: the status code of the answer, also of one that was lost on its way; None if there is none
-            (yet): the connection was dropped, or the answer is delayed or held.
-        client_id: the client whose secret or token it carried; None if it carried neither that the
-            sandbox knows.
-    """
-
-    method: str
-    path: str
-    # Headers and body may hold a secret or a token; a failing assertion prints the repr.
-    headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    status: int | None
-    client_id: str | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        # The query of a token request may hold a secret, put there by mistake.
-        path = TOKEN_PATH if self.path.startswith(f"{TOKEN_PATH}?") else self.path
-        return f"{self.method} {path} {self.status or 'without an answer'}"
-
-    def json(self) -> Any:
-        """The body, parsed as JSON.
-
-        Raises:
-            ValueError: it is not JSON.
-        """
-        return json.loads(self.body)
-
-
 class Answer(NamedTuple):
-    """What goes back to the client."""
+    """What the client gets."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
+    def to_send(self, method: str) -> Answer:
+        """The same with its length, and without a body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
+        if self.status in (204, 304):
+            fields = [pair for pair in self.headers if pair[0].lower() != "content-type"]
+            return Answer(self.status, b"", tuple(fields))
+        length = ("Content-Length", str(len(self.body)))
+        return Answer(self.status, b"" if method == "HEAD" else self.body, (*self.headers, length))
 
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """A request gets a problem document for an answer."""
+
+class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
+    """Ends a request with a problem document."""
 
     def __init__(self, status: int, message: str = "", **headers: str) -> None:
         super().__init__(message)
@@ -106,46 +81,45 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         self.message = message or HTTPStatus(status).phrase
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
+    def answer(self, request: Request) -> Answer:
+        """The answer of ORDS: a problem document, or for a 401 a page if the client does not ask for JSON."""
+        if self.status == 401 and JSON not in request.headers.get("accept", "").lower():
+            return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
+        code = HTTPStatus(self.status).phrase.replace(" ", "")
+        document = {
+            "code": code,
+            "message": self.message,
+            "type": f"tag:oracle.com,2020:error/{code}",
+            "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
+        }
+        return json_answer(document, self.status, "application/problem+json", *self.headers)
+
 
 class CallPattern:
-    """Which calls are meant: `"DELETE /v2/products/*"`, or a path alone for all methods.
+    """The name of a call: method and path, or only a path for all methods; `*` stands for anything.
 
     Raises:
-        ValueError: this can mean no call.
+        ValueError: if *text* is not of that form.
     """
 
     def __init__(self, text: str) -> None:
         found = _CALL.fullmatch(text)
         if found is None:
             raise ValueError(
-                f"{text!r} can mean no call; write a method in capitals and a path without its query,"
-                " such as 'GET /v2/users' or 'DELETE *', or the path alone"
+                f"{text!r} is not a call; write a method in capitals and a path without a query, such as"
+                " 'GET /v2/users' or 'DELETE *', or only the path"
             )
         self._method = found["method"] or "*"
         self._path = re.compile(re.escape(found["path"]).replace(r"\*", ".*"), re.DOTALL)
 
-    def means(self, method: str, path: str) -> bool:
-        """Whether a request to a path, without its query, is one of the calls."""
+    def matches(self, method: str, path: str) -> bool:
+        """Whether a request to a path, without its query, is such a call."""
         return self._method in {"*", method} and self._path.fullmatch(path) is not None
 
 
-def json_answer(document: Any, status: int = 200) -> Answer:
-    """A JSON document, Hebrew as it is in UTF-8."""
+def json_answer(
+    document: Any, status: int = 200, content_type: str = JSON, *headers: tuple[str, str]
+) -> Answer:
+    """An answer with a JSON document in UTF-8, in which Hebrew is not escaped."""
     body = json.dumps(document, ensure_ascii=False).encode()
-    return Answer(status, body, (("Content-Type", JSON),))
-
-
-def problem(request: Request, refused: Refused) -> Answer:
-    """A refusal as ORDS puts it: a problem document, or a page for who asks for no JSON."""
-    if refused.status == 401 and JSON not in request.headers.get("accept", "").lower():
-        return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
-    code = HTTPStatus(refused.status).phrase.replace(" ", "")
-    document = {
-        "code": code,
-        "message": refused.message,
-        "type": f"tag:oracle.com,2020:error/{code}",
-        "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
-    }
-    body = json.dumps(document, ensure_ascii=False).encode()
-    headers = (("Content-Type", "application/problem+json"), *refused.headers)
-    return Answer(refused.status, body, headers)
+    return Answer(status, body, (("Content-Type", content_type), *headers))

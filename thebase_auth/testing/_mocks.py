@@ -1,7 +1,7 @@
-# The token endpoint for those who mock HTTP instead of serving it.
+# The token endpoint for tests that mock HTTP.
 #
-# Here: one function, for the libraries responses and respx. Not here: the sandbox, of which it uses
-# nothing.
+# Here: one function, for the libraries responses and respx.
+# Not here: the sandbox, of which this uses nothing.
 
 from __future__ import annotations
 
@@ -18,21 +18,19 @@ def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) ->
         mock_token_endpoint(responses, "acme.thebase.co.il")
         mock_token_endpoint(respx_mock, "acme.thebase.co.il")
 
-    It gives a token to whoever asks: first `token-1`, then `token-2`, and so on.
+    Any token request gets a token: the first one `token-1`, the next `token-2`, and so on.
 
     Args:
-        mock: what requests are registered with: `responses`, a `responses.RequestsMock`, `respx`, or
-            a `respx` router.
-        domain: as it is given to `TheBaseAuth`.
-        expires_in: what the answers say of a token's life, in seconds; any JSON value.
+        mock: `responses`, a `responses.RequestsMock`, `respx`, or a `respx` router.
+        domain: The domain, as it is given to `TheBaseAuth`.
+        expires_in: The `expires_in` of the answers: seconds, or any other JSON value.
 
     Returns:
-        What the library returns for a registered request, a `responses.CallbackResponse` or a
-        `respx.Route`. Both have a `call_count`.
+        A `responses.CallbackResponse` or a `respx.Route`. Both have a `call_count`.
 
     Raises:
-        ValueError: this cannot be a domain.
-        TypeError: *mock* is of neither library.
+        ValueError: if *domain* cannot be a domain.
+        TypeError: if *mock* is of neither library.
     """
     url = f"{Origin.of_domain(domain).url}/oauth/token"
     numbers = itertools.count(1)

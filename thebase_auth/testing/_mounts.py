@@ -1,14 +1,13 @@
-# The sandbox without a port: as an ASGI application, a WSGI application, an adapter of requests.
+# The sandbox as an ASGI application and as a WSGI application.
 #
-# Here: how a request gets from each of them into the sandbox, and the answer back. Not here: what
-# happens in between (_sandbox), and the adapter of requests, which has a module of its own because
-# it needs that library (_requests_adapter).
+# Here: reading a request from either, and sending the answer. Not here: what happens in between (_service),
+# and the adapter for requests, which needs that library (_requests_adapter).
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from wsgiref.util import application_uri
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 Exchange: TypeAlias = Callable[[Request], Generator[WaitFor, None, Answer | None]]
-"""What the sandbox does with a request; in the end, the answer, or None to drop the connection."""
+"""Takes a request, and returns its answer; None drops the connection."""
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -30,16 +29,16 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 DROPPED: Final = "the sandbox was asked to drop this connection"
-_HALF_A_REQUEST: Final = "the connection ended before the request did"
+_INCOMPLETE: Final = "the connection ended before the request did"
 
 
 def dropped(why: str = DROPPED) -> ConnectionResetError:
-    """What a dropped connection is raised as.
+    """The exception to raise for a dropped connection.
 
-    The transports that httpx and httpx2 have for applications let it through as it is. So it is an
-    exception of these libraries too, the one that they raise for a connection cut on a network.
+    The ASGI and WSGI transports of httpx and httpx2 do not translate it. So it is also an exception of these
+    libraries, the one that they raise if a connection is dropped on a network.
     """
-    # One may be the other's alias, and an exception cannot have the same base twice.
+    # Without duplicates: one may be an alias of the other.
     loaded = dict.fromkeys(map(sys.modules.get, ("httpx", "httpx2")))
     kinds = [library.RemoteProtocolError for library in loaded if library]
     error: ConnectionResetError = type("Dropped", (*kinds, ConnectionResetError), {})(why)
@@ -51,7 +50,7 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _answer_lifespan(receive, send)
             return
         answer = await awaiting(exchange(await _read_asgi(scope, receive)))
         if answer is None:
@@ -63,8 +62,7 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
     return app
 
 
-async def _live(receive: Receive, send: Send) -> None:
-    """Nothing needs to be set up or put away."""
+async def _answer_lifespan(receive: Receive, send: Send) -> None:
     for stage in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{stage}.complete"})
@@ -75,7 +73,7 @@ async def _read_asgi(scope: Scope, receive: Receive) -> Request:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise dropped(_HALF_A_REQUEST)
+            raise dropped(_INCOMPLETE)
         body += message.get("body", b"")
         more = message.get("more_body", False)
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -98,7 +96,7 @@ def wsgi_app(exchange: Exchange) -> WSGIApplication:
         answer = blocking(exchange(_read_wsgi(environ)))
         if answer is None:
             raise dropped()
-        start_response(f"{answer.status} {reason(answer.status)}", list(answer.headers))
+        start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", list(answer.headers))
         return [answer.body]
 
     return app
@@ -110,11 +108,11 @@ def _read_wsgi(environ: WSGIEnvironment) -> Request:
         for name, value in environ.items()
         if name.startswith("HTTP_") or name in {"CONTENT_TYPE", "CONTENT_LENGTH"}
     }
-    # Beyond its end, the input of a real server would be waited for.
+    # Reading further would block on a real server.
     if length := headers.get("content-length"):
         body = environ["wsgi.input"].read(int(length))
         if len(body) < int(length):
-            raise dropped(_HALF_A_REQUEST)
+            raise dropped(_INCOMPLETE)
     else:
         body = environ["wsgi.input"].read() if "transfer-encoding" in headers else b""
     return Request(
@@ -128,13 +126,8 @@ def _read_wsgi(environ: WSGIEnvironment) -> Request:
 
 
 def _wsgi_path(path: str) -> str:
-    """The path as text; PEP 3333 has its UTF-8 bytes as Latin-1, httpx and httpx2 the text."""
+    """The path as text. PEP 3333 wants its UTF-8 bytes decoded as Latin-1; httpx and httpx2 pass the text."""
     try:
         return path.encode("latin-1").decode()
     except UnicodeError:
         return path
-
-
-def reason(status: int) -> str:
-    """The words that go with a status code, if it has any."""
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"

@@ -1,12 +1,13 @@
-# The sandbox as an adapter of requests.
+# The sandbox as a transport adapter for requests.
 #
-# Here: how a request gets from a requests session into the sandbox without a port, and the answer
-# back. Not here: the same for everything else (_mounts).
+# Here: reading a request from a session, and making the answer a response of requests. Not here: the same for
+# other libraries (_mounts), and what happens in between (_service).
 
 from __future__ import annotations
 
 import io
-from http.client import HTTPMessage
+from http.client import HTTPMessage, responses
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -25,56 +26,47 @@ from requests.adapters import HTTPAdapter
 from thebase_auth._waiting import blocking
 
 from ._messages import Request
-from ._mounts import DROPPED, Exchange, reason
+from ._mounts import DROPPED, Exchange
 
 
 class SandboxAdapter(HTTPAdapter):
-    """Takes to the sandbox what a requests session would send; to be mounted on the session."""
+    """Sends the requests of a session to the sandbox; to be mounted on the session."""
 
     def __init__(self, exchange: Exchange) -> None:
         super().__init__()
         self._exchange = exchange
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an adapter of a sandbox cannot be pickled: its sandbox lives in this process")
+        raise TypeError("the adapter of a sandbox cannot be pickled: its sandbox lives in this process")
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Answer a request. Timeouts, proxies and TLS settings have no meaning here.
+        """Answer a request. Timeouts, proxies and TLS settings have no effect.
 
         Raises:
-            requests.ConnectionError: the sandbox was asked to drop the connection.
+            requests.ConnectionError: if the sandbox was asked to drop the connection.
         """
         answer = blocking(self._exchange(_read(request)))
         if answer is None:
             raise requests.ConnectionError(DROPPED, request=request)
-        headers: Any = answer.headers  # pairs, which urllib3 takes as well as a mapping
-        original: Any = _Original(answer.headers)
+        headers: Any = answer.headers  # urllib3 takes pairs as well as a mapping
         raw = urllib3.HTTPResponse(
             io.BytesIO(answer.body),
             headers,
             answer.status,
-            reason=reason(answer.status),
+            reason=responses.get(answer.status, "Unknown"),
             preload_content=False,
-            original_response=original,
+            original_response=_original_response(answer.headers),
             request_method=request.method,
         )
         return self.build_response(request, raw)
 
 
-class _Original:
-    """What requests looks for cookies in: the response of http.client below that of urllib3."""
-
-    def __init__(self, headers: tuple[tuple[str, str], ...]) -> None:
-        self.msg = HTTPMessage()
-        for name, value in headers:
-            self.msg[name] = value
-
-    def isclosed(self) -> bool:
-        """Whether it has been read to its end, as far as urllib3 need know."""
-        return True
-
-    def close(self) -> None:
-        """Nothing is open."""
+def _original_response(headers: tuple[tuple[str, str], ...]) -> Any:
+    """Stands in for the response of http.client, in which requests looks for cookies."""
+    message = HTTPMessage()
+    for name, value in headers:
+        message[name] = value
+    return SimpleNamespace(msg=message, isclosed=lambda: True, close=lambda: None)
 
 
 def _read(request: requests.PreparedRequest) -> Request:
@@ -94,7 +86,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _bytes(body: Any) -> bytes:
-    """A body of any kind, read as a connection would read it."""
+    """A body of any kind, as it would be sent."""
     if body is None:
         return b""
     if isinstance(body, str):

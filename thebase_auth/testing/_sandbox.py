@@ -1,94 +1,70 @@
-# A TheBase of one's own: the sandbox itself.
+# The sandbox, as tests use it.
 #
-# Here: what a test holds in its hands (the settings, the levers, the record of what was received) and
-# the course of one request through the parts. Not here: the parts: who may (_access), what goes
-# wrong (_faults), what is answered (_crm), and how a request comes in (_server, _mounts).
+# Here: its settings, its levers, its record, and starting and stopping it on a port. Not here: how a request
+# is answered (_service), and how it comes in (_server, _mounts, _requests_adapter).
 
 from __future__ import annotations
 
-import json as json_module
-import logging
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from types import TracebackType
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
-from thebase_auth._core.pending import Pending, WaitFor
-
-from ._access import Access, SandboxClient
-from ._crm import Crm
-from ._faults import DROP, LOSE, Coming
-from ._messages import (
-    TOKEN_PATH,
-    Answer,
-    CallPattern,
-    ReceivedRequest,
-    Refused,
-    Request,
-    problem,
-)
+from ._access import SandboxClient
+from ._faults import Drop
+from ._messages import Answer
 from ._mounts import ASGIApp, asgi_app, wsgi_app
+from ._record import ANYTHING, ReceivedRequest, assert_in, calls_in
+from ._service import FOREVER, OnRequest, Service
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from ._requests_adapter import SandboxAdapter
 
-logger: Final = logging.getLogger("thebase_auth.testing")
-
 _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
-_FOR_EVER: Final = threading.TIMEOUT_MAX
-
-# How many of the requests received an assertion that fails shows, the last of them.
-_SHOWN: Final = 20
-
-_ANY: Final = object()
 
 
 class Sandbox:
-    """A TheBase that runs in this process, on a port of its own, for one `with` block.
+    """A TheBase for tests, in this process.
 
         with Sandbox() as thebase:
             auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
-    It answers every call of the vendor's API documentation over data of its own, which are gone with
-    it, and where the documentation is silent, as Oracle REST Data Services does. A client that does
-    not send `Accept: application/json` gets its 401 as a page of HTML of 467,009 bytes, as theirs did.
+    It answers every call in the vendor's API documentation, and where that is silent, it answers as Oracle
+    REST Data Services does. Its data are lost when it is. A client that does not send
+    `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as it did from a TheBase.
 
-    Without a `with` block it needs no port: `asgi` and `wsgi` are applications, to be given to
-    `httpx.ASGITransport` and `httpx.WSGITransport`, and `requests_adapter()` can be mounted on a
-    requests session. It then answers for whatever domain it is mounted on.
+    In a `with` block it listens on a port. Without one, give `asgi` to `httpx.ASGITransport`, `wsgi` to
+    `httpx.WSGITransport`, or mount `requests_adapter()` on a requests session. It then answers for any
+    domain.
 
-    Calls are named by method and path, `"DELETE /v2/products/*"`; `*` stands for anything, and a
-    path alone for all methods. Queries are no part of a name. Every method may be called from any thread.
+    A call is named by method and path, like `"DELETE /v2/products/*"`. `*` stands for anything, and a path
+    without a method for all methods. A query is not part of the name. Every method is thread-safe.
 
-    Whatever goes wrong in the sandbox itself, because a setting cannot be or `on_request` raises, is
-    told by the logger `thebase_auth.testing`; the request gets a 500.
+    If the sandbox fails, because a setting is unusable or `on_request` raises, the logger
+    `thebase_auth.testing` has the exception. For an unusable setting, the request gets a 500.
 
     Args:
-        client_id: the id of the client that may do everything.
-        client_secret: its secret.
-        expires_in: what token responses say of a token's life, in seconds; any JSON value.
-        token_lifetime: after how many seconds a token is really refused.
-        single_token: whether a new token ends the earlier ones of its client.
-        port: the port to listen on; 0 for any that is free.
-        on_request: called with each request once it is answered, in the thread that answers it.
-        ssl_certfile: path of a PEM certificate valid for `localhost`; with it the sandbox speaks
-            TLS.
-        ssl_keyfile: path of the certificate's PEM key, if the certificate's file does not hold it.
+        client_id: The id of the client with all rights.
+        client_secret: The secret of that client.
+        expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
+        token_lifetime: After how many seconds a token is refused.
+        single_token: Whether a new token ends the earlier ones of its client.
+        port: The port to listen on; 0 for any free port.
+        on_request: Called with each request once it is answered, in the thread that answers it.
+        ssl_certfile: Path of a PEM certificate for `localhost`. With it, the sandbox speaks TLS.
+        ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Attributes:
-        client: the client that may do everything, until its `refuse` says otherwise.
-        limited_client: a client that may not delete.
-        clients: the list of clients that get a token, these two at first. More can be added, and each
-            cancelled by removing it; the tokens that it has stay good, as they do with the vendor.
-        expires_in: as given; may be changed at any time.
-        token_lifetime: as given; may be changed at any time, also for tokens already issued.
-        single_token: as given; may be changed at any time.
-        asgi: the sandbox as an ASGI application.
-        wsgi: the sandbox as a WSGI application.
+        client: The client with all rights, as long as its `refuse` is not called.
+        limited_client: A client without the right to delete.
+        clients: The clients that get a token: at first, these two. Append more; remove one to cancel it.
+            As with the vendor, a cancelled client can use the tokens that it has.
+        expires_in: As given; may be changed at any time.
+        token_lifetime: As given; may be changed at any time, and holds for tokens already issued.
+        single_token: As given; may be changed at any time.
+        asgi: The sandbox as an ASGI application.
+        wsgi: The sandbox as a WSGI application.
     """
 
     def __init__(
@@ -100,7 +76,7 @@ class Sandbox:
         token_lifetime: float = 3600.0,
         single_token: bool = False,
         port: int = 0,
-        on_request: Callable[[ReceivedRequest], object] | None = None,
+        on_request: OnRequest | None = None,
         ssl_certfile: str | None = None,
         ssl_keyfile: str | None = None,
     ) -> None:
@@ -110,44 +86,27 @@ class Sandbox:
         self.expires_in = expires_in
         self.token_lifetime = token_lifetime
         self.single_token = single_token
-        self.asgi: ASGIApp = asgi_app(self._exchange)
-        self.wsgi: WSGIApplication = wsgi_app(self._exchange)
-        self._on_request = on_request
+        self._service = Service(self, on_request)
+        self.asgi: ASGIApp = asgi_app(self._service.exchange)
+        self.wsgi: WSGIApplication = wsgi_app(self._service.exchange)
         self._port, self._tls = port, {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
-        self._serving: AbstractContextManager[str] | None = None
         self._domain: str | None = None
-        # Shared by the threads that call and those that test, guarded by the lock of `_changed`,
-        # which is notified when a token request arrives:
-        self._changed = threading.Condition()
-        self._access = Access(self)
-        self._crm = Crm()
-        self._delays: Coming[float] = Coming()
-        self._outcomes: Coming[Answer] = Coming()
-        self._received: list[ReceivedRequest] = []
-        self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
-        self._token_requests = 0
-        self._holds = 0
-        self._held: list[Pending] = []
+        self._server: ExitStack | None = None
 
     def __enter__(self) -> Self:
         from ._server import serve
 
-        if self._serving is not None:
-            raise RuntimeError(f"{self!r} is running already")
-        serving = serve(self.asgi, port=self._port, **self._tls)
-        self._domain = serving.__enter__()
-        self._serving = serving
+        if self._server is not None:
+            raise RuntimeError(f"{self!r} is running already; make another one")
+        with ExitStack() as stack:
+            self._domain = stack.enter_context(serve(self.asgi, port=self._port, **self._tls))
+            self._server = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        serving, self._serving = self._serving, None
-        if serving is not None:
-            serving.__exit__(kind, error, traceback)
+    def __exit__(self, *_: object) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
 
     def __repr__(self) -> str:
         return f"<Sandbox at {self._domain}, {len(self.received)} requests>"
@@ -156,56 +115,54 @@ class Sandbox:
 
     @property
     def domain(self) -> str:
-        """The base URL to hand to `TheBaseAuth`. It outlasts the block, after which nobody listens.
+        """The base URL, to be given to `TheBaseAuth`. It stays the same after the block.
 
         Raises:
-            RuntimeError: the sandbox has not been started.
+            RuntimeError: if the sandbox has not been started.
         """
         if self._domain is None:
             raise RuntimeError(
-                "the sandbox has no address before `with Sandbox() as thebase:`; without a port it "
-                "answers for any domain, by its asgi, wsgi or requests_adapter()"
+                "the sandbox has no address yet; start it with `with Sandbox() as thebase:`, or use it"
+                " without a port, by its asgi, wsgi or requests_adapter()"
             )
         return self._domain
 
     @property
     def client_id(self) -> str:
-        """The id of the client that may do everything."""
+        """The id of the client with all rights."""
         return self.client.client_id
 
     @property
     def client_secret(self) -> str:
-        """Its secret."""
+        """The secret of the client with all rights."""
         return self.client.client_secret
 
     def requests_adapter(self) -> SandboxAdapter:
-        """A transport adapter for requests, by which a session calls the sandbox without a port.
+        """Make a transport adapter for requests, which calls the sandbox without a port.
 
             session.mount("https://acme.thebase.co.il", thebase.requests_adapter())
             session.auth = TheBaseAuth("acme.thebase.co.il", ..., session=session)
 
-        Timeouts have no meaning there; a dropped connection is a `requests.ConnectionError`.
-
-        Returns:
-            An adapter, also for several sessions at once.
+        Timeouts have no effect there, and a dropped connection is a `requests.ConnectionError`. Several
+        sessions may share an adapter.
 
         Raises:
-            ImportError: requests is not installed.
+            ImportError: if requests is not installed.
         """
         from ._requests_adapter import SandboxAdapter
 
-        return SandboxAdapter(self._exchange)
+        return SandboxAdapter(self._service.exchange)
 
     # The levers
 
     def revoke_tokens(self, client: SandboxClient | None = None) -> None:
-        """Refuse from now on every token issued so far.
+        """Refuse every token issued so far.
 
         Args:
-            client: the client whose tokens end; by default those of all.
+            client: The client whose tokens are refused; by default, those of all clients.
         """
-        with self._changed:
-            self._access.revoke(client)
+        with self._service.lock:
+            self._service.access.revoke(client)
 
     def answer_next(
         self,
@@ -217,25 +174,25 @@ class Sandbox:
         headers: Mapping[str, str] | None = None,
         times: int = 1,
     ) -> None:
-        """Give the next requests this answer, whatever they ask and carry, and do nothing else.
+        """Give the next requests this answer, instead of carrying them out.
 
-        Of several things asked for by `answer_next`, `redirect_next` and `drop_next`, a request meets
-        the first that is meant for it and not yet used up.
+        `answer_next`, `redirect_next` and `drop_next` share one queue: a request takes the first entry that
+        is for its call.
 
         Args:
-            call: which requests, such as `"POST /oauth/token"` or `"*"`.
-            status: the status code.
-            body: the whole body; text is sent in UTF-8.
-            content_type: the `Content-Type`, sent as it is.
-            headers: more header fields, such as `Retry-After`.
-            times: how many requests get the answer.
+            call: The call, such as `"POST /oauth/token"`, or `"*"`.
+            status: The status code.
+            body: The whole body; text is sent in UTF-8.
+            content_type: The `Content-Type`.
+            headers: More header fields, such as `Retry-After`.
+            times: How many requests get the answer.
 
         Raises:
-            ValueError: *call* can mean no request, or an argument no answer.
-            TypeError: the body is neither text nor bytes.
+            ValueError: if *call* is not a call, or an argument cannot be sent.
+            TypeError: if *body* is neither text nor bytes.
         """
         if not 200 <= status < 600:
-            raise ValueError(f"{status} is no status of a final answer: those are from 200 to 599")
+            raise ValueError(f"status must be from 200 to 599, not {status}")
         if not isinstance(body, str | bytes):
             raise TypeError(f"body must be text or bytes, not {type(body).__name__}")
         content = body.encode() if isinstance(body, str) else body
@@ -243,20 +200,21 @@ class Sandbox:
         for name, value in (headers or {}).items():
             value.encode("latin-1")  # UnicodeEncodeError is a ValueError
             fields[name.lower()] = (name, value)
-        with self._changed:
-            self._outcomes.add(call, Answer(status, content, tuple(fields.values())), times)
+        answer = Answer(status, content, tuple(fields.values()))
+        with self._service.lock:
+            self._service.outcomes.add(call, answer, times)
 
     def redirect_next(self, call: str, location: str, status: int = 307, *, times: int = 1) -> None:
         """Redirect the next requests.
 
         Args:
-            call: which requests, such as `"POST /oauth/token"`.
-            location: where to, a URL or a path.
-            status: the status code.
-            times: how many requests are redirected.
+            call: The call, such as `"POST /oauth/token"`.
+            location: A URL or a path.
+            status: The status code.
+            times: How many requests are redirected.
 
         Raises:
-            ValueError: *call* can mean no request, or an argument no answer.
+            ValueError: if *call* is not a call, or an argument cannot be sent.
         """
         self.answer_next(call, status, b"", "text/html", headers={"Location": location}, times=times)
 
@@ -264,241 +222,99 @@ class Sandbox:
         """Drop the connections of the next requests without an answer.
 
         Args:
-            call: which requests, such as `"POST /v2/leads/create"`.
-            carried_out: whether they are carried out before, and the record has their status.
-            times: how many requests are dropped.
+            call: The call, such as `"POST /v2/leads/create"`.
+            carried_out: Whether the requests are carried out first; the record then has their status.
+            times: How many requests are dropped.
 
         Raises:
-            ValueError: *call* can mean no request, or *times* is less than 1.
+            ValueError: if *call* is not a call, or *times* is less than 1.
         """
-        with self._changed:
-            self._outcomes.add(call, LOSE if carried_out else DROP, times)
+        with self._service.lock:
+            self._service.outcomes.add(call, Drop.AFTER if carried_out else Drop.BEFORE, times)
 
     def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
-        """Let the next requests wait for their answer, whatever it will be.
+        """Delay the answers to the next requests.
 
-        Over a port a client can lose its patience meanwhile. Without one, timeouts have no meaning.
+        On a port, a client may time out meanwhile. Without one, timeouts have no effect.
 
         Args:
-            call: which requests, such as `"GET /v2/users"`.
-            seconds: how long.
-            times: how many requests wait.
+            call: The call, such as `"GET /v2/users"`.
+            seconds: How long to wait, in seconds.
+            times: How many requests wait.
 
         Raises:
-            ValueError: *call* can mean no request, *times* is less than 1, or *seconds* less than 0.
+            ValueError: if *call* is not a call, *times* is less than 1, or *seconds* less than 0.
         """
-        if not 0 <= seconds < _FOR_EVER:
-            raise ValueError(f"{seconds} is no time in seconds that one can wait")
-        with self._changed:
-            self._delays.add(call, seconds, times)
+        if not 0 <= seconds < FOREVER:
+            raise ValueError(f"seconds must be at least 0 and less than {FOREVER:.0f}, not {seconds}")
+        with self._service.lock:
+            self._service.delays.add(call, seconds, times)
 
-    @contextmanager
-    def hold_token_requests(self) -> Iterator[None]:
-        """Leave the token requests that arrive in the block unanswered until the block ends.
+    def hold_token_requests(self) -> AbstractContextManager[None]:
+        """Hold the token requests that arrive in the `with` block until the block ends.
 
-        All other requests are answered meanwhile. What a held request gets is decided only when
-        it is let go, in the order of arrival. Where blocks overlap, the last to end lets go.
+        All other requests are answered meanwhile. The answer to a held request is decided when it is
+        released, in the order of arrival. If blocks overlap, the last one to end releases the requests.
         """
-        with self._changed:
-            self._holds += 1
-        try:
-            yield
-        finally:
-            self._end_hold()
+        return self._service.gate.hold()
 
     def wait_for_token_requests(self, count: int, timeout: float = 10.0) -> None:
         """Wait until so many token requests have arrived since the sandbox was made.
 
         Args:
-            count: how many, those answered long ago included.
-            timeout: how long to wait, in seconds.
+            count: How many, answered or not.
+            timeout: How long to wait, in seconds.
 
         Raises:
-            TimeoutError: fewer have arrived by then.
+            TimeoutError: if fewer have arrived by then.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._token_requests >= count, timeout):
-                raise TimeoutError(f"{self._token_requests} token requests in {timeout} s, not {count}")
+        self._service.gate.wait_for(count, timeout)
 
     # The record
 
     @property
     def token_requests(self) -> int:
         """How many token requests have arrived, answered or not."""
-        with self._changed:
-            return self._token_requests
+        return self._service.gate.count
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
         """The requests received so far, in the order in which they were answered or dropped.
 
-        A request is in it before its client gets the answer. Those that are still without one stand at
-        the end; so do those whose client has gone meanwhile.
+        A request is there before its client gets the answer. Requests without an answer are at the end, also
+        if their client has given up.
         """
-        with self._changed:
-            return (*self._received, *self._unanswered.values())
+        return self._service.received
 
     def calls(self, call: str) -> tuple[ReceivedRequest, ...]:
-        """The requests received so far of one kind.
+        """The requests received so far, if they are of one call.
 
         Args:
-            call: which requests, such as `"/v2/users"`; queries do not count.
+            call: The call, such as `"/v2/users"`. Queries do not count.
 
         Raises:
-            ValueError: this can mean no call.
+            ValueError: if *call* is not a call.
         """
-        pattern = CallPattern(call)
-        return tuple(one for one in self.received if pattern.means(one.method, one.path.partition("?")[0]))
+        return calls_in(self.received, call)
 
     def assert_received(
-        self, call: str, times: int | None = None, *, status: int | None = None, json: object = _ANY
+        self, call: str, times: int | None = None, *, status: int | None = None, json: object = ANYTHING
     ) -> tuple[ReceivedRequest, ...]:
-        """Assert that requests of one kind were received, or not.
+        """Assert that requests of one call were received, or not.
 
             thebase.assert_received("POST /v2/leads/create", times=1, status=201)
 
         Args:
-            call: which requests, such as `"POST /v2/leads/create"`.
-            times: how many of them; by default at least one.
-            status: count only those that got this status code.
-            json: count only those whose body was this JSON document.
+            call: The call, such as `"POST /v2/leads/create"`.
+            times: How many of them; by default, at least one.
+            status: Count only those answered with this status code.
+            json: Count only those whose body was this JSON document.
 
         Returns:
             The requests.
 
         Raises:
-            AssertionError: it was otherwise. The text shows what was received, without header fields.
-            ValueError: *call* can mean no request.
+            AssertionError: if they were not. The message lists what was received, without header fields.
+            ValueError: if *call* is not a call.
         """
-        alike = self.calls(call)
-        found = tuple(
-            one for one in alike if status in (None, one.status) and (json is _ANY or _is_json(one, json))
-        )
-        if len(found) == times or (times is None and found):
-            return found
-        wanted = [f"{'at least one' if times is None else times} x {call}"]
-        wanted += [] if status is None else [f"with the answer {status}"]
-        wanted += (
-            []
-            if json is _ANY
-            else [f"with the body {json_module.dumps(json, ensure_ascii=False, default=repr)}"]
-        )
-        raise AssertionError(
-            f"expected {' '.join(wanted)}, received {len(found)}; all that was received:"
-            + _account(self.received, alike if json is not _ANY else ())
-        )
-
-    # The course of a request
-
-    def _exchange(self, request: Request) -> Generator[WaitFor, None, Answer | None]:
-        received = ReceivedRequest(
-            method=request.method,
-            path=f"{request.path}?{request.query}" if request.query else request.path,
-            headers=request.headers,
-            body=request.body,
-            status=None,
-        )
-        turn = self._arrive(request, received)
-        if turn is not None:
-            yield WaitFor(turn, _FOR_EVER)
-        with self._changed:
-            delay = self._delays.take(request)
-        if delay is not None:
-            yield WaitFor(Pending(), delay)
-        answer, received = self._decide(request, received)
-        if self._on_request is not None:
-            try:
-                self._on_request(received)
-            except Exception:
-                logger.exception("on_request failed for %s", received)
-        return None if answer is None else _to_send(request, answer)
-
-    def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Answer | None, ReceivedRequest]:
-        """The answer to a request, if it gets one, and what the record says of it from now on."""
-        with self._changed:
-            outcome = self._outcomes.take(request)
-            client, answer = None, outcome
-            try:
-                client = self._access.authenticated(request) or self._access.holder(request)
-                if outcome in (None, LOSE):
-                    answer = self._answer(request)
-            except Exception:
-                logger.exception("the sandbox failed at %s", received)
-                answer = problem(request, Refused(500))
-            decided = replace(
-                received,
-                status=None if answer is None or answer is DROP else answer.status,
-                client_id=None if client is None else client.client_id,
-            )
-            del self._unanswered[request]
-            self._received.append(decided)
-            return None if outcome in (DROP, LOSE) else answer, decided
-
-    def _arrive(self, request: Request, received: ReceivedRequest) -> Pending | None:
-        """Record a request; the result is what a token request has to wait for, while these are held."""
-        with self._changed:
-            self._unanswered[request] = received
-            if (request.method, request.path) != ("POST", TOKEN_PATH):
-                return None
-            self._token_requests += 1
-            self._changed.notify_all()
-            if not self._holds:
-                return None
-            turn = Pending()
-            self._held.append(turn)
-            return turn
-
-    def _end_hold(self) -> None:
-        with self._changed:
-            self._holds -= 1
-            if self._holds:
-                return
-            released, self._held = self._held, []
-        for turn in released:
-            turn.end()
-
-    def _answer(self, request: Request) -> Answer:
-        try:
-            return self._answer_or_refuse(request)
-        except Refused as refused:
-            return problem(request, refused)
-
-    def _answer_or_refuse(self, request: Request) -> Answer:
-        if request.path == TOKEN_PATH:
-            if request.method != "POST":
-                raise Refused(405, Allow="POST")
-            return self._access.answer(request)
-        if not request.path.startswith("/v2/"):
-            raise Refused(404)
-        self._access.check(request)
-        return self._crm.answer(request)
-
-
-def _to_send(request: Request, answer: Answer) -> Answer:
-    """The answer with its length, and without its body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
-    status, body, headers = answer
-    if status in (204, 304):
-        left = [field for field in headers if field[0].lower() != "content-type"]
-        return Answer(status, b"", tuple(left))
-    headers = (*headers, ("Content-Length", str(len(body))))
-    return Answer(status, b"" if request.method == "HEAD" else body, headers)
-
-
-def _is_json(request: ReceivedRequest, document: object) -> bool:
-    try:
-        return bool(request.json() == document)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _account(received: tuple[ReceivedRequest, ...], with_body: tuple[ReceivedRequest, ...]) -> str:
-    """What was received, line by line; token requests without their body, which may hold a secret."""
-    lines = [
-        f"{one} {one.body.decode(errors='replace')}"
-        if one in with_body and one.path.partition("?")[0] != TOKEN_PATH
-        else str(one)
-        for one in received[-_SHOWN:]
-    ]
-    if len(received) > _SHOWN:
-        lines.insert(0, f"({len(received) - _SHOWN} before)")
-    return "".join(f"\n  {line}" for line in lines or ["nothing"])
+        return assert_in(self.received, call, times, status, json)

@@ -1,20 +1,24 @@
-# The vendor's calendar: weekends, holidays, and dates written as Oracle writes them.
+# Working days: weekends, holidays, and dates written as Oracle writes them.
 #
-# Here: which days are working days, and how many. Not here: the calls that ask for it (_crm), and the
-# holidays (_lists).
+# Here: the calls on working days, and the calendar. Not here: the holidays themselves (_lists), and which
+# keys are required (_crm).
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-from ._lists import Item
+from ._fields import whole_number
+from ._lists import HOLIDAYS, Item
+from ._messages import Problem
+from ._routing import Call
 
-# What the vendor's page lists, the longer before the shorter that it begins with. D is the number
-# of the day of the week, Sunday being 1: no date can be read from it.
-_PLACES: Final[dict[str, str | None]] = {
+# The elements of a date format on the vendor's page, the longer before the shorter that it begins with. D is
+# the number of the day of the week, with Sunday as 1: no date can be read from it.
+_ELEMENTS: Final[dict[str, str | None]] = {
     "YYYY": "%Y",
     "YY": "%y",
     "MM": "%m",
@@ -25,74 +29,77 @@ _PLACES: Final[dict[str, str | None]] = {
     "MI": "%M",
     "SS": "%S",
 }
-_PLACE: Final = re.compile("|".join(_PLACES))
+_ELEMENT: Final = re.compile("|".join(_ELEMENTS))
 
 
-def parse(text: str, pattern: str) -> datetime:
-    """The date that a text means, in the form `DD/MM/YYYY` or the like.
+def add_days(call: Call, *, holidays: list[Item]) -> Item:
+    """Add days to a date, without those of weekends and without *holidays*.
 
-    Raises:
-        ValueError: the text is not of that form, or the form says no date.
+    As in the vendor's example, the days off are those within the first *increment* days. The days that take
+    their place are not checked again.
     """
+    fields = call.fields
+    increment = whole_number("increment", fields["increment"])
+    with _dates_read():
+        start = _date(fields, "start_date")
+        count, days_off = _days_off(start, start + timedelta(increment), _weekend(fields), holidays)
+        end = start + timedelta(increment + count)
+    return {"date": _format(end, str(fields["return_format"])), **days_off}
 
-    def place(found: re.Match[str]) -> str:
-        directive = _PLACES[found[0]]
-        if directive is None:
+
+def count_working_days(call: Call) -> Item:
+    """Count the working days from one date to another, both included.
+
+    Keys and answer are guesses, after those of the other two calls.
+    """
+    with _dates_read():
+        first, last = _date(call.fields, "start_date"), _date(call.fields, "end_date")
+        count, days_off = _days_off(first - timedelta(1), last, _weekend(call.fields), HOLIDAYS)
+    return {"days_total": max((last - first).days + 1 - count, 0), **days_off}
+
+
+@contextmanager
+def _dates_read() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OverflowError, re.error) as error:  # an element twice is a re.error
+        raise Problem(400, f"a date, its format or the weekend cannot be read: {error}") from error
+
+
+def _date(fields: Item, key: str) -> datetime:
+    def directive(found: re.Match[str]) -> str:
+        text = _ELEMENTS[found[0]]
+        if text is None:
             raise ValueError("no date can be read from a day of the week")
-        return directive
+        return text
 
-    return datetime.strptime(text, _PLACE.sub(place, pattern.replace("%", "%%")))  # noqa: DTZ007
-
-
-def render(date: datetime, pattern: str) -> str:
-    """A date in the form `DD/MM/YYYY` or the like."""
-
-    def place(found: re.Match[str]) -> str:
-        directive = _PLACES[found[0]]
-        return str(_day_of_week(date)) if directive is None else date.strftime(directive)
-
-    return _PLACE.sub(place, pattern)
+    form = _ELEMENT.sub(directive, str(fields["date_format"]).replace("%", "%%"))
+    return datetime.strptime(str(fields[key]), form)  # noqa: DTZ007
 
 
-def parse_weekend(text: str) -> set[int]:
-    """The days of the week in a text like `6,7`, Sunday being 1.
-
-    Raises:
-        ValueError: there is something else in it.
-    """
-    days = {int(day) for day in text.split(",")}
+def _weekend(fields: Item) -> set[int]:
+    """The days of the week in a text like `6,7`, with Sunday as 1."""
+    days = {int(day) for day in str(fields["weekend"]).split(",")}
     if not days < {1, 2, 3, 4, 5, 6, 7}:
         raise ValueError("not days of the week")
     return days
 
 
-def add(
-    start: datetime, increment: int, weekend: set[int], holidays: Iterable[Item]
-) -> tuple[datetime, Item]:
-    """The end of so many working days, and what lay in between.
+def _format(date: datetime, form: str) -> str:
+    def text(found: re.Match[str]) -> str:
+        directive = _ELEMENTS[found[0]]
+        return str(_day_of_week(date)) if directive is None else date.strftime(directive)
 
-    As in the vendor's example, the days off are those within the first *increment* days; the days
-    that take their place are not looked at again.
-    """
-    found = _days_off(start, start + timedelta(increment), weekend, holidays)
-    days_off = found["days_total_holidays"] + found["days_total_weekends"]
-    return start + timedelta(increment + days_off), found
+    return _ELEMENT.sub(text, form)
 
 
-def between(first: datetime, last: datetime, weekend: set[int], holidays: Iterable[Item]) -> tuple[int, Item]:
-    """How many working days there are from one date to another, both counted; and the days off."""
-    found = _days_off(first - timedelta(1), last, weekend, holidays)
-    days_off = found["days_total_holidays"] + found["days_total_weekends"]
-    return max((last - first).days + 1 - days_off, 0), found
-
-
-def _days_off(after: datetime, until: datetime, weekend: set[int], holidays: Iterable[Item]) -> Item:
-    """The days off after one date until another, in the vendor's words."""
+def _days_off(after: datetime, until: datetime, weekend: set[int], holidays: list[Item]) -> tuple[int, Item]:
+    """How many days are off after one date until another, and which, in the vendor's form."""
     days = [after + timedelta(number + 1) for number in range((until - after).days)]
     weekends = [day for day in days if _day_of_week(day) in weekend]
-    working = {f"{day:%Y-%m-%d}T00:00:00Z" for day in days if day not in weekends}
-    found = [holiday for holiday in holidays if holiday["date"] in working]
-    return {
+    others = {f"{day:%Y-%m-%d}T00:00:00Z" for day in days if day not in weekends}
+    found = [holiday for holiday in holidays if holiday["date"] in others]
+    return len(found) + len(weekends), {
         "days_total_holidays": len(found),
         "days_total_weekends": len(weekends),
         "holidays": found,

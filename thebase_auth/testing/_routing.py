@@ -1,0 +1,88 @@
+# Which call of the API a request is.
+#
+# Here: routes, the choice of one, and a call as its handler gets it. Not here: the routes that there are, and
+# what they do (_crm).
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, TypeAlias
+
+from ._fields import read_fields
+from ._lists import Item
+from ._messages import Answer, Problem, Request, json_answer
+
+PREFIX: Final = "/v2"
+_ID: Final = "{id}"
+
+
+class Call(NamedTuple):
+    """A call to be answered.
+
+    Attributes:
+        request: The request.
+        fields: The JSON object in its body, if its method is POST.
+    """
+
+    request: Request
+    fields: Item
+
+    @property
+    def id(self) -> str:
+        """The id with which the path ends, if its route has one."""
+        return self.request.path.rpartition("/")[2]
+
+
+Handler: TypeAlias = Callable[[Call], Item | None]
+"""Carries out a call. It returns the document to answer with; None answers with no body."""
+
+
+class Route:
+    """What is done by one method at one path, which may end in ``{id}``.
+
+    Attributes:
+        required: The keys that the body must have. Only a POST has a body, and may go without one if no key
+            is required.
+        status: The status of the answer.
+    """
+
+    def __init__(
+        self, method: str, path: str, handler: Handler, *required: str, status: int | None = None
+    ) -> None:
+        self.method = method
+        self.path = PREFIX + path
+        self.pattern = re.compile(re.escape(self.path).replace(re.escape(_ID), "[^/]+"))
+        self.required = required
+        self.status = status or (201 if method in {"POST", "PUT"} else 200)
+        self._handler = handler
+
+    def answer(self, request: Request) -> Answer:
+        """Carry out a call of this route.
+
+        Raises:
+            Problem: if the call cannot be carried out.
+        """
+        has_body = self.method == "POST" and (self.required or request.body)
+        fields = read_fields(request.body, self.required) if has_body else {}
+        document = self._handler(Call(request, fields))
+        return Answer(self.status) if document is None else json_answer(document, self.status)
+
+
+def route_of(request: Request, routes: Iterable[Route]) -> Route:
+    """Find the route of a request.
+
+    Raises:
+        Problem: if there is no such path (404), or not for this method (405).
+    """
+    found = [route for route in routes if route.pattern.fullmatch(request.path)]
+    if not found:
+        raise Problem(404)
+    # A literal path goes before one with an id, which may match it too.
+    path = min((route.path for route in found), key=lambda path: _ID in path)
+    by_method = {route.method: route for route in found if route.path == path}
+    if "GET" in by_method:
+        by_method["HEAD"] = by_method["GET"]
+    if request.method not in by_method:
+        raise Problem(405, Allow=", ".join(sorted(by_method)))
+    return by_method[request.method]

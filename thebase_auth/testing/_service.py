@@ -1,0 +1,114 @@
+# The course of a request through the sandbox.
+#
+# Here: a request is recorded, held or delayed, meets a fault or is carried out, and gets its answer. Not
+# here: the parts that it meets (_faults, _access, _crm), and how it comes in (_server, _mounts,
+# _requests_adapter).
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from thebase_auth._core.pending import Pending, WaitFor
+
+from ._access import Access, Settings
+from ._crm import crm_routes
+from ._faults import Drop, Faults, Gate
+from ._messages import TOKEN_PATH, Answer, Problem, Request
+from ._record import Received, ReceivedRequest
+from ._routing import PREFIX, route_of
+
+FOREVER: Final = threading.TIMEOUT_MAX
+
+OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
+
+logger: Final = logging.getLogger("thebase_auth.testing")
+
+
+class Service:
+    """Answers requests, from any thread.
+
+    Args:
+        settings: The clients, and what tokens are like.
+        on_request: Called with each request once it is answered, in the thread that answers it.
+
+    Attributes:
+        lock: Guards all that follows, except for the gate.
+        access: The clients and their tokens.
+        delays: How many seconds the next requests wait for their answers.
+        outcomes: What the next requests get instead of their answers.
+        gate: Where token requests arrive.
+    """
+
+    def __init__(self, settings: Settings, on_request: OnRequest | None = None) -> None:
+        self.lock = threading.RLock()
+        self.access = Access(settings)
+        self.delays: Faults[float] = Faults()
+        self.outcomes: Faults[Answer | Drop] = Faults()
+        self.gate = Gate()
+        self._routes = crm_routes()
+        self._on_request = on_request
+        self._answered: list[ReceivedRequest] = []
+        self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
+
+    @property
+    def received(self) -> Received:
+        """The requests received so far: those answered or dropped, then those without an answer."""
+        with self.lock:
+            return (*self._answered, *self._unanswered.values())
+
+    def exchange(self, request: Request) -> Generator[WaitFor, None, Answer | None]:
+        """Take a request, and return its answer; None drops the connection."""
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        with self.lock:
+            self._unanswered[request] = ReceivedRequest(
+                request.method, path, request.headers, request.body, status=None
+            )
+        if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
+            yield WaitFor(release, FOREVER)
+        with self.lock:
+            delay = self.delays.take(request)
+        if delay is not None:
+            yield WaitFor(Pending(), delay)
+        answer, received = self._decide(request)
+        if self._on_request is not None:
+            try:
+                self._on_request(received)
+            except Exception:
+                logger.exception("on_request failed for %s", received)
+        return None if answer is None else answer.to_send(request.method)
+
+    def _decide(self, request: Request) -> tuple[Answer | None, ReceivedRequest]:
+        """The answer to a request, or None to drop the connection, and what the record says of it."""
+        with self.lock:
+            received = self._unanswered.pop(request)
+            outcome = self.outcomes.take(request)
+            answer = outcome if isinstance(outcome, Answer) else None
+            client = None
+            try:
+                client = self.access.client_by_secret(request) or self.access.client_by_token(request)
+                if outcome in (None, Drop.AFTER):
+                    answer = self._carry_out(request)
+            except Exception:
+                logger.exception("the sandbox failed to answer %s", received)
+                answer = Problem(500).answer(request)
+            received = replace(
+                received,
+                status=None if answer is None else answer.status,
+                client_id=None if client is None else client.client_id,
+            )
+            self._answered.append(received)
+            return None if isinstance(outcome, Drop) else answer, received
+
+    def _carry_out(self, request: Request) -> Answer:
+        try:
+            if request.path == TOKEN_PATH:
+                return self.access.answer(request)
+            if request.path.startswith(f"{PREFIX}/"):
+                self.access.check(request)
+            return route_of(request, self._routes).answer(request)
+        except Problem as problem:
+            return problem.answer(request)
