@@ -102,18 +102,20 @@ def settings_from_env() -> tuple[str, str, str]:
     return domain, client_id, client_secret
 
 
-def _checked(cache: Any) -> Any:
-    missing = [name for name in ("load", "store", "lock") if not callable(getattr(cache, name, None))]
+def _checked(cache: Any) -> TokenCache | None:
     if cache is None:
         return None
-    if not missing and not isinstance(cache, type):
-        from inspect import iscoroutinefunction
-
-        if any(iscoroutinefunction(getattr(cache, name)) for name in ("load", "store", "lock")):
-            raise TypeError("cache must have plain methods: they are called in threads, not awaited")
-        return cache
     if isinstance(cache, type):
         raise TypeError(f"cache must be a token cache, not a class: write {cache.__name__}(...)")
+    methods = {name: getattr(cache, name, None) for name in ("load", "store", "lock")}
+    missing = [name for name, method in methods.items() if not callable(method)]
+    if not missing:
+        from inspect import iscoroutinefunction
+
+        if any(map(iscoroutinefunction, methods.values())):
+            raise TypeError("cache must have plain methods: they are called in threads, not awaited")
+        checked: TokenCache = cache
+        return checked
     if isinstance(cache, (str, os.PathLike)):
         hint = "for a file, give it thebase_auth.caches.FileTokenCache(path)"
     elif hasattr(cache, "execute_command"):

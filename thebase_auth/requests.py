@@ -77,8 +77,6 @@ class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
 class TheBaseAuth(CommonAuth, AuthBase):
     """Signs the requests of a requests session to one TheBase domain, and renews the token after a 401."""
 
-    _hook: _ResponseHook | None = None  # for every request with a body in memory
-
     def __init__(
         self,
         domain: str,
@@ -168,14 +166,11 @@ class TheBaseAuth(CommonAuth, AuthBase):
         hooks = request.hooks["response"]
         if hooks:  # a request may be signed a second time
             hooks[:] = [one for one in hooks if not _is_hook_of(self, one)]
-        hook = self._hook if body is IN_MEMORY else _ResponseHook(self, body)
+        hook = self._core.hook if body is IN_MEMORY else _ResponseHook(self, body)
         if hook is None:
-            hook = self._hook = _ResponseHook(self, IN_MEMORY)
+            hook = self._core.hook = _ResponseHook(self, IN_MEMORY)
         hooks.append(hook)
         return request
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_hook"}
 
     def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
         with _as_requests_errors(request):
@@ -316,7 +311,7 @@ def _is_shared(failure: Exception) -> bool:
 
 
 def _is_hook_of(auth: TheBaseAuth, hook: object) -> bool:
-    return isinstance(hook, _ResponseHook) and hook.auth is auth
+    return isinstance(hook, _ResponseHook) and hook.auth._core is auth._core
 
 
 def _is_basic(request: requests.PreparedRequest) -> bool:

@@ -48,6 +48,7 @@ class Core:
             from thebase_auth.caches._coordinator import Coordinator
 
             self.coordinator = Coordinator(cache, credentials, self.shared)
+        self.hook: Any = None  # of the adapter, which copies make anew
         self.number: Final = next(_numbers)
         self._warned_of_unsigned = False
 
