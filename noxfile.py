@@ -3,7 +3,8 @@
 tests      what ships, with each Python of the classifiers and the newest of every library
 lowest     the same with the lowest version of each library that the extras allow
 niquests   what a session of niquests is told
-suites     what the tests of requests and httpx find when we sign their calls; by its name alone
+suites     what the tests of requests and httpx find when we sign their calls; only if named
+release    version, changelog and tag agree, and what is uploaded is built and checked; only if named
 
 Where an interpreter is missing, its session is skipped with a word.
 """
@@ -13,6 +14,7 @@ Where an interpreter is missing, its session is skipped with a word.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tarfile
 import tempfile
@@ -81,6 +83,24 @@ def suites(session: nox.Session) -> None:
     [requests], [httpx] = folder.glob("requests-*/"), folder.glob("httpx-*/")
     compare = unpacked(session) / "tests" / "suites" / "compare.py"
     session.run("python", str(compare), str(requests), str(httpx))
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Build what is uploaded, if version, changelog and tag agree: ``nox -s release [-- TAG]``."""
+    [version] = re.findall(
+        r'^__version__ = "(.+)"$', Path("thebase_auth/__init__.py").read_text(), re.MULTILINE
+    )
+    if session.posargs not in ([], [f"v{version}"]):
+        session.error(f"the tag must be v{version}, as thebase_auth/__init__.py says, not {session.posargs}")
+    if not re.search(
+        rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", Path("CHANGELOG.md").read_text(), re.MULTILINE
+    ):
+        session.error(f"CHANGELOG.md has no section for {version} with a date")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.install("build", "twine")
+    session.run("python", "-m", "build", silent=True)
+    session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
 
 
 def build(session: nox.Session) -> Path:
