@@ -84,7 +84,8 @@ class HttpxDriver(CommonAuth):
         result: Any = None
         try:
             while True:
-                match steps.send(result):
+                step = steps.send(result)
+                match step:
                     case Send(next_request):
                         result = yield next_request
                     case Read(response, reading):
@@ -93,7 +94,7 @@ class HttpxDriver(CommonAuth):
                     case WaitFor(pending, seconds):
                         result = None
                         wait_blocking(pending, seconds)
-                    case step:
+                    case _:
                         assert_never(step)
         except StopIteration:
             return
@@ -135,7 +136,8 @@ class HttpxDriver(CommonAuth):
         result: Any = None
         try:
             while True:
-                match steps.send(result):
+                step = steps.send(result)
+                match step:
                     case Send(next_request):
                         result = yield next_request
                     case Read(response, reading):
@@ -144,7 +146,7 @@ class HttpxDriver(CommonAuth):
                     case WaitFor(pending, seconds):
                         result = None
                         await wait_async(pending, seconds)
-                    case step:
+                    case _:
                         assert_never(step)
         except StopIteration:
             return

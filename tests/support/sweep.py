@@ -33,8 +33,7 @@ WHERE_A_TOKEN_MAY_BE = {
     SIGNED,
     PICKLED_SIGNED,
     CACHE_FILE,
-    "Token.access_token",
-    "Token.authorization",
+    *(f"{kind}.{name}" for kind in ("Token", "CachedToken") for name in ("access_token", "authorization")),
     "a variable of requests",
 }
 

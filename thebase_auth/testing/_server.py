@@ -83,8 +83,9 @@ class _Server(uvicorn.Server):
                     if getattr(connection, "client", None) == scope["client"]:
                         connection.transport.abort()
                 # Wait until uvicorn has noticed, or it would report the missing answer as an error.
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                event = ""
+                while event != "http.disconnect":
+                    event = (await receive())["type"]
 
         return drop_when_reset
 
