@@ -18,8 +18,9 @@ from ._journal import ANSWER, AUTH_ERROR, FOREIGN, Entry
 from ._refusals import Refusals
 
 _SHOWN = 5
-#: Not a ReadTimeout: now and then an answer that the sandbox has decided does not arrive, for a reason that
-#: is not known yet. Whoever waits for a token too long gets a TokenTimeoutError.
+#: Not a ReadTimeout: threads that share a client may lose a connection to each other, between httpcore's look
+#: whether it is idle and its look whether there is something to read from it. The one that reads then waits
+#: for its whole time. Whoever waits for a token too long gets a TokenTimeoutError.
 _TIMEOUT = re.compile("(Token|Pool|Connect|Write)Timeout|connection pool")
 #: The part of all calls that has to succeed, so that the others prove something.
 _MOST = 0.5

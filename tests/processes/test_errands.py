@@ -210,6 +210,23 @@ def test_the_lock_is_given_back_after_its_lease_and_the_token_is_stored_all_the_
     assert told() == 0
 
 
+def test_a_lock_that_is_false_is_one_that_another_has() -> None:
+    class AcquiredAndRelease(Shelf):
+        def lock(self, key: str, lease: float) -> Any:
+            release = super().lock(key, lease)
+            if release is not None and self.count("lock") < 3:
+                release()
+                release = None
+            return release is not None and release
+
+    shelf = AcquiredAndRelease()
+    auth = auth_for(DOMAIN, cache=shelf)
+    flight, errand = lead(auth, seconds=20.0)
+    assert errand is not None
+    assert (errand.found, shelf.count("lock")) == (None, 3)
+    auth._core.shared.abandon(flight)
+
+
 def test_an_errand_does_not_wait_for_a_token_for_good() -> None:
     shelf = Shelf()
     auth = auth_for(DOMAIN, cache=shelf)

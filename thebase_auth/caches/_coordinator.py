@@ -248,7 +248,8 @@ class Errand:
         while not self._flight.over:
             self.found = self._load(key)
             if self.found is None:
-                self._release = self._answer(self._cache.lock(key, self._lease)) or None
+                release = self._answer(self._cache.lock(key, self._lease))
+                self._release = None if release is False else release  # as of `acquired and release`
             if self._release is not None:
                 self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
