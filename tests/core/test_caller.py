@@ -404,6 +404,21 @@ def test_a_leader_goes_on_without_a_cache_that_is_broken(core: Core) -> None:
     assert result_of(steps) is FETCHED
 
 
+def test_an_interruption_while_waiters_are_woken_leaves_none_asleep(core: Core) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    woken: list[bool] = []
+    steps = steps_of(core)
+    next(steps)
+    flight = wait(core.shared, now=NOW)
+    flight.wakers += [interrupt, lambda: woken.append(True)]
+
+    with pytest.raises(KeyboardInterrupt):
+        next(steps)
+    assert woken == [True]
+
+
 def test_a_leader_is_at_its_cache_from_the_first_moment(core: Core) -> None:
     with_cache(core, Cache())
     lead(core.shared, now=NOW)

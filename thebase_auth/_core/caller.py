@@ -133,11 +133,9 @@ class Caller(Generic[AdapterStep]):
                     self._shared.abandon(flight, error)
                 raise
             finally:
-                if not flight.over:
-                    self._shared.abandon(flight)
-        finally:
-            if not flight.over:
                 self._shared.abandon(flight)
+        finally:
+            self._shared.abandon(flight)
 
     def _token_of_leader(self, flight: Flight) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token from the cache, where there is one, or else from the token endpoint."""
