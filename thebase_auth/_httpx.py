@@ -84,15 +84,13 @@ class HttpxDriver(CommonAuth):
         result: Any = None
         try:
             while True:
-                step = steps.send(result)
+                step, result = steps.send(result), None
                 match step:
                     case Send(next_request):
                         result = yield next_request
                     case Read(response, reading):
-                        result = None
                         read_within(response, reading)
                     case WaitFor(pending, seconds):
-                        result = None
                         wait_blocking(pending, seconds)
                     case _:
                         assert_never(step)
@@ -136,15 +134,13 @@ class HttpxDriver(CommonAuth):
         result: Any = None
         try:
             while True:
-                step = steps.send(result)
+                step, result = steps.send(result), None
                 match step:
                     case Send(next_request):
                         result = yield next_request
                     case Read(response, reading):
-                        result = None
                         await read_within_async(response, reading)
                     case WaitFor(pending, seconds):
-                        result = None
                         await wait_async(pending, seconds)
                     case _:
                         assert_never(step)

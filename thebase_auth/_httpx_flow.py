@@ -23,7 +23,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from ._core.attempt import Attempt
 from ._core.backoff import Operation
-from ._core.bodies import IN_MEMORY, Body
+from ._core.bodies import IN_MEMORY, Body, announced_length
 from ._core.caller import Caller
 from ._core.core import Core, logger
 from ._core.credentials import TOKEN_REQUEST_BODY
@@ -32,7 +32,6 @@ from ._core.token import Answer, Token, parse_token_response
 from ._httpx_io import (
     Request,
     Response,
-    announced_length,
     body_after_redirect,
     body_of_request,
     first_redirect,
@@ -89,7 +88,7 @@ class Flow:
         if not core.must_sign(str(request.url)):
             self._look_for_unsigned_401((yield Send(request)))
             return
-        length = announced_length(request)
+        length = announced_length(request.headers)
         self._body = body_of_request(request, length)
         token = core.shared.token
         expired = core.expired_token_for(self._body, length)

@@ -60,11 +60,6 @@ async def read_within_async(response: Response, reading: Reading) -> None:
     response._content = reading.content
 
 
-def announced_length(request: Request) -> int | None:
-    announced = request.headers.get("Content-Length", "")
-    return int(announced) if announced.isdecimal() else None
-
-
 def body_of_request(request: Request, length: int | None) -> Body:
     """The kind of the body of *request*, before it is sent."""
     stream = request.stream

@@ -183,11 +183,6 @@ def replay_of(refused: requests.Response, body: Body, token: Token) -> requests.
     return again
 
 
-def announced_length(request: requests.PreparedRequest) -> int | None:
-    announced = str(request.headers.get("Content-Length", ""))
-    return int(announced) if announced.isdecimal() else None
-
-
 def timeouts_of(timeout: Any) -> dict[str, object]:
     """The connect and read timeouts in any form that requests takes them."""
     if isinstance(timeout, tuple):

@@ -36,13 +36,13 @@ from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
 from ._core.attempt import Attempt
 from ._core.backoff import Operation
-from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, is_in_memory
+from ._core.bodies import IN_MEMORY, ONCE, Body, File, announced_length, body_of, is_in_memory
 from ._core.caller import Caller
 from ._core.core import logger
 from ._core.hidden import hidden
 from ._core.pending import WaitFor
 from ._core.token import Token, parse_token_response
-from ._requests_io import announced_length, drain, replay_of, send_token_request, timeouts_of
+from ._requests_io import drain, replay_of, send_token_request, timeouts_of
 from ._waiting import blocking
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         # What follows the slash cannot change the host, so this needs no parsing.
         if url.startswith(self._core.url_prefix) or self._is_ours(request, url):
             if request.body is not None:
-                length = announced_length(request)
+                length = announced_length(request.headers)
                 body = body_of(request.body, length)
                 expired = self._core.expired_token_for(body, length)
             token = self._core.shared.token
@@ -179,19 +179,21 @@ class TheBaseAuth(CommonAuth, AuthBase):
     def _fresh_token(self, request: requests.PreparedRequest, expired: Token | None) -> Token:
         """A token before *request* is sent."""
         with _as_requests_errors(request):
-            return blocking(self._caller(request, None).fresh_token(expired))
+            return blocking(self._caller(request, timeouts_of(None)).fresh_token(expired))
 
-    def _other_token(self, request: requests.PreparedRequest, attempt: Attempt, timeout: Any) -> Token | None:
+    def _other_token(
+        self, request: requests.PreparedRequest, attempt: Attempt, timeouts: dict[str, object]
+    ) -> Token | None:
         """A token other than the refused one, or None if the 401 stands."""
         with _as_requests_errors(request):
-            return blocking(self._caller(request, timeout).renew(attempt.refused, attempt.operation))
+            return blocking(self._caller(request, timeouts).renew(attempt.refused, attempt.operation))
 
-    def _caller(self, request: requests.PreparedRequest, timeout: Any) -> Caller[WaitFor]:
-        def fetch(timeouts: dict[str, float]) -> Generator[WaitFor, None, Token]:
+    def _caller(self, request: requests.PreparedRequest, timeouts: dict[str, object]) -> Caller[WaitFor]:
+        def fetch(left: dict[str, float]) -> Generator[WaitFor, None, Token]:
             yield from ()  # it waits in its own way
-            return self._fetch(request.headers.get("User-Agent"), timeouts)
+            return self._fetch(request.headers.get("User-Agent"), left)
 
-        return Caller(self._core, fetch, timeouts_of(timeout), is_shared=_is_shared)
+        return Caller(self._core, fetch, timeouts, is_shared=_is_shared)
 
     def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
         now = time.time()
@@ -263,11 +265,11 @@ class _ResponseHook:
         if connection is None:
             attempt.drop_refused()
             return response
-        timeout = kwargs.get("timeout")
+        timeouts = timeouts_of(kwargs.get("timeout"))
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
         while attempt.prepare_replay():
-            drain(response, auth._core.seconds_to_read(timeouts_of(timeout)["read"]))
-            token = auth._other_token(user_request, attempt, timeout)
+            drain(response, auth._core.seconds_to_read(timeouts["read"]))
+            token = auth._other_token(user_request, attempt, timeouts)
             if token is None or not attempt.body.rewind():  # no longer, after the wait
                 break
             logger.debug("replaying %s after a 401", attempt.operation)

@@ -59,8 +59,6 @@ def steps_of(core: Core, refused: Token | None = None, **options: Any) -> Steps:
     """Those of a task that has eight seconds."""
     operation = options.pop("operation", None)
     caller = Caller(core, fetch, {"connect": 3, "read": 8}, **{"task": a_task(), **options})
-    if operation is None:
-        return caller._steps(refused, None)
     return caller.renew(refused, operation)
 
 

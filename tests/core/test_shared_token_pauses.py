@@ -23,7 +23,7 @@ from tests.support.shared_tokens import (
 from tests.support.world import DOMAIN
 from thebase_auth import TokenRequestError
 from thebase_auth._core.shared_token import Keep401, SharedToken
-from thebase_auth._core.token import Token
+from thebase_auth._core.token import CachedToken, Token
 
 # Operations that refuse
 
@@ -85,7 +85,7 @@ def test_nothing_but_a_token_fetched_on_its_account_counts(renewed: SharedToken)
     assert nothing_counts(TOKEN)  # fetched for a first request
     renew(renewed, OTHER, TOKEN, LEADS)
     assert nothing_counts(OTHER)  # for another operation
-    renewed.finish(lead(renewed, OTHER, USERS), Token("cached"), fetched=False, now=0)
+    renewed.finish(lead(renewed, OTHER, USERS), CachedToken("cached"), now=0)
     assert nothing_counts(Token("cached"))
     renew(renewed, Token("mine"), Token("cached"), USERS)
     assert nothing_counts(Token("older"))
@@ -256,7 +256,7 @@ def test_neither_a_token_from_a_cache_nor_that_of_a_superseded_leader_ends_the_p
     resting: SharedToken,
 ) -> None:
     old = lead(resting, TOKEN)
-    resting.finish(lead(resting, TOKEN, superseded=old), OTHER, fetched=False, now=0)
+    resting.finish(lead(resting, TOKEN, superseded=old), CachedToken(OTHER.access_token), now=0)
     resting.finish(old, Token("late"), now=0)
 
     assert resting.rest_of_endpoint(0) is not None

@@ -29,6 +29,7 @@ from thebase_auth import Token, TokenRequestError
 from thebase_auth._core.backoff import _HELPS, _STRIKES_AFTER_HELP, Operation
 from thebase_auth._core.pending import Task
 from thebase_auth._core.shared_token import Fetch, Flight, Keep401, SharedToken, Wait
+from thebase_auth._core.token import CachedToken
 
 
 class Flying(NamedTuple):
@@ -214,7 +215,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
 
     @rule(flight=leaders, fetched=st.booleans())
     def finish(self, flight: Flight, fetched: bool) -> None:
-        token = Token(f"token-{len(self.tokens)}")
+        token = (Token if fetched else CachedToken)(f"token-{len(self.tokens)}")
         self.tokens.append(token)
         if self.expect(flight, token):
             self.remember(self.token)
@@ -224,7 +225,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
                 self.rest = ModelOfPause()
         else:
             self.superseded = [*self.superseded, token][-256:]
-        assert self.shared.finish(flight, token, now=self.now, fetched=fetched) is token
+        assert self.shared.finish(flight, token, now=self.now) is token
 
     @precondition(lambda self: self.under_way is not None)
     @rule(fetched=st.booleans())

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final
 
 from . import notices
 from .backoff import Operation
 from .bodies import Body
-from .core import Core
+from .core import Core, logger
 from .token import CachedToken, Token
-
-logger: Final = logging.getLogger("thebase_auth")
 
 
 class Attempt:

@@ -14,7 +14,7 @@ import io
 import os
 import stat
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 _BLOCK: Final = 65_536  # bytes
@@ -99,6 +99,12 @@ Body: TypeAlias = InMemory | Once | File | Files
 
 IN_MEMORY: Final = InMemory()
 ONCE: Final = Once()
+
+
+def announced_length(headers: Mapping[str, Any]) -> int | None:
+    """The length of a body in bytes, as its ``Content-Length`` says; None without one."""
+    announced = str(headers.get("Content-Length", ""))
+    return int(announced) if announced.isdecimal() else None
 
 
 def body_of(content: Any, length: int | None) -> Body:

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Generator
 from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, cast
 
 from . import notices
 from .backoff import Operation
-from .core import Core
+from .core import Core, logger
 from .errors import TokenRequestError, TokenTimeoutError
 from .pending import Pending, Task, WaitFor
 from .shared_token import Fetch, Flight, Keep401, Wait, copied
 from .time_budget import TimeBudget
 from .token import Token
-
-logger: Final = logging.getLogger("thebase_auth")
 
 _OUT_OF_STEP: Final = 0.05  # seconds
 
@@ -67,7 +64,7 @@ class Caller(Generic[AdapterStep]):
         """Get a token before a request is sent: a newer one than *expired*, or that if there is no other."""
         try:
             # Never None: back-off applies only to operations.
-            return cast("Token", (yield from self._steps(expired, None)))
+            return cast("Token", (yield from self.renew(expired, None)))
         except Exception as error:
             if expired is None:
                 raise
@@ -75,19 +72,14 @@ class Caller(Generic[AdapterStep]):
             return expired
 
     def renew(
-        self, refused: Token | None, operation: Operation
+        self, other_than: Token | None, operation: Operation | None
     ) -> Generator[AdapterStep | WaitFor, Any, Token | None]:
         """Get a token after a 401, or None if it is too early for another renewal, and the 401 stands.
 
         Args:
-            refused: The token that the server refused; None if it is not known which.
-            operation: What refused it.
+            other_than: The token that the server refused; None if it is not known which.
+            operation: What refused it, or None if nothing did.
         """
-        return self._steps(refused, operation)
-
-    def _steps(
-        self, other_than: Token | None, operation: Operation | None
-    ) -> Generator[AdapterStep | WaitFor, Any, Token | None]:
         if operation in self._core.strikes:
             # Processes that revoke each other's tokens get out of step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
@@ -144,7 +136,7 @@ class Caller(Generic[AdapterStep]):
         if core.coordinator is not None:
             errand = yield from core.coordinator.load(flight, self._budget.left(self._now))
             if errand is not None and errand.found is not None:
-                return shared.finish(flight, errand.found, now=core.now(), fetched=False)
+                return shared.finish(flight, errand.found, now=core.now())
             flight.at_cache = False
             self._check_time("for the token cache, to get an access token")
         resting = shared.rest_of_endpoint(self._now)

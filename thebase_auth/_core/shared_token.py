@@ -34,7 +34,7 @@ from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 from .backoff import Backoff, Operation, Pause
 from .errors import TokenRequestError, with_retry_after
 from .pending import Pending, Task
-from .token import Token
+from .token import CachedToken, Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens: a request may be sent long after it was signed
 _FRESH: Final = 60.0  # seconds in use; the refusal of an older token is no strike
@@ -197,16 +197,15 @@ class SharedToken:
         self._flight = Flight(operation, now + lease, task, at_cache=self._has_cache)
         return Fetch(self._flight), under_way
 
-    def finish(self, flight: Flight, token: Token, *, now: float, fetched: bool = True) -> Token:
+    def finish(self, flight: Flight, token: Token, *, now: float) -> Token:
         """End *flight* with *token*, for all who wait, and return the token.
 
         Args:
             flight: The flight. If it was superseded, the token serves only its leader.
             token: The token.
             now: Seconds on a clock that never goes back.
-            fetched: Whether the token was fetched, not found in a cache.
         """
-        self._replace(flight, token, now=now, fetched=fetched)
+        self._replace(flight, token, now)
         flight.end()
         return token
 
@@ -216,7 +215,7 @@ class SharedToken:
         flight.end()
 
     @_locked
-    def _replace(self, flight: Flight, token: Token, *, now: float, fetched: bool) -> None:
+    def _replace(self, flight: Flight, token: Token, now: float) -> None:
         if flight is not self._flight:
             self._of_superseded = (*self._of_superseded, token)[-_FORMER_REMEMBERED:]
             return
@@ -224,8 +223,10 @@ class SharedToken:
         self._remember(self.token)
         self.token = flight.token = token
         self._in_use_since = now
-        self._fetched_for = flight.operation if fetched else None
-        if fetched:
+        if isinstance(token, CachedToken):
+            self._fetched_for = None
+        else:
+            self._fetched_for = flight.operation
             self._failure, self._pause = None, Pause()
 
     @_locked

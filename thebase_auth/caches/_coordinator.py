@@ -52,6 +52,11 @@ Steps: TypeAlias = Generator[WaitFor, None, "Errand | None"]
 Release: TypeAlias = Callable[[], object]
 
 
+def _answer_within(seconds: float) -> float:
+    """How long a leader with so many seconds waits for an answer of the cache."""
+    return min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
+
+
 class Coordinator:
     """What one auth object does to share its token through a cache."""
 
@@ -82,7 +87,7 @@ class Coordinator:
             The errand, which may have found a token, and will store the one that is fetched; None if the
             cache does not answer.
         """
-        answer_within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
+        answer_within = _answer_within(seconds)
         if (before := self._last) is not None and before.is_running():
             began = time.monotonic()
             if not before.is_overdue():
@@ -219,7 +224,7 @@ class Errand:
         Args:
             seconds: How long the leader may spend on it.
         """
-        within = min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
+        within = _answer_within(seconds)
         if not self.given_up:
             yield WaitFor(self.ended, within)
             if not self.ended.over:
@@ -249,7 +254,7 @@ class Errand:
             self.found = self._load(key)
             if self.found is None:
                 release = self._answer(self._cache.lock(key, self._lease))
-                self._release = None if release is False else release  # as of `acquired and release`
+                self._release = None if release is False else release  # False: `acquired and release`
             if self._release is not None:
                 self.found = self._load(key)  # it may have been stored just before the lock was free
             if self.found is not None:
