@@ -14,6 +14,7 @@ Where an interpreter is missing, its session is skipped with a word.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tarfile
@@ -87,20 +88,44 @@ def suites(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def release(session: nox.Session) -> None:
-    """Build what is uploaded, if version, changelog and tag agree: ``nox -s release [-- TAG]``."""
-    [version] = re.findall(
-        r'^__version__ = "(.+)"$', Path("thebase_auth/__init__.py").read_text(), re.MULTILINE
-    )
+    """Build the last commit for the upload, if version, changelog and tag agree: ``nox -s release [-- TAG]``."""
+    source = Path(session.create_tmp()).resolve() / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    archive = source.with_suffix(".tar")
+    session.run("git", "archive", "--output", str(archive), "HEAD", external=True)
+    with tarfile.open(archive) as tar:
+        tar.extractall(source, filter="data")
+    code, changelog = ((source / name).read_text() for name in ("thebase_auth/__init__.py", "CHANGELOG.md"))
+    [version] = re.findall(r'^__version__ = "(.+)"$', code, re.MULTILINE)
     if session.posargs not in ([], [f"v{version}"]):
         session.error(f"the tag must be v{version}, as thebase_auth/__init__.py says, not {session.posargs}")
-    if not re.search(
-        rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", Path("CHANGELOG.md").read_text(), re.MULTILINE
-    ):
+    if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         session.error(f"CHANGELOG.md has no section for {version} with a date")
+    link_to_repository(session, source, version)
     shutil.rmtree("dist", ignore_errors=True)
     session.install("build", "twine")
-    session.run("python", "-m", "build", silent=True)
+    session.run("python", "-m", "build", "--outdir", "dist", str(source), silent=True)
     session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+
+
+def link_to_repository(session: nox.Session, source: Path, version: str) -> None:
+    """Name the repository in the metadata, and make the README's links absolute, as PyPI needs them."""
+    # GitHub says in each workflow which repository it is.
+    name = os.environ.get("GITHUB_REPOSITORY")
+    if name is None:
+        session.warn("GITHUB_REPOSITORY (owner/name) is not set: the links in the README stay relative")
+        return
+    url = f"https://github.com/{name}"
+    pages = {"Source": url, "Issues": f"{url}/issues"}
+    files = {"Documentation": "docs/index.md", "Changelog": "CHANGELOG.md", "Security": "SECURITY.md"}
+    pages |= {title: f"{url}/blob/v{version}/{file}" for title, file in files.items()}
+    with (source / "pyproject.toml").open("a") as pyproject:
+        pyproject.write(
+            "\n[project.urls]\n" + "".join(f'{title} = "{page}"\n' for title, page in pages.items())
+        )
+    readme, raw = source / "README.md", f"https://raw.githubusercontent.com/{name}/v{version}"
+    text = re.sub(r'((?:src|srcset)=")(?!https?:)', rf"\1{raw}/", readme.read_text())
+    readme.write_text(re.sub(r"(\]\()(?!https?:|#)", rf"\1{url}/blob/v{version}/", text))
 
 
 def build(session: nox.Session) -> Path:
