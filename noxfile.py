@@ -88,7 +88,7 @@ def suites(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def release(session: nox.Session) -> None:
-    """Build the last commit for the upload, if version, changelog and tag agree: ``nox -s release [-- TAG]``."""
+    """Build the last commit for the upload, if version, changelog and tag agree: ``-s release [-- TAG]``."""
     source = Path(session.create_tmp()).resolve() / "source"
     shutil.rmtree(source, ignore_errors=True)
     archive = source.with_suffix(".tar")
