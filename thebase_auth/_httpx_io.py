@@ -125,7 +125,7 @@ def _ended_cookies(response: Response) -> set[str]:
 
     ended = set()
     for line in response.headers.get_list("Set-Cookie"):
-        with suppress(CookieError, ValueError, TypeError):
+        with suppress(CookieError, ValueError):
             for name, cookie in SimpleCookie(line).items():
                 if cookie["max-age"]:
                     is_over = int(cookie["max-age"]) <= 0

@@ -278,6 +278,20 @@ def test_a_request_that_is_signed_twice_is_replayed_once() -> None:
     assert api.token_requests == 2
 
 
+def test_a_request_that_is_signed_again_keeps_all_hooks_but_ours() -> None:
+    def of_the_user(response: requests.Response, **_: Any) -> None:
+        pass
+
+    with api_server() as (server, _):
+        first, second = auth_of_requests(server.url), auth_of_requests(server.url)
+        prepared = requests.Request("GET", server.url + "/a", hooks={"response": of_the_user}).prepare()
+        for auth in (first, second, first):
+            prepared.prepare_auth(auth)
+        kept, *ours = prepared.hooks["response"]
+    assert kept is of_the_user
+    assert [hook.auth for hook in ours] == [second, first]
+
+
 def test_a_header_that_the_user_wrote_after_ours_is_the_users() -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_of_requests(server.url)

@@ -174,11 +174,12 @@ def test_a_file_is_sent_again_as_often_as_it_is_iterated(path: Path) -> None:
         assert [sent(body), sent(body)] == [CONTENT, CONTENT]
 
 
-def test_a_large_file_is_read_in_blocks() -> None:
-    content = os.urandom(200_000)
+@pytest.mark.parametrize("length", [1, 65_537, 200_000])
+def test_a_file_is_read_in_blocks_to_its_last_byte(length: int) -> None:
+    content = os.urandom(length)
     body: Any = body_of(io.BytesIO(content), len(content))
     assert b"".join(body) == content
-    assert max(map(len, body)) == 65_536
+    assert max(map(len, body)) == min(length, 65_536)
 
 
 def test_no_more_is_sent_again_than_was_announced() -> None:

@@ -219,7 +219,7 @@ def _retry_after(value: str, now: float) -> float | None:
 
     try:
         return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, OverflowError):
         return None
 
 
