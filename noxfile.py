@@ -62,7 +62,7 @@ def lowest(session: nox.Session) -> None:
     run(session, "-n", "auto", *session.posargs)
 
 
-@nox.session(python=PYTHONS[-1])
+@nox.session(python=PYTHONS[0])
 def niquests(session: nox.Session) -> None:
     """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
     wheel = build(session)
