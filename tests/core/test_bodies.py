@@ -86,6 +86,13 @@ class Stream:
         raise AssertionError("read")
 
 
+class Unseekable(io.BytesIO):
+    """Says that it cannot seek, though it can."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def fail(*_: object) -> Any:
     raise OSError("on purpose")
 
@@ -109,7 +116,7 @@ def fail(*_: object) -> Any:
         pytest.param(lambda: Stream(seek=int), id="does not tell"),
         pytest.param(lambda: Stream(seek=int, tell=lambda: None), id="tells nothing"),
         pytest.param(lambda: Stream(seek=int, tell=fail), id="fails to tell"),
-        pytest.param(lambda: Stream(seek=int, tell=lambda: 0, seekable=lambda: False), id="not seekable"),
+        pytest.param(lambda: Unseekable(CONTENT), id="not seekable"),
         pytest.param(lambda: Stream(seek=int, tell=lambda: 0, seekable=fail), id="cannot say"),
         pytest.param(lambda: Stream(seek=fail, tell=lambda: 0), id="fails to seek"),
     ],
@@ -317,11 +324,19 @@ def test_several_files_are_sent_again_if_each_is_what_it_was(path: Path) -> None
 
 def test_one_file_that_cannot_go_back_is_enough_to_send_nothing_again() -> None:
     assert files_of([io.BytesIO(), Stream()]) is ONCE
-    assert files_of([Stream(seek=int, tell=lambda: 0, seekable=fail)]) is ONCE
+    assert files_of([Unseekable(CONTENT)]) is ONCE
 
 
 def test_no_files_at_all_can_be_sent_again() -> None:
     assert files_of([]).rewind()
+
+
+def test_a_stream_of_which_no_length_was_announced_is_not_sent_again_if_it_has_grown() -> None:
+    file = io.BytesIO(CONTENT)
+    body = body_of(file, None)
+    file.seek(0, io.SEEK_END)
+    file.write(b"grown")
+    assert not body.rewind()
 
 
 def test_a_file_that_was_filled_after_it_was_signed_is_not_sent_again() -> None:

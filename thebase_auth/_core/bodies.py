@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
@@ -117,14 +116,12 @@ def body_of(content: Any, length: int | None) -> Body:
     if is_in_memory(content):
         return IN_MEMORY
     try:
-        if not hasattr(content, "read") or not is_seekable(content):
+        if not hasattr(content, "read"):
             return ONCE
         start = content.tell()
         if length is not None:
             return File(content, start, length)
-        left = _end(content) - start
-        content.seek(start)
-        return File(content, start, left, announced=False)
+        return File(content, start, _end(content) - start, announced=False)
     except Exception:  # noqa: BLE001 - whatever a user's object raises: no
         return ONCE
 
@@ -132,8 +129,7 @@ def body_of(content: Any, length: int | None) -> Body:
 def files_of(files: Iterable[Any]) -> Body:
     """The kind of a multipart body with these *files*, before it is sent."""
     try:
-        files = list(files)
-        return Files(files) if all(map(is_seekable, files)) else ONCE
+        return Files(files)
     except Exception:  # noqa: BLE001 - whatever a user's object raises: no
         return ONCE
 
@@ -145,20 +141,20 @@ def is_in_memory(content: Any) -> bool:
     return isinstance(content, (list, tuple)) and all(isinstance(one, bytes) for one in content)
 
 
-def is_seekable(file: Any) -> bool:
-    """Whether *file* knows its position and can go back there."""
-    seekable = getattr(file, "seekable", None)
-    return hasattr(file, "seek") and (seekable is None or bool(seekable())) and isinstance(file.tell(), int)
-
-
 def _state(file: Any) -> tuple[int, int] | None:
-    """Size and modification time of a real file, else None."""
+    """Size and modification time of what has a file descriptor, else None.
+
+    Raises:
+        Exception: of any type, if *file* cannot go back to where it is.
+    """
+    if hasattr(file, "seekable") and not file.seekable():
+        raise io.UnsupportedOperation("seek")
     file.seek(file.tell())  # flushes what was written to it
     try:
         found = os.fstat(file.fileno())
     except (AttributeError, OSError, ValueError, TypeError):
         return None
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
+    return found.st_size, found.st_mtime_ns
 
 
 def _end(file: Any) -> int:
