@@ -23,13 +23,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from pictures import IMAGES, charts
 
 from ._timing import Effort, machine_and_versions
 
 _BENCHMARKS = ("call-cost", "fleet", "herd", "import-time", "memory", "upload")
-_DRAWN = ("call-cost", "herd")
 
 
 def main() -> None:
@@ -44,11 +47,9 @@ def main() -> None:
     less.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
     less.add_argument("--least", action="store_true", help="only to see that it runs")
     parser.add_argument(
-        "--svg", action="store_true", help=f"draw {' and '.join(_DRAWN)}, in the folder benchmarks"
+        "--svg", action="store_true", help="keep and draw the figures of call-cost and herd, in docs/images"
     )
-    parser.add_argument(
-        "--into", type=Path, default=Path(__file__).parent, metavar="FOLDER", help="or draw there"
-    )
+    parser.add_argument("--into", type=Path, default=IMAGES, metavar="FOLDER", help="or there")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.benchmark if name not in _BENCHMARKS]
     if unknown:
@@ -62,9 +63,13 @@ def main() -> None:
     broken: list[str] = []
     try:
         for name in chosen.benchmark or _BENCHMARKS:
-            picture = chosen.into / f"{name}.svg" if chosen.svg and name in _DRAWN else None
+            figures: dict[str, Any] = {}
             benchmark = import_module(f"benchmarks.{name.replace('-', '_')}")
-            broken += benchmark.run(effort, picture) or []
+            broken += benchmark.run(effort, figures) or []
+            if chosen.svg and figures:
+                measured = f"{machine_and_versions()}; {datetime.now(UTC):%Y-%m-%d}"
+                charts.keep(name, {"measured": measured, "panels": figures}, chosen.into)
+                charts.draw(chosen.into)
     except ModuleNotFoundError as error:
         parser.error(f"{error.name} is missing: pip install -e . --group bench")
     if broken:

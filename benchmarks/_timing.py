@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
 from statistics import median, quantiles
-from typing import Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 #: The contestant that has targets.
 OURS = "thebase_auth"
@@ -52,16 +52,20 @@ class Spread:
             return cls(values[0], values[0], values[0])
         return cls(*quantiles(values, n=4, method="inclusive"))
 
+    def rounded(self) -> list[float]:
+        return [round(value, 2) for value in (self.low, self.middle, self.high)]
+
     def __str__(self) -> str:
         return f"{self.low:.2f} - {self.high:.2f}"
 
 
 def contest(
     title: str, contestants: dict[str, Batch], *, target: float, rounds: int, calls: int
-) -> dict[str, Spread]:
-    """Time the contestants against the first of them, and print a table; the ratios by name."""
+) -> dict[str, Any]:
+    """Time the contestants against the first of them, and print a table; its figures."""
     seconds = _take_turns(contestants, rounds=rounds, calls=calls)
-    base = seconds[next(iter(contestants))]
+    first = next(iter(contestants))
+    base = seconds[first]
     measured = {name: ratios(mine, base) for name, mine in seconds.items()}
     rows = [
         (
@@ -74,7 +78,11 @@ def contest(
         for name, ratio in measured.items()
     ]
     table(title, ("", "µs a call", "ratio", "spread", "target"), rows)
-    return measured
+    return {
+        "base": first,
+        "microseconds": round(median(base) / calls * 1e6, 2),
+        "ratios": {name: ratio.rounded() for name, ratio in measured.items() if name != first},
+    }
 
 
 def ratios(mine: list[float], base: list[float]) -> Spread:

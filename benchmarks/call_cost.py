@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
 from time import get_clock_info, perf_counter, thread_time
 from typing import Any
 
@@ -36,10 +35,9 @@ _SEND_OPTIONS: dict[str, Any] = dict.fromkeys(("timeout", "verify", "cert", "str
 _clock = thread_time if get_clock_info("thread_time").resolution < 1e-6 else perf_counter
 
 
-def run(effort: Effort, picture: Path | None) -> None:
-    """Measure and print, some 40 seconds, or 10; and draw."""
+def run(effort: Effort, figures: dict[str, Any]) -> None:
+    """Measure and print, some 40 seconds, or 10."""
     print("\n== call-cost: a signed call with a good token")
-    measured = {}
     with asyncio.Runner() as runner:
         for form in FORMS:
             peers = peers_of(form)
@@ -51,11 +49,7 @@ def run(effort: Effort, picture: Path | None) -> None:
                 batch = partial(_httpx_async, runner)
             contestants = {name: batch(form, peer) for name, peer in ({base: least_auth} | peers).items()}
             rounds = effort.pick(201, 31, 2)
-            measured[f"{form}"] = contest(f"{form}", contestants, target=target, rounds=rounds, calls=_CALLS)
-    if picture is not None:
-        from . import _pictures
-
-        _pictures.call_cost(measured, picture)
+            figures[f"{form}"] = contest(f"{form}", contestants, target=target, rounds=rounds, calls=_CALLS)
 
 
 def _requests(form: Form, peer: Peer) -> Batch:

@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
+from typing import Any
 
 from thebase_auth.testing import Sandbox
 
@@ -29,7 +29,7 @@ _TOKEN_SECONDS = 0.1  # what a token request takes
 _LONGEST_RUN = 300.0  # seconds that one fleet may live
 
 
-def run(effort: Effort, picture: Path | None) -> list[str]:
+def run(effort: Effort, figures: dict[str, Any]) -> list[str]:
     """Measure and print, some 40 seconds, or 10; the promises that were broken."""
     size = effort.pick(64, 8, 2)
     print("\n== fleet: one token for many processes")

@@ -25,7 +25,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -70,8 +69,8 @@ class Measured:
         )
 
 
-def run(effort: Effort, picture: Path | None) -> list[str]:
-    """Measure and print, some two minutes, or half of one; and draw. The promises that were broken."""
+def run(effort: Effort, figures: dict[str, Any]) -> list[str]:
+    """Measure and print, some two minutes, or half of one; the promises that were broken."""
     print("\n== herd: many callers, one expiry")
     sizes = effort.pick((1, 100, 1000, 10_000), (1, 100, 1000), (3,))
     rounds = effort.pick(5, 2, 1)
@@ -79,10 +78,14 @@ def run(effort: Effort, picture: Path | None) -> list[str]:
     for form in CROWDS:
         most = max(sizes) if form.is_async else _MOST_THREADS
         measured[who_calls(form)] = _measure(form, [size for size in sizes if size <= most], rounds)
-    if picture is not None:
-        from . import _pictures
-
-        _pictures.herd(measured, picture)
+    figures |= {
+        title: [
+            (one.name, one.callers, one.token_requests, round(median(one.seconds), 3))
+            for one in everything
+            if one.name != BARE
+        ]
+        for title, everything in measured.items()
+    }
     return [
         f"{title}, {one.callers} callers: {one.token_requests} token requests"
         for title, everything in measured.items()

@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,7 +39,7 @@ print(json.dumps([(times[1] - times[0]) * 1000, (times[2] - times[1]) * 1000, lo
 """
 
 
-def run(effort: Effort, picture: Path | None) -> None:
+def run(effort: Effort, figures: dict[str, Any]) -> None:
     """Measure and print; some 20 seconds, or 5."""
     print("\n== import-time: a fresh interpreter each")
     timed: dict[str, list[Any]] = {then: [] for then in _FIRST}

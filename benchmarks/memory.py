@@ -17,7 +17,7 @@ import gc
 import threading
 import tracemalloc
 from importlib import import_module
-from pathlib import Path
+from typing import Any
 
 from ._at_once import CROWDS, at_once, ready_to_expire, who_calls
 from ._in_memory import Api, Form
@@ -25,7 +25,7 @@ from ._peers import Peer, constant_header, thebase_auth
 from ._timing import Effort, table
 
 
-def run(effort: Effort, picture: Path | None) -> None:
+def run(effort: Effort, figures: dict[str, Any]) -> None:
     """Measure and print; some 40 seconds, or 20."""
     print("\n== memory")
     count = effort.pick(2000, 500, 20)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -21,7 +20,7 @@ _SIZE = 8 * 2**20
 _TARGET = 1.05
 
 
-def run(effort: Effort, picture: Path | None) -> list[str]:
+def run(effort: Effort, figures: dict[str, Any]) -> list[str]:
     """Measure and print, some seconds; what was read more often than it was sent."""
     print(f"\n== upload: a file of {_SIZE // 2**20} MiB")
     broken = []
