@@ -25,11 +25,14 @@ import pyte
 
 from ._look import WIDTH
 
-_SECONDS: Final = 11.0  # until it begins anew
+_SECONDS: Final = 12.0  # until it begins anew
 _LAST: Final = 3.5  # of them, for the end
-_KEY: Final = 0.06  # seconds that it takes to type one, before the whole is stretched
-_SHORTEST: Final = 0.1  # seconds between two lines, likewise
-_LONGEST: Final = 0.8
+# Seconds, before the whole is stretched:
+_KEY: Final = 0.06  # to type a key
+_LINE: Final = 0.1  # between two lines, at least
+_CHANGE: Final = 0.008  # between two states of one line, such as a progress bar, at least
+_LONGEST: Final = 0.8  # between two steps, at most
+_FRAME: Final = 0.09  # what is replaced sooner is left out
 _MANY: Final = 200  # lines, so that none scrolls away
 
 _EDGE: Final = 18  # units
@@ -78,12 +81,13 @@ def record(command: Sequence[str], typed: str, *, columns: int = 60, lines: int 
     """
     screen = pyte.Screen(columns, _MANY)
     stream = pyte.ByteStream(screen)
-    frames = []
+    frames: list[Frame] = []
     now = 0.0
     for pause, data in _steps(command, typed, columns):
         now += pause
         stream.feed(data)
-        frames.append(Frame(now, [_row(screen, line) for line in range(_MANY)]))
+        start = frames.pop().start if frames and now - frames[-1].start < _FRAME else now
+        frames.append(Frame(start, [_row(screen, line) for line in range(_MANY)]))
     stretch = (_SECONDS - _LAST) / now
     return _svg([Frame(start * stretch, rows) for start, rows in frames], typed, columns, lines)
 
@@ -93,12 +97,13 @@ def _steps(command: Sequence[str], typed: str, columns: int) -> Iterator[tuple[f
     yield 0, b"\x1b[1;32m$\x1b[0m "
     for key in typed:
         yield _KEY, key.encode()
-    yield _LONGEST, b"\r\n"
-    before = time.monotonic()
+    before, part = time.monotonic(), b"\r\n"
+    yield _LONGEST, part
     for moment, data in _output(command, columns):
-        for part in re.findall(rb"[^\r\n]*(?:\r?\n|\r)|[^\r\n]+", data):
-            yield min(max(moment - before, _SHORTEST), _LONGEST), part
-            before = moment
+        for new in re.findall(rb"[^\r\n]*(?:\r?\n|\r)|[^\r\n]+", data):
+            shortest = _LINE if part.endswith(b"\n") else _CHANGE
+            yield min(max(moment - before, shortest), _LONGEST), new
+            before, part = moment, new
 
 
 def _output(command: Sequence[str], columns: int) -> Iterator[tuple[float, bytes]]:
@@ -179,7 +184,8 @@ def _svg(frames: list[Frame], title: str, columns: int, lines: int) -> str:
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {whole}" width="{WIDTH}" height="{whole}">
 <title>{escape(title)}</title>
 <style>
-text{{font:{size:.1f}px {_FONTS}}}
+text{{font:{size:.1f}px {_FONTS};fill:{_COLOURS["default"]}}}
+.bold{{font-weight:700}}
 @media (prefers-reduced-motion:no-preference){{
 g{{animation:{_SECONDS}s step-end infinite}}
 {motions}
@@ -198,6 +204,8 @@ def _text(run: Run, cell: float, y: float) -> str:
     is_left_to_right = all(unicodedata.bidirectional(letter) not in {"R", "AL"} for letter in run.text)
     # as wide as its columns, in whatever font; but the letters of Hebrew come from another one
     length = f' textLength="{run.columns * cell:.1f}"' if is_left_to_right else ""
-    bold = ' font-weight="700"' if run.is_bold else ""
+    look = ' class="bold"' if run.is_bold else ""
+    if run.colour != _COLOURS["default"]:
+        look += f' style="fill:{run.colour}"'
     x = f"{run.column * cell:.1f}"
-    return f'<text x="{x}" y="{y:.1f}" fill="{run.colour}"{bold}{length}>{escape(run.text)}</text>'
+    return f'<text x="{x}" y="{y:.1f}"{look}{length}>{escape(run.text)}</text>'
