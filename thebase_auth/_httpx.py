@@ -169,7 +169,10 @@ class HttpxDriver(CommonAuth):
         Raises:
             TypeError: always; signing may wait and read, which is done otherwise in async code.
         """
-        raise TypeError("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
+        raise TypeError(
+            "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the"
+            " other's header into the headers of the client; by hand, use its sync_auth_flow or async_auth_flow"
+        )
 
 
 HttpxDriver.from_env.__func__.__qualname__ = "TheBaseAuth.from_env"  # type: ignore[attr-defined]

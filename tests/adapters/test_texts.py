@@ -179,7 +179,10 @@ def test_to_another_library_than_that_of_the_class() -> None:
     )
     with pytest.raises(TypeError) as caught:
         auth.auth_flow(httpx.Request("GET", "https://a"))
-    assert str(caught.value) == ("TheBaseAuth waits and reads: use its sync_auth_flow or async_auth_flow")
+    assert str(caught.value) == (
+        "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the other's"
+        " header into the headers of the client; by hand, use its sync_auth_flow or async_auth_flow"
+    )
 
 
 # What is said of the token endpoint's answer
