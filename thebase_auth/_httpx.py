@@ -171,7 +171,7 @@ class HttpxDriver(CommonAuth):
         """
         raise TypeError(
             "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the"
-            " other's header into the headers of the client; by hand, use its sync_auth_flow or async_auth_flow"
+            " other's header into the headers of the client; by hand, call sync_auth_flow or async_auth_flow"
         )
 
 

@@ -181,7 +181,7 @@ def test_to_another_library_than_that_of_the_class() -> None:
         auth.auth_flow(httpx.Request("GET", "https://a"))
     assert str(caught.value) == (
         "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the other's"
-        " header into the headers of the client; by hand, use its sync_auth_flow or async_auth_flow"
+        " header into the headers of the client; by hand, call sync_auth_flow or async_auth_flow"
     )
 
 
