@@ -1,5 +1,6 @@
 """Run the benchmarks: ``python -m benchmarks [NAME ...] [--quick] [--svg]``.
 
+behaviour    what becomes of a call when a token is revoked or expires, with each way to sign it
 call-cost    what one signed call with a good token costs, network taken out
 fleet        token requests, and time, when many processes share a token by cache=
 herd         token requests, and time, when many callers meet one expiry
@@ -32,7 +33,7 @@ from pictures import IMAGES, charts
 
 from ._timing import Effort, machine_and_versions
 
-_BENCHMARKS = ("call-cost", "fleet", "herd", "import-time", "memory", "upload")
+_BENCHMARKS = ("behaviour", "call-cost", "fleet", "herd", "import-time", "memory", "upload")
 
 
 def main() -> None:
