@@ -3,6 +3,7 @@
 tests      what ships, with each Python of the classifiers and the newest of every library
 lowest     the same with the lowest version of each library that the extras allow
 niquests   what a session of niquests is told
+docs       the site is built without a warning, and every example of its pages runs; only if named
 suites     what the tests of requests and httpx find when we sign their calls; only if named
 release    version, changelog and tag agree, and what is uploaded is built and checked; only if named
 
@@ -84,6 +85,19 @@ def suites(session: nox.Session) -> None:
     [requests], [httpx] = folder.glob("requests-*/"), folder.glob("httpx-*/")
     compare = unpacked(session) / "tests" / "suites" / "compare.py"
     session.run("python", str(compare), str(requests), str(httpx))
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the site into site/, and run the examples of all pages, none of which is skipped here."""
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+    for page in Path("site").rglob("*.html"):
+        if foreign := re.findall(
+            r'<(?:script|link|img|source)[^>]* (?:src|href)="(?:https?:)?//.*?"', page.read_text()
+        ):
+            session.error(f"{page} loads from another host: {foreign}")
+    session.run("pytest", "tests/docs/test_blocks.py", "tests/docs/test_links.py", *session.posargs)
 
 
 @nox.session(default=False)
