@@ -90,7 +90,8 @@ def suites(session: nox.Session) -> None:
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the site into site/, and run the examples of all pages, none of which is skipped here."""
-    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "docs"))
+    session.install("pip>=25.1")
+    session.install("-e", ".", "--group", "docs")
     session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
     for page in Path("site").rglob("*.html"):
         if foreign := re.findall(
