@@ -91,6 +91,7 @@ def run_script(block: Block, thebase: Sandbox, folder: Path) -> None:
         "THEBASE_DOMAIN": thebase.domain,
         "THEBASE_CLIENT_ID": thebase.client_id,
         "THEBASE_CLIENT_SECRET": thebase.client_secret,
+        "XDG_CACHE_HOME": str(folder),  # where FileTokenCache() keeps its file
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
