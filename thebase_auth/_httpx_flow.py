@@ -109,7 +109,7 @@ class Flow:
         sent = response.request
         if response.status_code != 401:
             self._accepted(response)
-        elif sent is not self._request and not self._core.is_own(str(sent.url)):
+        elif sent is not self._request and not self._core.is_ours(str(sent.url)):
             self._look_for_unsigned_401(response)
         elif self._core.token_in(sent.headers.get("Authorization")) is not None:
             yield from self._replay(response)
@@ -207,7 +207,7 @@ class Flow:
     def _carries(self, sent: Request, token: Token) -> bool:
         """Whether *sent* went to the domain with *token*."""
         carried = self._core.token_in(sent.headers.get("Authorization"))
-        return carried == token and self._core.is_own(str(sent.url))
+        return carried == token and self._core.is_ours(str(sent.url))
 
     def _look_for_unsigned_401(self, response: Response) -> None:
         if response.status_code == 401 and "Authorization" not in response.request.headers:

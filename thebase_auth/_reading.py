@@ -33,7 +33,7 @@ class Reading:
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
 
-    def arrived(self) -> bool:
+    def note_arrival(self) -> bool:
         """Note that something has come, and return whether to use it: the first always, others in time."""
         if self._has_begun and time.monotonic() > self._deadline:
             self.cut = f"not at its end after {self._seconds:g} seconds"
@@ -67,7 +67,7 @@ class Reading:
     def pieces_of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Cut what comes from the network into pieces that are safe to decode, until it is time to stop."""
         pieces = chain.from_iterable(map(_in_pieces, chunks))
-        return takewhile(lambda _: self.arrived(), pieces)
+        return takewhile(lambda _: self.note_arrival(), pieces)
 
     async def async_pieces_of(self, chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
         """The same."""

@@ -100,7 +100,7 @@ class _AsItComes:
 
     def read(self, size: int = PIECE) -> bytes:
         piece = self._read1(min(size, PIECE))
-        if piece and not self._reading.arrived():
+        if piece and not self._reading.note_arrival():
             piece = b""
         self.closed = not piece
         return piece

@@ -204,7 +204,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
 
 # Attributes by which we remember something of an object of requests.
 #: On an answer: it was returned after a 401. Some tools call the hooks a second time.
-_GIVEN = "_thebase_auth_given"
+_HANDLED = "_thebase_auth_handled"
 #: On a request: when it got another token. Several threads may send one request object.
 _SIGNED_AGAIN_AT = "_thebase_auth_signed_again_at"
 
@@ -227,11 +227,11 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         status = response.status_code
-        if (status != 401 and not self._strikes) or hasattr(response, _GIVEN):
+        if (status != 401 and not self._strikes) or hasattr(response, _HANDLED):
             return response
         core, request = self.auth._core, response.request
         url = request.url or ""
-        if not core.is_own(url):
+        if not core.is_ours(url):
             if status == 401 and "Authorization" not in request.headers:
                 core.note_unsigned_401(urlsplit(url).hostname or "")
             return response
@@ -253,7 +253,7 @@ class _ResponseHook:
         body = self._body_of(request)
         attempt = Attempt(core, operation, body, token, is_stale=is_stale)
         answer = self._replayed(response, attempt, kwargs)
-        setattr(answer, _GIVEN, True)
+        setattr(answer, _HANDLED, True)
         return answer
 
     def _replayed(

@@ -93,7 +93,7 @@ def test_a_leader_sends_the_token_request_within_the_timeouts_of_its_call(
     steps = steps_of(core)
     with caplog.at_level(logging.DEBUG):
         assert next(steps) == {"connect": 3, "read": 8}
-        flight = wait(core.shared, now=NOW + 10.9)  # the lease is the sum of them
+        flight = wait(core.shared, now=NOW + 10.9)  # their sum
         assert flight.begun
         assert not flight.at_cache
         assert result_of(steps) is core.shared.token is flight.token is FETCHED
@@ -143,7 +143,7 @@ def test_a_refusal_of_the_token_endpoint_is_that_of_all_who_wait(core: Core, sta
 def test_while_the_token_endpoint_rests_callers_get_its_error_without_a_request(
     core: Core, clock: Clock
 ) -> None:
-    core.shared.refused_by_endpoint(an_error(), NOW)
+    core.shared.note_endpoint_error(an_error(), NOW)
     clock.now += 0.75
     with pytest.raises(TokenRequestError) as caught:
         next(steps_of(core))
@@ -153,7 +153,7 @@ def test_while_the_token_endpoint_rests_callers_get_its_error_without_a_request(
     steps = steps_of(core)
     assert next(steps) == {"connect": 3, "read": 8}
     assert result_of(steps) is FETCHED
-    assert core.shared.rest_of_endpoint(clock.now) is None
+    assert core.shared.error_during_pause(clock.now) is None
 
 
 @pytest.mark.parametrize("ending", [OSError, KeyboardInterrupt, GeneratorExit])
@@ -231,13 +231,13 @@ def test_another_failure_of_the_transport_is_that_of_its_leader(
 
 
 @pytest.mark.parametrize(
-    ("lease", "at_cache", "seconds"),
+    ("longest", "at_cache", "seconds"),
     [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)],
 )
 def test_a_waiter_waits_as_long_as_the_leader_may_take_and_it_has_time(
-    core: Core, lease: float, at_cache: bool, seconds: float
+    core: Core, longest: float, at_cache: bool, seconds: float
 ) -> None:
-    step = core.shared.ask(None, now=NOW, lease=lease, task=a_task())
+    step = core.shared.ask(None, now=NOW, longest=longest, task=a_task())
     assert isinstance(step, Fetch)
     step.flight.at_cache = at_cache
 
@@ -300,7 +300,7 @@ def test_a_waiter_that_was_woken_too_early_waits_on(core: Core, clock: Clock) ->
 
 
 def test_a_waiter_whose_leader_is_overdue_leads(core: Core, clock: Clock) -> None:
-    step = core.shared.ask(None, now=NOW, lease=5, task=a_task())
+    step = core.shared.ask(None, now=NOW, longest=5, task=a_task())
     assert isinstance(step, Fetch)
     steps = steps_of(core)
     next(steps)
@@ -375,7 +375,7 @@ def test_a_leader_takes_the_token_of_a_cache(core: Core) -> None:
 
 
 def test_a_token_in_a_cache_is_taken_while_the_token_endpoint_rests(core: Core) -> None:
-    core.shared.refused_by_endpoint(an_error(), NOW)
+    core.shared.note_endpoint_error(an_error(), NOW)
     steps = steps_of(with_cache(core, Cache(TOKEN)))
     next(steps)
 

@@ -35,7 +35,7 @@ def core() -> Core:
 def test_a_request_to_the_domain_is_ours(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         assert core.must_sign(f"https://{DOMAIN}/v2/users")
-        assert core.is_own(f"https://{DOMAIN}/v2/users")
+        assert core.is_ours(f"https://{DOMAIN}/v2/users")
 
     assert caplog.messages == []
 
@@ -43,7 +43,7 @@ def test_a_request_to_the_domain_is_ours(core: Core, caplog: pytest.LogCaptureFi
 def test_a_request_to_another_host_is_left_unsigned(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         assert not core.must_sign("https://evil.com/")
-        assert not core.is_own("https://evil.com/")
+        assert not core.is_ours("https://evil.com/")
 
     assert caplog.messages == [f"left a request unsigned: it does not go to {DOMAIN}"]
 
@@ -53,7 +53,7 @@ def test_a_request_to_the_domain_over_plain_http_is_an_error(core: Core) -> None
         core.must_sign(f"http://{DOMAIN}/v2/users")
 
     assert caught.value.domain == DOMAIN
-    assert not core.is_own(f"http://{DOMAIN}/v2/users")
+    assert not core.is_ours(f"http://{DOMAIN}/v2/users")
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.mark.parametrize(("seconds", "said"), [(5, "5"), (0.25, "0.25"), (30.0, "30")])
 def test_a_body_is_read_until_its_time_is_over(clock: Clock, seconds: float, said: str) -> None:
     reading = Reading(seconds)
-    assert reading.arrived()
+    assert reading.note_arrival()
     clock.now += seconds
-    assert reading.arrived()
+    assert reading.note_arrival()
 
     clock.now += 0.125
-    assert not reading.arrived()
+    assert not reading.note_arrival()
     assert reading.cut == f"not at its end after {said} seconds"
 
 

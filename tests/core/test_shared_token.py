@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.shared_tokens import (
     ELSEWHERE,
-    LEASE,
+    LONGEST,
     ONE,
     OTHER,
     OTHER_TASK,
@@ -192,8 +192,8 @@ def test_two_threads_may_end_the_same() -> None:
 def test_within_one_thread_only_a_task_waits_for_another_task_of_its_loop(
     shared: SharedToken, leader: Task | None, asker: Task | None, waits: bool
 ) -> None:
-    first = shared.ask(None, now=0, lease=LEASE, task=leader)
-    second = shared.ask(None, now=0, lease=LEASE, task=asker)
+    first = shared.ask(None, now=0, longest=LONGEST, task=leader)
+    second = shared.ask(None, now=0, longest=LONGEST, task=asker)
 
     assert isinstance(first, Fetch)
     assert isinstance(second, Wait if waits else Fetch)
@@ -210,16 +210,16 @@ def test_between_threads_everyone_waits(shared: SharedToken, leader_blocks: bool
 
 
 def test_a_leader_is_overdue_when_its_own_lease_is_over(shared: SharedToken) -> None:
-    first = shared.ask(None, now=100, lease=5, task=a_task())
+    first = shared.ask(None, now=100, longest=5, task=a_task())
 
     assert isinstance(first, Fetch)
-    assert isinstance(shared.ask(None, now=104.999, lease=1, task=a_task()), Wait)
-    assert isinstance(shared.ask(None, now=105, lease=1000, task=a_task()), Fetch)
+    assert isinstance(shared.ask(None, now=104.999, longest=1, task=a_task()), Wait)
+    assert isinstance(shared.ask(None, now=105, longest=1000, task=a_task()), Fetch)
     assert first.flight.over
 
 
 def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
-    flight = Flight(None, LEASE, None)
+    flight = Flight(None, LONGEST, None)
     assert flight.is_lost()
 
     flight.begun = True
@@ -228,7 +228,7 @@ def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
 
 def test_a_flight_is_lost_when_the_loop_of_its_leader_has_stopped() -> None:
     gone: list[bool] = []
-    flight = Flight(None, LEASE, Task(object(), object(), lambda: bool(gone)))
+    flight = Flight(None, LONGEST, Task(object(), object(), lambda: bool(gone)))
     flight.begun = True
     assert not flight.is_lost()
 
@@ -241,11 +241,11 @@ def test_a_flight_is_lost_when_the_loop_of_its_leader_has_stopped() -> None:
 
 def test_a_caller_supersedes_the_flight_that_it_names_and_no_other(shared: SharedToken) -> None:
     first = lead(shared)
-    second = lead(shared, superseded=first)
+    second = lead(shared, given_up=first)
     assert first.over
     assert (first.token, first.failure) == (None, None)
 
-    assert wait(shared, superseded=first) is second
+    assert wait(shared, given_up=first) is second
     assert not second.over
 
 
@@ -253,7 +253,7 @@ def test_a_caller_supersedes_the_flight_that_it_names_and_no_other(shared: Share
 def flights(shared: SharedToken) -> tuple[Flight, Flight]:
     """A superseded one, and the one that took its place."""
     old = lead(shared)
-    return old, lead(shared, superseded=old)
+    return old, lead(shared, given_up=old)
 
 
 def test_what_a_superseded_leader_fetches_serves_its_own_caller_only(
@@ -362,7 +362,7 @@ def test_a_question_changes_nothing(renewed: SharedToken) -> None:
     before = copy.copy(vars(renewed))
     renewed.token_of("Bearer x")
     renewed.is_former(OTHER)
-    renewed.rest_of_endpoint(0)
+    renewed.error_during_pause(0)
 
     assert vars(renewed) == before
 

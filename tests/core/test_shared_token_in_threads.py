@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.support.shared_tokens import (
-    LEASE,
     LONG,
+    LONGEST,
     OTHER,
     TOKEN,
     USERS,
@@ -97,10 +97,10 @@ def test_threads_whose_leaders_abandon_all_get_the_token_of_the_first_that_does_
 
 def test_of_many_threads_that_one_token_fails_one_is_to_tell_the_user(renewed: SharedToken) -> None:
     renew(renewed, OTHER, TOKEN, USERS)
-    renewed.refused(OTHER, USERS, now=0)
+    renewed.note_refusal(OTHER, USERS, now=0)
     newer = renew(renewed, Token("ghi"), OTHER, USERS)
 
-    assert sum(in_threads(100, lambda: renewed.refused(newer, USERS, now=0))) == 1
+    assert sum(in_threads(100, lambda: renewed.note_refusal(newer, USERS, now=0))) == 1
     assert renewed.backoff.strikes[USERS].count == 2
 
 
@@ -138,7 +138,7 @@ class ClockThatCollects(float):
         return super().__ge__(other)
 
 
-@pytest.mark.parametrize("now", [0.0, LEASE], ids=["a waiter", "one that supersedes"])
+@pytest.mark.parametrize("now", [0.0, LONGEST], ids=["a waiter", "one that supersedes"])
 def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(now: float) -> None:
     core = a_core()
     shared = core.shared
@@ -156,7 +156,7 @@ def test_a_flow_that_is_collected_while_another_caller_asks_stops_nobody(now: fl
         suspend_a_leader()
         flight = shared._flight
         assert flight is not None
-        flight.lapses_at = LEASE
+        flight.overdue_at = LONGEST
         first = ask(shared, now=ClockThatCollects(now))
         assert flight.over
         return [type(step).__name__ for step in (first, ask(shared, now=now))]

@@ -31,7 +31,7 @@ from thebase_auth._core.token import CachedToken, Token
 def strike(shared: SharedToken, number: int, *, now: float = 0) -> tuple[Token, bool]:
     """USERS refuses the token in use, and the one that is fetched on its account; is that to be told?"""
     token = renew(shared, Token(f"token-{number}"), shared.token, USERS, now=now)
-    return token, shared.refused(token, USERS, now=now)
+    return token, shared.note_refusal(token, USERS, now=now)
 
 
 @pytest.fixture
@@ -73,14 +73,14 @@ def test_each_further_strike_doubles_the_pause_and_is_not_told_again(renewed: Sh
 def test_a_token_counts_one_strike_however_many_callers_it_fails(renewed: SharedToken) -> None:
     token, _ = strike(renewed, 1)
     for _ in range(100):
-        assert not renewed.refused(token, USERS, now=0)
+        assert not renewed.note_refusal(token, USERS, now=0)
 
     assert renewed.backoff.strikes[USERS].count == 1
 
 
 def test_nothing_but_a_token_fetched_on_its_account_counts(renewed: SharedToken) -> None:
     def nothing_counts(token: Token) -> bool:
-        return not renewed.refused(token, USERS, now=0) and not renewed.backoff.strikes
+        return not renewed.note_refusal(token, USERS, now=0) and not renewed.backoff.strikes
 
     assert nothing_counts(TOKEN)  # fetched for a first request
     renew(renewed, OTHER, TOKEN, LEADS)
@@ -102,7 +102,7 @@ def test_answers_to_a_token_that_was_not_fetched_here_count_for_nothing(
 ) -> None:
     shared.accepted(USERS)
 
-    assert not shared.refused(TOKEN, USERS, now=0)
+    assert not shared.note_refusal(TOKEN, USERS, now=0)
     assert not shared.must_keep_401(TOKEN, USERS, now=0)
     assert not shared.backoff.strikes
 
@@ -114,7 +114,7 @@ def test_a_token_that_its_operation_has_accepted_counts_no_strike_later(
     renewed.accepted(LEADS)
     renewed.accepted(USERS)
 
-    assert not renewed.refused(OTHER, USERS, now=0)
+    assert not renewed.note_refusal(OTHER, USERS, now=0)
     assert not renewed.backoff.strikes
 
 
@@ -178,7 +178,7 @@ def test_a_flight_that_brings_no_token_counts_no_strike(renewed: SharedToken, ho
     flight = lead(renewed, TOKEN, USERS)
     renewed.abandon(flight, an_error()) if how == "fail" else renewed.abandon(flight)
 
-    assert not renewed.refused(TOKEN, USERS, now=0)
+    assert not renewed.note_refusal(TOKEN, USERS, now=0)
     assert not renewed.backoff.strikes
 
 
@@ -194,13 +194,13 @@ def test_a_refusal_of_the_token_endpoint_begins_a_pause_that_doubles(
 ) -> None:
     now = 0.0
     for pause in PAUSES:
-        error = shared.refused_by_endpoint(an_error(status, REFUSAL[status]), now)
+        error = shared.note_endpoint_error(an_error(status, REFUSAL[status]), now)
         assert error.retry_after == pause
         assert (error.status, error.error) == (status, REFUSAL[status])
-        resting = shared.rest_of_endpoint(now + pause - 0.25)
+        resting = shared.error_during_pause(now + pause - 0.25)
         assert resting is not None
         assert resting.args == (*error.args[:-1], 0.25)
-        assert shared.rest_of_endpoint(now + pause) is None
+        assert shared.error_during_pause(now + pause) is None
         now += pause
 
 
@@ -209,32 +209,32 @@ def test_a_refusal_of_the_token_endpoint_begins_a_pause_that_doubles(
     [(200, None), (200, ""), (302, None), (404, "invalid_client"), (500, None), (503, "x")],
 )
 def test_another_wrong_answer_begins_none(shared: SharedToken, status: int, error: str | None) -> None:
-    noted = shared.refused_by_endpoint(an_error(status, error, retry_after=7.0), 0)
+    noted = shared.note_endpoint_error(an_error(status, error, retry_after=7.0), 0)
 
     assert noted.retry_after is None
-    assert shared.rest_of_endpoint(0) is None
+    assert shared.error_during_pause(0) is None
 
 
 @pytest.mark.parametrize(("said", "pause"), [(7.0, 7), (0.5, 0.5), (60.0, 60), (3600.0, 60)])
 def test_a_pause_lasts_as_long_as_the_server_says_up_to_a_minute(
     shared: SharedToken, said: float, pause: float
 ) -> None:
-    assert shared.refused_by_endpoint(an_error(429, retry_after=said), 10).retry_after == pause
-    assert shared.rest_of_endpoint(10 + pause - 0.25) is not None
-    assert shared.rest_of_endpoint(10 + pause) is None
+    assert shared.note_endpoint_error(an_error(429, retry_after=said), 10).retry_after == pause
+    assert shared.error_during_pause(10 + pause - 0.25) is not None
+    assert shared.error_during_pause(10 + pause) is None
 
 
 def test_there_is_no_pause_where_the_server_says_zero_seconds(shared: SharedToken) -> None:
-    assert shared.refused_by_endpoint(an_error(429, retry_after=0.0), 0).retry_after == 0
-    assert shared.rest_of_endpoint(0) is None
+    assert shared.note_endpoint_error(an_error(429, retry_after=0.0), 0).retry_after == 0
+    assert shared.error_during_pause(0) is None
 
 
 @pytest.fixture
 def resting(renewed: SharedToken) -> SharedToken:
     """The token endpoint has refused twice, and rests until 2 s."""
     for _ in range(2):
-        renewed.refused_by_endpoint(an_error(), 0)
-    assert renewed.rest_of_endpoint(1.75) is not None
+        renewed.note_endpoint_error(an_error(), 0)
+    assert renewed.error_during_pause(1.75) is not None
     return renewed
 
 
@@ -248,36 +248,36 @@ def test_a_token_from_the_endpoint_or_forgetting_ends_the_pause_and_the_next_is_
 ) -> None:
     end(resting)
 
-    assert resting.rest_of_endpoint(0) is None
-    assert resting.refused_by_endpoint(an_error(), 0).retry_after == 1
+    assert resting.error_during_pause(0) is None
+    assert resting.note_endpoint_error(an_error(), 0).retry_after == 1
 
 
 def test_neither_a_token_from_a_cache_nor_that_of_a_superseded_leader_ends_the_pause(
     resting: SharedToken,
 ) -> None:
     old = lead(resting, TOKEN)
-    resting.finish(lead(resting, TOKEN, superseded=old), CachedToken(OTHER.access_token), now=0)
+    resting.finish(lead(resting, TOKEN, given_up=old), CachedToken(OTHER.access_token), now=0)
     resting.finish(old, Token("late"), now=0)
 
-    assert resting.rest_of_endpoint(0) is not None
+    assert resting.error_during_pause(0) is not None
 
 
 def test_the_pause_is_seen_without_the_lock(resting: SharedToken) -> None:
     with resting._lock:
-        assert in_another_thread(lambda: resting.rest_of_endpoint(0)) is not None
+        assert in_another_thread(lambda: resting.error_during_pause(0)) is not None
 
 
 def test_the_pause_of_the_endpoint_stops_no_caller_from_leading(resting: SharedToken) -> None:
     """It may find a token in a cache: see _core."""
-    assert not isinstance(resting.ask(TOKEN, now=0, lease=1, task=a_task()), Keep401)
+    assert not isinstance(resting.ask(TOKEN, now=0, longest=1, task=a_task()), Keep401)
     assert ask(resting) is TOKEN
 
 
 def test_what_is_kept_of_a_refusal_keeps_no_variables_alive() -> None:
     shared = SharedToken()
     with pytest.raises(TokenRequestError) as caught:
-        raise shared.refused_by_endpoint(TokenRequestError("text", DOMAIN, 401), 0.0)
-    kept = shared.rest_of_endpoint(0.5)
+        raise shared.note_endpoint_error(TokenRequestError("text", DOMAIN, 401), 0.0)
+    kept = shared.error_during_pause(0.5)
     assert kept is not None
     assert kept is not caught.value
     assert shared._failure is not caught.value

@@ -57,7 +57,7 @@ def test_a_call_that_may_take_any_time_does_not_wait_without_end() -> None:
 
 
 def test_a_token_request_lasts_at_most_all_its_phases_together() -> None:
-    assert budget(connect=1, read=2, write=3, pool=4).lease == 10.0
+    assert budget(connect=1, read=2, write=3, pool=4).longest == 10.0
 
 
 @pytest.mark.parametrize(("now", "left"), [(NOW, 5.0), (NOW + 2, 3.0), (NOW + 5, 0.0), (1010, -5.0)])
@@ -95,7 +95,7 @@ def test_no_wait_and_no_phase_is_unbounded(
     now = NOW + later
 
     assert 0 <= bounded.left(NOW) < math.inf
-    assert bounded.lease >= bounded.left(NOW)
+    assert bounded.longest >= bounded.left(NOW)
     for phase, seconds in bounded.timeouts_left(now).items():
         assert seconds <= bounded.timeouts[phase]
         assert seconds <= bounded.left(now)

@@ -149,9 +149,9 @@ def refusals(thebase: Sandbox) -> int:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 20
+    stop_waiting_at = time.monotonic() + 20
     while not happened():
-        assert time.monotonic() < give_up_at
+        assert time.monotonic() < stop_waiting_at
         time.sleep(0.005)
 
 

@@ -56,9 +56,9 @@ def test_a_record_without_a_future_is_gone_in_a_moment(
 
 
 def until_gone(client: Any, name: str) -> None:
-    give_up_at = time.monotonic() + 10
+    stop_waiting_at = time.monotonic() + 10
     while client.exists(name):
-        assert time.monotonic() < give_up_at
+        assert time.monotonic() < stop_waiting_at
 
 
 def test_a_lock_ends_by_itself_after_its_lease(redis_cache: RedisTokenCache, database: Database) -> None:

@@ -36,7 +36,7 @@ class Flying(NamedTuple):
     """The flight under way."""
 
     flight: Flight
-    lapses_at: float
+    overdue_at: float
     task: Task | None
 
 
@@ -126,11 +126,11 @@ class SharedTokenMachine(RuleBasedStateMachine):
         target=leaders,
         which=st.just("any") | which_token,
         operation=st.none() | operations,
-        lease=st.integers(1, 20),
+        longest=st.integers(1, 20),
         task=tasks,
     )
-    def ask(self, which: str, operation: Operation | None, lease: int, task: Task | None) -> Any:
-        return self.step(self.named(which), operation, lease, task)
+    def ask(self, which: str, operation: Operation | None, longest: int, task: Task | None) -> Any:
+        return self.step(self.named(which), operation, longest, task)
 
     @precondition(lambda self: self.under_way is not None)
     @rule(target=leaders, which=st.sampled_from(["any", "current"]), count=st.integers(1, 3))
@@ -143,18 +143,18 @@ class SharedTokenMachine(RuleBasedStateMachine):
         self,
         refused: Token | None,
         operation: Operation | None,
-        lease: float,
+        longest: float,
         task: Task | None,
-        superseded: Flight | None = None,
+        given_up: Flight | None = None,
     ) -> Any:
         """Ask, and give the flight that the caller now leads, if it leads one."""
         step = self.shared.ask(
             refused,
             operation=operation,
             now=self.now,
-            lease=lease,
+            longest=longest,
             task=task,
-            superseded=superseded,
+            given_up=given_up,
         )
         self.remember(refused)
         if isinstance(step, Token):
@@ -165,8 +165,8 @@ class SharedTokenMachine(RuleBasedStateMachine):
         before = self.under_way
         can_wait = (
             before is not None
-            and before.flight is not superseded
-            and self.now < before.lapses_at
+            and before.flight is not given_up
+            and self.now < before.overdue_at
             and None not in (task, before.task)
             and task is not before.task
             and ELSEWHERE not in (task, before.task)
@@ -185,18 +185,18 @@ class SharedTokenMachine(RuleBasedStateMachine):
         flight = step.flight
         if before is not None:
             self.results[before.flight] = None
-        self.under_way = Flying(flight, self.now + lease, task)
+        self.under_way = Flying(flight, self.now + longest, task)
         return multiple(flight)
 
     @precondition(lambda self: self.waiters)
-    @rule(target=leaders, which=which_waiter, lease=st.integers(1, 20))
-    def a_waiter_goes_on(self, which: int, lease: float) -> Any:
+    @rule(target=leaders, which=which_waiter, longest=st.integers(1, 20))
+    def a_waiter_goes_on(self, which: int, longest: float) -> Any:
         waiter = self.waiters.pop(which % len(self.waiters))
         flight = waiter.flight
         if self.results.get(flight) is not None:
             return multiple()
         superseded = flight if flight.at_cache or flight.is_lost() else None
-        return self.step(waiter.refused, waiter.operation, lease, waiter.task, superseded)
+        return self.step(waiter.refused, waiter.operation, longest, waiter.task, superseded)
 
     @precondition(lambda self: self.waiters)
     @rule(which=which_waiter)
@@ -266,7 +266,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
                 self.pauses.setdefault(operation, ModelOfPause()).begin(self.now)
                 tell = operation not in self.told
                 self.told.add(operation)
-        assert self.shared.refused(refused, operation, now=self.now) == tell
+        assert self.shared.note_refusal(refused, operation, now=self.now) == tell
 
     @precondition(lambda self: self.fetched_for is not None)
     @rule()
@@ -291,7 +291,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.none() | st.integers(0, 100), status=st.sampled_from([200, 401, 404, 429, 503]))
     def the_token_endpoint_refuses(self, seconds: int | None, status: int) -> None:
-        error = self.shared.refused_by_endpoint(an_error(status, retry_after=seconds), self.now)
+        error = self.shared.note_endpoint_error(an_error(status, retry_after=seconds), self.now)
         if status in (404, 503):
             assert error.retry_after is None
         else:
@@ -341,7 +341,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_token_endpoint_rests_no_longer_than_a_minute(self) -> None:
-        error = self.shared.rest_of_endpoint(self.now)
+        error = self.shared.error_during_pause(self.now)
         left = max(self.rest.until - self.now, 0)
         assert (error.retry_after if error else 0) == left
         assert error is None or isinstance(error, TokenRequestError)

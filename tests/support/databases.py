@@ -120,9 +120,9 @@ def free_port() -> int:
 
 
 def wait_until_it_answers(port: int) -> None:
-    give_up_at = time.monotonic() + 10
+    stop_waiting_at = time.monotonic() + 10
     with redis.Redis(port=port) as client:
-        while time.monotonic() < give_up_at:
+        while time.monotonic() < stop_waiting_at:
             with suppress(redis.ConnectionError):
                 client.ping()
                 return

@@ -17,7 +17,7 @@ from thebase_auth._core.token import Token
 
 TOKEN, OTHER = Token("abc"), Token("def")
 USERS, LEADS = Operation("GET", "/v2/users"), Operation("POST", "/v2/leads/create")
-LEASE = 60.0  # seconds
+LONGEST = 60.0  # seconds
 LONG = 30.0  # seconds; longer than anything here takes
 LOOP = object()
 
@@ -46,11 +46,13 @@ def ask(
     *,
     now: float = 0,
     blocking: bool = False,
-    superseded: Flight | None = None,
+    given_up: Flight | None = None,
 ) -> Decision:
     """Ask as a new task, or as a caller that blocks its thread."""
     task = None if blocking else a_task()
-    return shared.ask(refused, operation=operation, now=now, lease=LEASE, task=task, superseded=superseded)
+    return shared.ask(
+        refused, operation=operation, now=now, longest=LONGEST, task=task, given_up=given_up
+    )
 
 
 def lead(shared: SharedToken, *asked: Any, **options: Any) -> Flight:

@@ -76,5 +76,5 @@ class Attempt:
 
     def _take_note(self) -> None:
         core = self._core
-        if self.refused and core.shared.refused(self.refused, self.operation, now=core.now()):
+        if self.refused and core.shared.note_refusal(self.refused, self.operation, now=core.now()):
             notices.of_missing_right(core.credentials, self.operation)

@@ -83,15 +83,15 @@ class Caller(Generic[AdapterStep]):
         if operation in self._core.strikes:
             # Processes that revoke each other's tokens get out of step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
-        superseded = None
+        given_up = None
         while True:
             decision = self._shared.ask(
                 other_than,
                 operation=operation,
                 now=self._now,
-                lease=self._budget.lease,
+                longest=self._budget.longest,
                 task=self._task,
-                superseded=superseded,
+                given_up=given_up,
             )
             match decision:
                 case Token():
@@ -109,7 +109,7 @@ class Caller(Generic[AdapterStep]):
                     if flight.failure is not None and self._shares(flight.failure):
                         raise copied(flight.failure)
                     if flight.at_cache or flight.is_lost():
-                        superseded = flight
+                        given_up = flight
                     self._check_time("for another caller to fetch an access token")
                 case _:
                     assert_never(decision)
@@ -139,7 +139,7 @@ class Caller(Generic[AdapterStep]):
                 return shared.finish(flight, errand.found, now=core.now())
             flight.at_cache = False
             self._check_time("for the token cache, to get an access token")
-        resting = shared.rest_of_endpoint(self._now)
+        resting = shared.error_during_pause(self._now)
         if resting is not None:
             raise resting
         try:
@@ -147,7 +147,7 @@ class Caller(Generic[AdapterStep]):
             token = yield from self._fetch(left)
             shared.finish(flight, token, now=core.now())
         except TokenRequestError as error:
-            failure = shared.refused_by_endpoint(error, core.now())
+            failure = shared.note_endpoint_error(error, core.now())
             raise failure from None
         logger.debug("fetched an access token from %s", core.credentials.domain)
         notices.of_fetch(core.credentials, core.number, core.now())
@@ -159,7 +159,7 @@ class Caller(Generic[AdapterStep]):
         """Wait for another caller: at most half the time left, if a cache may hold it up."""
         left = self._budget.left(self._now)
         longest = left / 2 if flight.at_cache else left
-        return WaitFor(flight, min(longest, flight.lapses_at - self._now))
+        return WaitFor(flight, min(longest, flight.overdue_at - self._now))
 
     def _shares(self, failure: Exception) -> bool:
         return isinstance(failure, TokenRequestError) or self._is_shared(failure)

@@ -77,7 +77,7 @@ class Core:
             logger.debug("left a request unsigned: it does not go to %s", self.credentials.domain)
         return destination is Destination.OURS
 
-    def is_own(self, url: str) -> bool:
+    def is_ours(self, url: str) -> bool:
         """Whether *url* is on the domain. After a redirect, a signed request may have gone elsewhere."""
         return self.credentials.origin.destination(url) is Destination.OURS
 

@@ -16,7 +16,7 @@
 # is handed to a particular waiter, so it does not matter if that one leaves too.
 #
 # A leader that cannot be waited for is superseded: it was interrupted before it began, its event loop has
-# stopped, its lease is over, it cannot go on while the asking caller waits (both are in one thread and are
+# stopped, its time is over, it cannot go on while the asking caller waits (both are in one thread and are
 # not two tasks of one loop), or a cache holds it up for longer than the asking caller can wait. What a
 # superseded leader fetches serves only its own caller.
 
@@ -37,7 +37,7 @@ from .pending import Pending, Task
 from .token import CachedToken, Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens: a request may be sent long after it was signed
-_FRESH: Final = 60.0  # seconds in use; the refusal of an older token is no strike
+_STRIKE_WITHIN: Final = 60.0  # seconds in use; the refusal of an older token is no strike
 #: How the token endpoint refuses a client (RFC 6749 section 5.2), or asks it to slow down; 200 with an error.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
@@ -75,11 +75,11 @@ class Flight(Pending):
     """
 
     def __init__(
-        self, operation: Operation | None, lapses_at: float, task: Task | None, *, at_cache: bool = False
+        self, operation: Operation | None, overdue_at: float, task: Task | None, *, at_cache: bool = False
     ) -> None:
         super().__init__()
         self.operation = operation
-        self.lapses_at = lapses_at
+        self.overdue_at = overdue_at
         self.begun = False
         self.at_cache = at_cache
         self.token: Token | None = None
@@ -93,7 +93,7 @@ class Flight(Pending):
 
     def can_be_waited_for(self, now: float, task: Task | None) -> bool:
         """Whether its leader is in time, and can go on while the asking caller waits."""
-        if now >= self.lapses_at:
+        if now >= self.overdue_at:
             return False
         if self._thread != threading.get_ident():
             return True
@@ -153,9 +153,9 @@ class SharedToken:
         *,
         operation: Operation | None = None,
         now: float,
-        lease: float,
+        longest: float,
         task: Task | None,
-        superseded: Flight | None = None,
+        given_up: Flight | None = None,
     ) -> Decision:
         """Ask for a token.
 
@@ -163,12 +163,12 @@ class SharedToken:
             other_than: A token not to be given: the refused one. None to take any.
             operation: What refused it, or None if nothing did.
             now: Seconds on a clock that never goes back.
-            lease: Seconds that the caller's token request takes at most, if it leads.
+            longest: Seconds that the caller's token request takes at most, if it leads.
             task: The asking task, or None for a caller that blocks its thread.
-            superseded: A flight for which the caller no longer waits.
+            given_up: A flight for which the caller no longer waits.
         """
         decision, ended = self._decide(
-            other_than, operation, now, lease=lease, task=task, superseded=superseded
+            other_than, operation, now, longest=longest, task=task, given_up=given_up
         )
         if ended is not None:
             ended.end()
@@ -181,20 +181,20 @@ class SharedToken:
         operation: Operation | None,
         now: float,
         *,
-        lease: float,
+        longest: float,
         task: Task | None,
-        superseded: Flight | None,
+        given_up: Flight | None,
     ) -> tuple[Decision, Flight | None]:
         """The decision, and the flight that is superseded by it."""
         self._remember(other_than)
         if self.token is not None and self.token != other_than:
             return self.token, None
         under_way = self._flight
-        if under_way is not None and under_way is not superseded and under_way.can_be_waited_for(now, task):
+        if under_way is not None and under_way is not given_up and under_way.can_be_waited_for(now, task):
             return Wait(under_way), None
         if operation is not None and self.backoff.must_wait(operation, now):
             return Keep401(), None
-        self._flight = Flight(operation, now + lease, task, at_cache=self._has_cache)
+        self._flight = Flight(operation, now + longest, task, at_cache=self._has_cache)
         return Fetch(self._flight), under_way
 
     def finish(self, flight: Flight, token: Token, *, now: float) -> Token:
@@ -236,7 +236,7 @@ class SharedToken:
             flight.failure = failure
 
     @_locked
-    def refused_by_endpoint(self, failure: TokenRequestError, now: float) -> TokenRequestError:
+    def note_endpoint_error(self, failure: TokenRequestError, now: float) -> TokenRequestError:
         """Take note of an answer of the token endpoint without a token, and return the error to raise."""
         if failure.status not in _REFUSALS or (failure.status == 200 and not failure.error):
             return with_retry_after(failure, None)
@@ -245,7 +245,7 @@ class SharedToken:
         self._failure = with_retry_after(failure, seconds)
         return with_retry_after(failure, seconds)
 
-    def rest_of_endpoint(self, now: float) -> TokenRequestError | None:
+    def error_during_pause(self, now: float) -> TokenRequestError | None:
         """The last error of the token endpoint during its pause, or None."""
         failure, left = self._failure, self._pause.left(now)
         return None if failure is None or left <= 0 else with_retry_after(failure, left)
@@ -272,12 +272,12 @@ class SharedToken:
         return not replaced and not busy and self.backoff.must_wait(operation, now)
 
     @_locked
-    def refused(self, token: Token, operation: Operation, *, now: float) -> bool:
+    def note_refusal(self, token: Token, operation: Operation, *, now: float) -> bool:
         """Take note of a 401 to *token*. True: warn the user that a right may be missing."""
         if token is not self.token or operation != self._fetched_for:
             return False
         self._fetched_for = None  # one strike for a token, however many callers it fails
-        if now - self._in_use_since > _FRESH:
+        if now - self._in_use_since > _STRIKE_WITHIN:
             return False  # it may have been good, and expired since
         return self.backoff.strike(operation, now)
 

@@ -27,7 +27,7 @@ class TimeBudget:
         self._began = now
 
     @property
-    def lease(self) -> float:
+    def longest(self) -> float:
         """How long a token request takes if every phase takes its longest."""
         return sum(self.timeouts.values())
 

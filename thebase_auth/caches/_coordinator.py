@@ -247,7 +247,7 @@ class Errand:
 
     def _look(self) -> None:
         """Find a token or get the lock; or neither, if another process holds the lock for too long."""
-        give_up_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
+        stop_waiting_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
         key = self._answer(self._coordinator.record.key)  # the cache is not to blame for this time
         while not self._flight.over:
@@ -264,7 +264,7 @@ class Errand:
                 return
             # Of random length, or all processes would ask at the same moment, again and again.
             pause = min(pause * random.uniform(1.0, 2.0), longest_pause)  # noqa: S311
-            if time.monotonic() + pause >= give_up_at:
+            if time.monotonic() + pause >= stop_waiting_at:
                 self._coordinator.warn_of_lock(time.monotonic() - self._began)
                 return
             wait_blocking(self._flight, pause)
