@@ -180,7 +180,7 @@ class Flow:
             content=TOKEN_REQUEST_BODY,
             extensions={"timeout": timeouts},
         )
-        now = time.time()
+        epoch = time.time()
         try:
             response = yield Send(request)
         finally:
@@ -193,7 +193,7 @@ class Flow:
         answer = Answer(response.status_code, response.headers, reading.content, reading.cut)
         if response.request is not request:
             answer = first_redirect(response, request)
-        return parse_token_response(answer, credentials=credentials, now=now)
+        return parse_token_response(answer, credentials=credentials, epoch=epoch)
 
     def _accepted(self, response: Response) -> None:
         """Take note of an answer other than 401, and of the redirects before it."""

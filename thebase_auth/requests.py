@@ -196,10 +196,10 @@ class TheBaseAuth(CommonAuth, AuthBase):
         return Caller(self._core, fetch, timeouts, is_shared=_is_shared)
 
     def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
-        now = time.time()
+        epoch = time.time()
         credentials = self._core.credentials
         answer = send_token_request(credentials, self._session, user_agent, timeouts)
-        return parse_token_response(answer, credentials=credentials, now=now)
+        return parse_token_response(answer, credentials=credentials, epoch=epoch)
 
 
 # Attributes by which we remember something of an object of requests.

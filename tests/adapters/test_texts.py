@@ -272,7 +272,7 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
 def test_of_an_answer_that_is_no_token(given: TokenAnswer, told: str) -> None:
     credentials = Credentials(Origin.of_domain(DOMAIN), CLIENT_ID, SECRET)
     with pytest.raises(TokenRequestError) as caught:
-        parse_token_response(given, credentials=credentials, now=0)
+        parse_token_response(given, credentials=credentials, epoch=0)
     assert str(caught.value) == f"the token endpoint of {DOMAIN} {told}"
     assert (caught.value.domain, caught.value.status) == (DOMAIN, given.status)
 
@@ -292,7 +292,7 @@ def test_of_an_answer_that_is_no_token(given: TokenAnswer, told: str) -> None:
 def test_of_slips_of_copying(client_id: str, secret: str, told: str) -> None:
     credentials = Credentials(Origin.of_domain(DOMAIN), client_id, secret)
     with pytest.raises(TokenRequestError) as caught:
-        parse_token_response(answer(401), credentials=credentials, now=0)
+        parse_token_response(answer(401), credentials=credentials, epoch=0)
     assert str(caught.value) == f"the token endpoint of {DOMAIN} answered 401 (empty). {CHECK}{told}"
 
 

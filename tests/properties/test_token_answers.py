@@ -216,7 +216,7 @@ def test_any_bytes_are_a_token_or_the_one_error(status: int, body: bytes, data: 
     credentials = data.draw(CREDENTIALS)
     answer = Answer(status, data.draw(header_mappings(credentials)), body)
     try:
-        token = parse_token_response(answer, credentials=credentials, now=NOW)
+        token = parse_token_response(answer, credentials=credentials, epoch=NOW)
     except Exception as error:
         assert_shows_no_secret(assert_is_the_one_error(error, status), credentials, "no token")
     else:
@@ -242,7 +242,7 @@ def test_any_document_is_a_token_or_the_one_error_and_an_echo_is_not_shown(
     body = encode(data.draw(documents(credentials, access_token) | NESTED))
     answer = Answer(status, data.draw(header_mappings(credentials)), body)
     try:
-        token = parse_token_response(answer, credentials=credentials, now=NOW)
+        token = parse_token_response(answer, credentials=credentials, epoch=NOW)
     except Exception as error:
         given = read(body).get("access_token")
         assert_shows_no_secret(
@@ -272,7 +272,7 @@ def test_a_good_answer_that_was_damaged_on_its_way_is_a_token_or_the_one_error(
     damaged = body[:at] + damage + body[max(at, until) :]
     credentials = Credentials(ORIGIN, "Lv..", SECRETS[0])
     try:
-        token = parse_token_response(Answer(status, {}, damaged), credentials=credentials, now=NOW)
+        token = parse_token_response(Answer(status, {}, damaged), credentials=credentials, epoch=NOW)
     except Exception as error:
         assert_shows_no_secret(assert_is_the_one_error(error, status), credentials, "t0k~n")
     else:
@@ -285,6 +285,6 @@ def test_no_depth_is_another_error(status: int, depth: int) -> None:
     body = b'{"access_token": "abc", "token_type": ' + b"[" * depth + b"]" * depth + b"}"
     with pytest.raises(TokenRequestError) as caught:
         parse_token_response(
-            Answer(status, {}, body), credentials=Credentials(ORIGIN, "Lv..", SECRETS[0]), now=NOW
+            Answer(status, {}, body), credentials=Credentials(ORIGIN, "Lv..", SECRETS[0]), epoch=NOW
         )
     assert_is_the_one_error(caught.value, status)

@@ -50,9 +50,7 @@ def ask(
 ) -> Decision:
     """Ask as a new task, or as a caller that blocks its thread."""
     task = None if blocking else a_task()
-    return shared.ask(
-        refused, operation=operation, now=now, longest=LONGEST, task=task, given_up=given_up
-    )
+    return shared.ask(refused, operation=operation, now=now, longest=LONGEST, task=task, given_up=given_up)
 
 
 def lead(shared: SharedToken, *asked: Any, **options: Any) -> Flight:

@@ -53,7 +53,7 @@ def answer(
 
 
 def parse(given_answer: Answer) -> Token:
-    return parse_token_response(given_answer, credentials=CREDENTIALS, now=NOW)
+    return parse_token_response(given_answer, credentials=CREDENTIALS, epoch=NOW)
 
 
 def refused(given_answer: Answer) -> TokenRequestError:

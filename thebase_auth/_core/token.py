@@ -53,9 +53,9 @@ class Token:
     def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
         return Token, (self.access_token, self.expires_at)
 
-    def past_its_time(self, now: float) -> bool:
-        """Whether ``expires_at`` is known and not after *now* (epoch seconds)."""
-        return self.expires_at is not None and self.expires_at <= now
+    def past_its_time(self, epoch: float) -> bool:
+        """Whether ``expires_at`` is known and over, *epoch* seconds after the epoch."""
+        return self.expires_at is not None and self.expires_at <= epoch
 
 
 class CachedToken(Token):
@@ -81,28 +81,28 @@ class Answer:
         return f"Answer(status={self.status})"
 
 
-def parse_token_response(answer: Answer, *, credentials: Credentials, now: float) -> Token:
+def parse_token_response(answer: Answer, *, credentials: Credentials, epoch: float) -> Token:
     """Read the answer of the token endpoint.
 
     Args:
         answer: The answer, redirects not followed.
         credentials: Those that were sent: the error names the domain, and quotes the server without
             the secret.
-        now: Epoch seconds; ``expires_in`` is counted from it.
+        epoch: Seconds since the epoch when the request was sent; ``expires_in`` is counted from it.
 
     Raises:
         TokenRequestError: if there is no usable token in it.
     """
-    outcome = _read(answer, credentials, now)
+    outcome = _read(answer, credentials, epoch)
     if isinstance(outcome, TokenRequestError):
         raise outcome  # here, where no local variable holds what the server sent
     return outcome
 
 
-def _read(answer: Answer, credentials: Credentials, now: float) -> Token | TokenRequestError:
+def _read(answer: Answer, credentials: Credentials, epoch: float) -> Token | TokenRequestError:
     document = _json_object(answer.body)
     if not 200 <= answer.status < 300:
-        return _refusal(answer, document, credentials, now)
+        return _refusal(answer, document, credentials, epoch)
     if answer.cut:
         return _unusable(f"is {answer.cut}", answer, credentials)
     if document is None:
@@ -110,7 +110,7 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
     access_token = document.get("access_token")
     if access_token is None:
         if document.get("error"):
-            return _refusal(answer, document, credentials, now)
+            return _refusal(answer, document, credentials, epoch)
         return _unusable("has no access_token", answer, credentials)
     if not isinstance(access_token, str) or not re.fullmatch(_SAFE_IN_HEADER, access_token):
         # RFC 6750 section 2.1. Not quoted, since it may be most of a token.
@@ -122,7 +122,7 @@ def _read(answer: Answer, credentials: Credentials, now: float) -> Token | Token
         quoted = _quote(shown, credentials)
         return _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
     lifetime = _seconds(document.get("expires_in"))
-    return Token(access_token, None if lifetime is None else now + lifetime)
+    return Token(access_token, None if lifetime is None else epoch + lifetime)
 
 
 def _seconds(expires_in: object) -> float | None:
@@ -186,7 +186,7 @@ def _unusable(what: str, answer: Answer, credentials: Credentials) -> TokenReque
 
 
 def _refusal(
-    answer: Answer, document: dict[str, Any] | None, credentials: Credentials, now: float
+    answer: Answer, document: dict[str, Any] | None, credentials: Credentials, epoch: float
 ) -> TokenRequestError:
     fields: dict[str, str] = {}
     token = (document or {}).get("access_token")  # not to be shown
@@ -206,19 +206,19 @@ def _refusal(
         f" {_advice(answer, fields, credentials)}",
         domain=credentials.domain,
         status=answer.status,
-        retry_after=_retry_after(answer.headers.get("retry-after", ""), now),
+        retry_after=_retry_after(answer.headers.get("retry-after", ""), epoch),
         **fields,
     )
 
 
-def _retry_after(value: str, now: float) -> float | None:
+def _retry_after(value: str, epoch: float) -> float | None:
     """Seconds, from a number or a date (RFC 9110 section 10.2.3); None if it is neither."""
     if re.fullmatch("[0-9]{1,9}", value.strip(), re.ASCII):
         return float(value)
     from email.utils import parsedate_to_datetime  # slow to load, rarely needed
 
     try:
-        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+        return max(parsedate_to_datetime(value).timestamp() - epoch, 0.0)
     except (ValueError, OverflowError):
         return None
 

@@ -37,12 +37,12 @@ class RecordFormat:
         content = json.dumps([_VERSION, str(token.access_token), token.expires_at])
         return f"{self._seal(content.encode()).decode()} {content}"
 
-    def read(self, record: object, now: float) -> Token | None:
+    def read(self, record: object, epoch: float) -> Token | None:
         """The token in *record*; None if it is not one of ours, has another version, or has expired.
 
         Args:
             record: What a cache returned: anything at all.
-            now: Epoch seconds.
+            epoch: The time, in seconds since the epoch.
         """
         if isinstance(record, str):
             record = record.encode("utf-8", "surrogatepass")
@@ -55,17 +55,17 @@ class RecordFormat:
         if version != _VERSION:
             return None
         token = CachedToken(*fields)
-        return None if token.past_its_time(now) else token
+        return None if token.past_its_time(epoch) else token
 
     def _seal(self, content: bytes) -> bytes:
         return hmac.new(self._seal_key, content, "sha256").hexdigest().encode()
 
 
-def lifetime(token: Token, now: float) -> float | None:
+def lifetime(token: Token, epoch: float) -> float | None:
     """Seconds for which a cache should keep *token*, or None if the server did not say."""
     if token.expires_at is None or not math.isfinite(token.expires_at):
         return None
-    return max(token.expires_at - now, 0.0)
+    return max(token.expires_at - epoch, 0.0)
 
 
 @lru_cache(maxsize=128)
