@@ -67,12 +67,10 @@ class Pause:
         return self._until - now
 
 
-class _Strikes:
-    """The strikes of one operation."""
+class _Strikes(Pause):
+    """The strikes of one operation, and its pause."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.pause = Pause()
+    count = 0
 
 
 class Backoff:
@@ -94,7 +92,7 @@ class Backoff:
         if strikes.count < (_STRIKES_AFTER_HELP if has_had_the_right else _STRIKES):
             return False
         self._helped.pop(operation, None)
-        strikes.pause.begin(now)
+        strikes.begin(now)
         if operation in self._warned or len(self._warned) >= _MOST_OPERATIONS:
             return False
         self._warned.add(operation)
@@ -103,7 +101,7 @@ class Backoff:
     def must_wait(self, operation: Operation, now: float) -> bool:
         """Whether it is too early for another renewal for *operation*."""
         strikes = self.strikes.get(operation)
-        return strikes is not None and strikes.pause.left(now) > 0
+        return strikes is not None and strikes.left(now) > 0
 
     def accepted(self, operation: Operation, *, after_renewal: bool) -> None:
         """Forget the strikes of *operation*, which has accepted a token."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from . import notices
@@ -48,16 +49,16 @@ class Core:
             from thebase_auth.caches._coordinator import Coordinator
 
             self.coordinator = Coordinator(cache, credentials, self.shared)
-        self.hook: Any = None  # of the adapter, which copies make anew
+        self.hook: Any = None  # requests' hook for bodies in memory; here, since a copy has a core of its own
         self.number: Final = next(_numbers)
         self._warned_of_unsigned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _new_core, (self.credentials, self.timeout, self._cache)
+        return partial(Core, self.credentials, timeout=self.timeout, cache=self._cache), ()
 
     def __deepcopy__(self, memo: object) -> Core:
         # With the very same cache: it is there to be shared, and may have sockets and locks.
-        return _new_core(self.credentials, self.timeout, self._cache)
+        return Core(self.credentials, timeout=self.timeout, cache=self._cache)
 
     def must_sign(self, url: str) -> bool:
         """Whether to sign a request to *url*.
@@ -128,7 +129,3 @@ class Core:
             " sent again with a new token; make the call again",
             domain,
         )
-
-
-def _new_core(credentials: Credentials, timeout: float, cache: TokenCache | None) -> Core:
-    return Core(credentials, timeout=timeout, cache=cache)

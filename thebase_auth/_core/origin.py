@@ -85,7 +85,7 @@ class Origin(NamedTuple):
         scheme = found["scheme"].lower()
         host = found["host"].lower()
         if host.startswith("["):
-            host = _normal_ip(host) or host
+            host = _address(host) or host
         return cls(scheme, host, int(found["port"] or _DEFAULT_PORTS[scheme]))
 
     @property
@@ -143,8 +143,7 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
 
 def _normal_host(host: str) -> str:
     if host.startswith("["):
-        address = _normal_ip(host)
-        if address is None:
+        if (address := _address(host)) is None:
             raise _wrong("is not a valid IPv6 address")
         return address
     if not host.isascii():
@@ -153,27 +152,18 @@ def _normal_host(host: str) -> str:
     labels = host.split(".")
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
         raise _wrong("is not a valid host name")
-    if labels[-1].isdigit() and not _is_ipv4(host):  # what ends in a number is an address
+    if labels[-1].isdigit() and _address(host) is None:  # what ends in a number is an address
         raise _wrong("is not a valid IPv4 address")
     return host
 
 
-def _normal_ip(bracketed: str) -> str | None:
-    inside = bracketed.removeprefix("[").removesuffix("]")
-    if bracketed != f"[{inside}]" or "%" in inside:  # a zone has no place in a URL
-        return None
+def _address(host: str) -> str | None:
+    """An IP address in its normal form, IPv6 in brackets; None for anything else."""
+    is_ipv6 = host.startswith("[") and host.endswith("]") and "%" not in host  # a zone has no place in a URL
     try:
-        return f"[{ipaddress.IPv6Address(inside)}]"
+        return f"[{ipaddress.IPv6Address(host[1:-1])}]" if is_ipv6 else str(ipaddress.IPv4Address(host))
     except ValueError:
         return None
-
-
-def _is_ipv4(host: str) -> bool:
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _idna(host: str) -> str:

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from thebase_auth._core.credentials import Credentials
@@ -64,17 +65,14 @@ class Coordinator:
         self.cache: Final = cache
         self.shared: Final = shared
         self._credentials = credentials
-        self._record: RecordFormat | None = None
         self._last: Errand | None = None
         self._warned = False
         self._warned_of_lock = False
 
-    @property
+    @cached_property
     def record(self) -> RecordFormat:
         """Key and form of the record. Made when first needed, in a thread, because it takes about 30 ms."""
-        if self._record is None:
-            self._record = RecordFormat(self._credentials)
-        return self._record
+        return RecordFormat(self._credentials)
 
     def load(self, flight: Flight, seconds: float) -> Steps:
         """Look for a token that another process has stored; if there is none, try to get the lock.
@@ -249,7 +247,7 @@ class Errand:
         """Find a token or get the lock; or neither, if another process holds the lock for too long."""
         stop_waiting_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
-        key = self._answer(self._coordinator.record.key)  # the cache is not to blame for this time
+        key = self._answer(self._coordinator.record.key)  # to make it took time that is not the cache's
         while not self._flight.over:
             self.found = self._load(key)
             if self.found is None:
