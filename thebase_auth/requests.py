@@ -14,9 +14,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -152,14 +153,15 @@ class TheBaseAuth(CommonAuth, AuthBase):
         expired = None
         url = request.url or ""
         # What follows the slash cannot change the host, so this needs no parsing.
-        if url.startswith(self._core.url_prefix) or self._is_ours(request, url):
+        if url.startswith(self._core.url_prefix) or self._must_sign(request, url):
             if request.body is not None:
                 length = announced_length(request.headers)
                 body = body_of(request.body, length)
                 expired = self._core.expired_token_for(body, length)
             token = self._core.shared.token
             if token is None or expired is not None:
-                token = self._fresh_token(request, expired)
+                with _as_requests_errors(request):
+                    token = blocking(self._caller(request, timeouts_of(None)).fresh_token(expired))
             request.headers["Authorization"] = token.authorization
         else:
             body = None
@@ -172,34 +174,19 @@ class TheBaseAuth(CommonAuth, AuthBase):
         hooks.append(hook)
         return request
 
-    def _is_ours(self, request: requests.PreparedRequest, url: str) -> bool:
+    def _must_sign(self, request: requests.PreparedRequest, url: str) -> bool:
         with _as_requests_errors(request):
             return self._core.must_sign(url)
 
-    def _fresh_token(self, request: requests.PreparedRequest, expired: Token | None) -> Token:
-        """A token before *request* is sent."""
-        with _as_requests_errors(request):
-            return blocking(self._caller(request, timeouts_of(None)).fresh_token(expired))
-
-    def _other_token(
-        self, request: requests.PreparedRequest, attempt: Attempt, timeouts: dict[str, object]
-    ) -> Token | None:
-        """A token other than the refused one, or None if the 401 stands."""
-        with _as_requests_errors(request):
-            return blocking(self._caller(request, timeouts).renew(attempt.refused, attempt.operation))
-
     def _caller(self, request: requests.PreparedRequest, timeouts: dict[str, object]) -> Caller[WaitFor]:
-        def fetch(left: dict[str, float]) -> Generator[WaitFor, None, Token]:
+        def fetch(timeouts_left: dict[str, float]) -> Generator[WaitFor, None, Token]:
             yield from ()  # it waits in its own way
-            return self._fetch(request.headers.get("User-Agent"), left)
+            epoch = time.time()
+            credentials, user_agent = self._core.credentials, request.headers.get("User-Agent")
+            answer = send_token_request(credentials, self._session, user_agent, timeouts_left)
+            return parse_token_response(answer, credentials=credentials, epoch=epoch)
 
         return Caller(self._core, fetch, timeouts, is_shared=_is_shared)
-
-    def _fetch(self, user_agent: str | bytes | None, timeouts: dict[str, float]) -> Token:
-        epoch = time.time()
-        credentials = self._core.credentials
-        answer = send_token_request(credentials, self._session, user_agent, timeouts)
-        return parse_token_response(answer, credentials=credentials, epoch=epoch)
 
 
 # Attributes by which we remember something of an object of requests.
@@ -218,9 +205,9 @@ class _ResponseHook:
         self._body = body
         self._strikes = auth._core.strikes
 
-    def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # A response is pickled with its request, and that with its hooks. Our secret must not go along.
-        return _no_hook, ()
+        return partial, (_ignore,)
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
@@ -269,7 +256,9 @@ class _ResponseHook:
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
         while attempt.prepare_replay():
             drain(response, auth._core.seconds_to_read(timeouts["read"]))
-            token = auth._other_token(user_request, attempt, timeouts)
+            with _as_requests_errors(user_request):
+                caller = auth._caller(user_request, timeouts)
+                token = blocking(caller.renew(attempt.refused, attempt.operation))
             if token is None or not attempt.body.rewind():  # no longer, after the wait
                 break
             logger.debug("replaying %s after a 401", attempt.operation)
@@ -321,13 +310,8 @@ def _is_basic(request: requests.PreparedRequest) -> bool:
     return scheme.lower() in {"basic ", b"basic "}
 
 
-def _no_hook() -> Callable[..., None]:
-    """What our hook becomes in the pickle of a response."""
-    return _ignore
-
-
 def _ignore(response: requests.Response, **kwargs: Any) -> None:
-    """Do nothing."""
+    """What our hook becomes in the pickle of a response."""
 
 
 @contextmanager
