@@ -54,7 +54,8 @@ class of the same name for one library each, and import only that one.
 # looks there first and stores the token afterwards, by an `Errand`. Then the adapter replays the request.
 #
 # Another HTTP library needs a module like httpx.py (its auth class and exceptions), an adapter that takes the
-# steps of `Caller` and asks `Attempt`, and its name in _combined, in the extras and in the layout test.
+# steps of `Caller` and asks `Attempt`, and its name in _combined, in the extras, in the layout test and in
+# the texts that name the other classes.
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Attempt:
         self.refused = token
         if not self._was_repeated and (self._is_stale or isinstance(token, CachedToken)):
             self._was_repeated = True
-            return True
+            return True  # prepare_replay comes next, and takes note of it
         self._take_note()
         return False
 

@@ -108,7 +108,7 @@ class Caller(Generic[AdapterStep]):
                         return flight.token if newest in (None, other_than) else newest
                     if flight.failure is not None and self._shares(flight.failure):
                         raise copied(flight.failure)
-                    if flight.at_cache or flight.is_lost():
+                    if flight.at_cache or flight.is_lost():  # at a cache: for half of the time that we had
                         given_up = flight
                     self._check_time("for another caller to fetch an access token")
                 case _:

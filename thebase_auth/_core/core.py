@@ -36,8 +36,9 @@ class Core:
         self.credentials: Final = credentials
         self.now: Final = time.monotonic  # the clock of all parts, which never goes back
         self.shared: Final = SharedToken(has_cache=cache is not None)
-        self.strikes: Final = self.shared.backoff.strikes
+        self.strikes: Final = self.shared.backoff.strikes  # the same dict, to be looked at without the lock
         origin = credentials.origin
+        # Short cuts of `must_sign` for the adapters, which say yes only where it would.
         self.url_prefix: Final = origin.url + "/"
         self.scheme: Final = origin.scheme
         self.raw_host: Final = origin.host.strip("[]").encode("ascii")

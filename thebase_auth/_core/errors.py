@@ -95,7 +95,7 @@ class PlainHTTPError(TheBaseAuthError):
 
 
 def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
-    """The same error for a call so many seconds before the end of the pause."""
+    """A copy of *error* for a call so many seconds before the end of the pause."""
     kind: Any = type(error)
     same: TokenRequestError = kind(*error.args[:-1], seconds)
     return same
@@ -104,9 +104,9 @@ def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRe
 def bind(
     error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: object
 ) -> TheBaseAuthError:
-    """The same error as the one of *kinds* that is a subclass of its type.
+    """*error* as the exception of an HTTP library: the one of *kinds* that is a subclass of its type.
 
-    Like other exceptions of the HTTP libraries it has a ``request``: the one that failed.
+    Like the library's other exceptions it has a ``request``: the one that failed.
     """
     kind = next(kind for kind in kinds if issubclass(kind, type(error)))
     bound = kind(*error.args)

@@ -5,6 +5,7 @@
 #
 # Two parsers of one URL may disagree about its host: user-info, backslashes, tabs and percent signs have
 # fooled many. So only one plain form of a URL counts as ours. Anything else goes out unsigned, which is safe.
+# The adapters recognise the commonest form of it by themselves (Core.url_prefix and what stands beside it).
 
 from __future__ import annotations
 

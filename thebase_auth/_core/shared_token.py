@@ -38,7 +38,7 @@ from .token import CachedToken, Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens: a request may be sent long after it was signed
 _STRIKE_WITHIN: Final = 60.0  # seconds in use; the refusal of an older token is no strike
-#: How the token endpoint refuses a client (RFC 6749 section 5.2), or asks it to slow down; 200 with an error.
+#: How the token endpoint refuses a client (RFC 6749 section 5.2) or asks it to slow down. A 200 may be an error.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
 _Args = ParamSpec("_Args")
@@ -46,19 +46,19 @@ _Result = TypeVar("_Result")
 
 
 class Fetch(NamedTuple):
-    """Answer of `SharedToken.ask`: lead this flight, that is, send the token request."""
+    """Decision: lead this flight, that is, send the token request."""
 
     flight: Flight
 
 
 class Wait(NamedTuple):
-    """Answer of `SharedToken.ask`: another caller leads this flight; wait for it."""
+    """Decision: another caller leads this flight; wait for it."""
 
     flight: Flight
 
 
 class Keep401:
-    """Answer of `SharedToken.ask`: no renewal now; the 401 is the caller's answer."""
+    """Decision: no renewal now; the 401 is the caller's answer."""
 
 
 Decision: TypeAlias = Token | Fetch | Wait | Keep401
@@ -144,7 +144,7 @@ class SharedToken:
         return self.token not in (None, token) and self._in_use_since < sent_at
 
     def is_former(self, token: Token) -> bool:
-        """Whether *token* was refused or dropped here, even if a cache still offers it."""
+        """Whether *token* was in use here and is not any more, even if a cache still offers it."""
         return token in self._former
 
     def ask(

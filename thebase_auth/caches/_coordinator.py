@@ -11,6 +11,11 @@
 # A cache may block for any length of time. So each renewal has one daemon thread (an errand) that deals with
 # the cache, from the first look to the release of the lock: the lock has one owner. The thread waits for the
 # flight; the leader of the flight waits for the thread, but not long, and then goes on without it.
+#
+# The life of a token in a cache: the process that has fetched it stores it, for as long as it lasts by its
+# `expires_in`. The others load it as a `CachedToken`, of which only the first use shows whether it is good. A
+# token that was refused, or replaced, in a process counts as absent there from then on, whatever the cache
+# holds. The next store overwrites it.
 
 from __future__ import annotations
 
@@ -49,7 +54,7 @@ _LONGEST_LEASE: Final = 10.0
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.25
 
-Steps: TypeAlias = Generator[WaitFor, None, "Errand | None"]
+LoadSteps: TypeAlias = Generator[WaitFor, None, "Errand | None"]
 Release: TypeAlias = Callable[[], object]
 
 
@@ -74,7 +79,7 @@ class Coordinator:
         """Key and form of the record. Made when first needed, in a thread, because it takes about 30 ms."""
         return RecordFormat(self._credentials)
 
-    def load(self, flight: Flight, seconds: float) -> Steps:
+    def load(self, flight: Flight, seconds: float) -> LoadSteps:
         """Look for a token that another process has stored; if there is none, try to get the lock.
 
         Args:
@@ -171,7 +176,7 @@ class Errand:
         ended: Over when everything is done.
         found: The token that another process has stored, or None.
         answered_at: When the cache last answered, or was first asked.
-        given_up: Whether a leader has waited for it in vain.
+        given_up: Whether a leader has stopped waiting for it.
     """
 
     def __init__(self, coordinator: Coordinator, flight: Flight, seconds: float) -> None:
