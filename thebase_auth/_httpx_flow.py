@@ -118,8 +118,8 @@ class Flow:
         """Replay the request of this 401 with another token, or leave it at the 401."""
         core, sent = self._core, response.request
         body = self._body if sent.stream is self._request.stream else body_after_redirect(sent)
-        # Not the token in its header: another task may have signed the same Request object since. (In requests
-        # it is that in the header: a request that was prepared long ago has an old one.)
+        # Not the token in its header: another task may have signed the same Request since. (In requests it is
+        # the one in the header: a request that was prepared long ago has an old token.)
         attempt = Attempt(core, _operation(sent), body, self._token)
         while attempt.prepare_replay():
             redirects = response.history

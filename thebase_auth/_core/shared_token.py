@@ -38,7 +38,7 @@ from .token import CachedToken, Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens: a request may be sent long after it was signed
 _STRIKE_WITHIN: Final = 60.0  # seconds in use; the refusal of an older token is no strike
-#: How the token endpoint refuses a client (RFC 6749 section 5.2) or asks it to slow down. A 200 may be an error.
+#: How the token endpoint refuses a client (RFC 6749 section 5.2) or asks it to slow down; a 200 may be one.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
 _Args = ParamSpec("_Args")
