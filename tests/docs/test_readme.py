@@ -23,32 +23,34 @@ def test_it_is_no_longer_than_a_screen_and_a_half() -> None:
 #: Who is compared, by the names in docs/why.md, whose tables are measured (test_why).
 COMPARED = {
     "**thebase_auth**": ["thebase_auth"],
-    "a function of your own that goes by the clock": ["hand-written function", "hand-written Auth"],
+    "by hand, by the clock": ["hand-written function", "hand-written Auth"],
     "requests_auth, httpx_auth": ["requests_auth", "httpx_auth"],
     "Authlib": ["Authlib OAuth2Session", "Authlib OAuth2Client"],
     "requests-oauth2client": ["requests-oauth2client"],
-    "google-auth, with a class of your own for this server": ["google-auth"],
+    "google-auth, with your own class": ["google-auth"],
+}
+REVOKED = {
+    ("200", "whole"): "renewed, call replayed",
+    ("200", "200, arrived empty"): "renewed; uploads arrive empty",
+    ("401", "401"): "your 401",
 }
 
 
 def test_the_comparison_is_that_of_the_page_on_why() -> None:
     why = text_of("docs/why.md")
-    for row in re.findall(r"^\| (.+[a-z].*) \|$", README.partition("## Why not")[2], re.MULTILINE)[1:]:
-        who, revoked, threads, elsewhere = row.split(" | ")
+    _, *rows = re.findall(r"^\| (.*[a-z].*) \|$", README.partition("## Why not")[2], re.MULTILINE)
+    for row in rows:
+        who, revoked, requests, to_others = row.split(" | ")
         for name in COMPARED[who]:
-            rows = re.findall(rf"^\| {name} \| (.+) \| (.+) \| (.+) \| (.+) \| \d+ \|$", why, re.MULTILINE)
-            for status, upload, requests, other in rows:
-                assert (
-                    revoked
-                    == {
-                        ("200", "whole"): "renewed, request replayed",
-                        ("200", "200, arrived empty"): "renewed, but an upload arrives empty",
-                        ("401", "401"): "the 401 is yours",
-                    }[status, upload]
-                )
-                assert threads.split(" token request")[0].split(",")[0] == requests
-                assert elsewhere == {"no token": "without the token", "token sent": "with the token"}[other]
-            assert rows, name
+            measured = re.findall(
+                rf"^\| {name} \| (.+) \| (.+) \| (.+) \| (.+) \| \d+ \|$", why, re.MULTILINE
+            )
+            assert measured
+            for status, upload, of_100, elsewhere in measured:
+                assert revoked == REVOKED[status, upload]
+                assert requests.removesuffix(", in turn") == of_100
+                assert to_others == {"no token": "no", "token sent": "yes"}[elsewhere]
+    assert len(rows) == len(COMPARED)
 
 
 def test_the_commands_for_a_fresh_machine_are_those_that_are_tried() -> None:
