@@ -31,9 +31,10 @@ class _Access(Access):
         super().__init__(sandbox)
         self.ended: dict[str, float] = {}
 
-    def revoke(self, client: SandboxClient | None = None) -> None:
-        self.ended |= dict.fromkeys(self._issued, time.monotonic())
-        super().revoke(client)
+    def revoke(self, client: SandboxClient | None = None, why: str = "revoked token") -> None:
+        live = [token for token, one in self._issued.items() if not one.ended]
+        self.ended |= dict.fromkeys(live, time.monotonic())
+        super().revoke(client, why)
 
     def _issue(self, client: SandboxClient) -> str:
         self.newest = super()._issue(client)
@@ -75,7 +76,10 @@ class _Service(Service):
         return answer, decided
 
     def _carry_out(self, request: Request) -> Answer:
-        return super()._carry_out(replace(request, body=_document(request)))
+        if request.method == "POST" and request.path != TOKEN_PATH:  # whatever form the lead has
+            headers = request.headers | {"content-type": "application/json"}
+            request = replace(request, headers=headers, body=_document(request))
+        return super()._carry_out(request)
 
 
 class _Sandbox(Sandbox):

@@ -357,7 +357,7 @@ def test_a_token_that_has_died_is_renewed(run: Run, thebase: Sandbox) -> None:
     assert run("request", "POST", "/v2/leads/create", "--json", json.dumps(LEAD))[0] == 0
     assert [str(one) for one in thebase.received] == [
         "POST /oauth/token 200",
-        "POST /v2/leads/create 401",
+        "POST /v2/leads/create 401 (revoked token)",
         "POST /oauth/token 200",
         "POST /v2/leads/create 201",
     ]
@@ -479,12 +479,12 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
             done = command("request", "DELETE", "/v2/products/1", env={**settings, **limited})
             assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
             skipped = [running.stdout.readline() for _ in range(5)]
-            assert skipped[-1].endswith(" DELETE /v2/products/1 401\n")
+            assert skipped[-1].endswith(" DELETE /v2/products/1 401 (the client has no right to this call)\n")
             done = command("request", "GET", "/v2/א%1b", "--no-cache", env=settings)
             assert done.returncode == 1
             lines = [running.stdout.readline() for _ in range(2)]
             assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200\n", lines[0])
-            assert lines[1].endswith(" GET /v2/א? 404\n")
+            assert lines[1].endswith(" GET /v2/א? 404 (no such call)\n")
             running.send_signal(signal.SIGINT)
             assert running.wait(10) == 0
             assert running.stderr.read() == ""

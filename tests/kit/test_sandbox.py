@@ -10,7 +10,7 @@ from unittest.mock import ANY
 import httpx
 import pytest
 
-from tests.support.sandbox import GRANT, LEAD, ask_token, assert_problem, bearer
+from tests.support.sandbox import AS_JSON, GRANT, LEAD, ask_token, assert_problem, bearer
 from thebase_auth.testing import ReceivedRequest, Sandbox, SandboxClient
 
 # --- the token endpoint ---
@@ -346,7 +346,7 @@ def leads(thebase: Sandbox, client: httpx.Client) -> dict[str, str]:
     client.post("/v2/leads/create", content=json.dumps(LEAD, ensure_ascii=False))
     token = bearer(thebase, client)
     client.post("/v2/leads/create?a=1", json=LEAD, headers=token)
-    client.post("/v2/search/leadsAndAccounts", content=b"[", headers=token)
+    client.post("/v2/search/leadsAndAccounts", content=b"[", headers=AS_JSON | token)
     return token
 
 
@@ -388,12 +388,12 @@ def test_an_assertion_that_fails_shows_what_was_received(
     assert shown.startswith(text)
     lines = shown.splitlines()[1:]
     if "json" in wanted:
-        assert '  POST /v2/leads/create 401 {"name": "ישראל"' in lines[0]
-        assert lines.pop() == "  POST /v2/search/leadsAndAccounts 400 ["
+        assert '  POST /v2/leads/create 401 (no token) {"name": "ישראל"' in lines[0]
+        assert lines.pop() == ("  POST /v2/search/leadsAndAccounts 400 (the body is not a JSON object) [")
     else:
         assert lines[2:] == [
             "  POST /v2/leads/create?a=1 201",
-            "  POST /v2/search/leadsAndAccounts 400",
+            "  POST /v2/search/leadsAndAccounts 400 (the body is not a JSON object)",
         ]
     assert lines[1] == "  POST /oauth/token 200"
 
@@ -418,7 +418,11 @@ def test_an_assertion_that_fails_shows_the_last_requests_of_many(
     with pytest.raises(AssertionError) as caught:
         thebase.assert_received("*", times=0)
     lines = str(caught.value).splitlines()
-    assert (lines[1], lines[2], lines[-1]) == ("  (2 before)", "  GET /2 404", "  GET /21 404")
+    assert (lines[1], lines[2], lines[-1]) == (
+        "  (2 before)",
+        "  GET /2 404 (no such call)",
+        "  GET /21 404 (no such call)",
+    )
 
 
 def test_each_request_is_told_of_as_it_is_answered() -> None:

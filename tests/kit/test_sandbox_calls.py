@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.sandbox import (
     ACCOUNT,
+    AS_JSON,
     COLLECTIONS,
     DOCUMENT,
     LEAD,
@@ -85,7 +86,7 @@ def test_a_missing_key_is_named(api: httpx.Client, path: str, body: dict[str, An
 @pytest.mark.parametrize("path", [path for path, _, _ in SENT])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'"name"', b"null", b"[" * 10**5])
 def test_a_body_that_is_no_json_object_is_refused(api: httpx.Client, path: str, body: bytes) -> None:
-    response = api.post(path, content=body)
+    response = api.post(path, content=body, headers=AS_JSON)
     assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
 
 
@@ -258,7 +259,7 @@ def test_search_finds_what_contains_each_of_what_is_sent(api: httpx.Client) -> N
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"limit": 50, "object_type": "LEADS"}', b'{"name": ""}'])
 def test_where_nothing_is_sent_nothing_is_found(api: httpx.Client, body: bytes) -> None:
     api.post("/v2/leads/create", json=LEAD)
-    response = api.post("/v2/search/leadsAndAccounts", content=body)
+    response = api.post("/v2/search/leadsAndAccounts", content=body, headers=AS_JSON)
     assert (response.status_code, response.json()) == (201, {"count": 0, "results": []})
 
 
@@ -268,7 +269,7 @@ def test_where_nothing_is_sent_nothing_is_found(api: httpx.Client, body: bytes) 
     (b'{"name": "a", "limit": true}', "limit is not a whole number of at least 0"),
 ])  # fmt: skip
 def test_a_search_that_cannot_be_is_a_400(api: httpx.Client, body: bytes, message: str) -> None:
-    response = api.post("/v2/search/leadsAndAccounts", content=body)
+    response = api.post("/v2/search/leadsAndAccounts", content=body, headers=AS_JSON)
     assert_problem(response, 400, "BadRequest", message)
 
 
@@ -500,7 +501,7 @@ def test_a_timer_that_starts_at_no_time_is_refused(api: httpx.Client) -> None:
 )
 def test_a_body_that_no_answer_could_carry_is_refused_and_not_kept(api: httpx.Client, body: bytes) -> None:
     for call in ("create", "intelligent"):
-        answer = api.post(f"/v2/leads/{call}", content=body)
+        answer = api.post(f"/v2/leads/{call}", content=body, headers=AS_JSON)
         assert_problem(answer, 400, "BadRequest", "the body is not a JSON object")
     found = api.post("/v2/search/leadsAndAccounts", json={"phone": "7"})
     assert found.json()["count"] == 0

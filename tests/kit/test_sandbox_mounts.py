@@ -149,7 +149,7 @@ def test_a_path_is_decoded(carrier: Carrier, sandbox: Sandbox) -> None:
     status, headers, body = carrier.send("GET", "/v2/%D7%90%20b")
     assert (status, json.loads(body)["code"]) == (404, "NotFound")
     assert headers["content-type"] == "application/problem+json"
-    assert str(sandbox.received[-1]) == "GET /v2/א b 404"
+    assert str(sandbox.received[-1]) == "GET /v2/א b 404 (no such call)"
 
 
 def test_a_revoked_token_is_renewed_and_the_body_sent_again(carrier: Carrier, sandbox: Sandbox) -> None:
@@ -160,7 +160,7 @@ def test_a_revoked_token_is_renewed_and_the_body_sent_again(carrier: Carrier, sa
     assert [str(one) for one in sandbox.received] == [
         "POST /oauth/token 200",
         "POST /v2/leads/create 201",
-        "POST /v2/leads/create 401",
+        "POST /v2/leads/create 401 (revoked token)",
         "POST /oauth/token 200",
         "POST /v2/leads/create 201",
     ]

@@ -11,6 +11,7 @@ from thebase_auth.testing import Sandbox, SandboxClient
 
 GRANT = {"grant_type": "client_credentials"}
 JSON = {"Accept": "application/json"}
+AS_JSON = {"Content-Type": "application/json"}
 LEAD = {"name": "ישראל", "f_name": "ישראלי", "phone": "0501234567"}
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import secrets
 import time
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs
 
 from ._messages import Answer, CallPattern, Problem, Request, json_answer
 
+_FORM: Final = "application/x-www-form-urlencoded"
 _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
 
 
@@ -43,6 +45,10 @@ class SandboxClient:
         self._refused: dict[str, CallPattern] = {}
         for call in refused:
             self.refuse(call)
+        self._as_made = (self.client_id, self.client_secret, self._refused)
+
+    def _reset(self) -> None:
+        self.client_id, self.client_secret, self._refused = self._as_made
 
     def __repr__(self) -> str:
         return f"SandboxClient({self.client_id!r}, refused={sorted(self._refused)})"
@@ -77,10 +83,14 @@ class SandboxClient:
 
 
 class _Issued(NamedTuple):
-    """To whom a token was issued, and when."""
+    """To whom a token was issued, when, and what has ended it since."""
 
     client: SandboxClient
     at: float
+    ended: str = ""
+
+
+SETTINGS: Final = ("expires_in", "token_lifetime", "single_token", "error_page_size")
 
 
 class Settings(Protocol):
@@ -90,6 +100,7 @@ class Settings(Protocol):
     expires_in: object
     token_lifetime: float
     single_token: bool
+    error_page_size: int
 
 
 class Access:
@@ -106,16 +117,18 @@ class Access:
             Problem: if the method is wrong (405), or the credentials are (401).
         """
         if request.method != "POST":
-            raise Problem(405, Allow="POST")
+            raise Problem(405, reason="the method must be POST", Allow="POST")
         client = self.client_by_secret(request)
         # Credentials in the body, which RFC 6749 2.3.1 leaves optional, are not accepted.
         if client is None:
-            raise Problem(401)
-        grant_type = _form(request).get("grant_type")
+            raise Problem(401, reason=self._why_unknown(request))
+        if request.media_type != _FORM:
+            return _oauth_error("invalid_request", f"Content-Type must be {_FORM}")
+        grant_type = parse_qs(request.body.decode("latin-1")).get("grant_type")
         if grant_type is None:
-            return json_answer({"error": "invalid_request"}, 400)
+            return _oauth_error("invalid_request", "no grant_type")
         if grant_type != ["client_credentials"]:
-            return json_answer({"error": "unsupported_grant_type"}, 400)
+            return _oauth_error("unsupported_grant_type", "grant_type must be client_credentials")
         token = self._issue(client)
         expires_in = self._settings.expires_in
         return json_answer({"access_token": token, "token_type": "bearer", "expires_in": expires_in})
@@ -126,12 +139,11 @@ class Access:
         Raises:
             Problem: if it does not (401).
         """
-        client = self.client_by_token(request)
-        if client is None:
-            raise Problem(401, WWW_Authenticate=_CHALLENGE)
+        if why := self._why_refused(request):
+            raise Problem(401, reason=why, WWW_Authenticate=_CHALLENGE)
         # ORDS answers 401, not 403, and says nothing that would tell the two apart.
-        if not client.may(request.method, request.path):
-            raise Problem(401)
+        if not self._issued[request.credentials("bearer")].client.may(request.method, request.path):
+            raise Problem(401, reason="the client has no right to this call")
 
     def client_by_secret(self, request: Request) -> SandboxClient | None:
         """The client whose id and secret a request carries."""
@@ -144,21 +156,41 @@ class Access:
 
     def client_by_token(self, request: Request) -> SandboxClient | None:
         """The client whose live token a request carries."""
-        issued = self._issued.get(request.credentials("bearer"))
-        if issued is None or time.monotonic() >= issued.at + self._settings.token_lifetime:
-            return None
-        return issued.client
+        return None if self._why_refused(request) else self._issued[request.credentials("bearer")].client
 
-    def revoke(self, client: SandboxClient | None = None) -> None:
+    def revoke(self, client: SandboxClient | None = None, why: str = "revoked token") -> None:
         """End the tokens of a client, or of all."""
-        self._issued = {token: one for token, one in self._issued.items() if client not in (None, one.client)}
+        for token, one in self._issued.items():
+            if client in (None, one.client) and not one.ended:
+                self._issued[token] = one._replace(ended=why)
 
     def _issue(self, client: SandboxClient) -> str:
         if self._settings.single_token:
-            self.revoke(client)
+            self.revoke(client, "ended by a newer token")
         token = secrets.token_urlsafe(16)
         self._issued[token] = _Issued(client, time.monotonic())
         return token
+
+    def _why_refused(self, request: Request) -> str:
+        """Why the token of a call is refused, or nothing if it is live."""
+        token = request.credentials("bearer")
+        if not token:
+            return "no token"
+        if (issued := self._issued.get(token)) is None:
+            return "unknown token"
+        past = time.monotonic() >= issued.at + self._settings.token_lifetime
+        return issued.ended or ("token past its time" if past else "")
+
+    def _why_unknown(self, request: Request) -> str:
+        """Why a token request is of no client."""
+        try:
+            client_id = base64.b64decode(request.credentials("basic")).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return "Authorization cannot be read"
+        if not client_id:
+            return "no client id and secret in Authorization"
+        known = any(client.client_id == client_id for client in self._settings.clients)
+        return "wrong client secret" if known else "unknown client id"
 
 
 def _new_credential() -> str:
@@ -166,9 +198,5 @@ def _new_credential() -> str:
     return secrets.token_urlsafe(16) + ".."
 
 
-def _form(request: Request) -> dict[str, list[str]]:
-    """The fields of an urlencoded body; none if its media type is another."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/x-www-form-urlencoded":
-        return {}
-    return parse_qs(request.body.decode("latin-1"))
+def _oauth_error(error: str, reason: str) -> Answer:
+    return json_answer({"error": error}, 400)._replace(reason=reason)

@@ -74,6 +74,11 @@ class Gate:
             self._changed.notify_all()
             return self._release if self._holds else None
 
+    def reset(self) -> None:
+        """Count from zero again."""
+        with self._changed:
+            self.count = 0
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Hold the token requests that arrive in the block, until the last such block has ended."""

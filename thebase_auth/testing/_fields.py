@@ -12,20 +12,24 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ._lists import Item
-from ._messages import Problem
+from ._messages import JSON, Problem, Request
 
 _LONGEST_TEXT: Final = 4000  # characters
 _NUMBER_LIMIT: Final = 10**38  # of Oracle's NUMBER
 
 
-def read_fields(body: bytes, required: Iterable[str]) -> Item:
+def read_fields(request: Request, required: Iterable[str]) -> Item:
     """The JSON object in a body.
 
     Raises:
-        Problem: if it is none, or lacks one of the *required* keys.
+        Problem: if it is none, lacks one of the *required* keys, or is said to be something else (415).
     """
+    # ORDS checks the media types that a handler allows, and no body that is called a form is read as JSON.
+    # That the vendor's handlers allow JSON only, and nothing without a Content-Type, is a guess.
+    if request.body and request.media_type != JSON:
+        raise Problem(415, reason=f"Content-Type must be {JSON}")
     try:
-        fields = json.loads(body)
+        fields = json.loads(request.body)
         # No NaN and no half of a surrogate pair: no answer could contain them.
         json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):

@@ -18,11 +18,10 @@ TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
 
 _CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]*)")
 
-# What ORDS sends to a client that does not ask for JSON has this size.
 _UNAUTHORIZED_PAGE: Final = (
     b"<!DOCTYPE html>\n<html><head><title>Unauthorized</title></head>"
     b"<body><h1>401 Unauthorized</h1></body></html>\n"
-).ljust(467_009)
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +54,19 @@ class Request:
         given, _, credentials = self.headers.get("authorization", "").partition(" ")
         return credentials if given.lower() == scheme else ""
 
+    @property
+    def media_type(self) -> str:
+        """What `Content-Type` says without its parameters, in lower case."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
 
 class Answer(NamedTuple):
-    """What the client gets."""
+    """What the client gets, and for the record, why."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
 
     def to_send(self, method: str) -> Answer:
         """The same with its length, and without a body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
@@ -73,18 +78,27 @@ class Answer(NamedTuple):
 
 
 class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
-    """Ends a request with a problem document."""
+    """Ends a request with a problem document.
 
-    def __init__(self, status: int, message: str = "", **headers: str) -> None:
+    Args:
+        status: The status code.
+        message: What the client is told; by default, only the name of the status.
+        reason: What the record says; by default, *message*.
+        **headers: More header fields, with underscores for hyphens.
+    """
+
+    def __init__(self, status: int, message: str = "", reason: str = "", **headers: str) -> None:
         super().__init__(message)
         self.status = status
         self.message = message or HTTPStatus(status).phrase
+        self.reason = reason or message
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, page_size: int) -> Answer:
         """The answer of ORDS: a problem document, or for a 401 a page if the client does not ask for JSON."""
         if self.status == 401 and JSON not in request.headers.get("accept", "").lower():
-            return Answer(401, _UNAUTHORIZED_PAGE, (("Content-Type", "text/html; charset=utf-8"),))
+            page = _UNAUTHORIZED_PAGE.ljust(page_size)
+            return Answer(401, page, (("Content-Type", "text/html; charset=utf-8"),), self.reason)
         code = HTTPStatus(self.status).phrase.replace(" ", "")
         document = {
             "code": code,
@@ -92,7 +106,8 @@ class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
             "type": f"tag:oracle.com,2020:error/{code}",
             "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
         }
-        return json_answer(document, self.status, "application/problem+json", *self.headers)
+        answer = json_answer(document, self.status, "application/problem+json", *self.headers)
+        return answer._replace(reason=self.reason)
 
 
 class CallPattern:

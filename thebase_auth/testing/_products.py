@@ -105,5 +105,5 @@ class Products:
 
     def _product(self, id_: str) -> Item:
         if id_ not in self._products:
-            raise Problem(404)
+            raise Problem(404, reason="there is no product with this id")
         return self._products[id_]

@@ -29,6 +29,8 @@ class ReceivedRequest:
         status: the status code of the answer, also if that was lost on its way; None if there is none
             (yet): the connection was dropped, or the answer is delayed or held.
         client_id: the client whose secret or token it carried; None if the sandbox knows neither.
+        reason: why it was not simply carried out, such as `revoked token` or `no such call`; empty if it was.
+        at: when it arrived, in seconds since the epoch.
     """
 
     method: str
@@ -38,11 +40,14 @@ class ReceivedRequest:
     body: bytes = field(repr=False)
     status: int | None
     client_id: str | None = field(default=None, repr=False)
+    reason: str = field(default="", repr=False)
+    at: float = field(default=0.0, repr=False, compare=False)
 
     def __str__(self) -> str:
         # The query of a token request may hold a secret, put there by mistake.
         path = TOKEN_PATH if _path(self) == TOKEN_PATH else self.path
-        return f"{self.method} {path} {self.status or 'without an answer'}"
+        line = f"{self.method} {path} {self.status or 'without an answer'}"
+        return f"{line} ({self.reason})" if self.reason else line
 
     def json(self) -> Any:
         """The body, parsed as JSON.

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeAlias
 
 from ._fields import read_fields
 from ._lists import Item
-from ._messages import Answer, Problem, Request, json_answer
+from ._messages import TOKEN_PATH, Answer, Problem, Request, json_answer
 
 PREFIX: Final = "/v2"
 _ID: Final = "{id}"
@@ -64,7 +65,7 @@ class Route:
             Problem: if the call cannot be carried out.
         """
         has_body = self.method == "POST" and (self.required or request.body)
-        fields = read_fields(request.body, self.required) if has_body else {}
+        fields = read_fields(request, self.required) if has_body else {}
         document = self._handler(Call(request, fields))
         return Answer(self.status) if document is None else json_answer(document, self.status)
 
@@ -77,12 +78,19 @@ def route_of(request: Request, routes: Iterable[Route]) -> Route:
     """
     found = [route for route in routes if route.pattern.fullmatch(request.path)]
     if not found:
-        raise Problem(404)
+        raise Problem(404, reason=_unknown(request, routes))
     # A literal path goes before one with an id, which may match it too.
     path = min((route.path for route in found), key=lambda path: _ID in path)
     by_method = {route.method: route for route in found if route.path == path}
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
     if request.method not in by_method:
-        raise Problem(405, Allow=", ".join(sorted(by_method)))
+        allowed = ", ".join(sorted(by_method))
+        raise Problem(405, reason=f"the method must be one of {allowed}", Allow=allowed)
     return by_method[request.method]
+
+
+def _unknown(request: Request, routes: Iterable[Route]) -> str:
+    calls = [f"POST {TOKEN_PATH}", *(f"{route.method} {route.path}" for route in routes)]
+    similar = get_close_matches(f"{request.method} {request.path}", calls, n=1, cutoff=0.75)
+    return "no such call" + "".join(f"; did you mean {call} ?" for call in similar)

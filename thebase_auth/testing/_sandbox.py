@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
-from ._access import SandboxClient
+from ._access import SETTINGS, SandboxClient
 from ._faults import Drop
 from ._messages import Answer
 from ._mounts import ASGIApp, asgi_app, wsgi_app
@@ -50,6 +50,8 @@ class Sandbox:
         expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
         token_lifetime: After how many seconds a token is refused.
         single_token: Whether a new token ends the earlier ones of its client.
+        refused: The calls under `/v2` that the client with all rights has no right to after all.
+        error_page_size: How many bytes of HTML a client gets with a 401, if it does not ask for JSON.
         port: The port to listen on; 0 for any free port.
         on_request: Called with each request once it is answered, in the thread that answers it.
         ssl_certfile: Path of a PEM certificate for `localhost`. With it, the sandbox speaks TLS.
@@ -63,6 +65,7 @@ class Sandbox:
         expires_in: As given; may be changed at any time.
         token_lifetime: As given; may be changed at any time, and holds for tokens already issued.
         single_token: As given; may be changed at any time.
+        error_page_size: As given; may be changed at any time.
         asgi: The sandbox as an ASGI application.
         wsgi: The sandbox as a WSGI application.
     """
@@ -75,17 +78,21 @@ class Sandbox:
         expires_in: object = 3600,
         token_lifetime: float = 3600.0,
         single_token: bool = False,
+        refused: Iterable[str] = (),
+        error_page_size: int = 467_009,
         port: int = 0,
         on_request: OnRequest | None = None,
         ssl_certfile: str | None = None,
         ssl_keyfile: str | None = None,
     ) -> None:
-        self.client: SandboxClient = SandboxClient(client_id, client_secret)
+        self.client: SandboxClient = SandboxClient(client_id, client_secret, refused=refused)
         self.limited_client: SandboxClient = SandboxClient(*_LIMITED, refused=["DELETE *"])
         self.clients: list[SandboxClient] = [self.client, self.limited_client]
         self.expires_in = expires_in
         self.token_lifetime = token_lifetime
         self.single_token = single_token
+        self.error_page_size = error_page_size
+        self._settings = {name: getattr(self, name) for name in SETTINGS}
         self._service = Service(self, on_request)
         self.asgi: ASGIApp = asgi_app(self._service.exchange)
         self.wsgi: WSGIApplication = wsgi_app(self._service.exchange)
@@ -154,6 +161,20 @@ class Sandbox:
         return SandboxAdapter(self._service.exchange)
 
     # The levers
+
+    def reset(self) -> None:
+        """Start anew: forget tokens, data, the record and what was asked for with the other levers.
+
+        The settings are again those with which the sandbox was made, and so are its first two clients; others
+        are removed. A request that is still without an answer stays in the record. Token requests are counted
+        from zero.
+        """
+        with self._service.lock:
+            vars(self).update(self._settings)
+            self.clients = [self.client, self.limited_client]
+            for client in self.clients:
+                client._reset()
+            self._service.reset()
 
     def revoke_tokens(self, client: SandboxClient | None = None) -> None:
         """Refuse every token issued so far.
@@ -259,7 +280,7 @@ class Sandbox:
         return self._service.gate.hold()
 
     def wait_for_token_requests(self, count: int, timeout: float = 10.0) -> None:
-        """Wait until so many token requests have arrived since the sandbox was made.
+        """Wait until so many token requests have arrived since the sandbox was made or reset.
 
         Args:
             count: How many, answered or not.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Final, TypeAlias
@@ -24,6 +25,13 @@ from ._routing import PREFIX, route_of
 FOREVER: Final = threading.TIMEOUT_MAX
 
 OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
+
+# Any other outcome is an answer that a lever gave.
+_OF_LEVER: Final[dict[Answer | Drop | None, str]] = {
+    None: "",
+    Drop.BEFORE: "dropped by a lever",
+    Drop.AFTER: "dropped by a lever after it was carried out",
+}
 
 logger: Final = logging.getLogger("thebase_auth.testing")
 
@@ -45,14 +53,21 @@ class Service:
 
     def __init__(self, settings: Settings, on_request: OnRequest | None = None) -> None:
         self.lock = threading.RLock()
-        self.access = Access(settings)
-        self.delays: Faults[float] = Faults()
-        self.outcomes: Faults[Answer | Drop] = Faults()
         self.gate = Gate()
-        self._routes = crm_routes()
+        self._settings = settings
         self._on_request = on_request
-        self._answered: list[ReceivedRequest] = []
+        self.reset()
         self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
+
+    def reset(self) -> None:
+        """Forget tokens, data, faults, and the requests that were answered."""
+        with self.lock:
+            self.access = Access(self._settings)
+            self.delays: Faults[float] = Faults()
+            self.outcomes: Faults[Answer | Drop] = Faults()
+            self._routes = crm_routes()
+            self._answered: list[ReceivedRequest] = []
+        self.gate.reset()
 
     @property
     def received(self) -> Received:
@@ -65,12 +80,15 @@ class Service:
         path = f"{request.path}?{request.query}" if request.query else request.path
         with self.lock:
             self._unanswered[request] = ReceivedRequest(
-                request.method, path, request.headers, request.body, status=None
+                request.method, path, request.headers, request.body, status=None, at=time.time()
             )
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
             yield WaitFor(release, FOREVER)
         with self.lock:
             delay = self.delays.take(request)
+            if delay is not None:
+                pending = self._unanswered[request]
+                self._unanswered[request] = replace(pending, reason="delayed by a lever")
         if delay is not None:
             yield WaitFor(Pending(), delay)
         answer, received = self._decide(request)
@@ -94,9 +112,15 @@ class Service:
                     answer = self._carry_out(request)
             except Exception:
                 logger.exception("the sandbox failed to answer %s", received)
-                answer = Problem(500).answer(request)
+                answer = Problem(500, reason="the sandbox failed").answer(request, 0)
+            reasons = [
+                received.reason,
+                _OF_LEVER.get(outcome, "answered by a lever"),
+                answer.reason if answer else "",
+            ]
             received = replace(
                 received,
+                reason=", ".join(filter(None, reasons)),
                 status=None if answer is None else answer.status,
                 client_id=None if client is None else client.client_id,
             )
@@ -111,4 +135,4 @@ class Service:
                 self.access.check(request)
             return route_of(request, self._routes).answer(request)
         except Problem as problem:
-            return problem.answer(request)
+            return problem.answer(request, self._settings.error_page_size)

@@ -36,7 +36,7 @@ class Timers:
     def stop(self, call: Call) -> Item:
         """Stop a timer."""
         if call.id not in self._open:
-            raise Problem(404)
+            raise Problem(404, reason="no timer with this id is running")
         elapsed = datetime.now(UTC) - _parse(self._open.pop(call.id)["start_time"])
         return {"message": "הטיימר הופסק", "total_minuets": f"{elapsed.total_seconds() / 60:.1f}"}
 
