@@ -469,7 +469,11 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
         try:
             assert running.stdout is not None
             assert running.stderr is not None
-            shown = "".join(running.stdout.readline() for _ in range(12))
+            shown = ""
+            while "467 kB" not in shown:
+                shown += running.stdout.readline()
+            assert "Keys:" not in shown  # there is no terminal
+            assert f"\n  http://127.0.0.1:{port}/_sandbox/\n" in shown
             settings, limited = (
                 dict(re.findall(r"^  export (\w+)=(.+)$", part, re.MULTILINE))
                 for part in shown.split("A client that may not delete:")
@@ -478,7 +482,7 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
             assert "good for 7 seconds" in command("check", env=settings).stdout
             done = command("request", "DELETE", "/v2/products/1", env={**settings, **limited})
             assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
-            skipped = [running.stdout.readline() for _ in range(5)]
+            skipped = [running.stdout.readline() for _ in range(6)]
             assert skipped[-1].endswith(" DELETE /v2/products/1 401 (the client has no right to this call)\n")
             done = command("request", "GET", "/v2/א%1b", "--no-cache", env=settings)
             assert done.returncode == 1

@@ -45,7 +45,7 @@ LAYERS = (
     ("_combined",),
 )  # fmt: skip
 CLI_LAYERS = (
-    ("_cli._errors",),
+    ("_cli._errors", "_cli._keys"),
     ("_cli._settings", "_cli._report"),
     ("_cli._arguments", "_cli._failures", "_cli._output", "_cli._demo"),
     ("_cli._commands", "_cli._sandbox"),
@@ -60,6 +60,8 @@ TESTING_LAYERS = (
     ("testing._crm",),
     ("testing._service",),
     ("testing._sandbox", "testing._mocks"),
+    ("testing._levers",),
+    ("testing._control",),
     ("testing",),
 )
 

@@ -78,8 +78,10 @@ Needs no network and no account, and takes a few seconds.
 
 _SANDBOX: Final = """\
 Runs a sandbox, a TheBase for tests, on a loopback port until Ctrl-C. Prints
-the settings to use, and each request as it is answered. All data are lost at
-the end.
+the settings to use, and each request as it is answered, with the reason of each
+refusal. Keys of the terminal, a page in the browser, and JSON over HTTP revoke
+tokens, answer, delay or drop requests, and the like. All data are lost at the
+end.
 """
 
 _LONGEST_TIME: Final = 10**8  # seconds; the operating system cannot wait much longer
@@ -152,6 +154,12 @@ def _parser() -> _Parser:
     sandbox.add_argument("--port", type=_port, default=0, help="by default, any free port")
     life = "how long a token lives; by default %(default)s"
     sandbox.add_argument("--expires-in", type=_seconds, default=3600, metavar="SECONDS", help=life)
+    lifetime = "when a token is refused, if not then"
+    sandbox.add_argument("--token-lifetime", type=_seconds, metavar="SECONDS", help=lifetime)
+    single = "let a new token end the earlier ones"
+    sandbox.add_argument("--single-token", action="store_true", help=single)
+    refuse = "a call that the client may not make, such as 'DELETE *'; may be repeated"
+    sandbox.add_argument("--refuse", action="append", default=[], metavar="CALL", help=refuse)
     return parser
 
 

@@ -1,7 +1,7 @@
 # The command `sandbox`.
 #
-# Here: running a sandbox until Ctrl-C, and what is printed meanwhile: the settings to use, and each request.
-# Not here: the sandbox (testing).
+# Here: running a sandbox until Ctrl-C, what is printed meanwhile, and what the keys of the terminal do.
+# Not here: the sandbox and its control interface (testing), and reading keys (_keys).
 
 from __future__ import annotations
 
@@ -9,24 +9,43 @@ import os
 import time
 from argparse import Namespace
 from contextlib import ExitStack, suppress
+from typing import Final
 
 from thebase_auth.testing import ReceivedRequest, Sandbox
+from thebase_auth.testing._control import CONTROL_PATH, with_control
+from thebase_auth.testing._levers import KEYS, pull
 
 from ._errors import CommandError
+from ._keys import attached, listen
+
+_ERROR_PAGE_SIZE: Final = 1000  # bytes; 467 kB in a terminal would hide what was before
+
+_ASSIGN: Final = '  $env:{} = "{}"' if os.name == "nt" else "  export {}={}"
+
+_LEGEND: Final = "\n".join(
+    ["Keys:", *(f"  {key.key}  {key.text}" for key in KEYS), "  ?  show these keys", "  q  end", ""]
+)
 
 
 def run_sandbox(options: Namespace) -> bool:
     """Run a sandbox until Ctrl-C.
 
     Raises:
-        CommandError: if the port cannot be used.
+        CommandError: if the port cannot be used, or what is refused is not a call.
     """
-    sandbox = Sandbox(
-        port=options.port,
-        expires_in=options.expires_in,
-        token_lifetime=options.expires_in,
-        on_request=_print_request,
-    )
+    try:
+        sandbox = Sandbox(
+            port=options.port,
+            expires_in=options.expires_in,
+            token_lifetime=options.expires_in if options.token_lifetime is None else options.token_lifetime,
+            single_token=options.single_token,
+            refused=options.refuse,
+            error_page_size=_ERROR_PAGE_SIZE,
+            on_request=_print_line,
+        )
+    except ValueError as error:
+        raise CommandError(f"--refuse: {error}") from None
+    sandbox.asgi = with_control(sandbox, _print_line)
     with ExitStack() as stack:
         try:
             thebase = stack.enter_context(sandbox)
@@ -34,24 +53,43 @@ def run_sandbox(options: Namespace) -> bool:
             raise CommandError(f"port {options.port}: {error.strerror or error}") from None
         with suppress(KeyboardInterrupt):
             _print_settings(thebase)
-            while True:
-                time.sleep(3600)
+            _pull_by_keys(thebase)
     return True
 
 
+def _pull_by_keys(thebase: Sandbox) -> None:
+    by_key = {key.key: key for key in KEYS}
+    with listen() as pressed:
+        if attached():
+            print(_LEGEND, flush=True)
+        for key in pressed:
+            if key == "q":
+                return
+            if key == "?":
+                print(_LEGEND, flush=True)
+            elif key in by_key:
+                try:
+                    _print_line(pull(thebase, by_key[key].lever, by_key[key].arguments))
+                except ValueError as error:  # to give back a right that was not taken
+                    _print_line(error)
+
+
 def _print_settings(thebase: Sandbox) -> None:
-    assign = "  set" if os.name == "nt" else "  export"
     print("The sandbox runs until Ctrl-C. In another terminal:\n")
-    print(f"{assign} THEBASE_DOMAIN={thebase.domain}")
-    print(f"{assign} THEBASE_CLIENT_ID={thebase.client_id}")
-    print(f"{assign} THEBASE_CLIENT_SECRET={thebase.client_secret}")
+    print(_ASSIGN.format("THEBASE_DOMAIN", thebase.domain))
+    print(_ASSIGN.format("THEBASE_CLIENT_ID", thebase.client_id))
+    print(_ASSIGN.format("THEBASE_CLIENT_SECRET", thebase.client_secret))
     print("  thebase-auth request GET /v2/users\n")
     print("A client that may not delete:\n")
-    print(f"{assign} THEBASE_CLIENT_ID={thebase.limited_client.client_id}")
-    print(f"{assign} THEBASE_CLIENT_SECRET={thebase.limited_client.client_secret}\n", flush=True)
+    print(_ASSIGN.format("THEBASE_CLIENT_ID", thebase.limited_client.client_id))
+    print(_ASSIGN.format("THEBASE_CLIENT_SECRET", thebase.limited_client.client_secret))
+    print("\nRequests and levers, in the browser and for any language:\n")
+    print(f"  {thebase.domain}{CONTROL_PATH}\n")
+    print("Without Accept: application/json, a 401 is a page of HTML.")
+    print("Here it is short; a TheBase has sent 467 kB.\n", flush=True)
 
 
-def _print_request(request: ReceivedRequest) -> None:
-    line = "".join(c if c.isprintable() else "?" for c in str(request))
+def _print_line(told: ReceivedRequest | str | Exception) -> None:
+    line = "".join(c if c.isprintable() else "?" for c in str(told))
     with suppress(OSError):  # nobody reads any more; the sandbox goes on
-        print(time.strftime("%H:%M:%S"), line, flush=True)
+        print(f"{time.strftime('%H:%M:%S')} {line}\n", end="", flush=True)

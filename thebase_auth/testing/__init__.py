@@ -23,6 +23,8 @@ A port needs the extra `testing`. The data are made up and kept in memory. pytes
 #   _crm               all calls under /v2
 #   _service           the course of a request
 #   _sandbox           the sandbox, with its levers and its record
+#   _levers            the levers by their names, with arguments as JSON has them
+#   _control           the control interface of `thebase-auth sandbox`, and its page
 # Beside them:
 #   _mocks             the token endpoint for tests that mock with responses or respx
 
