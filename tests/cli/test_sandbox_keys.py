@@ -118,6 +118,18 @@ def test_the_terminal_is_left_as_it_was(terminal: Terminal, end: str) -> None:
     assert terminal.attributes() == terminal.attributes_before
 
 
+def test_back_in_the_foreground_keys_are_read_again(terminal: Terminal) -> None:
+    terminal.wait_for("q  end\n")
+    terminal.set_attributes(terminal.attributes_before)  # as a shell does, when the command is stopped
+    terminal.process.send_signal(signal.SIGCONT)
+    deadline = time.monotonic() + 10
+    while terminal.attributes() == terminal.attributes_before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    terminal.type("r")
+    terminal.wait_for("revoke_tokens\n")
+
+
 def test_in_the_background_there_are_no_keys_and_the_terminal_is_left_alone() -> None:
     job = "import subprocess, sys; subprocess.run(sys.argv[1:], process_group=0, timeout=20)"
     with Terminal("-c", job, sys.executable, *SANDBOX) as terminal:
@@ -150,10 +162,16 @@ def test_a_terminal_that_goes_away_takes_the_keys_and_leaves_the_rest(
 def test_from_the_background_the_terminal_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = os.openpty()
     before = termios.tcgetattr(slave)
-    monkeypatch.setattr(_keys, "attached", lambda: False)
+    answers = iter([True, False, False])
+    monkeypatch.setattr(_keys, "attached", lambda: next(answers))
     with _keys._posix_keys(slave):
         during = termios.tcgetattr(slave)
-    assert termios.tcgetattr(slave) == during != before
+        assert during != before
+        termios.tcsetattr(slave, termios.TCSANOW, before)  # the shell's, again
+        signal.raise_signal(signal.SIGCONT)
+        assert termios.tcgetattr(slave) == before
+        termios.tcsetattr(slave, termios.TCSANOW, during)
+    assert termios.tcgetattr(slave) == during
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     os.close(master)
     os.close(slave)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import termios
 import time
-from types import TracebackType
 from typing import Any, Self
 
 # The new process gets the terminal as that which controls it, as from a shell.
@@ -46,9 +45,7 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGINT)  # it ends what it has started
         try:
             self.process.wait(10)
@@ -60,6 +57,10 @@ class Terminal:
     def attributes(self) -> list[Any]:
         """How the terminal is set."""
         return termios.tcgetattr(self._slave)
+
+    def set_attributes(self, attributes: list[Any]) -> None:
+        """Set the terminal, as a shell does."""
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
 
     def type(self, text: str) -> None:
         """Press keys, which the command gets in one piece."""

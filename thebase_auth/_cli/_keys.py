@@ -47,14 +47,20 @@ def _posix_keys(terminal: int) -> Iterator[Iterator[str]]:
     import termios
     import tty
 
+    def take(*_: object) -> None:
+        if attached():
+            tty.setcbreak(terminal, termios.TCSANOW)
+
     before = termios.tcgetattr(terminal)
-    # In the background, reading is an error instead of a stop; and what ends us leaves the terminal in order.
     actions = {
-        signal.SIGTTIN: signal.signal(signal.SIGTTIN, signal.SIG_IGN),
+        signal.SIGCONT: signal.signal(signal.SIGCONT, take),  # Ctrl-Z and `fg`
+        signal.SIGTTIN: signal.signal(
+            signal.SIGTTIN, signal.SIG_IGN
+        ),  # in the background, an error and no stop
         signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler),
     }
     try:
-        tty.setcbreak(terminal, termios.TCSANOW)
+        take()
         yield _read_keys(terminal)
     finally:
         if attached():  # not from the background, where it is another's
