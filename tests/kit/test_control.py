@@ -134,6 +134,7 @@ def test_what_a_key_does_can_be_done(client: httpx.Client, key: Any) -> None:
     if key.lever == "allow":
         pull(client, "refuse", **key.arguments)
     pull(client, key.lever, **key.arguments)
+    pull(client, "reset")
 
 
 def test_each_key_is_of_one_lever_and_each_lever_has_one() -> None:
