@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,8 @@ import pytest
 
 from tests.support.command_line import Run
 from tests.support.sandbox import GRANT
-from thebase_auth._cli import _keys
+from thebase_auth._cli import _keys, _sandbox
+from thebase_auth.testing import Sandbox
 from thebase_auth.testing._levers import KEYS
 
 if sys.platform == "win32":
@@ -91,12 +93,29 @@ def test_only_what_is_pressed_by_itself_is_a_key() -> None:
         assert [next(pressed) for _ in range(4)] == ["z", "r", "r", "a"]
 
 
-def test_a_key_that_is_none_does_nothing(terminal: Terminal, client: httpx.Client) -> None:
-    terminal.type("z")
-    assert client.get("/v2/users").status_code == 200
-    terminal.wait_for("GET /v2/users 200\n")
-    terminal.type("r")
-    terminal.wait_for("revoke_tokens\n")
+def test_a_key_that_is_none_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_sandbox, "listen", lambda: nullcontext(iter(["z", "q", "r"])))
+    monkeypatch.setattr(_sandbox, "attached", lambda: True)
+    _sandbox._pull_by_keys(Sandbox())
+    assert capsys.readouterr().out == f"{_sandbox._LEGEND}\n"
+
+
+def test_a_signal_just_before_the_wait_is_seen_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It interrupts nothing then: only Python itself, between two waits, can act on it.
+    waits: list[float] = []
+
+    def select(*arguments: Any) -> Any:
+        waits.append(arguments[3])
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        return [], [], []
+
+    monkeypatch.setattr("select.select", select)
+    with pytest.raises(KeyboardInterrupt):
+        next(_keys._read_keys(0))
+    assert waits == [1, 1]
 
 
 def test_levers_that_are_pulled_over_http_are_shown(terminal: Terminal, client: httpx.Client) -> None:

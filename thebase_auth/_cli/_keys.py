@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Final
+
+_LOOK_AGAIN: Final = 1  # second
 
 # What the keys of the legend give while the keyboard is set to Hebrew.
 _HEBREW: Final = str.maketrans("/קרםשגכעסבצ", "qeroadfgxcm")
@@ -38,7 +41,7 @@ def listen() -> AbstractContextManager[Iterator[str]]:
 
 def _no_keys() -> Iterator[str]:
     while True:
-        time.sleep(3600)
+        time.sleep(_LOOK_AGAIN)
     yield  # pragma: no cover
 
 
@@ -70,8 +73,13 @@ def _posix_keys(terminal: int) -> Iterator[Iterator[str]]:
 
 
 def _read_keys(terminal: int) -> Iterator[str]:
+    text = " "
     with suppress(OSError):  # the terminal is gone, or another's
-        while text := os.read(terminal, 1024).decode(errors="replace"):
+        while text:
+            # A signal that arrives just before the wait would otherwise be seen at the next key.
+            if not select.select([terminal], [], [], _LOOK_AGAIN)[0]:
+                continue
+            text = os.read(terminal, 1024).decode(errors="replace")
             if len(text) == 1:  # no arrow key, and nothing that was pasted
                 yield text.lower().translate(_HEBREW)
     yield from _no_keys()
