@@ -61,12 +61,12 @@ def _pull_by_keys(thebase: Sandbox) -> None:
     by_key = {key.key: key for key in KEYS}
     with listen() as pressed:
         if attached():
-            print(_LEGEND, flush=True)
+            _print(_LEGEND)
         for key in pressed:
             if key == "q":
                 return
             if key == "?":
-                print(_LEGEND, flush=True)
+                _print(_LEGEND)
             elif key in by_key:
                 try:
                     _print_line(pull(thebase, by_key[key].lever, by_key[key].arguments))
@@ -75,21 +75,29 @@ def _pull_by_keys(thebase: Sandbox) -> None:
 
 
 def _print_settings(thebase: Sandbox) -> None:
-    print("The sandbox runs until Ctrl-C. In another terminal:\n")
-    print(_ASSIGN.format("THEBASE_DOMAIN", thebase.domain))
-    print(_ASSIGN.format("THEBASE_CLIENT_ID", thebase.client_id))
-    print(_ASSIGN.format("THEBASE_CLIENT_SECRET", thebase.client_secret))
-    print("  thebase-auth request GET /v2/users\n")
-    print("A client that may not delete:\n")
-    print(_ASSIGN.format("THEBASE_CLIENT_ID", thebase.limited_client.client_id))
-    print(_ASSIGN.format("THEBASE_CLIENT_SECRET", thebase.limited_client.client_secret))
-    print("\nRequests and levers, in the browser and for any language:\n")
-    print(f"  {thebase.domain}{CONTROL_PATH}\n")
-    print("Without Accept: application/json, a 401 is a page of HTML.")
-    print("Here it is short; a TheBase has sent 467 kB.\n", flush=True)
+    client, limited = thebase.client, thebase.limited_client
+    lines = [
+        "The sandbox runs until Ctrl-C. In another terminal:\n",
+        _ASSIGN.format("THEBASE_DOMAIN", thebase.domain),
+        _ASSIGN.format("THEBASE_CLIENT_ID", client.client_id),
+        _ASSIGN.format("THEBASE_CLIENT_SECRET", client.client_secret),
+        "  thebase-auth request GET /v2/users\n",
+        "A client that may not delete:\n",
+        _ASSIGN.format("THEBASE_CLIENT_ID", limited.client_id),
+        _ASSIGN.format("THEBASE_CLIENT_SECRET", limited.client_secret),
+        "\nRequests and levers, in the browser and for any language:\n",
+        f"  {thebase.domain}{CONTROL_PATH}\n",
+        "Without Accept: application/json, a 401 is a page of HTML.",
+        "Here it is short; a TheBase has sent 467 kB.\n",
+    ]
+    _print("\n".join(lines))
 
 
 def _print_line(told: ReceivedRequest | str | Exception) -> None:
     line = "".join(c if c.isprintable() else "?" for c in str(told))
+    _print(f"{time.strftime('%H:%M:%S')} {line}")
+
+
+def _print(text: str) -> None:
     with suppress(OSError):  # nobody reads any more; the sandbox goes on
-        print(f"{time.strftime('%H:%M:%S')} {line}\n", end="", flush=True)
+        print(f"{text}\n", end="", flush=True)
