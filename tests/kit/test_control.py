@@ -336,6 +336,12 @@ def test_what_was_received_is_listed_without_secrets(thebase: Sandbox, client: h
         assert secret not in answer.text
 
 
+def test_of_a_long_body_the_beginning_is_listed(client: httpx.Client) -> None:
+    client.post("/v2/notes/create", content="א" * 10_001)
+    [entry] = client.get("/_sandbox/received").json()["received"]
+    assert entry["body"] == "א" * 10_000
+
+
 def test_a_request_that_waits_is_listed(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.drop_next("*")
     with pytest.raises(httpx.RemoteProtocolError):

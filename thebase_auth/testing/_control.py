@@ -27,6 +27,7 @@ from ._sandbox import Sandbox
 CONTROL_PATH: Final = "/_sandbox/"
 
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+_LONGEST_BODY: Final = 10_000  # characters: the page asks for a hundred of them a second
 _HIDDEN: Final = {"authorization", "cookie", "proxy-authorization"}
 _HEADERS: Final = (
     ("Cache-Control", "no-store"),
@@ -39,9 +40,9 @@ _HEADERS: Final = (
 def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     """The sandbox as an ASGI application, and beside it the control interface.
 
-    Only programs on this machine and the page itself may use it. A page of another site could otherwise send
-    requests from the browser of a developer: it would have another `Origin`, no JSON without asking, which is
-    not answered, or by a name that leads here (DNS rebinding), another `Host`.
+    Only programs on this machine and the page itself may use it. A page of another site, open in a browser on
+    this machine, may not: its `Origin` is another; a browser sends JSON to other sites only if they agree,
+    which this does not; and a name of another site that leads here (DNS rebinding) is another `Host`.
 
     Args:
         sandbox: The sandbox.
@@ -125,7 +126,7 @@ def _entry(received: ReceivedRequest) -> dict[str, Any]:
         "client_id": received.client_id,
         "at": received.at,
         "headers": {name: value for name, value in received.headers.items() if name not in _HIDDEN},
-        "body": None if of_token else received.body.decode(errors="replace"),
+        "body": None if of_token else received.body.decode(errors="replace")[:_LONGEST_BODY],
     }
 
 
