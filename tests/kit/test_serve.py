@@ -43,6 +43,11 @@ async def never_answer(request: Request) -> None:
     await asyncio.Event().wait()
 
 
+async def read_body(request: Request) -> Response:
+    await request.body()
+    raise AssertionError("unreachable")  # pragma: no cover
+
+
 async def stream_for_ever(request: Request) -> Response:
     async def chunks() -> AsyncIterator[bytes]:
         while True:
@@ -56,8 +61,9 @@ def app() -> Starlette:
     app = Starlette(
         routes=[
             Route("/", hello),
-            Route("/never", never_answer),
-            Route("/stream", stream_for_ever),
+            Route("/never", never_answer, methods=["GET", "POST"]),
+            Route("/stream", stream_for_ever, methods=["GET", "POST"]),
+            Route("/upload", read_body, methods=["POST"]),
         ]
     )
     app.state.arrived = threading.Event()
@@ -110,13 +116,18 @@ def test_a_connection_serves_many_requests(app: Starlette) -> None:
     assert len(peers) == 1
 
 
-def test_a_failing_application_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_application_is_logged_and_writes_nothing(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     async def fail(scope: Scope, receive: Receive, send: Send) -> None:
         raise ValueError("broken")
 
     with serve(fail) as url:
         assert httpx.get(url).status_code == 500
     assert capfd.readouterr() == ("", "")
+    [record] = caplog.records
+    assert record.exc_info
+    assert str(record.exc_info[1]) == "broken"
 
 
 def test_a_certificate_makes_it_https(app: Starlette, pem: dict[str, str]) -> None:
@@ -233,6 +244,42 @@ def test_a_reader_that_stops_reading_does_not_delay_the_stop(
         answer = plain.send(plain.build_request("GET", f"{url}/stream"), stream=True)
     with pytest.raises(httpx.TransportError):
         answer.read()
+
+
+@pytest.mark.parametrize("path", ["/never", "/stream", "/upload"])
+def test_a_stop_is_silent_whatever_is_under_way(
+    app: Starlette, certificate: Tls, plain: httpx.Client, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrived = threading.Event()
+
+    async def announce(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await app(scope, receive, send)
+
+    with ThreadPoolExecutor(1) as pool:
+        with serve_and_time_the_stop(announce, certificate) as url:
+            stop_sending = threading.Event()
+
+            def content() -> Iterator[bytes]:
+                yield b"x"
+                stop_sending.wait(10)
+
+            waiting = pool.submit(plain.post, url + path, content=content())
+            assert arrived.wait(10)
+        stop_sending.set()
+        assert isinstance(waiting.exception(), httpx.TransportError)
+    assert caplog.records == []
+
+
+def test_what_is_no_http_is_silent(app: Starlette, caplog: pytest.LogCaptureFixture) -> None:
+    with serve(app) as url:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url.replace("http", "https"))
+        assert httpx.get(url, headers={"Connection": "Upgrade", "Upgrade": "h2c"}).status_code == 200
+        with socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=10) as client:
+            client.sendall(b"hello\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 400"
+    assert caplog.records == []
 
 
 # --- without the extra ---

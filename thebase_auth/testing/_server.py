@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 try:
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as _missing:
     if _missing.name != "uvicorn":
         raise
@@ -31,6 +33,18 @@ _BACKLOG: Final = 4096  # connections; thousands of clients may connect before t
 
 # Longer than any test: no pooled connection is closed while a client is about to reuse it.
 _KEEP_ALIVE: Final = 60  # seconds
+
+# uvicorn's warnings are about what clients send: TLS to a port without it, an upgrade. The client is told.
+_logger: Final = logging.getLogger("thebase_auth.testing.server")
+_logger.setLevel(logging.ERROR)
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, with a logger that other servers of this process do not have."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.logger = _logger
 
 
 class _Server(uvicorn.Server):
@@ -78,7 +92,7 @@ class _Server(uvicorn.Server):
         async def drop_when_reset(scope: Scope, receive: Receive, send: Send) -> None:
             try:
                 await app(scope, receive, send)
-            except ConnectionResetError:
+            except (ConnectionResetError, asyncio.CancelledError):  # the latter when the server stops
                 for connection in list(self.server_state.connections):
                     if getattr(connection, "client", None) == scope["client"]:
                         connection.transport.abort()
@@ -122,7 +136,7 @@ def serve(
         app,
         interface="asgi3",
         loop="asyncio",
-        http="h11",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         proxy_headers=False,
