@@ -366,36 +366,44 @@ def test_what_was_received_is_asserted(thebase: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        ({"call": "/v2/users"}, "expected at least one x /v2/users, received 0"),
-        ({"call": "*", "times": 3}, "expected 3 x *, received 4"),
-        ({"call": "POST /v2/leads/create", "times": 0}, "expected 0 x POST /v2/leads/create, rec"),
+        ({"call": "/v2/users"}, ["no /v2/users came", "received 0 x /v2/users, expected at least one"]),
+        ({"call": "*", "times": 3}, ["received 4 x *, expected 3"]),
         (
-            {"call": "POST /v2/leads/create", "times": 2, "status": 201},
-            "expected 2 x POST /v2/leads/create with the answer 201, received 1",
+            {"call": "POST /v2/leads/create", "times": 0},
+            ["received 2 x POST /v2/leads/create, expected 0"],
         ),
         (
-            {"call": "POST /v2/*", "json": {"a": "א"}},
-            'expected at least one x POST /v2/* with the body {"a": "א"}, received 0',
+            {"call": "POST /v2/leads/create", "times": 2, "status": 201},
+            [
+                "POST /v2/leads/create 401 (no token) differs: the status is 401, not 201",
+                "received 1 x POST /v2/leads/create with the answer 201, expected 2",
+            ],
+        ),
+        (
+            {"call": "POST /v2/leads/create", "json": {**LEAD, "phone": 1}},
+            [
+                'POST /v2/leads/create?a=1 201 differs: phone is "0501234567", not 1',
+                "received 0 x POST /v2/leads/create with the body {BODY}, expected at least one".replace(
+                    "{BODY}", json.dumps({**LEAD, "phone": 1}, ensure_ascii=False)
+                ),
+            ],
         ),
     ],
 )
-def test_an_assertion_that_fails_shows_what_was_received(
-    thebase: Sandbox, wanted: dict[str, Any], text: str
+def test_an_assertion_that_fails_begins_with_what_differs_and_lists_what_was_received(
+    thebase: Sandbox, wanted: dict[str, Any], text: list[str]
 ) -> None:
     with pytest.raises(AssertionError) as caught:
         thebase.assert_received(**wanted)
-    shown = str(caught.value)
-    assert shown.startswith(text)
-    lines = shown.splitlines()[1:]
+    shown, _, listing = str(caught.value).partition("; all that was received:\n  ")
+    assert shown.splitlines() == text
+    lines = listing.split("\n  ")
     if "json" in wanted:
-        assert '  POST /v2/leads/create 401 (no token) {"name": "ישראל"' in lines[0]
-        assert lines.pop() == ("  POST /v2/search/leadsAndAccounts 400 (the body is not a JSON object) [")
+        assert lines[0].startswith('POST /v2/leads/create 401 (no token) {"name": "ישראל"')
     else:
-        assert lines[2:] == [
-            "  POST /v2/leads/create?a=1 201",
-            "  POST /v2/search/leadsAndAccounts 400 (the body is not a JSON object)",
-        ]
-    assert lines[1] == "  POST /oauth/token 200"
+        assert lines[0] == "POST /v2/leads/create 401 (no token)"
+    assert lines[1] == "POST /oauth/token 200"
+    assert lines[3].startswith("POST /v2/search/leadsAndAccounts 400 (the body is not a JSON object)")
 
 
 def test_an_assertion_that_fails_shows_no_secret(thebase: Sandbox, client: httpx.Client) -> None:

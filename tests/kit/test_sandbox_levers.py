@@ -23,6 +23,8 @@ from thebase_auth.testing import Sandbox
         (("*", 199), {}),
         (("*", 600), {}),
         (("*", 200), {"body": {"a": 1}}),
+        (("*", 200), {"json": {1, 2}}),
+        (("*", 200), {"json": [], "body": "[]"}),
         (("*", 200), {"times": 0}),
         (("*", 200), {"times": -1}),
         (("*", 200), {"headers": {"X-A": "שלום"}}),
@@ -55,6 +57,16 @@ def test_a_delay_that_cannot_be_waited_for_is_refused(seconds: float) -> None:
 def test_a_header_asked_for_takes_the_place_of_the_usual_one(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.answer_next("*", 200, "a", headers={"content-type": "text/plain"})
     assert client.get("/").headers.get_list("content-type") == ["text/plain"]
+
+
+def test_an_answer_may_be_given_as_json(thebase: Sandbox, client: httpx.Client) -> None:
+    thebase.answer_next("*", 200, json={"items": ["שלום"]})
+    thebase.answer_next("*", 400, content_type="application/problem+json", json=None)
+    document, nothing = client.get("/"), client.get("/")
+    assert document.json() == {"items": ["שלום"]}
+    assert document.headers["content-type"] == "application/json"
+    assert nothing.content == b"null"
+    assert nothing.headers["content-type"] == "application/problem+json"
 
 
 def test_the_next_token_requests_get_the_answers_asked_for(thebase: Sandbox, client: httpx.Client) -> None:

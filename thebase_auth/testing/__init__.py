@@ -13,7 +13,8 @@ A port needs the extra `testing`. The data are made up and kept in memory. pytes
 #   _fields            the values of fields, read and made
 #   _access            clients, rights, tokens, and the token endpoint
 #   _faults            what goes wrong because a test asked for it
-#   _record            received requests, and assertions on them
+#   _record            received requests
+#   _assertions        assertions on them
 #   _mounts            an ASGI and a WSGI application
 #   _requests_adapter  an adapter for requests
 #   _server            a port

@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from thebase_auth._core.pending import Pending
 
-from ._messages import CallPattern, Request
+from ._messages import Answer, CallPattern, Request, json_answer
+
+NO_JSON: Final = object()  # None is JSON: null
 
 Fault = TypeVar("Fault")
 
@@ -26,6 +28,31 @@ class Drop(Enum):
     AFTER = auto()
 
 
+def answer_of(
+    status: int, body: str | bytes, content_type: str, json: object, headers: Mapping[str, str]
+) -> Answer:
+    """The answer that a test asks for.
+
+    Raises:
+        ValueError: if an argument cannot be sent.
+        TypeError: if *body* is neither text nor bytes, *json* cannot be JSON, or both are given.
+    """
+    if not 200 <= status < 600:
+        raise ValueError(f"status must be from 200 to 599, not {status}")
+    if not isinstance(body, str | bytes):
+        raise TypeError(f"body must be text or bytes, not {type(body).__name__}; give JSON as json=")
+    if json is not NO_JSON:
+        if body:
+            raise TypeError("give body or json, not both")
+        body = json_answer(json).body
+    content = body.encode() if isinstance(body, str) else body
+    fields = {"content-type": ("Content-Type", content_type)}
+    for name, value in headers.items():
+        value.encode("latin-1")  # UnicodeEncodeError is a ValueError
+        fields[name.lower()] = (name, value)
+    return Answer(status, content, tuple(fields.values()))
+
+
 class Faults(Generic[Fault]):
     """The faults that the next requests meet, each so many times, in the order in which they were added.
 
@@ -33,7 +60,7 @@ class Faults(Generic[Fault]):
     """
 
     def __init__(self) -> None:
-        self._queue: list[tuple[CallPattern, Fault]] = []
+        self._queue: list[tuple[str, CallPattern, Fault]] = []
 
     def add(self, call: str, fault: Fault, times: int) -> None:
         """Let the next requests of a *call* meet a fault.
@@ -43,15 +70,19 @@ class Faults(Generic[Fault]):
         """
         if times < 1:
             raise ValueError(f"times must be at least 1, not {times}")
-        self._queue += [(CallPattern(call), fault)] * times
+        self._queue += [(call, CallPattern(call), fault)] * times
 
     def take(self, request: Request) -> Fault | None:
         """Remove the fault that this request meets from the queue, and return it."""
-        for place, (pattern, fault) in enumerate(self._queue):
+        for place, (_, pattern, fault) in enumerate(self._queue):
             if pattern.matches(request.method, request.path):
                 del self._queue[place]
                 return fault
         return None
+
+    def left(self) -> list[tuple[str, Fault]]:
+        """The faults that no request has met, each with the call that it is for."""
+        return [(call, fault) for call, _, fault in self._queue]
 
 
 class Gate:

@@ -1,19 +1,15 @@
 # What the sandbox has received.
 #
-# Here: a received request, and what a test asks and asserts about several of them. Not here: when a request
-# gets into the record (_service).
+# Here: a received request, and how those of one call are found. Not here: when a request gets into the record
+# (_service), and what is asserted of it (_assertions).
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from ._messages import TOKEN_PATH, CallPattern
-
-ANYTHING: Final = object()
-
-_MOST_SHOWN: Final = 20  # requests, the last ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class ReceivedRequest:
 
     def __str__(self) -> str:
         # The query of a token request may hold a secret, put there by mistake.
-        path = TOKEN_PATH if _path(self) == TOKEN_PATH else self.path
+        path = TOKEN_PATH if path_of(self) == TOKEN_PATH else self.path
         line = f"{self.method} {path} {self.status or 'without an answer'}"
         return f"{line} ({self.reason})" if self.reason else line
 
@@ -68,52 +64,9 @@ def calls_in(received: Received, call: str) -> Received:
         ValueError: if *call* is not a call.
     """
     pattern = CallPattern(call)
-    return tuple(one for one in received if pattern.matches(one.method, _path(one)))
+    return tuple(one for one in received if pattern.matches(one.method, path_of(one)))
 
 
-def assert_in(
-    received: Received, call: str, times: int | None, status: int | None, document: object
-) -> Received:
-    """Those of the requests that are of a *call*, with this status and this JSON document as body.
-
-    Raises:
-        AssertionError: if there are not so many, or none.
-        ValueError: if *call* is not a call.
-    """
-    calls = found = calls_in(received, call)
-    with_body: Received = ()
-    expected = f"{'at least one' if times is None else times} x {call}"
-    if status is not None:
-        found = tuple(one for one in found if one.status == status)
-        expected += f" with the answer {status}"
-    if document is not ANYTHING:
-        found, with_body = tuple(one for one in found if _is_json(one, document)), calls
-        expected += f" with the body {json.dumps(document, ensure_ascii=False, default=repr)}"
-    if len(found) == times or (times is None and found):
-        return found
-    listing = _listing(received, with_body)
-    raise AssertionError(f"expected {expected}, received {len(found)}; all that was received:{listing}")
-
-
-def _path(request: ReceivedRequest) -> str:
+def path_of(request: ReceivedRequest) -> str:
+    """Its path without the query."""
     return request.path.partition("?")[0]
-
-
-def _is_json(request: ReceivedRequest, document: object) -> bool:
-    try:
-        return bool(request.json() == document)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _listing(received: Received, with_body: Received) -> str:
-    """The requests, one a line; token requests without their body, which may hold a secret."""
-    lines = [
-        f"{one} {one.body.decode(errors='replace')}"
-        if one in with_body and _path(one) != TOKEN_PATH
-        else str(one)
-        for one in received[-_MOST_SHOWN:]
-    ]
-    if len(received) > _MOST_SHOWN:
-        lines.insert(0, f"({len(received) - _MOST_SHOWN} before)")
-    return "".join(f"\n  {line}" for line in lines or ["nothing"])

@@ -10,10 +10,10 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
 from ._access import SETTINGS, SandboxClient
-from ._faults import Drop
-from ._messages import Answer
+from ._assertions import ANYTHING, assert_in, assert_used
+from ._faults import NO_JSON, Drop, answer_of
 from ._mounts import ASGIApp, asgi_app, wsgi_app
-from ._record import ANYTHING, ReceivedRequest, assert_in, calls_in
+from ._record import ReceivedRequest, calls_in
 from ._service import FOREVER, OnRequest, Service
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ class Sandbox:
         body: str | bytes = b"",
         content_type: str = "application/json",
         *,
+        json: object = NO_JSON,
         headers: Mapping[str, str] | None = None,
         times: int = 1,
     ) -> None:
@@ -205,23 +206,15 @@ class Sandbox:
             status: The status code.
             body: The whole body; text is sent in UTF-8.
             content_type: The `Content-Type`.
+            json: The body as a JSON document, in place of *body*.
             headers: More header fields, such as `Retry-After`.
             times: How many requests get the answer.
 
         Raises:
             ValueError: if *call* is not a call, or an argument cannot be sent.
-            TypeError: if *body* is neither text nor bytes.
+            TypeError: if *body* is neither text nor bytes, *json* cannot be JSON, or both are given.
         """
-        if not 200 <= status < 600:
-            raise ValueError(f"status must be from 200 to 599, not {status}")
-        if not isinstance(body, str | bytes):
-            raise TypeError(f"body must be text or bytes, not {type(body).__name__}")
-        content = body.encode() if isinstance(body, str) else body
-        fields = {"content-type": ("Content-Type", content_type)}
-        for name, value in (headers or {}).items():
-            value.encode("latin-1")  # UnicodeEncodeError is a ValueError
-            fields[name.lower()] = (name, value)
-        answer = Answer(status, content, tuple(fields.values()))
+        answer = answer_of(status, body, content_type, json, headers or {})
         with self._service.lock:
             self._service.outcomes.add(call, answer, times)
 
@@ -335,7 +328,22 @@ class Sandbox:
             The requests.
 
         Raises:
-            AssertionError: if they were not. The message lists what was received, without header fields.
+            AssertionError: if they were not. The message begins with what differs in the nearest request, and
+                lists what was received, without header fields.
             ValueError: if *call* is not a call.
         """
+        __tracebackhide__ = True
         return assert_in(self.received, call, times, status, json)
+
+    def assert_levers_used(self) -> None:
+        """Assert that requests have used all that `answer_next`, `delay_next` and the like prepared for them.
+
+        At the end of a test that passes, the fixture `thebase` does so by itself.
+
+        Raises:
+            AssertionError: if they have not. The message says what is left, and lists what was received.
+        """
+        __tracebackhide__ = True
+        with self._service.lock:
+            left = [*self._service.delays.left(), *self._service.outcomes.left()]
+        assert_used(left, self.received)
