@@ -16,10 +16,16 @@ from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
 from tests.support.databases import SERVERS
 from thebase_auth._core import notices
-from thebase_auth._pytest_plugin import thebase, thebase_auth, thebase_env
+from thebase_auth._pytest_plugin import (
+    make_thebase,
+    pytest_runtest_call,
+    thebase,
+    thebase_auth,
+    thebase_env,
+)
 
-# The fixtures of the package, as pytest would find them where it is not the one being tested.
-__all__ = ["thebase", "thebase_auth", "thebase_env"]
+# What pytest would find in the package by itself where that is not the one being tested.
+__all__ = ["make_thebase", "pytest_runtest_call", "thebase", "thebase_auth", "thebase_env"]
 
 # How long the property tests look. A busy machine is no fault of what is tested.
 settings.register_profile("normal", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,28 +1,73 @@
-# The pytest fixtures `thebase`, `thebase_auth` and `thebase_env`.
+# The pytest fixtures `thebase`, `thebase_auth`, `thebase_env` and `make_thebase`.
 #
-# Here: the fixtures, which pytest finds by an entry point. pytest loads this module in every run of a
-# project that has the package installed, so it imports nothing but pytest; the sandbox is imported
-# when a test asks for it. Not here: the sandbox (testing).
+# Here: the fixtures, which pytest finds by an entry point, and the check that levers were used. pytest loads
+# this module in every run of a project that has the package installed, so it imports nothing but pytest; the
+# sandbox is imported when a test asks for it. Not here: the sandbox (testing).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._combined import TheBaseAuth
     from .testing import Sandbox
+
+_ALLOW_UNUSED: Final = "thebase_allow_unused"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make our marker known."""
+    config.addinivalue_line(
+        "markers",
+        f"{_ALLOW_UNUSED}: levers of the fixture thebase, such as answer_next, may be left at the end",
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test that passed, but left levers of its sandbox unused."""
+    result = yield  # raises what the test has raised
+    sandbox = getattr(item, "funcargs", {}).get("thebase")  # ours, or what a project has put in its place
+    if hasattr(sandbox, "assert_levers_used") and item.get_closest_marker(_ALLOW_UNUSED) is None:
+        try:
+            sandbox.assert_levers_used()
+        except AssertionError as error:
+            advice = f"If it need not be used, mark the test: @pytest.mark.{_ALLOW_UNUSED}"
+            raise pytest.fail.Exception(f"{error}\n{advice}", pytrace=False) from None
+    return result
 
 
 @pytest.fixture
 def thebase() -> Iterator[Sandbox]:
-    """A TheBase on loopback, fresh for each test: a `thebase_auth.testing.Sandbox` that runs."""
+    """A TheBase on loopback, fresh for each test: a `thebase_auth.testing.Sandbox` that runs.
+
+    A test that passes, but leaves levers such as `answer_next` unused, fails at its end, unless it has the
+    marker `thebase_allow_unused`.
+    """
     from .testing import Sandbox
 
     with Sandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def make_thebase() -> Iterator[Callable[..., Sandbox]]:
+    """A function that starts a TheBase which runs to the end of the session, for fixtures of any scope.
+
+    It takes the arguments of `thebase_auth.testing.Sandbox`. Call `reset()` of what it returns between tests,
+    and `assert_levers_used()` where you want that.
+    """
+    from .testing import Sandbox
+
+    with ExitStack() as running:
+        yield lambda **options: running.enter_context(Sandbox(**options))
 
 
 @pytest.fixture
@@ -35,8 +80,15 @@ def thebase_auth(thebase: Sandbox) -> TheBaseAuth:
 
 @pytest.fixture
 def thebase_env(thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """The sandbox of this test, its settings in the environment for `TheBaseAuth.from_env()`."""
+    """The sandbox of this test, its settings in the environment for `TheBaseAuth.from_env()`.
+
+    No proxy of the environment is used for loopback.
+    """
     monkeypatch.setenv("THEBASE_DOMAIN", thebase.domain)
     monkeypatch.setenv("THEBASE_CLIENT_ID", thebase.client_id)
     monkeypatch.setenv("THEBASE_CLIENT_SECRET", thebase.client_secret)
+    # In lower case it wins, where both are set.
+    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, f"127.0.0.1,{others}".rstrip(","))
     return thebase
