@@ -34,7 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a test that passed, but left levers of its sandbox unused."""
     result = yield  # raises what the test has raised
-    sandbox = getattr(item, "funcargs", {}).get("thebase")  # ours, or what a project has put in its place
+    sandbox: Any = getattr(item, "funcargs", {}).get(
+        "thebase"
+    )  # ours, or what a project has put in its place
     if hasattr(sandbox, "assert_levers_used") and item.get_closest_marker(_ALLOW_UNUSED) is None:
         try:
             sandbox.assert_levers_used()

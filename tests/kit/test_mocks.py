@@ -1,4 +1,4 @@
-"""The token endpoint of those who mock with responses or respx."""
+"""The token endpoint of those who mock HTTP."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import requests_mock
 import responses
 import respx
 
@@ -67,6 +68,69 @@ def test_with_respx_the_module_and_a_renewal() -> None:
     assert endpoint.call_count == 2
 
 
+@pytest.mark.parametrize("session", [None, requests.Session()], ids=["all", "a session"])
+def test_with_requests_mock_a_mocker_and_a_renewal(session: requests.Session | None) -> None:
+    with requests_mock.Mocker(session=session) as mock:
+        endpoint = mock_token_endpoint(mock, DOMAIN)
+        for number, status in ((1, 401), (2, 200)):
+            headers = {"Authorization": f"Bearer token-{number}"}
+            mock.get(USERS, status_code=status, request_headers=headers)
+        auth = thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret", session=session)
+        assert (session or requests).get(USERS, auth=auth, timeout=5).status_code == 200
+        assert endpoint.call_count == 2
+        assert [one.method for one in mock.request_history] == ["POST", "GET", "POST", "GET"]
+
+
+def test_with_requests_mock_an_adapter() -> None:
+    session, adapter = requests.Session(), requests_mock.Adapter()
+    endpoint = mock_token_endpoint(adapter, DOMAIN)
+    adapter.register_uri("GET", USERS, request_headers={"Authorization": "Bearer token-1"})
+    session.mount("https://", adapter)
+    auth = thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret", session=session)
+    assert session.get(USERS, auth=auth).status_code == 200
+    assert endpoint.call_count == 1
+
+
+def test_with_pytest_httpx_and_a_renewal(request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("pytest_httpx")
+    httpx_mock = request.getfixturevalue("httpx_mock")
+    endpoint = mock_token_endpoint(httpx_mock, DOMAIN)
+    for number, status in ((1, 401), (2, 200)):
+        headers = {"Authorization": f"Bearer token-{number}"}
+        httpx_mock.add_response(status_code=status, url=USERS, match_headers=headers)
+    assert get_with_httpx() == 200
+    assert endpoint.call_count == 2
+
+
+class LikePytestHttpx:
+    """As much of its `httpx_mock` as is used, since it is not installed with the other tests."""
+
+    def __init__(self) -> None:
+        self.transport = httpx.MockTransport(self.answer)
+
+    def add_callback(self, callback: Any, **matchers: Any) -> None:
+        self.callback, self.matchers = callback, matchers
+
+    def add_response(self, status_code: int = 200, **matchers: Any) -> None:
+        raise NotImplementedError
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if str(request.url) == self.matchers["url"]:
+            assert request.method == self.matchers["method"]
+            return self.callback(request)
+        return httpx.Response(401 if request.headers["Authorization"] == "Bearer token-1" else 200)
+
+
+def test_with_what_is_like_pytest_httpx_and_a_renewal() -> None:
+    mock = LikePytestHttpx()
+    endpoint = mock_token_endpoint(mock, DOMAIN)
+    auth = thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret")
+    with httpx.Client(transport=mock.transport, auth=auth) as client:
+        assert client.get(USERS).status_code == 200
+    assert endpoint.call_count == 2
+    assert mock.matchers["is_reusable"]
+
+
 @pytest.mark.parametrize("domain", [DOMAIN, f"https://{DOMAIN}/", DOMAIN.upper()])
 @pytest.mark.parametrize("expires_in", [3600, 0, None])
 @responses.activate
@@ -86,6 +150,8 @@ def test_what_is_no_domain_is_refused() -> None:
         mock_token_endpoint(responses, "acme.thebase.co.il/v2")
 
 
-def test_what_is_of_neither_library_is_refused() -> None:
-    with pytest.raises(TypeError, match="must be of responses or of respx, not object"):
-        mock_token_endpoint(object(), DOMAIN)
+def test_what_is_of_no_such_library_is_refused() -> None:
+    text = "must be of responses, requests-mock, respx or pytest-httpx, not of type object"
+    nothing: Any = object()
+    with pytest.raises(TypeError, match=text):
+        mock_token_endpoint(nothing, DOMAIN)

@@ -8,9 +8,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
-import requests
-
 import pytest
+import requests
 
 from tests.support.pythons import run_pytest
 from thebase_auth import TheBaseAuth
@@ -160,8 +159,10 @@ class TestReplaced:
 
 
 def test_a_lever_that_nothing_used_fails_a_test_that_would_have_passed(tmp_path: Path) -> None:
-    ended = run_pytest(tmp_path, LEFT, "-rA", "--strict-markers", "-n", "2")
-    told = dict(re.findall(r"^(?:FAILED|PASSED|XFAIL) test_it\.py::(\S+)(?: - (.*))?$", ended.stdout, re.M))
+    ended = run_pytest(tmp_path, LEFT, "-rA", "--strict-markers", "-n", "2", COLUMNS="300")
+    told = dict(
+        re.findall(r"^(?:FAILED|PASSED|XFAIL) test_it\.py::(\S+)(?: - (.*))?$", ended.stdout, re.MULTILINE)
+    )
     for name, text in told.items():
         real = "that_fails" in name
         assert ("the real reason" in text) == real, told

@@ -6,6 +6,9 @@ import httpx
 import httpx2
 import redis
 import requests
+import requests_mock
+import responses
+import respx
 import valkey
 
 import thebase_auth.httpx
@@ -20,7 +23,7 @@ from thebase_auth import (
     TokenCache,
     TokenRequestError,
 )
-from thebase_auth.testing import Sandbox
+from thebase_auth.testing import Sandbox, mock_token_endpoint
 
 auth: TheBaseAuth = TheBaseAuth("acme.thebase.co.il", "id", "secret", timeout=5)
 session = requests.Session()
@@ -70,3 +73,12 @@ except TheBaseAuthError as error:
 with Sandbox() as thebase:
     thebase.revoke_tokens()
     count: int = thebase.token_requests
+    thebase.answer_next("GET /v2/users", 200, json={"items": []})
+    thebase.reset()
+
+first: responses.CallbackResponse = mock_token_endpoint(responses.RequestsMock(), "acme.thebase.co.il")
+second: respx.Route = mock_token_endpoint(respx.MockRouter(), "acme.thebase.co.il", expires_in=60)
+with requests_mock.Mocker() as mocker:
+    count = mock_token_endpoint(mocker, "acme.thebase.co.il").call_count
+mock_token_endpoint(responses, "acme.thebase.co.il")
+mock_token_endpoint(respx, "acme.thebase.co.il")
