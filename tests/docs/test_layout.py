@@ -59,7 +59,7 @@ TESTING_LAYERS = (
     ("testing._products", "testing._timers"),
     ("testing._crm",),
     ("testing._service",),
-    ("testing._sandbox", "testing._mocks"),
+    ("testing._sandbox", "testing._mocks", "testing._cassettes"),
     ("testing._levers",),
     ("testing._control",),
     ("testing",),

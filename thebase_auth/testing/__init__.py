@@ -27,13 +27,15 @@ A port needs the extra `testing`. The data are made up and kept in memory. pytes
 #   _levers            the levers by their names, with arguments as JSON has them
 #   _control           the control interface of `thebase-auth sandbox`, and its page
 # Beside them:
-#   _mocks             the token endpoint for tests that mock with responses or respx
+#   _mocks             the token endpoint for tests that mock HTTP
+#   _cassettes         cassettes of recorded tests, without secrets
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from ._access import SandboxClient
+from ._cassettes import betamax_filter, vcr_filters
 from ._mocks import mock_token_endpoint
 from ._record import ReceivedRequest
 from ._sandbox import Sandbox
@@ -41,7 +43,14 @@ from ._sandbox import Sandbox
 if TYPE_CHECKING:
     from ._server import serve as serve
 
-__all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint"]
+__all__ = [
+    "ReceivedRequest",
+    "Sandbox",
+    "SandboxClient",
+    "betamax_filter",
+    "mock_token_endpoint",
+    "vcr_filters",
+]
 
 if not TYPE_CHECKING:  # or type checkers would accept any name
 

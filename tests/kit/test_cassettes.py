@@ -1,0 +1,278 @@
+"""Recorded tests: nothing secret in a cassette, and it plays, also where a token was renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import httpx
+import httpx2
+import pytest
+import requests
+
+import thebase_auth.httpx
+import thebase_auth.httpx2
+import thebase_auth.requests
+from tests.support.pythons import run_pytest
+from thebase_auth.testing import Sandbox, betamax_filter, vcr_filters
+
+CLIENT_ID = "canary/id+=.."
+CLIENT_SECRET = "canary/secret+&=.."
+GZIP = {"Content-Encoding": "gzip"}
+
+
+@pytest.fixture
+def recorded() -> Iterator[Sandbox]:
+    """A sandbox with a secret that every encoding changes, and tokens as no other has them."""
+    with Sandbox(client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as thebase:
+        yield thebase
+
+
+def give_tokens(thebase: Sandbox, compressed: bool, *tokens: str) -> None:
+    """Let the next token responses be of a server that compresses, and adds what may be secret."""
+    for token in tokens:
+        document = {
+            "access_token": token,
+            "token_type": "bearer",
+            "expires_in": 1,
+            "refresh_token": "canary-r",
+        }
+        body = json.dumps(document).encode()
+        if compressed:
+            thebase.answer_next("/oauth/token", 200, gzip.compress(body), headers=GZIP)
+        else:
+            thebase.answer_next("/oauth/token", 200, body)
+
+
+def take(thebase: Sandbox, compressed: bool) -> None:
+    """Let the sandbox refuse the first token at the second call."""
+    give_tokens(thebase, compressed, "canary-one", "canary-two")
+    thebase.answer_next("GET /v2/users", 200, json={"items": [1]})
+    thebase.answer_next("GET /v2/users", 401)
+    thebase.answer_next("GET /v2/users", 200, gzip.compress(b'{"items": [2]}'), headers=GZIP)
+
+
+def two_calls(get: Callable[[str], Any], domain: str) -> None:
+    for number in (1, 2):
+        answer = get(f"{domain}/v2/users")
+        assert answer.status_code == 200
+        assert answer.json() == {"items": [number]}
+
+
+def with_requests(domain: str) -> None:
+    with requests.Session() as session:
+        session.auth = thebase_auth.requests.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)
+        two_calls(session.get, domain)
+
+
+def with_httpx(domain: str) -> None:
+    with httpx.Client(auth=thebase_auth.httpx.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)) as client:
+        two_calls(client.get, domain)
+
+
+def with_httpx_async(domain: str) -> None:
+    async def main() -> None:
+        auth = thebase_auth.httpx.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)
+        async with httpx.AsyncClient(auth=auth) as client:
+            for number in (1, 2):
+                answer = await client.get(f"{domain}/v2/users")
+                assert answer.json() == {"items": [number]}
+
+    asyncio.run(main())
+
+
+def with_httpx2(domain: str) -> None:
+    with httpx2.Client(auth=thebase_auth.httpx2.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)) as client:
+        two_calls(client.get, domain)
+
+
+def seen_in(cassette: Path) -> str:
+    """All that a cassette shows, whatever it is encoded in."""
+    text = cassette.read_text("utf-8")
+    layers = [text]
+    for encoded in re.findall(r"[A-Za-z0-9+/\s\\n]{16,}={0,2}", text):
+        with suppress(ValueError):
+            content = base64.b64decode(re.sub(r"\s|\\n", "", encoded) + "==")
+            layers.append(content.decode("latin-1"))
+            with suppress(OSError, EOFError, zlib.error):
+                layers.append(gzip.decompress(content).decode("latin-1"))
+    return "\n".join(layers)
+
+
+def assert_nothing_secret_in(cassette: Path) -> None:
+    seen = seen_in(cassette)
+    assert "/v2/users" in seen  # or nothing was recorded
+    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    for secret in ("canary", CLIENT_SECRET, quote(CLIENT_SECRET), quote_plus(CLIENT_SECRET), basic):
+        assert secret not in seen
+    assert len(set(re.findall(r"token-\d", seen))) == 2  # they can be told apart
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("serializer", ["yaml", "json"])
+@pytest.mark.parametrize("calls", [with_requests, with_httpx, with_httpx_async, with_httpx2])
+def test_vcrpy(
+    recorded: Sandbox, tmp_path: Path, calls: Callable[[str], None], serializer: str, compressed: bool
+) -> None:
+    vcr = pytest.importorskip("vcr")
+    take(recorded, compressed)
+    recorder = vcr.VCR(**vcr_filters(), serializer=serializer, cassette_library_dir=str(tmp_path))
+    with recorder.use_cassette("cassette"):
+        calls(recorded.domain)
+    recorded.assert_levers_used()
+    headers = [one.headers["authorization"] for one in recorded.calls("GET *")]
+    assert headers == ["Bearer canary-one", "Bearer canary-one", "Bearer canary-two"]
+    assert_nothing_secret_in(tmp_path / "cassette")
+
+    asked = len(recorded.received)
+    player = vcr.VCR(
+        **vcr_filters(), serializer=serializer, record_mode="none", cassette_library_dir=str(tmp_path)
+    )
+    with player.use_cassette("cassette") as cassette:
+        calls(recorded.domain)
+    assert cassette.all_played
+    assert len(recorded.received) == asked
+
+
+@pytest.mark.filterwarnings("ignore:.*utcnow.*:DeprecationWarning")
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("exact", [False, True], ids=["text", "bytes"])
+def test_betamax(recorded: Sandbox, tmp_path: Path, compressed: bool, exact: bool) -> None:
+    betamax = pytest.importorskip("betamax")
+    take(recorded, compressed)
+
+    def calls(record: str) -> None:
+        with requests.Session() as session:
+            recorder = betamax.Betamax(session, cassette_library_dir=str(tmp_path))
+            with recorder.use_cassette("cassette", record=record, preserve_exact_body_bytes=exact):
+                session.auth = thebase_auth.requests.TheBaseAuth(
+                    recorded.domain, CLIENT_ID, CLIENT_SECRET, session=session
+                )
+                two_calls(session.get, recorded.domain)
+
+    with betamax.Betamax.configure() as config:
+        config.before_record(callback=betamax_filter)
+    calls("once")
+    recorded.assert_levers_used()
+    assert_nothing_secret_in(tmp_path / "cassette.json")
+    asked = len(recorded.received)
+    calls("none")
+    assert len(recorded.received) == asked
+
+
+RECORDED = """
+import os
+
+import pytest
+import requests
+
+from thebase_auth.requests import TheBaseAuth
+from thebase_auth.testing import vcr_filters
+
+@pytest.fixture(scope="module")
+def vcr_config():
+    return vcr_filters()
+
+@pytest.mark.vcr
+def test_users():
+    auth = TheBaseAuth.from_env()
+    for number in (1, 2):
+        answer = requests.get(auth.base_url + "/v2/users", auth=auth, timeout=5)
+        assert answer.json() == {"items": [number]}
+"""
+
+
+def test_pytest_recording(recorded: Sandbox, tmp_path: Path) -> None:
+    pytest.importorskip("pytest_recording")
+    take(recorded, compressed=True)
+    settings = {
+        "THEBASE_DOMAIN": recorded.domain,
+        "THEBASE_CLIENT_ID": CLIENT_ID,
+        "THEBASE_CLIENT_SECRET": CLIENT_SECRET,
+    }
+    ended = run_pytest(tmp_path, RECORDED, "--record-mode=once", **settings)
+    assert "1 passed" in ended.stdout, ended.stdout
+    recorded.assert_levers_used()
+    assert_nothing_secret_in(tmp_path / "cassettes" / "test_it" / "test_users.yaml")
+    asked = len(recorded.received)
+    settings["THEBASE_CLIENT_SECRET"] = "another"
+    ended = run_pytest(tmp_path, RECORDED, "--record-mode=none", "--block-network", **settings)
+    assert "1 passed" in ended.stdout, ended.stdout
+    assert len(recorded.received) == asked
+
+
+# Without a recorder
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<h1>",
+        b"[]",
+        b"1",
+        b'"access_token"',
+        b'{"items": []}',
+        b"\xff",
+        b"\x1f\x8b",
+        gzip.compress(b"{}" * 100)[:20],
+        gzip.compress(b'{"a": 1}'),
+        b"[" * 100_000,
+        "טקסט",
+    ],
+    ids=range(12),
+)
+def test_what_is_no_token_response_is_stored_as_it_is(body: Any) -> None:
+    response = {"status": {"code": 200}, "headers": {"X": ["1"]}, "body": {"string": body}}
+    assert vcr_filters()["before_record_response"](response) is response
+
+
+@pytest.mark.parametrize(
+    ("document", "kept"),
+    [
+        ({"access_token": "canary"}, {"access_token": "token-1"}),
+        (
+            {"token_type": "bearer", "access_token": "canary", "expires_in": "soon", "id_token": "canary"},
+            {"token_type": "bearer", "expires_in": "soon", "access_token": "token-1"},
+        ),
+        ({"access_token": ["canary"]}, {"access_token": None}),
+    ],
+)
+def test_a_token_response_is_made_anew(document: Any, kept: Any) -> None:
+    headers = {"Content-Length": ["9"], "Set-Cookie": ["canary"]}
+    before: Any = {"status": {"code": 200}, "headers": headers, "body": {"string": json.dumps(document)}}
+    after = vcr_filters()["before_record_response"](before)
+    assert json.loads(after["body"]["string"]) == kept
+    assert after["headers"] == {"Content-Type": ["application/json"]}
+    assert before["body"]["string"] == json.dumps(document)  # what the program gets
+
+
+class Recorded:
+    """As much of a request of vcrpy as is used."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.headers = {"authorization": "Basic canary", "Accept": "*/*"}
+        self.body = b"client_secret=canary%2F"
+
+
+def test_a_request_keeps_no_credentials() -> None:
+    without_credentials = vcr_filters()["before_record_request"]
+    token_request = without_credentials(Recorded("https://a/oauth/token?client_secret=canary"))
+    assert vars(token_request) == {
+        "uri": "https://a/oauth/token",
+        "headers": {"Accept": "*/*"},
+        "body": b"grant_type=client_credentials",
+    }
+    other = without_credentials(Recorded("https://a/v2/users?limit=1"))
+    assert other.headers == {"Accept": "*/*"}
+    assert (other.uri, other.body) == ("https://a/v2/users?limit=1", b"client_secret=canary%2F")
