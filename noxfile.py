@@ -3,6 +3,7 @@
 tests      what ships, with each Python of the classifiers and the newest of every library
 lowest     the same with the lowest version of each library that the extras allow
 niquests   what a session of niquests is told
+mocks      what the kit does with mocks and recorders that the other sessions do not have
 docs       the site is built without a warning, and every example of its pages runs; only if named
 suites     what the tests of requests and httpx find when we sign their calls; only if named
 release    version, changelog and tag agree, and what is uploaded is built and checked; only if named
@@ -69,6 +70,14 @@ def niquests(session: nox.Session) -> None:
     wheel = build(session)
     session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-timeout")
     run(session, "--noconftest", "--override-ini=addopts=", "tests/adapters/test_niquests.py")
+
+
+@nox.session(python=PYTHONS[0])
+def mocks(session: nox.Session) -> None:
+    """Run the tests for vcrpy, pytest-recording and pytest-httpx, which the others skip."""
+    wheel = build(session)
+    session.install(str(wheel), *nox.project.dependency_groups(PYPROJECT, "mocks"))
+    run(session, "tests/kit/test_cassettes.py", "tests/kit/test_mocks.py", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0], default=False)
