@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .testing import Sandbox
 
 _ALLOW_UNUSED: Final = "thebase_allow_unused"
+_LOOPBACK: Final = "127.0.0.1,localhost"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -90,7 +91,7 @@ def thebase_env(thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     monkeypatch.setenv("THEBASE_CLIENT_ID", thebase.client_id)
     monkeypatch.setenv("THEBASE_CLIENT_SECRET", thebase.client_secret)
     # In lower case it wins, where both are set.
-    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, f"127.0.0.1,{others}".rstrip(","))
+        monkeypatch.setenv(name, "*" if others == "*" else ",".join(filter(None, [_LOOPBACK, others])))
     return thebase

@@ -10,6 +10,7 @@ from unittest.mock import ANY
 import httpx
 import pytest
 
+from tests.support import ROOT
 from tests.support.pythons import run_pytest
 from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._assertions import ANYTHING, assert_in
@@ -124,6 +125,15 @@ def test_it(thebase):
     assert "_sandbox.py" not in ended.stdout
     assert "_assertions.py" not in ended.stdout
     assert "E       AssertionError: no GET /v2/users came" in ended.stdout
+
+
+def test_the_page_shows_what_is_said() -> None:
+    lead = {"name": "Dana Levi", "f_name": "Dana", "phone": "0501234567"}
+    received = (ReceivedRequest("POST", "/oauth/token", {}, b"", 200), post(lead))
+    with pytest.raises(AssertionError) as caught:
+        assert_in(received, "POST /v2/leads/create", 1, None, {**lead, "phone": "0501234568"})
+    page = (ROOT / "docs" / "testing" / "sandbox.md").read_text("utf-8")
+    assert f"\nAssertionError: {caught.value}\n" in page
 
 
 # --- levers ---
