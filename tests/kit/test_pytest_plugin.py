@@ -161,7 +161,7 @@ class TestReplaced:
 
 
 def test_a_lever_that_nothing_used_fails_a_test_that_would_have_passed(tmp_path: Path) -> None:
-    ended = run_pytest(tmp_path, LEFT, "-rA", "--strict-markers", "-n", "2", COLUMNS="300")
+    ended = run_pytest(tmp_path, LEFT, "-rA", "--strict-markers", COLUMNS="300")
     told = dict(
         re.findall(r"^(?:FAILED|PASSED|XFAIL) test_it\.py::(\S+)(?: - (.*))?$", ended.stdout, re.MULTILINE)
     )
