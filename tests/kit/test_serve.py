@@ -282,6 +282,27 @@ def test_what_is_no_http_is_silent(app: Starlette, caplog: pytest.LogCaptureFixt
     assert caplog.records == []
 
 
+def test_a_tls_handshake_that_fails_is_silent_also_where_asyncio_is_debugged(
+    app: Starlette, pem: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    debugged: list[bool] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        debugged.append(asyncio.get_running_loop().get_debug())
+        await app(scope, receive, send)
+
+    with serve(look, ssl_certfile=pem["certificate"], ssl_keyfile=pem["key"]) as url:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url)
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(url.replace("https", "http"))
+        with httpx.Client(verify=ssl.create_default_context(cafile=pem["ca"])) as client:
+            client.get(url)
+    assert debugged == [False]
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 # --- without the extra ---
 
 

@@ -70,6 +70,8 @@ class _Server(uvicorn.Server):
             self.startup_done.set_exception(error)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # `python -X dev` is for the loops of the program. In ours it logs each TLS handshake that fails.
+        asyncio.get_running_loop().set_debug(False)
         await super().startup(sockets)
         self.startup_done.set_result(None)
 
