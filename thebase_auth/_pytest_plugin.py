@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,20 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+@pytest.hookimpl(trylast=True)  # after the test, and not at all if that has raised
+def pytest_runtest_call(item: pytest.Item) -> None:
     """Fail a test that passed, but left levers of its sandbox unused."""
-    result = yield  # raises what the test has raised
-    sandbox: Any = getattr(item, "funcargs", {}).get(
-        "thebase"
-    )  # ours, or what a project has put in its place
+    # Ours, or what a project has put in its place.
+    sandbox: Any = getattr(item, "funcargs", {}).get("thebase")
     if hasattr(sandbox, "assert_levers_used") and item.get_closest_marker(_ALLOW_UNUSED) is None:
         try:
             sandbox.assert_levers_used()
         except AssertionError as error:
             advice = f"If it need not be used, mark the test: @pytest.mark.{_ALLOW_UNUSED}"
             raise pytest.fail.Exception(f"{error}\n{advice}", pytrace=False) from None
-    return result
 
 
 @pytest.fixture
