@@ -129,6 +129,12 @@ def test_each_lever_that_is_pulled_is_told_of(told: list[str], client: httpx.Cli
     assert told == ["revoke_tokens", 'refuse {"call": "/v2/א"}']
 
 
+def test_an_answer_may_be_given_as_json(client: httpx.Client) -> None:
+    pull(client, "answer_next", call="/v2/users", status=200, json=None)
+    assert client.get("/v2/users").content == b"null"
+
+
+@pytest.mark.thebase_allow_unused
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.key)
 def test_what_a_key_does_can_be_done(client: httpx.Client, key: Any) -> None:
     if key.lever == "allow":
@@ -167,6 +173,7 @@ def test_each_key_is_of_one_lever_and_each_lever_has_one() -> None:
         ("answer_next", {"call": "*", "status": 99}, "status must be from 200 to 599, not 99"),
         ("answer_next", {"call": "*", "status": True}, "status must be a whole number, not True"),
         ("answer_next", {"call": "*", "status": 200, "times": 0}, "times must be at least 1, not 0"),
+        ("answer_next", {"call": "*", "status": 200, "body": "a", "json": 1}, "give body or json, not both"),
         ("answer_next", {"call": "*", "status": 200, "headers": {"a": 1}}, "headers must have text for"),
         ("answer_next", {"call": "*", "status": 200, "headers": "a"}, "headers must be an object, not 'a'"),
         ("redirect_next", {"call": "*", "location": "/א"}, "'latin-1' codec can't encode"),
