@@ -185,9 +185,9 @@ def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
         (["--domain", "http://acme.thebase.co.il"], "domain"),
         (["--client-id", " abc"], "client id begins or ends with white space"),
         (["--client-id", "a:b"], "client id has a colon"),
-        (["--timeout", "0"], "argument --timeout: must be a number of seconds above 0"),
-        (["--timeout", "nan"], "argument --timeout: must be a number of seconds above 0"),
-        (["--timeout", "soon"], "argument --timeout: must be a number of seconds above 0"),
+        (["--timeout", "0"], "invalid value for '--timeout': must be a number of seconds above 0"),
+        (["--timeout", "nan"], "invalid value for '--timeout': must be a number of seconds above 0"),
+        (["--timeout", "soon"], "invalid value for '--timeout': must be a number of seconds above 0"),
     ],
 )
 def test_settings_that_cannot_be_right_are_refused_before_anything_is_sent(
@@ -288,7 +288,7 @@ def test_request_sends_json_from_a_file_or_stdin(run: Run, thebase: Sandbox, tmp
         ('{"a": NaN}', "thebase-auth request: the argument of --json is not JSON in UTF-8: NaN is not"),
         ('"\udcf9"', "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
         ("[" * 100_000, "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
-        ("@missing.json", "thebase-auth request: [Errno 2] No such file or directory: 'missing.json'"),
+        ("@nope.json", "thebase-auth request: the file nope.json of --json cannot be read: No such file or"),
     ],
 )  # fmt: skip
 def test_a_body_that_is_no_json_is_not_sent(run: Run, thebase: Sandbox, given: str, text: str) -> None:

@@ -57,7 +57,7 @@ def test_stderr_may_be_closed_and_nothing_of_it_gets_to_stdout() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ("check", "the client secret is missing; "),
+        ("check", "THEBASE_CLIENT_SECRET is not set; "),
         ("check --secret-file -", "the secret file - has 0 lines; "),
         ("request POST /v2/x --json - --client-id a..", "the argument of --json is not JSON in UTF-8: "),
     ],

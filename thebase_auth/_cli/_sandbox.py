@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from argparse import Namespace
 from contextlib import ExitStack, suppress
+from types import SimpleNamespace
 
 from thebase_auth.testing import ReceivedRequest, Sandbox
 
 from ._errors import CommandError
 
 
-def run_sandbox(options: Namespace) -> bool:
+def run_sandbox(options: SimpleNamespace) -> bool:
     """Run a sandbox until Ctrl-C.
 
     Raises:
