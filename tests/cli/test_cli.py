@@ -48,7 +48,7 @@ def test_demo_exits_with_0_well_within_its_30_seconds() -> None:
     ended = python("-m", "thebase_auth", "demo")
     assert ended.returncode == 0
     assert ended.stderr == ""
-    assert "all 30 lines are right" in ended.stdout
+    assert "All 30 lines are right" in ended.stdout
     assert Sandbox().client_secret not in ended.stdout
     assert not re.search(r"(?<![\w-])[\w-]{22}(?![\w-])", ended.stdout)  # as long as a token
 

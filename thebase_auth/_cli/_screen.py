@@ -26,14 +26,21 @@ def show(text: str, stream: TextIO, indent: str = "  ") -> None:
 
 def fold(text: str, stream: TextIO, indent: str = "  ") -> str:
     """A line of text as `show` prints it."""
-    if not stream.isatty():
+    width = columns(stream)
+    if width is None:
         return text
-    width = _USUAL_WIDTH
-    with suppress(OSError, ValueError):
-        width = os.get_terminal_size(stream.fileno()).columns or width
     return textwrap.fill(
         text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+def columns(stream: TextIO) -> int | None:
+    """How wide the terminal is; None where there is none."""
+    if not stream.isatty():
+        return None
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_WIDTH
+    return _USUAL_WIDTH
 
 
 def is_coloured(stream: TextIO) -> bool:
