@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from ._screen import columns
+
 # A shorter wait needs no explanation.
 _PATIENCE: Final = 2.0  # seconds
 
@@ -39,12 +41,14 @@ def print_body(response: requests.Response) -> None:
     if not console.is_terminal or len(text) > _LONGEST_AT_ONCE:
         print(text)
         return
+    width = columns(sys.stdout) or console.width
     # Not printed by the console, which ends the process where nobody reads any more.
     with console.capture() as rendered:
         for line in text.splitlines():
             inner = line.lstrip(" ")
             indent = Text(" " * (len(line) - len(inner)))
-            for piece in JSONHighlighter()(inner).wrap(console, console.width - len(indent)):
+            for piece in JSONHighlighter()(inner).wrap(console, width - len(indent)):
+                piece.rstrip()
                 console.print(indent + piece, soft_wrap=True)
     print(rendered.get(), end="")
 
