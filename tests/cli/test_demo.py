@@ -75,7 +75,7 @@ def test_the_report_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
             f"{callers} at the same moment",
             "-- TheBase ends the token, and all 100 call at once",
             "ok all 100 calls are refused 401 for 100 x GET /v2/users",
-            "ok 1 of them fetches a new token, 99 wait 1 token request",
+            "ok 1 fetches a new token, 99 wait 1 token request",
             "ok all 100 are sent again 100 x GET /v2/users, a new token",
             "ok all 100 get their answer 100 x 200",
             "",

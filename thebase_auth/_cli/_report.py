@@ -170,7 +170,7 @@ def renewal_statements(
         f"401 for {_calls(refused)}{later}",
     )
     yield Statement(
-        f"1 of them fetches a new token, {callers - 1} wait" if many else "it fetches a new token",
+        f"1 fetches a new token, {callers - 1} wait" if many else "it fetches a new token",
         plural(1, "token request"),
         plural(_token_requests(news), "token request"),
     )
