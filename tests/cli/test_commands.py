@@ -66,6 +66,48 @@ def test_check_blames_id_or_secret_where_a_thebase_refuses_them(
     assert "mistyped" not in err
 
 
+def test_check_says_so_if_id_and_secret_are_swapped(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As alike as those that a TheBase makes.
+    thebase.client.client_id, thebase.client.client_secret = (
+        "HsXI8gp1B5F2d5EDnGy3Tw..",
+        "LvTJmqtlvEKyuqvz1brRMg..",
+    )
+    monkeypatch.setenv("THEBASE_CLIENT_ID", thebase.client_secret)
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", thebase.client_id)
+    host = thebase.domain.removeprefix("http://")
+    told = f"client id and client secret are swapped: {host} takes them the other way round"
+    assert run("check") == (1, "", f"thebase-auth check: {told}\n")
+    assert [one.status for one in thebase.received] == [401, 200]
+    code, _, err = run("token", "--no-cache")  # checks nothing, and asks once
+    assert (code, thebase.token_requests) == (1, 3)
+    assert "swapped" not in err
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret", "status", "body", "requests"),
+    [
+        ("mistyped", "wrong..", 401, '{"error": "invalid_client"}', 2),
+        ("mistyped", "with:colon", 401, '{"error": "invalid_client"}', 1),  # an id cannot have one
+        ("mistyped", "wrong..", 401, "<h1>", 1),  # whoever this is gets the secret in one place alone
+        ("mistyped", "wrong..", 503, "{}", 1),
+        ("mistyped", "wrong..", 400, '{"error": "invalid_request"}', 1),
+    ],
+)
+def test_check_swaps_id_and_secret_where_a_thebase_refuses_them_and_nowhere_else(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str, status: int,
+    body: str, requests: int,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", secret)
+    content_type = "application/json" if body.startswith("{") else "text/html"
+    thebase.answer_next("/oauth/token", status, body, content_type)
+    code, _, err = run("check", "--client-id", client_id)
+    assert (code, thebase.token_requests) == (1, requests)
+    assert "are swapped" not in err
+    assert secret not in err
+
+
 @pytest.mark.parametrize(
     ("client_id", "secret", "told"),
     [

@@ -188,7 +188,8 @@ def program() -> None:
 def check(**options: Any) -> bool:
     """Ask for a new token, and say who gets it, where, and for how long.
 
-    If the server refuses, says which setting is wrong, as far as the answer tells.
+    If the server refuses, says which setting is wrong, as far as the answer tells. If it is the client id or
+    the client secret, asks once more with the two swapped, which tells whether they are.
     """
     from . import _commands
 

@@ -17,13 +17,15 @@ from typing import Final, NamedTuple, NoReturn, cast
 
 import requests
 
+from thebase_auth import TokenRequestError
+from thebase_auth._core.hidden import hidden
 from thebase_auth._core.origin import Origin
 from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.requests import TheBaseAuth
 
-from ._errors import PROGRAM, CommandError, in_one_line, print_error
-from ._failures import explained_failures
+from ._errors import PROGRAM, CommandError, ExitCode, in_one_line, print_error
+from ._failures import blames_id_or_secret, explained_failures
 from ._output import print_body, waiting_for
 from ._screen import show
 from ._settings import Settings, read_settings
@@ -35,7 +37,16 @@ def check(options: SimpleNamespace) -> bool:
     """Ask for a token, whatever is in the cache, and print what came of it."""
     settings = read_settings(options)
     with _client(settings, options, cache=None, is_check=True) as client:
-        token = client.sign()
+        try:
+            token = client.sign()
+        except TokenRequestError as error:
+            if not (blames_id_or_secret(error) and _are_swapped(client, settings, options.timeout)):
+                raise
+            raise CommandError(
+                f"client id and client secret are swapped: {client.origin.netloc} takes them the other way"
+                " round",
+                ExitCode.FAILED,
+            ) from None
     now = time.time()
     if token.expires_at is None:
         life = "the server does not say for how long"
@@ -47,6 +58,17 @@ def check(options: SimpleNamespace) -> bool:
         f"token      granted; {life}",
     ):
         show(line, sys.stdout, indent=" " * 11)
+    return True
+
+
+def _are_swapped(client: _Client, settings: Settings, timeout: float) -> bool:
+    """Whether there is a token for the secret as the id, and the id as the secret."""
+    try:
+        pair = (settings.client_secret.reveal(), hidden(settings.client_id))
+        auth = TheBaseAuth(settings.domain, *pair, timeout=timeout, session=client.session)
+        client._replace(auth=auth).sign()
+    except (requests.RequestException, ValueError):
+        return False
     return True
 
 

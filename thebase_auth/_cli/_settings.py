@@ -35,7 +35,7 @@ class Settings(NamedTuple):
 
     domain: str
     client_id: str
-    client_secret: str
+    client_secret: Any  # hidden
 
 
 class _Source(NamedTuple):
