@@ -57,7 +57,7 @@ def check(options: SimpleNamespace) -> bool:
         f"client id  {settings.client_id}",
         f"token      granted; {life}",
     ):
-        show(line, sys.stdout, indent=" " * 11)
+        show(line, sys.stdout)
     return True
 
 
