@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections import Counter
@@ -10,6 +11,7 @@ import pytest
 
 from tests.support.command_line import Run, command
 from tests.support.terminals import at_a_terminal, shown
+from thebase_auth._cli._screen import show
 from thebase_auth.testing import Sandbox
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs pseudo-terminals")
@@ -121,6 +123,16 @@ def test_an_error_ends_its_lines_between_words(thebase: Sandbox) -> None:
     assert code == 2
     told = "thebase-auth check: the secret file /no/such/file cannot be read: No such file or directory"
     assert_whole_words(shown(written), 40, told)
+
+
+def test_a_terminal_that_does_not_tell_its_width_is_taken_for_a_usual_one() -> None:
+    class Unknown(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    out = Unknown()
+    show("word " * 30, out)
+    assert max(map(len, out.getvalue().splitlines())) == 79
 
 
 def test_hebrew_is_whole_in_a_plain_locale(thebase: Sandbox) -> None:
