@@ -72,6 +72,11 @@ def test_demo_needs_no_proxy_and_no_netrc(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert main(["demo"]) == 0
 
 
+@pytest.mark.parametrize("library", ["rich", "dotenv"])
+def test_demo_needs_no_library_that_its_extra_does_not_install(library: str) -> None:
+    assert without(library, "demo").returncode == 0
+
+
 @pytest.mark.parametrize("library", ["requests", "httpx", "uvicorn", "anyio"])
 def test_demo_names_the_extra_to_install_where_a_library_is_missing(library: str) -> None:
     ended = without(library, "demo")
@@ -85,6 +90,7 @@ def test_demo_names_the_extra_to_install_where_a_library_is_missing(library: str
     [
         ("requests", "check"),
         ("rich", "token --no-cache"),
+        ("dotenv", "check --env-file .env"),
         ("filelock", "token"),
         ("platformdirs", "request GET /v2/users"),
         ("uvicorn", "sandbox"),

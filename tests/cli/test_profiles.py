@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Run
+from tests.support.command_line import Run, command
 from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 
@@ -135,6 +135,13 @@ def test_an_env_file_takes_the_place_of_the_environment(run: Run, profiles: Path
     path = dotenv(thebase, profiles.with_name(".env"))
     assert run("check", "--env-file", str(path))[0] == 0
     assert os.environ["THEBASE_DOMAIN"] == "elsewhere.invalid"
+
+
+def test_what_others_make_of_an_env_file_is_not_told(thebase: Sandbox, tmp_path: Path) -> None:
+    path = dotenv(thebase, tmp_path / ".env")
+    path.write_text(f"if true; then\n{path.read_text()}")
+    done = command("check", "--env-file", str(path), env={"THEBASE_DOMAIN": ""})
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_env_file_is_not_read_unless_it_is_asked_for(

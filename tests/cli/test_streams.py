@@ -209,7 +209,9 @@ def test_at_a_terminal_json_is_in_colours_and_a_long_one_is_not_waited_for(
     run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    thebase.answer_next("GET *", 200, json.dumps({"a": [1]}))
+    thebase.answer_next("GET *", 200, json.dumps({"a": ["many words " * 20]}))
     thebase.answer_next("GET *", 200, json.dumps(["a" * 100_000]))
-    assert "\x1b[" in run("request", "GET", "/v2/users")[1]
+    out = run("request", "GET", "/v2/users")[1]
+    assert "\x1b[" in out
+    assert "many words " * 19 in out  # there is no terminal, in which they would have to fit
     assert "\x1b[" not in run("request", "GET", "/v2/users")[1]

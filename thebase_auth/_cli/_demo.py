@@ -119,6 +119,7 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
             f"{len(parts)} times a token ended while it was in use, and {refused} calls were refused. Each"
             " was sent again with a new token, and no program saw an error, or needed a line of code for it."
         )
+        report.text("In your code: session.auth = TheBaseAuth(domain, client_id, client_secret)")
     return not report.wrong
 
 

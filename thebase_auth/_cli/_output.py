@@ -41,7 +41,7 @@ def print_body(response: requests.Response) -> None:
     if not console.is_terminal or len(text) > _LONGEST_AT_ONCE:
         print(text)
         return
-    width = columns(sys.stdout) or console.width
+    width = columns(sys.stdout) or sys.maxsize
     # Not printed by the console, which ends the process where nobody reads any more.
     with console.capture() as rendered:
         for line in text.splitlines():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import io
+import logging
 import os
 import shlex
 import stat
@@ -82,6 +83,7 @@ def _source(options: SimpleNamespace) -> _Source:
     if options.env_file is not None:
         from dotenv import dotenv_values
 
+        logging.getLogger("dotenv").addHandler(logging.NullHandler())  # lines of others are not our affair
         text = _text(options.env_file, f"the file {options.env_file}")
         return _Source(dotenv_values(stream=io.StringIO(text)), VARIABLES, f"not in {options.env_file}")
     return _Source(os.environ, VARIABLES, "not set")
