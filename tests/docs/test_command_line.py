@@ -7,15 +7,11 @@ import shlex
 
 import pytest
 
-from tests.support import ROOT
+from tests.support.pages import text_of
 from thebase_auth._cli import main
 from thebase_auth._cli._arguments import program
 
 PAGES = ["docs/command-line.md", "docs/he/command-line.md"]
-
-
-def text_of(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES)
