@@ -83,7 +83,7 @@ def test_the_report_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     expected += ["All together", "ok one at first, one for each that ended 6 token requests", ""]
     assert [re.sub(r"\.\.\.\d{4}", "...ID", line) for line in lines[1:-3]] == expected
     assert re.fullmatch(r"All 30 lines are right \(\d+\.\d s\)", lines[-3])
-    assert lines[-1] == "In your code: session.auth = TheBaseAuth(domain, client_id, client_secret)"
+    assert lines[-1] == "All it takes: session.auth = TheBaseAuth(...)"
     assert lines[-2].startswith(
         "5 times a token ended while it was in use, and 203 calls were refused. Each "
     )

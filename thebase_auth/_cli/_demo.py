@@ -117,9 +117,9 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
         report.title(f"All {report.count} lines are right ({took})", "green")
         report.text(
             f"{len(parts)} times a token ended while it was in use, and {refused} calls were refused. Each"
-            " was sent again with a new token, and no program saw an error, or needed a line of code for it."
+            " was sent again with a new token, and no program saw an error."
         )
-        report.text("In your code: session.auth = TheBaseAuth(domain, client_id, client_secret)")
+        report.text("All it takes: session.auth = TheBaseAuth(...)")
     return not report.wrong
 
 
