@@ -1,4 +1,4 @@
-# The auth type `thebase` of HTTPie: http --auth-type thebase --auth ID:SECRET https://DOMAIN/...
+# The auth type `thebase` of HTTPie: http --auth-type thebase [--auth ID:SECRET] https://DOMAIN/...
 #
 # Here: what HTTPie asks of a plugin, and the one thing that it does not tell: the host. It calls
 # `get_auth` while it reads its arguments, where an error would be a traceback, and the auth
@@ -14,6 +14,7 @@ from httpie.plugins import AuthPlugin  # type: ignore[import-untyped]
 from requests.auth import AuthBase
 from requests.exceptions import SSLError
 
+from ._auth import settings_from_env
 from ._core.bodies import ONCE, body_of
 from ._core.hidden import hidden
 from ._core.origin import Origin, _is_loopback
@@ -25,17 +26,21 @@ class TheBaseAuthPlugin(AuthPlugin):  # type: ignore[misc]
     """The auth type `thebase`; its user name is the client id, its password the client secret."""
 
     name = "TheBase"
-    description = "An access token of TheBase, for --auth CLIENT_ID:CLIENT_SECRET"
+    description = (
+        "An access token of TheBase, for --auth CLIENT_ID:CLIENT_SECRET or THEBASE_* in the environment"
+    )
     auth_type = "thebase"
-    netrc_parse = True  # the one way without a prompt that keeps the secret off the command line
+    auth_require = False
 
     def get_auth(self, username: str | None = None, password: str | None = None) -> AuthBase:
         """Give HTTPie the auth object of this run.
 
         Args:
-            username: The client id.
+            username: The client id; without it and the secret, both come from the environment.
             password: The client secret.
         """
+        if not username and not password:
+            self.raw_auth = ":"  # what a session of HTTPie keeps, and reads again: it cannot read None
         return _AuthForFirstHost(username, password)
 
 
@@ -43,6 +48,7 @@ class _AuthForFirstHost(AuthBase):
     """`TheBaseAuth`, for the host of the first request that it sees, and for no other."""
 
     def __init__(self, client_id: str | None, client_secret: str | None) -> None:
+        self._are_given = bool(client_id or client_secret)
         self._client_id = client_id or ""
         self._client_secret = hidden(client_secret or "")
         self._auth: TheBaseAuth | None = None
@@ -50,6 +56,8 @@ class _AuthForFirstHost(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._auth is None:
             domain = _domain_of(request.url or "")
+            if not self._are_given:
+                self._client_id, self._client_secret = _pair_from_env(domain)
             # The token of an earlier run may be dead: not for an upload that can be sent only once.
             sent_once = body_of(request.body, None) is ONCE
             cache = None if sent_once else _cache()
@@ -62,6 +70,20 @@ class _AuthForFirstHost(AuthBase):
                 " authority of your own can be named by REQUESTS_CA_BUNDLE in the environment. It failed",
                 request=error.request,
             ) from error
+
+
+def _pair_from_env(domain: str) -> tuple[str, str]:
+    """Client id and client secret, if they are for the domain of the URL."""
+    try:
+        named, client_id, client_secret = settings_from_env()
+    except ValueError as error:
+        raise ValueError(f"{error}; set them, or give --auth CLIENT_ID:CLIENT_SECRET") from None
+    if Origin.of_domain(named).url != domain:
+        raise ValueError(
+            f"nothing was sent, because the URL leads to {domain}, and client id and client secret in the"
+            f" environment are those of {named} (THEBASE_DOMAIN); give --auth CLIENT_ID:CLIENT_SECRET"
+        )
+    return client_id, hidden(client_secret)
 
 
 def _domain_of(url: str) -> str:

@@ -13,191 +13,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
-from tests.support.certificates import Certificates
 from tests.support.command_line import Run, command
 from tests.support.databases import free_port
-from tests.support.servers import Server
 from thebase_auth._cli import _output, main
 from thebase_auth.testing import Sandbox
 
 LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
-
-
-# check
-
-
-def test_check_says_who_where_and_for_how_long(run: Run, thebase: Sandbox) -> None:
-    code, out, err = run("check")
-    host = thebase.domain.removeprefix("http://")
-    assert (code, err) == (0, "")
-    assert re.sub(r"\d\d:\d\d:\d\d", "TIME", out) == (
-        f"domain     {host}, asked at {thebase.domain}/oauth/token\n"
-        f"client id  {thebase.client_id}\n"
-        "token      granted; good for 3600 seconds, until TIME\n"
-    )
-    assert thebase.token_requests == 1
-
-
-def test_check_asks_whatever_is_kept(run: Run, thebase: Sandbox) -> None:
-    run("token")
-    assert run("check")[0] == 0
-    assert thebase.token_requests == 2
-
-
-def test_check_says_when_the_server_does_not_say_for_how_long(run: Run, thebase: Sandbox) -> None:
-    thebase.expires_in = None
-    assert "granted; the server does not say for how long\n" in run("check")[1]
-
-
-def test_check_blames_id_or_secret_where_a_thebase_refuses_them(
-    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("THEBASE_CLIENT_SECRET", "mistyped..")
-    code, out, err = run("check")
-    assert (code, out) == (1, "")
-    assert err.startswith("thebase-auth check: wrong client id or client secret: the token endpoint")
-    assert err.count("\n") == 1
-    assert "dots" not in err
-    assert "mistyped" not in err
-
-
-@pytest.mark.parametrize(
-    ("client_id", "secret", "told"),
-    [
-        (
-            "abc",
-            "def..",
-            " The client id does not end in two dots, as those that TheBase makes do.\n",
-        ),
-        (
-            "abc..",
-            "def.",
-            " The client secret does not end in two dots, as those that TheBase makes do.\n",
-        ),
-        ("abc..", '"def.."', " The client secret is in quotation marks; were they copied along?\n"),
-        ("'abc..'", "def..", " The client id is in quotation marks; were they copied along?\n"),
-    ],
-)
-def test_a_slip_of_copying_is_pointed_out(
-    run: Run, monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str, told: str
-) -> None:
-    monkeypatch.setenv("THEBASE_CLIENT_SECRET", secret)
-    code, _, err = run("check", "--client-id", client_id)
-    assert code == 1
-    assert err.endswith(f"API token.{told}")
-    assert "def" not in err
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "content_type", "blame"),
-    [
-        (401, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
-        (400, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
-        (401, "<h1>", "text/html", "wrong client id or client secret, or a domain that is not a TheBase: "),
-        (404, "<h1>", "text/html", "wrong domain: "),
-        (200, "<h1>", "text/html", "wrong domain: "),
-        (307, "", "text/html", "wrong domain: "),
-        (429, "", "text/html", "the settings were not checked: "),
-        (503, "<h1>", "text/html", "the settings were not checked: "),
-    ],
-)  # fmt: skip
-def test_check_blames_as_far_as_the_answer_tells(
-    run: Run, thebase: Sandbox, status: int, body: str, content_type: str, blame: str
-) -> None:
-    thebase.answer_next("/oauth/token", status, body, content_type)
-    code, out, err = run("check")
-    assert (code, out, err.count("\n")) == (1, "", 1)
-    assert err.startswith(f"thebase-auth check: {blame}the token endpoint of 127.0.0.1:")
-
-
-def test_a_host_that_nobody_knows_is_a_wrong_domain(run: Run) -> None:
-    code, _, err = run("check", "--domain", "acme.invalid")
-    assert code == 3
-    assert err == (
-        "thebase-auth check: wrong domain, or no network: unknown host acme.invalid."
-        " Client id and secret were not checked\n"
-    )
-
-
-def test_where_nobody_listens_there_is_no_connection(run: Run) -> None:
-    domain = f"http://127.0.0.1:{free_port()}"
-    code, _, err = run("check", "--domain", domain)
-    assert code == 3
-    assert f"no connection to {domain.removeprefix('http://')}: " in err
-    assert "refused" in err
-    assert err.count("\n") == 1
-
-
-def test_a_server_that_does_not_answer_is_left_in_time(run: Run, thebase: Sandbox) -> None:
-    with thebase.hold_token_requests():
-        code, _, err = run("check", "--timeout", "0.2")
-    assert code == 3
-    assert f"no answer from {thebase.domain.removeprefix('http://')} in time: " in err
-
-
-def test_a_certificate_that_nobody_vouches_for(run: Run, certificates: Certificates) -> None:
-    with Sandbox(**certificates.tls) as thebase:
-        code, _, err = run("check", "--domain", thebase.domain)
-    assert code == 3
-    assert "no secure connection to localhost" in err
-    assert "CERTIFICATE_VERIFY_FAILED" in err
-    assert "REQUESTS_CA_BUNDLE" in err
-
-
-def test_an_authority_of_ones_own_is_named_in_the_environment(
-    run: Run, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates.authority)
-    with Sandbox(ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key) as thebase:
-        assert run("check", "--domain", thebase.domain)[0] == 0
-        assert run("request", "GET", "/v2/users", "--domain", thebase.domain)[0] == 0
-
-
-def test_a_proxy_that_is_not_there_is_named_as_such(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
-    code, _, err = run("check", "--domain", "acme.thebase.co.il")
-    assert code == 3
-    assert "no way through the proxy to acme.thebase.co.il: " in err
-
-
-def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
-    def cut(request: Any) -> Any:
-        if request.path == "/oauth/token":
-            return 200, {"Content-Encoding": "gzip"}, b"no gzip"
-        raise AssertionError
-
-    with Server(cut).running() as server:
-        code, _, err = run("check", "--domain", server.url)
-    assert code == 3
-    assert "gzip" in err
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        (["--domain", "acme.thebase.co.il/v2"], "domain has a path"),
-        (["--domain", "http://acme.thebase.co.il"], "domain"),
-        (["--client-id", " abc"], "client id begins or ends with white space"),
-        (["--client-id", "a:b"], "client id has a colon"),
-        (["--timeout", "0"], "argument --timeout: must be a number of seconds above 0"),
-        (["--timeout", "nan"], "argument --timeout: must be a number of seconds above 0"),
-        (["--timeout", "soon"], "argument --timeout: must be a number of seconds above 0"),
-    ],
-)
-def test_settings_that_cannot_be_right_are_refused_before_anything_is_sent(
-    run: Run, thebase: Sandbox, arguments: list[str], text: str
-) -> None:
-    for name in (["check"], ["token"], ["request", "GET", "/v2/users"]):
-        code, out, err = run(*name, *arguments)
-        assert (code, out, err.count("\n")) == (2, "", 1)
-        assert err.startswith(f"thebase-auth {name[0]}: {text}")
-    assert thebase.received == ()
 
 
 # token
@@ -288,7 +113,7 @@ def test_request_sends_json_from_a_file_or_stdin(run: Run, thebase: Sandbox, tmp
         ('{"a": NaN}', "thebase-auth request: the argument of --json is not JSON in UTF-8: NaN is not"),
         ('"\udcf9"', "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
         ("[" * 100_000, "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
-        ("@missing.json", "thebase-auth request: [Errno 2] No such file or directory: 'missing.json'"),
+        ("@nope.json", "thebase-auth request: the file nope.json of --json cannot be read: No such file or"),
     ],
 )  # fmt: skip
 def test_a_body_that_is_no_json_is_not_sent(run: Run, thebase: Sandbox, given: str, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -41,32 +42,51 @@ def renewal(*news: ReceivedRequest, callers: int = 1) -> list[Statement]:
     return list(_report.renewal_statements(BEFORE, [*BEFORE, *news], CALL, callers=callers))
 
 
+def lines_of(out: str) -> list[str]:
+    """The lines of a report in a pipe, with one space between what they claim and what shows it."""
+    return [re.sub("  +", " ", line.strip()) for line in out.splitlines()]
+
+
 def test_the_report_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     thebase = Sandbox()
     assert main(["demo"], sandbox=thebase) == 0
     out = capsys.readouterr().out
-    for line in (
-        "requests     token     fetched: 1 token request, 1 so far",
-        "httpx        token     shared: 0 token requests, 2 so far",
-        "AsyncClient  token     shared: 0 token requests, 3 so far",
-        "lead      201, an id ",
-        "הליד נוצר בהצלחה",
-        "users     200, 2 users, משה, הילה",
-        "revoked   401 for 1 x POST /v2/leads/create before the renewal\n",
-        "renewed   1 token request, 4 so far\n",
-        "100 threads  revoked   401 for 100 x GET /v2/users before the renewal\n",
-        "100 tasks    revoked   401 for 100 x GET /v2/users before the renewal\n",
-        "replayed  100 x GET /v2/users, no body, another token\n",
-        "answered  100 x 200\n",
-        "sandbox      in all    6 token requests\n",
-    ):
-        assert line in out
-    assert "expected" not in out
-    assert len(out.splitlines()) == 32
-
-    sizes = {len(one.body) for one in thebase.calls("/v2/leads/create") if one.status == 401}
-    for size in sizes:
-        assert f"replayed  1 x POST /v2/leads/create, the same {size} bytes" in out
+    lines = lines_of(out)
+    assert lines[0].startswith(f"A TheBase for tests runs on this machine, at {thebase.domain}. ")
+    sizes = [len(one.body) for one in thebase.calls("/v2/leads/create") if one.status == 401]
+    assert len(sizes) == 3
+    expected = [""]
+    for number, library in enumerate(("requests", "httpx", "httpx with asyncio")):
+        had = "it takes the token that is there 0 token requests, the same token"
+        expected += [
+            f"A program that uses {library}",
+            f"ok {had if number else 'it fetches a token 1 token request, a new token'}",
+            "ok it creates a lead 201, an id ...ID, הליד נוצר בהצלחה",
+            "ok it lists the users 200, 2 users, משה, הילה",
+            "-- TheBase ends the token",
+            "ok its next call is refused 401 for POST /v2/leads/create",
+            "ok it fetches a new token 1 token request",
+            f"ok it sends the same call again the same {sizes[number]} bytes, a new token",
+            "ok all that the program sees is its lead 201, an id ...ID, הליד נוצר בהצלחה",
+            "",
+        ]
+    for callers in ("100 threads", "100 asyncio tasks"):
+        expected += [
+            f"{callers} at the same moment",
+            "-- TheBase ends the token, and all 100 call at once",
+            "ok all 100 calls are refused 401 for 100 x GET /v2/users",
+            "ok 1 fetches a new token, 99 wait 1 token request",
+            "ok all 100 are sent again 100 x GET /v2/users, a new token",
+            "ok all 100 get their answer 100 x 200",
+            "",
+        ]
+    expected += ["All together", "ok one at first, one for each that ended 6 token requests", ""]
+    assert [re.sub(r"\.\.\.\d{4}", "...ID", line) for line in lines[1:-3]] == expected
+    assert re.fullmatch(r"All 30 lines are right \(\d+\.\d s\)", lines[-3])
+    assert lines[-1] == "All it takes: session.auth = TheBaseAuth(...)"
+    assert lines[-2].startswith(
+        "5 times a token ended while it was in use, and 203 calls were refused. Each "
+    )
 
     assert thebase.token_requests == 6
     assert len(secrets_of(thebase)) == 1 + 6 + 1  # the secret, the tokens, the Basic credentials
@@ -92,10 +112,11 @@ def test_tokens_that_are_always_refused() -> None:
         sandbox.answer_next("/oauth/token", 200, token)
     held, out = run(sandbox)
     assert not held
-    assert "lead      expected 201, an id, got 401\n" in out
-    assert "users     expected 200, 2 users, got 401\n" in out
-    assert "answered  expected 5 x 200, got 5 x 401\n" in out
-    assert "lines are wrong\n" in out.splitlines(keepends=True)[-1]
+    lines = lines_of(out)
+    assert "no it creates a lead expected 201, an id, got 401" in lines
+    assert "no it lists the users expected 200, 2 users, got 401" in lines
+    assert "no all 5 get their answer expected 5 x 200, got 5 x 401" in lines
+    assert re.fullmatch(r"\d+ of 30 lines are wrong \(\d+\.\d s\)", lines[-1])
     for secret in secrets_of(sandbox):
         assert secret not in out
 
@@ -110,10 +131,11 @@ class NeverRevokes(Sandbox):
 def test_a_revocation_without_effect() -> None:
     held, out = run(NeverRevokes())
     assert not held
-    revoked = "401 for 1 x POST /v2/leads/create before the renewal"
-    assert f"expected {revoked}, got 401 for nothing before the renewal\n" in out
-    assert "renewed   expected 1 token request, 2 so far, got 0 token requests, 1 so far\n" in out
-    assert "in all    expected 6 token requests, got 1 token request\n" in out
+    lines = lines_of(out)
+    refused = "expected 401 for POST /v2/leads/create, got 401 for nothing"
+    assert f"no its next call is refused {refused}" in lines
+    assert "no it fetches a new token expected 1 token request, got 0 token requests" in lines
+    assert "no one at first, one for each that ended expected 6 token requests, got 1 token request" in lines
 
 
 class RevokesTooMuch(Sandbox):
@@ -129,7 +151,9 @@ class RevokesTooMuch(Sandbox):
 def test_more_revocations_than_there_should_be() -> None:
     held, out = run(RevokesTooMuch())
     assert not held
-    assert "token     expected shared: 0 token requests" in out
+    assert "no it takes the token that is there expected 0 token requests, the same token, got" in "\n".join(
+        lines_of(out)
+    )
 
 
 def test_an_error_ends_one_part_of_the_run_and_not_the_others() -> None:
@@ -137,10 +161,13 @@ def test_an_error_ends_one_part_of_the_run_and_not_the_others() -> None:
     sandbox.answer_next("/oauth/token", 401, '{"error": "invalid_client"}', times=500)
     held, out = run(sandbox)
     assert not held
-    stopped = "stopped   expected an answer, got TokenRequestError: "
-    for client in ("requests", "httpx", "AsyncClient", "5 threads", "5 tasks"):
-        assert f"{client:<12} {stopped}" in out
-    assert len(out.splitlines()) == 8
+    lines = lines_of(out)
+    titles = [place for place, line in enumerate(lines) if line.startswith(("A program", "5 "))]
+    assert len(titles) == 5
+    for title in titles:
+        stopped = "no the program goes on expected an answer, got TokenRequestError: "
+        assert lines[title + 1].startswith(stopped)
+        assert lines[title + 2] == ""
     for secret in secrets_of(sandbox):
         assert secret not in out
 
@@ -158,20 +185,20 @@ def test_what_led_to_an_error_is_told_before_it() -> None:
     held, out = run(LosesTheSecret())
     assert not held
     assert (
-        "             revoked   401 for 1 x POST /v2/leads/create before the renewal\n"
-        "             renewed   1 token request, 2 so far\n"
-        "             replayed  expected 1 x POST /v2/leads/create, the same 146 bytes,"
-        " another token, got nothing, no body, not another token\n"
-        "requests     stopped   expected an answer, got TokenRequestError: "
-    ) in out
+        "ok its next call is refused 401 for POST /v2/leads/create\n"
+        "ok it fetches a new token 1 token request\n"
+        "no it sends the same call again expected the same 146 bytes, a new token,"
+        " got nothing, no body, not a new token\n"
+        "no the program goes on expected an answer, got TokenRequestError: "
+    ) in "\n".join(lines_of(out))
 
 
 def test_the_statements_of_a_renewal_hold_when_it_went_well() -> None:
     statements = renewal(REFUSED, TOKEN, REPLAYED)
-    assert [str(one) for one in statements] == [
-        "revoked   401 for 1 x POST /v2/leads/create before the renewal",
-        "renewed   1 token request, 2 so far",
-        "replayed  1 x POST /v2/leads/create, the same 11 bytes, another token",
+    assert [one.evidence for one in statements] == [
+        "401 for POST /v2/leads/create",
+        "1 token request",
+        "the same 11 bytes, a new token",
     ]
     assert all(one.holds for one in statements)
 
@@ -188,81 +215,69 @@ def test_many_callers_may_come_in_any_order() -> None:
     assert all(one.holds for one in renewal(*news, callers=2))
 
 
+REFUSAL, FETCH, REPLAY = range(3)
+
+
 @pytest.mark.parametrize(
     ("news", "wrong", "got"),
     [
-        ([], "revoked", "401 for nothing before the renewal"),
-        ([REFUSED], "renewed", "0 token requests, 1 so far"),
-        ([REFUSED, TOKEN, TOKEN, REPLAYED], "renewed", "2 token requests, 3 so far"),
-        ([REFUSED, TOKEN], "replayed", "nothing, no body, not another token"),
-        (
-            [TOKEN, REFUSED, REPLAYED],
-            "revoked",
-            "401 for nothing before the renewal, for 1 x POST /v2/leads/create after it",
-        ),
+        ([], REFUSAL, "401 for nothing"),
+        ([REFUSED], FETCH, "0 token requests"),
+        ([REFUSED, TOKEN, TOKEN, REPLAYED], FETCH, "2 token requests"),
+        ([REFUSED, TOKEN], REPLAY, "nothing, no body, not a new token"),
+        ([TOKEN, REFUSED, REPLAYED], REFUSAL, f"401 for nothing, and after the renewal for {CALL}"),
         (
             [REFUSED, TOKEN, replace(REPLAYED, status=401)],
-            "revoked",
-            f"401 for 1 x {CALL} before the renewal, for 1 x {CALL} after it",
+            REFUSAL,
+            f"401 for {CALL}, and after the renewal for {CALL}",
         ),
-        (
-            [REFUSED, TOKEN, replace(REPLAYED, body=b"")],
-            "replayed",
-            "1 x POST /v2/leads/create, no body, another token",
-        ),
-        (
-            [REFUSED, TOKEN, replace(REPLAYED, body=b'{"name": 2}')],
-            "replayed",
-            "1 x POST /v2/leads/create, 11 other bytes, another token",
-        ),
+        ([REFUSED, TOKEN, replace(REPLAYED, body=b"")], REPLAY, f"{CALL}, no body, a new token"),
+        ([REFUSED, TOKEN, replace(REPLAYED, body=b'{"name": 2}')], REPLAY, "11 other bytes, a new token"),
         (
             [REFUSED, TOKEN, replace(REPLAYED, headers=REFUSED.headers)],
-            "replayed",
-            "1 x POST /v2/leads/create, the same 11 bytes, not another token",
+            REPLAY,
+            "the same 11 bytes, not a new token",
         ),
-        (
-            [REFUSED, TOKEN, REPLAYED, REPLAYED],
-            "replayed",
-            "2 x POST /v2/leads/create, 22 other bytes, another token",
-        ),
+        ([REFUSED, TOKEN, REPLAYED, REPLAYED], REPLAY, f"2 x {CALL}, 22 other bytes, a new token"),
         (
             [REFUSED, TOKEN, replace(REPLAYED, path="/v2/users")],
-            "replayed",
-            "1 x POST /v2/users, the same 11 bytes, another token",
+            REPLAY,
+            "POST /v2/users, the same 11 bytes, a new token",
         ),
+        ([replace(REFUSED, body=b""), TOKEN, REPLAYED], REPLAY, f"{CALL}, 11 other bytes, a new token"),
     ],
 )
 def test_a_renewal_that_went_otherwise_is_told_as_it_went(
-    news: list[ReceivedRequest], wrong: str, got: str
+    news: list[ReceivedRequest], wrong: int, got: str
 ) -> None:
-    statement = next(one for one in renewal(*news) if one.topic == wrong)
+    statement = renewal(*news)[wrong]
     assert not statement.holds
-    assert str(statement) == f"{wrong:<9} expected {statement.expected}, got {got}"
+    assert statement.evidence == f"expected {statement.expected}, got {got}"
 
 
 def test_callers_who_replay_with_different_tokens_are_noticed() -> None:
     newest = replace(REPLAYED, headers={"authorization": "Bearer newest"})
     *_, replayed = renewal(REFUSED, REFUSED, TOKEN, REPLAYED, newest, callers=2)
-    assert replayed.got.endswith("not another token")
+    assert replayed.got.endswith("not a new token")
     assert not replayed.holds
 
 
 @pytest.mark.parametrize(
     ("before", "news", "holds", "got"),
     [
-        ([], [TOKEN, REPLAYED], True, "fetched: 1 token request, 1 so far"),
-        ([], [], False, "fetched: 0 token requests, 0 so far"),
-        ([], [TOKEN, TOKEN, REPLAYED], False, "fetched: 2 token requests, 2 so far"),
-        (BEFORE, [REFUSED], True, "shared: 0 token requests, 1 so far"),
-        (BEFORE, [TOKEN, REPLAYED], False, "fetched: 1 token request, 2 so far"),
-        (BEFORE, [REPLAYED], False, "fetched: 0 token requests, 1 so far"),
-        (BEFORE, [TOKEN, REFUSED], False, "shared: 1 token request, 2 so far"),
+        ([], [TOKEN, REPLAYED], True, "1 token request, a new token"),
+        ([], [], False, "0 token requests, a new token"),
+        ([], [TOKEN, TOKEN, REPLAYED], False, "2 token requests, a new token"),
+        (BEFORE, [REFUSED], True, "0 token requests, the same token"),
+        (BEFORE, [TOKEN, REPLAYED], False, "1 token request, a new token"),
+        (BEFORE, [REPLAYED], False, "0 token requests, a new token"),
+        (BEFORE, [TOKEN, REFUSED], False, "1 token request, the same token"),
     ],
 )
 def test_where_the_first_token_of_a_client_comes_from(
     before: list[ReceivedRequest], news: list[ReceivedRequest], holds: bool, got: str
 ) -> None:
-    statement = _report.token_statement(before, [*before, *news])
+    statement = _report.token_statement("it has a token", before, [*before, *news])
     assert statement.got == got
     assert statement.holds is holds
 
@@ -278,12 +293,13 @@ def answer(status: int, body: Any = None) -> requests.Response:
     ("given", "line"),
     [
         (answer(201, {"id": "7", "message": "נוצר"}), "201, an id 7, נוצר"),
+        (answer(201, {"id": "27191781", "message": "נוצר"}), "201, an id ...1781, נוצר"),
         (answer(201, {"message": "נוצר"}), "expected 201, an id, got 201, no id None, נוצר"),
         (answer(401), "expected 201, an id, got 401"),
     ],
 )
 def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
-    assert str(_report.lead_statement(given)) == f"lead      {line}"
+    assert _report.lead_statement("a lead", given).evidence == line
 
 
 @pytest.mark.parametrize(
@@ -296,7 +312,7 @@ def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
     ],
 )
 def test_what_is_told_of_the_users(given: requests.Response, line: str) -> None:
-    assert str(_report.users_statement(given)) == f"users     {line}"
+    assert _report.users_statement("users", given).evidence == line
 
 
 def test_a_call_without_an_answer_is_told_as_such() -> None:
@@ -311,9 +327,9 @@ def test_a_call_without_an_answer_is_told_as_such() -> None:
 def test_a_report_counts_what_does_not_hold() -> None:
     out = io.StringIO()
     report = Report(out)
-    report.add("who", [Statement("what", "1", "1", ", or so"), Statement("how", "2", "3")])
+    report.add([Statement("what", "1", "1", ", or so"), Statement("how", "2", "3")])
     assert (report.count, report.wrong) == (2, 1)
-    assert out.getvalue() == ("who          what      1, or so\n             how       expected 2, got 3\n")
+    assert lines_of(out.getvalue()) == ["ok what 1, or so", "no how expected 2, got 3"]
 
 
 def test_a_report_is_printed_as_it_goes() -> None:
@@ -322,13 +338,13 @@ def test_a_report_is_printed_as_it_goes() -> None:
 
     def statements() -> Iterator[Statement]:
         yield Statement("first", "1", "1")
-        assert printed.getvalue() == b"who          first     1\n"
+        assert printed.getvalue().split() == [b"ok", b"first", b"1"]
 
-    Report(out).add("who", statements())
+    Report(out).add(statements())
 
 
 def test_a_terminal_without_hebrew_gets_question_marks() -> None:
     printed = io.BytesIO()
     with contextlib.closing(io.TextIOWrapper(printed, encoding="ascii", newline="\n")) as out:
-        Report(out).write("users, משה")
+        Report(out).text("users, משה")
         assert printed.getvalue() == b"users, ???\n"

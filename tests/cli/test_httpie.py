@@ -324,14 +324,73 @@ def test_a_secret_that_is_not_given_is_asked_for(http: Http, thebase: Sandbox) -
     assert (answer.code, answer.err) == (0, "")
 
 
-def test_id_and_secret_can_come_from_netrc(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
-    netrc = tmp_path / ".netrc"
-    netrc.write_text(f"machine 127.0.0.1 login {thebase.client_id} password {thebase.client_secret}\n")
-    netrc.chmod(0o600)
-    answer = http("--auth-type=thebase", "--check-status", thebase.domain + "/v2/users")
+def environment(thebase: Sandbox) -> dict[str, str]:
+    return {
+        "THEBASE_DOMAIN": thebase.domain,
+        "THEBASE_CLIENT_ID": thebase.client_id,
+        "THEBASE_CLIENT_SECRET": thebase.client_secret,
+    }
+
+
+@pytest.mark.parametrize("more", [[], ["--auth", ":"]])
+def test_without_auth_id_and_secret_come_from_the_environment(
+    http: Http, thebase: Sandbox, more: list[str]
+) -> None:
+    url = thebase.domain + "/v2/users"
+    answer = http("--auth-type=thebase", "--check-status", *more, url, **environment(thebase))
 
     assert (answer.code, answer.err) == (0, "")
     assert thebase.token_requests == 1
+
+
+def test_auth_goes_before_the_environment(http: Http, thebase: Sandbox) -> None:
+    there = {**environment(thebase), "THEBASE_CLIENT_ID": "wrong", "THEBASE_DOMAIN": "acme.thebase.co.il"}
+    assert http(*auth(thebase), "--check-status", thebase.domain + "/v2/users", **there).code == 0
+
+
+def test_id_and_secret_of_the_environment_go_to_their_own_domain_alone(http: Http, thebase: Sandbox) -> None:
+    url = thebase.domain + "/v2/users"
+    there = {**environment(thebase), "THEBASE_DOMAIN": "acme.thebase.co.il"}
+    answer = http("--auth-type=thebase", url, **there)
+
+    assert answer.error() == (
+        f"ValueError: nothing was sent, because the URL leads to {thebase.domain}, and client id and client"
+        " secret in the environment are those of acme.thebase.co.il (THEBASE_DOMAIN); give --auth"
+        " CLIENT_ID:CLIENT_SECRET"
+    )
+    assert thebase.received == ()
+
+
+@pytest.mark.parametrize("name", ["THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET"])
+def test_what_the_environment_lacks_is_one_line(http: Http, thebase: Sandbox, name: str) -> None:
+    answer = http("--auth-type=thebase", thebase.domain, **{**environment(thebase), name: ""})
+
+    assert answer.error() == (
+        f"ValueError: unset or empty in the environment: {name}; set them, or give --auth"
+        " CLIENT_ID:CLIENT_SECRET"
+    )
+    assert thebase.client_secret not in answer.err
+    assert thebase.received == ()
+
+
+def test_a_session_without_auth_keeps_no_secret(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
+    url, there = thebase.domain + "/v2/users", environment(thebase)
+    assert http("--auth-type=thebase", "--session=mine", "--check-status", url, **there).code == 0
+    (stored,) = tmp_path.rglob("mine.json")
+    assert json.loads(stored.read_text())["auth"] == {"type": "thebase", "raw_auth": ":"}
+    assert thebase.client_secret not in stored.read_text()
+    answer = http("--session=mine", "--check-status", url, **there)
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_netrc_is_not_read(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password something\n")
+    netrc.chmod(0o600)
+    url = thebase.domain + "/v2/users"
+    assert (
+        http("--auth-type=thebase", "--check-status", url, NETRC=str(netrc), **environment(thebase)).code == 0
+    )
 
 
 # What HTTPie makes of it

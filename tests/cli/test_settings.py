@@ -19,6 +19,9 @@ from thebase_auth.testing import Sandbox
 # Where the settings come from
 
 
+ALL = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
+
+
 @pytest.mark.parametrize(
     ("name", "option"), [("THEBASE_DOMAIN", "--domain"), ("THEBASE_CLIENT_ID", "--client-id")]
 )
@@ -30,6 +33,24 @@ def test_a_setting_that_is_nowhere_is_named(
         code, _, err = run("check")
         assert code == 2
         assert err == f"thebase-auth check: {name} is not set; set it, or use {option}\n"
+
+
+@pytest.mark.parametrize("at_terminal", [False, True])
+def test_all_settings_that_are_nowhere_are_named_at_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, at_terminal: bool
+) -> None:
+    for name in ALL:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: at_terminal)  # not asked for one that is of no use alone
+    code, _, err = run("check")
+    assert code == 2
+    assert err == (
+        "thebase-auth check: THEBASE_DOMAIN, THEBASE_CLIENT_ID and THEBASE_CLIENT_SECRET are not set; set"
+        " them, or use --domain, --client-id and --secret-file\n"
+    )
+    assert (
+        "THEBASE_CLIENT_ID and THEBASE_CLIENT_SECRET are not set; set them" in run("check", "--domain=a")[2]
+    )
 
 
 def test_an_option_goes_before_the_environment(
@@ -96,8 +117,7 @@ def test_without_a_terminal_nobody_is_asked_for_the_secret() -> None:
     done = command("check", env={"THEBASE_CLIENT_SECRET": ""}, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert done.stderr == (
-        "thebase-auth check: the client secret is missing; set THEBASE_CLIENT_SECRET, use"
-        " --secret-file FILE, or run the command at a terminal, which prompts for it\n"
+        "thebase-auth check: THEBASE_CLIENT_SECRET is not set; set it, or use --secret-file\n"
     )
 
 
@@ -202,7 +222,7 @@ def test_who_gives_no_secret_at_the_prompt_is_told_how_to(
     monkeypatch.setattr("getpass.getpass", nothing)
     code, out, err = run("check", *given.split())
     assert (code, out) == (2, "")
-    assert err.startswith("thebase-auth check: the client secret is missing; set ")
+    assert err == "thebase-auth check: THEBASE_CLIENT_SECRET is not set; set it, or use --secret-file\n"
 
 
 def test_an_id_may_begin_with_two_dashes(run: Run, thebase: Sandbox) -> None:
@@ -258,9 +278,9 @@ def test_a_user_without_a_home_goes_on_without_a_kept_token(
 def test_ctrl_c_while_the_arguments_are_read_ends_quietly(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("thebase_auth._cli.parse_arguments", interrupted)
+    monkeypatch.setattr("thebase_auth._cli._run", interrupted)
     assert main(["check"]) == 130
     assert capsys.readouterr() == ("", "")

@@ -57,7 +57,7 @@ def test_stderr_may_be_closed_and_nothing_of_it_gets_to_stdout() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ("check", "the client secret is missing; "),
+        ("check", "THEBASE_CLIENT_SECRET is not set; "),
         ("check --secret-file -", "the secret file - has 0 lines; "),
         ("request POST /v2/x --json - --client-id a..", "the argument of --json is not JSON in UTF-8: "),
     ],
@@ -95,8 +95,9 @@ def test_the_sandbox_answers_on_when_nobody_reads_what_it_tells() -> None:
     )
     with running:
         assert running.stdout is not None
-        for _ in range(12):
-            running.stdout.readline()
+        while "467 kB" not in running.stdout.readline():  # the last line of what is printed at the start
+            pass
+        assert running.stdout.readline() == "\n"
         running.stdout.close()
         url = f"http://127.0.0.1:{port}/v2/users"
         assert [requests.get(url, timeout=5).status_code for _ in range(2)] == [401, 401]
@@ -209,7 +210,9 @@ def test_at_a_terminal_json_is_in_colours_and_a_long_one_is_not_waited_for(
     run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    thebase.answer_next("GET *", 200, json.dumps({"a": [1]}))
+    thebase.answer_next("GET *", 200, json.dumps({"a": ["many words " * 20]}))
     thebase.answer_next("GET *", 200, json.dumps(["a" * 100_000]))
-    assert "\x1b[" in run("request", "GET", "/v2/users")[1]
+    out = run("request", "GET", "/v2/users")[1]
+    assert "\x1b[" in out
+    assert "many words " * 19 in out  # there is no terminal, in which they would have to fit
     assert "\x1b[" not in run("request", "GET", "/v2/users")[1]

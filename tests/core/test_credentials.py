@@ -238,11 +238,26 @@ def test_a_text_without_the_secret_stays_as_it_is() -> None:
     assert credentials().redact(f"no client {CLIENT_ID}") == f"no client {CLIENT_ID}"
 
 
+NO_DOTS = " The client id does not end in two dots, as those that TheBase makes do."
+SWAPPED = (
+    " The client secret looks like those that TheBase makes, the client id does not: was it copied whole, or"
+    " are the two swapped?"
+)
+
+
 @pytest.mark.parametrize(
     ("client_id", "client_secret", "told"),
     [
         ("abc..", "def..", ""),
+        ("abc..", "abc..", " Client id and client secret are the same; was one of them copied twice?"),
+        ("my own secret", "LvTJmqtlvEKyuqvz1brRMg..", SWAPPED),
+        ("LvTJmqtlvEKyuqvz1brRM..", "LvTJmqtlvEKyuqvz1brRMg..", SWAPPED),
+        ("HsXI8gp1B5F2d5EDnGy3Tw..", "LvTJmqtlvEKyuqvz1brRMg..", ""),
+        ("HsXI8gp1B5F2d5EDnGy3Tw", "LvTJmqtlvEKyuqvz1brRMg..", NO_DOTS),
+        ("HsXI8gp1B5F2d5EDnGy3Tw", "my own secret..", NO_DOTS),
         ("abc", "def..", " The client id does not end in two dots, as those that TheBase makes do."),
+        ("'HsXI8gp1B5F2d5EDnGy3Tw..'", "LvTJmqtlvEKyuqvz1brRMg..",
+         " The client id is in quotation marks; were they copied along?"),
         ("abc..", "de.", " The client secret does not end in two dots, as those that TheBase makes do."),
         ("abc..", "d...", " The client secret does not end in two dots, as those that TheBase makes do."),
         ("abc..", '"d.."', " The client secret is in quotation marks; were they copied along?"),

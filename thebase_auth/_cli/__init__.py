@@ -5,34 +5,41 @@
 #
 # A map of the sub-package. Each part knows those above it, and nothing below.
 #   _errors     exit codes, the exception that ends a command, and its line on stderr
+#   _screen     lines that fit the terminal, and whether they have colours
 #   _settings   where the settings come from
-#   _arguments  the parser and its help
 #   _failures   why there is no token or no answer, in one line
 #   _output     an answer and a long wait, as they are shown
 #   _commands   check, token, request
 #   _report     the lines that the demo prints: what should have happened, and what did
 #   _demo       demo
+#   _keys       single keys of a terminal
 #   _sandbox    sandbox
+#   _arguments  the commands with their arguments and their help, on click
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ._arguments import parse_arguments
-from ._errors import CommandError, ExitCode, discard, print_error
+from ._errors import PROGRAM, CommandError, ExitCode, discard, print_error
 
 if TYPE_CHECKING:
+    import click
+
     from thebase_auth.testing import Sandbox
 
 # What the extras `cli` and `demo` install; anyio comes with httpx.
-_LIBRARIES: Final = frozenset({"requests", "httpx", "anyio", "rich", "filelock", "platformdirs", "uvicorn"})
+_LIBRARIES: Final = frozenset(
+    {"requests", "httpx", "anyio", "click", "dotenv", "rich", "filelock", "platformdirs", "uvicorn"}
+)
+_COMPLETION: Final = "_THEBASE_AUTH_COMPLETE"  # click's name for it
+_WIDEST: Final = 80  # columns of the help
 
 
 def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -> int:
@@ -44,14 +51,14 @@ def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -
 
     Returns:
         0, 1, 2, 3 or 130, as ``--help`` explains.
-
-    Raises:
-        SystemExit: after ``--help`` and ``--version`` (code 0), and if the arguments are wrong (code 2).
     """
     try:
         with _usable_streams():
-            options = parse_arguments(sys.argv[1:] if argv is None else argv)
-            return _exit_code(options, sandbox)
+            try:
+                return _run(sys.argv[1:] if argv is None else [*argv], sandbox)
+            except BrokenPipeError:  # the reader has seen enough
+                discard(sys.stdout)
+                return ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
 
@@ -71,43 +78,62 @@ def _usable_streams() -> Iterator[None]:
         yield
 
 
-def _exit_code(options: Namespace, sandbox: Sandbox | None) -> int:
+def _run(argv: list[str], sandbox: Sandbox | None) -> int:
+    """Read the arguments and run the command; what is wrong with them is one line on stderr."""
+    try:
+        import click
+    except ImportError:
+        print_error(PROGRAM, _needs("click", "cli"))
+        return ExitCode.WRONG_USE
+    from click.shell_completion import shell_complete
+
+    from ._arguments import in_words, program
+
+    if asked := os.environ.get(_COMPLETION):
+        return shell_complete(program, {}, PROGRAM, _COMPLETION, asked)
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    try:
+        with program.make_context(PROGRAM, argv, obj=sandbox, terminal_width=width) as context:
+            try:
+                return _exit_code(context)
+            except click.UsageError as error:
+                name = _name(context)
+                print_error(name, f"{in_words(error)}; see {name} --help")
+    except click.exceptions.Exit as end:  # of --help and --version
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+    except click.UsageError as error:
+        print_error(PROGRAM, f"{in_words(error)}; see {PROGRAM} --help")
+    return ExitCode.WRONG_USE
+
+
+def _exit_code(context: click.Context) -> int:
     """Run the command, and turn what it raises into one line on stderr and an exit code."""
     try:
-        is_ok = _run(options, sandbox)
+        is_ok = context.command.invoke(context)
         sys.stdout.flush()
     except CommandError as error:
-        print_error(options.command, str(error))
+        print_error(_name(context), str(error))
         return error.exit_code
     except ImportError as error:
         library = str(error.name).partition(".")[0]
         if library not in _LIBRARIES:
             raise
-        extra = "demo" if options.command == "demo" else "cli"
-        print_error(options.command, f"needs {library}: pip install 'thebase-auth[{extra}]'")
+        extra = "demo" if context.invoked_subcommand == "demo" else "cli"
+        print_error(_name(context), _needs(library, extra))
         return ExitCode.WRONG_USE
-    except BrokenPipeError:  # the reader has seen enough
-        discard(sys.stdout)
-        return ExitCode.OK
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        print_error(options.command, str(error))
+        print_error(_name(context), str(error))
         return ExitCode.WRONG_USE
     return ExitCode.OK if is_ok else ExitCode.FAILED
 
 
-def _run(options: Namespace, sandbox: Sandbox | None) -> bool:
-    """Run the command. False: the server said no, or a line of the demo is wrong."""
-    match options.command:
-        case "demo":
-            from ._demo import run_demo
+def _name(context: click.Context) -> str:
+    return " ".join(filter(None, [PROGRAM, context.invoked_subcommand]))
 
-            return run_demo(sys.stdout, sandbox)
-        case "sandbox":
-            from ._sandbox import run_sandbox
 
-            return run_sandbox(options)
-        case _:
-            from . import _commands
-
-            commands = {"check": _commands.check, "token": _commands.token, "request": _commands.request}
-            return commands[options.command](options)
+def _needs(library: str, extra: str) -> str:
+    return f"needs {library}: pip install 'thebase-auth[{extra}]'"

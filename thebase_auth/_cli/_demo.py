@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, TextIO, TypeAlias
 
@@ -55,7 +55,7 @@ class Client(NamedTuple):
 
 
 OpenClient: TypeAlias = Callable[[], AbstractContextManager[Client]]
-Script: TypeAlias = Callable[[Client, Sandbox], Iterator[Statement]]
+Script: TypeAlias = Callable[[Client, Sandbox, Report], None]
 
 
 def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100) -> bool:
@@ -72,6 +72,7 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
     Raises:
         OSError: if the sandbox cannot start.
     """
+    began = time.monotonic()
     report = Report(out)
     with sandbox or Sandbox() as thebase:
         session = requests.Session()
@@ -80,64 +81,85 @@ def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100)
         open_requests = partial(_requests_client, session, auth, callers)
         open_httpx = partial(_httpx_client, auth)
         open_async = partial(_async_client, auth, callers)
-        one_expiry = partial(_many_meet_one_expiry, callers=callers)
         parts: list[tuple[str, OpenClient, Script]] = [
-            ("requests", open_requests, _one_works_on),
-            ("httpx", open_httpx, _one_works_on),
-            ("AsyncClient", open_async, _one_works_on),
-            (f"{callers} threads", open_requests, one_expiry),
-            (f"{callers} tasks", open_async, one_expiry),
+            ("A program that uses requests", open_requests, _one_works_on),
+            ("A program that uses httpx", open_httpx, _one_works_on),
+            ("A program that uses httpx with asyncio", open_async, _one_works_on),
+            (f"{callers} threads at the same moment", open_requests, partial(_many_work_on, callers=callers)),
+            (
+                f"{callers} asyncio tasks at the same moment",
+                open_async,
+                partial(_many_work_on, callers=callers),
+            ),
         ]
-        report.write(f"a sandbox at {thebase.domain}; all clients share one TheBaseAuth")
-        for heading, open_client, script in parts:
+        report.text(
+            f"A TheBase for tests runs on this machine, at {thebase.domain}. All programs share one"
+            " TheBaseAuth. Each line is checked by what that server received and answered."
+        )
+        for title, open_client, script in parts:
+            report.title(title)
             try:
                 with open_client() as client:
-                    report.add(heading, script(client, thebase))
+                    script(client, thebase, report)
             except (requests.RequestException, httpx.HTTPError) as error:
                 got = f"{type(error).__name__}: {error}"
-                report.add(heading, [Statement("stopped", "an answer", got)])
+                report.add([Statement("the program goes on", "an answer", got)])
+        report.title("All together")
         expected = plural(1 + len(parts), "token request")
         got = plural(thebase.token_requests, "token request")
-        report.add("sandbox", [Statement("in all", expected, got)])
+        claim = "one at first, one for each that ended"
+        report.add([Statement(claim, expected, got)])
+        refused = sum(one.status == 401 for one in thebase.received)
+    took = f"{time.monotonic() - began:.1f} s"
     if report.wrong:
-        report.write(f"{report.wrong} of {report.count} lines are wrong")
+        report.title(f"{report.wrong} of {report.count} lines are wrong ({took})", "red")
     else:
-        report.write(f"all {report.count} lines are right")
+        report.title(f"All {report.count} lines are right ({took})", "green")
+        report.text(
+            f"{len(parts)} times a token ended while it was in use, and {refused} calls were refused. Each"
+            " was sent again with a new token, and no program saw an error."
+        )
+        report.text("All it takes: session.auth = TheBaseAuth(...)")
     return not report.wrong
 
 
-def _one_works_on(client: Client, thebase: Sandbox) -> Iterator[Statement]:
+def _one_works_on(client: Client, thebase: Sandbox, report: Report) -> None:
     """Create a lead and list the users; then lose the token, and create another lead."""
     before = thebase.received
     lead = client.post(thebase.domain + _LEADS, _LEAD).result()
-    yield token_statement(before, thebase.received)
-    yield lead_statement(lead)
-    yield users_statement(client.get(thebase.domain + _USERS).result())
+    claim = "it takes the token that is there" if before else "it fetches a token"
+    report.add([token_statement(claim, before, thebase.received)])
+    report.add([lead_statement("it creates a lead", lead)])
+    users = client.get(thebase.domain + _USERS).result()
+    report.add([users_statement("it lists the users", users)])
     before = thebase.received
     thebase.revoke_tokens()
+    report.event("TheBase ends the token")
     call = client.post(thebase.domain + _LEADS, _LEAD)
     futures.wait([call])  # its error comes after what led to it
-    yield from renewal_statements(before, thebase.received, f"POST {_LEADS}")
-    yield lead_statement(call.result())
+    report.add(renewal_statements(before, thebase.received, f"POST {_LEADS}"))
+    report.add([lead_statement("all that the program sees is its lead", call.result())])
 
 
-def _many_meet_one_expiry(client: Client, thebase: Sandbox, *, callers: int) -> Iterator[Statement]:
+def _many_work_on(client: Client, thebase: Sandbox, report: Report, *, callers: int) -> None:
     """Let all callers lose the token at once, and none get another before each has its 401."""
     client.get(thebase.domain + _USERS).result()  # fetches the token that is to be lost
     before = thebase.received
     thebase.revoke_tokens()
+    report.event(f"TheBase ends the token, and all {callers} call at once")
     with thebase.hold_token_requests():
         calls = [client.get(thebase.domain + _USERS) for _ in range(callers)]
         deadline = time.monotonic() + _HOLD
-        while (
-            sum(one.status == 401 for one in thebase.received[len(before) :]) < callers
-            and time.monotonic() < deadline
-            and not all(call.done() for call in calls)
-        ):
+        refused = 0
+        while refused < callers and time.monotonic() < deadline and not all(call.done() for call in calls):
             time.sleep(_PAUSE)
-    futures.wait(calls, timeout=_TIMEOUT)
-    yield from renewal_statements(before, thebase.received, f"GET {_USERS}", callers=callers)
-    yield answers_statement(calls)
+            refused = sum(one.status == 401 for one in thebase.received[len(before) :])
+            report.progress(refused, callers, "refused")
+    with suppress(TimeoutError):
+        for done, _ in enumerate(futures.as_completed(calls, timeout=_TIMEOUT), 1):
+            report.progress(done, callers, "answered")
+    report.add(renewal_statements(before, thebase.received, f"GET {_USERS}", callers=callers))
+    report.add([answers_statement(f"all {callers} get their answer", calls)])
 
 
 @contextmanager

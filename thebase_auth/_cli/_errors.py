@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 import sys
 from enum import IntEnum
-from typing import TextIO
+from typing import Final, TextIO
+
+from ._screen import show
+
+PROGRAM: Final = "thebase-auth"
 
 
 class ExitCode(IntEnum):
@@ -16,7 +20,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    WRONG_USE = 2  # argparse's own code for wrong arguments
+    WRONG_USE = 2  # click's own code for wrong arguments
     NO_ANSWER = 3
     INTERRUPTED = 130  # a shell's code for Ctrl-C
 
@@ -33,10 +37,10 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def print_error(command: str, text: str) -> None:
-    """Print one line on stderr, if anybody reads it."""
+def print_error(name: str, text: str) -> None:
+    """Print one line on stderr, if anybody reads it, with the *name* of the command."""
     try:
-        print(f"thebase-auth {command}: {in_one_line(text)}", file=sys.stderr)
+        show(f"{name}: {in_one_line(text)}", sys.stderr)
     except OSError:
         discard(sys.stderr)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import requests
 
@@ -15,6 +16,8 @@ from thebase_auth import TokenRequestError
 from thebase_auth._core.origin import Origin
 
 from ._errors import CommandError, ExitCode
+
+_WRONG_PAIR: Final = "wrong client id or client secret"
 
 
 @contextmanager
@@ -41,15 +44,19 @@ def explained_failures(domain: str, *, is_check: bool) -> Iterator[Origin]:
         raise CommandError(str(error)) from None
 
 
+def blames_id_or_secret(error: TokenRequestError) -> bool:
+    """Whether a TheBase refused id and secret: it does not say which of the two is wrong."""
+    return _blamed(error) == _WRONG_PAIR
+
+
 def _blamed(error: TokenRequestError) -> str:
     match error.status:
         case 400 if error.error in {"invalid_request", "unsupported_grant_type"}:
             return "the settings were not checked"
         case 400 | 401 | 403 if error.code or error.error:
-            # The answer has the form of TheBase's, which does not say which of the two is wrong.
-            return "wrong client id or client secret"
+            return _WRONG_PAIR  # the answer has the form of TheBase's
         case 400 | 401 | 403:
-            return "wrong client id or client secret, or a domain that is not a TheBase"
+            return f"{_WRONG_PAIR}, or a domain that is not a TheBase"
         case 407:
             return "a proxy refused the request"
         case status if status == 429 or status >= 500:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from ._screen import columns
+
 # A shorter wait needs no explanation.
 _PATIENCE: Final = 2.0  # seconds
 
-# Setting a longer text in colours would take too long.
-_LONGEST_IN_COLOURS: Final = 100_000  # characters
+# Setting a longer text for a terminal would take too long.
+_LONGEST_AT_ONCE: Final = 100_000  # characters
 
 
 def print_body(response: requests.Response) -> None:
@@ -34,13 +37,19 @@ def print_body(response: requests.Response) -> None:
         print(_harmless(_text(response), "\N{REPLACEMENT CHARACTER}"))
         return
     text = _harmless(text)
-    console = Console(file=sys.stdout, soft_wrap=True)
-    if not console.is_terminal or len(text) > _LONGEST_IN_COLOURS:
+    console = Console(file=sys.stdout, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    if not console.is_terminal or len(text) > _LONGEST_AT_ONCE:
         print(text)
         return
+    width = columns(sys.stdout) or sys.maxsize
     # Not printed by the console, which ends the process where nobody reads any more.
     with console.capture() as rendered:
-        console.print(JSONHighlighter()(text))
+        for line in text.splitlines():
+            inner = line.lstrip(" ")
+            indent = Text(" " * (len(line) - len(inner)))
+            for piece in JSONHighlighter()(inner).wrap(console, width - len(indent)):
+                piece.rstrip()
+                console.print(indent + piece, soft_wrap=True)
     print(rendered.get(), end="")
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from argparse import Namespace
 from contextlib import ExitStack, suppress
+from types import SimpleNamespace
 from typing import Final
 
 from thebase_auth.testing import ReceivedRequest, Sandbox
@@ -27,7 +27,7 @@ _LEGEND: Final = "\n".join(
 )
 
 
-def run_sandbox(options: Namespace) -> bool:
+def run_sandbox(options: SimpleNamespace) -> bool:
     """Run a sandbox until Ctrl-C.
 
     Raises:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import unicodedata
 from typing import Final
 
@@ -78,6 +79,13 @@ class Credentials:
 
     def slips(self) -> str:
         """What looks like a mistake in copying id or secret, without showing either."""
+        if self.client_id == self.client_secret.reveal():
+            return " Client id and client secret are the same; was one of them copied twice?"
+        if _made_by_thebase(self.client_secret.reveal()) and not _made_by_thebase(self.client_id):
+            return (
+                " The client secret looks like those that TheBase makes, the client id does not: was it"
+                " copied whole, or are the two swapped?"
+            )
         told = ""
         for name, value in (("id", self.client_id), ("secret", self.client_secret.reveal())):
             if value[0] in "\"'" and value[0] == value[-1]:
@@ -95,6 +103,11 @@ class Credentials:
     def _user_pass(self) -> str:
         pair = f"{self.client_id}:{self.client_secret.reveal()}"
         return base64.b64encode(pair.encode()).decode("ascii")
+
+
+def _made_by_thebase(value: str) -> bool:
+    """Whether it is 16 bytes in base64url and two dots, quotation marks and missing dots aside."""
+    return re.fullmatch(r"[\w-]{22}", value.strip("\"'."), re.ASCII) is not None
 
 
 def _check(name: str, value: object) -> None:
