@@ -52,7 +52,7 @@ def test_help_is_as_wide_as_the_terminal() -> None:
 def test_check_ends_its_lines_between_words(thebase: Sandbox, columns: int, status: int) -> None:
     thebase.expires_in = 10**9  # the seconds are the same in both runs
     if status == 401:
-        thebase.answer_next("/oauth/token", 401, '{"error": "invalid_client"}', times=9)
+        thebase.answer_next("/oauth/token", 401, '{"error": "invalid_client"}', times=4)
     code, written = at_a_terminal("check", columns=columns)
     done = command("check")
     assert code == done.returncode
