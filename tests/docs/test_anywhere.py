@@ -74,11 +74,13 @@ def test_the_lines_for_curl_run(tmp_path: Path, thebase: Sandbox) -> None:
     assert [httpx.get(f"{thebase.domain}/v2/users").status_code for _ in range(3)] == [503, 503, 401]
 
 
+@pytest.mark.thebase_allow_unused
 def test_the_program_in_php_runs(tmp_path: Path, thebase: Sandbox) -> None:
     shown = run(tmp_path, thebase, block("php", "sandbox("), "example.php", "php")
     assert shown == "503 answered by a lever\n503 answered by a lever\n"
 
 
+@pytest.mark.thebase_allow_unused
 def test_the_program_in_node_runs(tmp_path: Path, thebase: Sandbox) -> None:
     shown = run(tmp_path, thebase, block("js", "sandbox("), "example.mjs", "node")
     assert shown == "401 no token\n"
