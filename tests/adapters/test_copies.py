@@ -97,7 +97,7 @@ def test_a_pickle_of_a_redis_cache_is_made_anew_from_its_url() -> None:
     assert (settings["password"], settings["socket_timeout"]) == ("hunter2", 1)
 
 
-def test_a_cache_that_cannot_be_copied_is_no_obstacle_to_a_deep_copy() -> None:
+def test_a_cache_that_cannot_be_copied_is_shared_by_a_deep_copy() -> None:
     class LockedTokenCache:
         def __init__(self) -> None:
             self.mutex = threading.Lock()

@@ -14,7 +14,7 @@ from thebase_auth import TheBaseAuth
 Warnings = Callable[[], list[str]]
 
 
-def test_auth_objects_that_are_made_for_each_call_are_told_of_once(
+def test_auth_objects_that_are_made_for_each_call_are_warned_of_once(
     client: Client, warnings: Warnings
 ) -> None:
     with api_server() as (server, api):
@@ -26,9 +26,7 @@ def test_auth_objects_that_are_made_for_each_call_are_told_of_once(
     assert CLIENT_ID in warnings()[0]
 
 
-def test_one_auth_object_that_fetches_often_is_no_reason_for_a_warning(
-    client: Client, warnings: Warnings
-) -> None:
+def test_one_auth_object_that_fetches_often_gives_no_warning(client: Client, warnings: Warnings) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         for _ in range(3):
@@ -67,7 +65,7 @@ def test_nor_are_many_that_share_a_token(
     assert warnings() == []
 
 
-def test_a_401_of_a_host_that_is_not_the_domain_is_told_of_once_with_both_names(
+def test_a_401_of_a_host_that_is_not_the_domain_is_warned_of_once_with_both_names(
     client: Client, warnings: Warnings
 ) -> None:
     with Server(lambda _: (401, {}, b"who are you")).running() as other:
@@ -80,7 +78,7 @@ def test_a_401_of_a_host_that_is_not_the_domain_is_told_of_once_with_both_names(
 
 
 @pytest.mark.parametrize("status", [200, 403, 404])
-def test_another_answer_of_another_host_is_no_reason_for_a_warning(
+def test_another_answer_of_another_host_gives_no_warning(
     client: Client, warnings: Warnings, status: int
 ) -> None:
     with Server(lambda _: (status, {}, b"")).running() as other:

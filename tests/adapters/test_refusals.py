@@ -178,7 +178,7 @@ def test_an_acceptance_of_another_method_or_path_resets_nothing(client: Client, 
     assert api.token_requests == 3
 
 
-def test_each_endpoint_has_a_pause_of_its_own(
+def test_each_endpoint_has_its_own_pause(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):
@@ -216,9 +216,7 @@ def test_the_warning_says_what_to_check_and_nothing_that_is_secret(
         assert part not in text
 
 
-def test_a_token_that_is_over_is_no_reason_for_a_warning(
-    client: Client, warnings: Callable[[], list[str]]
-) -> None:
+def test_a_token_that_is_over_gives_no_warning(client: Client, warnings: Callable[[], list[str]]) -> None:
     with forbidding(client) as (server, api, auth):
         for _ in range(3):
             api.revoke()
@@ -232,7 +230,7 @@ def test_a_token_that_is_over_is_no_reason_for_a_warning(
 # Bodies that can be sent only once
 
 
-def test_a_body_that_can_be_sent_once_is_no_strike(
+def test_a_body_that_can_be_sent_once_is_not_a_strike(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client, "/no") as (server, api, auth):

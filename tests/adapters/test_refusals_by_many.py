@@ -148,7 +148,7 @@ def test_a_caller_in_the_pause_goes_on_with_the_token_that_another_is_fetching(
     assert auth._core.shared.backoff.strikes == {}
 
 
-def test_forgetting_the_token_is_no_renewal_on_account_of_the_endpoint(client: Client, clock: Clock) -> None:
+def test_forgetting_the_token_is_not_a_renewal_because_of_the_endpoint(client: Client, clock: Clock) -> None:
     with forbidding(client, "/no") as (server, api, auth):
         for _ in range(2):
             client.get(auth, server.url + "/no")
@@ -220,7 +220,7 @@ def test_the_next_call_shows_that_the_new_token_is_refused_too_which_is_a_strike
     assert len(warnings()) == 1
 
 
-def test_after_a_minute_the_end_of_the_token_is_no_strike(
+def test_after_a_minute_the_end_of_the_token_is_not_a_strike(
     client: Client, clock: Clock, warnings: Callable[[], list[str]]
 ) -> None:
     with forbidding(client) as (server, api, auth):

@@ -419,7 +419,7 @@ def test_it_says_so_when_another_library_calls_it() -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 1e300, float("nan"), float("inf"), None, "5", True], ids=str)
-def test_a_timeout_that_is_no_positive_number_is_refused(timeout: Any) -> None:
+def test_a_timeout_that_is_not_a_positive_number_is_refused(timeout: Any) -> None:
     with pytest.raises(ValueError, match="timeout must be a positive number of seconds"):
         auth_for(DOMAIN, timeout=timeout)
 

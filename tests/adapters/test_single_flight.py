@@ -192,7 +192,7 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
     assert world.token_requests == 2
 
 
-def test_the_failure_comes_to_each_as_an_exception_of_its_own_library(
+def test_the_failure_comes_to_each_as_an_exception_of_the_callers_library(
     thebase: Any,
 ) -> None:
     import requests

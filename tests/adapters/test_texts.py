@@ -269,7 +269,7 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
     ],
     ids=str,
 )  # fmt: skip
-def test_of_an_answer_that_is_no_token(given: TokenAnswer, told: str) -> None:
+def test_an_answer_without_a_token(given: TokenAnswer, told: str) -> None:
     credentials = Credentials(Origin.of_domain(DOMAIN), CLIENT_ID, SECRET)
     with pytest.raises(TokenRequestError) as caught:
         parse_token_response(given, credentials=credentials, epoch=0)

@@ -146,7 +146,7 @@ def test_the_token_of_another_caller_is_used_and_none_is_fetched(client: Client)
     assert [one.authorization for one in server.to("/slow")] == ["Bearer token-1", "Bearer token-2"]
 
 
-def test_a_server_that_gives_the_refused_token_again_is_not_asked_for_ever(
+def test_a_server_that_gives_the_refused_token_again_is_not_asked_forever(
     client: Client,
 ) -> None:
     def always_the_same(request: Received) -> Answer:

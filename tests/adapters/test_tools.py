@@ -111,7 +111,7 @@ def test_the_token_request_of_a_loopback_domain_goes_past_the_proxy_of_the_envir
     assert server.received[0].authorization == BASIC
 
 
-def test_a_netrc_that_cannot_be_read_is_no_obstacle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_netrc_that_cannot_be_read_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     bad = tmp_path / "netrc"
     bad.write_text("machine without an end and\nlogin")
     monkeypatch.setenv("NETRC", str(bad))

@@ -190,7 +190,7 @@ def test_a_proxy_that_is_not_there_is_named_as_such(run: Run, monkeypatch: pytes
     assert "no way through the proxy to acme.thebase.co.il: " in err
 
 
-def test_another_failure_of_the_library_is_told_as_it_is(run: Run) -> None:
+def test_another_failure_of_the_library_is_reported_as_it_is(run: Run) -> None:
     def cut(request: Any) -> Any:
         if request.path == "/oauth/token":
             return 200, {"Content-Encoding": "gzip"}, b"no gzip"

@@ -28,7 +28,7 @@ LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
 # token
 
 
-def test_token_prints_a_token_alone(run: Run, thebase: Sandbox) -> None:
+def test_token_prints_only_a_token(run: Run, thebase: Sandbox) -> None:
     code, out, err = run("token")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"[\w-]{22}\n", out)
@@ -40,7 +40,7 @@ def test_token_prints_a_header_field_for_curl(run: Run) -> None:
     assert re.fullmatch(r"Authorization: Bearer [\w-]{22}\n", run("token", "--header")[1])
 
 
-def test_a_token_is_kept_from_run_to_run_for_its_user_alone(
+def test_a_token_is_kept_from_run_to_run_for_its_user_only(
     run: Run, thebase: Sandbox, tmp_path: Path
 ) -> None:
     first = run("token")[1]
@@ -116,21 +116,21 @@ def test_request_sends_json_from_a_file_or_stdin(run: Run, thebase: Sandbox, tmp
         ("@nope.json", "thebase-auth request: the file nope.json of --json cannot be read: No such file or"),
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_is_not_sent(run: Run, thebase: Sandbox, given: str, text: str) -> None:
+def test_a_body_that_is_not_json_is_not_sent(run: Run, thebase: Sandbox, given: str, text: str) -> None:
     code, out, err = run("request", "POST", "/v2/leads/create", "--json", given)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(text)
     assert thebase.received == ()
 
 
-def test_stdin_is_read_for_one_thing_alone(run: Run) -> None:
+def test_stdin_is_read_for_one_thing_only(run: Run) -> None:
     code, _, err = run("request", "POST", "/v2/x", "--json", "-", "--secret-file", "-")
     assert code == 2
     assert err == "thebase-auth request: --json and --secret-file cannot both be read from stdin\n"
 
 
 @pytest.mark.parametrize("path", ["https://other.example/v2/users", "http://127.0.0.1/v2/users"])
-def test_a_url_is_no_path(run: Run, thebase: Sandbox, path: str) -> None:
+def test_a_url_is_not_a_path(run: Run, thebase: Sandbox, path: str) -> None:
     code, _, err = run("request", "GET", path)
     assert (code, thebase.received) == (2, ())
     assert (
@@ -159,18 +159,18 @@ def test_an_answer_of_400_or_more_is_printed_and_exit_code_1(run: Run, thebase: 
     assert json.loads(out)["message"] == "name is required"
 
 
-def test_an_empty_answer_is_told_by_its_status(run: Run, thebase: Sandbox) -> None:
+def test_an_empty_answer_is_reported_by_its_status(run: Run, thebase: Sandbox) -> None:
     thebase.answer_next("DELETE *", 200)
     assert run("request", "DELETE", "/v2/products/1") == (0, "", "DELETE /v2/products/1: 200 OK\n")
 
 
-def test_a_redirect_is_told_and_not_followed(run: Run, thebase: Sandbox) -> None:
+def test_a_redirect_is_reported_and_not_followed(run: Run, thebase: Sandbox) -> None:
     thebase.redirect_next("GET /v2/users", "https://elsewhere.example/", 302)
     told = "GET /v2/users: 302 Found, to https://elsewhere.example/\n"
     assert run("request", "GET", "/v2/users") == (0, "", told)
 
 
-def test_what_is_no_json_is_printed_without_what_commands_a_terminal(run: Run, thebase: Sandbox) -> None:
+def test_what_is_not_json_is_printed_without_what_commands_a_terminal(run: Run, thebase: Sandbox) -> None:
     thebase.answer_next("GET *", 502, "<h1>שגיאה\x1b[2J\n</h1>\t.", "text/html; charset=utf-8")
     code, out, _ = run("request", "GET", "/v2/users")
     assert (code, out) == (1, "<h1>שגיאה\N{REPLACEMENT CHARACTER}[2J\n</h1>\t.\n")
@@ -190,14 +190,14 @@ def test_a_token_that_has_died_is_renewed(run: Run, thebase: Sandbox) -> None:
     assert thebase.token_requests == 2
 
 
-def test_a_connection_that_breaks_is_no_answer(run: Run, thebase: Sandbox) -> None:
+def test_a_connection_that_breaks_is_not_an_answer(run: Run, thebase: Sandbox) -> None:
     thebase.drop_next("GET /v2/users")
     code, out, err = run("request", "GET", "/v2/users")
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert err.startswith("thebase-auth request: no connection to 127.0.0.1:")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(thebase: Sandbox) -> None:
+def test_a_reader_that_has_seen_enough_is_not_an_error(thebase: Sandbox) -> None:
     thebase.answer_next("GET *", 200, json.dumps(["a" * 100] * 10_000))
     running = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "thebase_auth", "request", "GET", "/v2/users"],
@@ -251,7 +251,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch, thebase: Sandbox) -> Iterator[lis
     assert spoken.is_set()
 
 
-def test_a_long_wait_is_told_of_in_a_line_where_there_is_no_terminal(
+def test_a_long_wait_is_reported_in_a_line_where_there_is_no_terminal(
     run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with impatient(monkeypatch, thebase):
@@ -346,14 +346,14 @@ def test_a_sandbox_that_cannot_be_is_refused(run: Run, wrong: str) -> None:
     assert wrong.partition("=")[0] in err
 
 
-def test_a_server_without_tls_is_told_as_such(run: Run, thebase: Sandbox) -> None:
+def test_a_server_without_tls_is_reported_as_such(run: Run, thebase: Sandbox) -> None:
     code, _, err = run("check", "--domain", thebase.domain.replace("http:", "https:"))
     assert code == 3
     assert "does not speak TLS; http:// is accepted only for loopback" in err
 
 
 @pytest.mark.parametrize("arguments", ["check", "token", "request GET /v2/users"])
-def test_a_reader_that_is_gone_from_the_start_is_no_error(arguments: str) -> None:
+def test_a_reader_that_is_gone_from_the_start_is_not_an_error(arguments: str) -> None:
     """As in ``thebase-auth request ... | head -0``."""
     end_to_read, end_to_write = os.pipe()
     os.close(end_to_read)

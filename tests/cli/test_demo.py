@@ -181,7 +181,7 @@ class LosesTheSecret(Sandbox):
         self.client.client_secret = "another"
 
 
-def test_what_led_to_an_error_is_told_before_it() -> None:
+def test_what_led_to_an_error_is_reported_before_it() -> None:
     held, out = run(LosesTheSecret())
     assert not held
     assert (
@@ -247,7 +247,7 @@ REFUSAL, FETCH, REPLAY = range(3)
         ([replace(REFUSED, body=b""), TOKEN, REPLAYED], REPLAY, f"{CALL}, 11 other bytes, a new token"),
     ],
 )
-def test_a_renewal_that_went_otherwise_is_told_as_it_went(
+def test_a_renewal_that_went_otherwise_is_reported_as_it_went(
     news: list[ReceivedRequest], wrong: int, got: str
 ) -> None:
     statement = renewal(*news)[wrong]
@@ -298,7 +298,7 @@ def answer(status: int, body: Any = None) -> requests.Response:
         (answer(401), "expected 201, an id, got 401"),
     ],
 )
-def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
+def test_what_is_shown_of_a_lead(given: requests.Response, line: str) -> None:
     assert _report.lead_statement("a lead", given).evidence == line
 
 
@@ -311,11 +311,11 @@ def test_what_is_told_of_a_lead(given: requests.Response, line: str) -> None:
         (answer(500), "expected 200, 2 users, got 500"),
     ],
 )
-def test_what_is_told_of_the_users(given: requests.Response, line: str) -> None:
+def test_what_is_shown_of_the_users(given: requests.Response, line: str) -> None:
     assert _report.users_statement("users", given).evidence == line
 
 
-def test_a_call_without_an_answer_is_told_as_such() -> None:
+def test_a_call_without_an_answer_is_reported_as_such() -> None:
     answered: Future[Any] = Future()
     answered.set_result(answer(200))
     failed: Future[Any] = Future()

@@ -147,7 +147,7 @@ def test_a_body_that_is_a_file_is_sent_again(http: Http, thebase: Sandbox, tmp_p
 
 
 @pytest.mark.parametrize("kind", ["--multipart", "--chunked"])
-def test_an_upload_that_can_be_sent_only_once_gets_a_token_of_its_own(
+def test_an_upload_that_can_be_sent_only_once_gets_its_own_token(
     http: Http, thebase: Sandbox, kind: str
 ) -> None:
     http(*auth(thebase), thebase.domain + "/v2/users")

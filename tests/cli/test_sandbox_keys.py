@@ -77,7 +77,7 @@ def test_keys_are_known_while_the_keyboard_is_set_to_hebrew(terminal: Terminal, 
     assert terminal.process.wait(10) == 0
 
 
-def test_a_lever_that_cannot_be_pulled_is_told(terminal: Terminal, client: httpx.Client) -> None:
+def test_a_lever_that_cannot_be_pulled_is_reported(terminal: Terminal, client: httpx.Client) -> None:
     terminal.type("g")
     terminal.wait_for(r"\d\d:\d\d:\d\d '\*' is not refused; refused are \[\]\n")
     assert client.get("/v2/users").status_code == 200

@@ -86,7 +86,7 @@ def test_the_exit_code_tells_where_nobody_reads_the_error() -> None:
 
 
 @posix
-def test_the_sandbox_answers_on_when_nobody_reads_what_it_tells() -> None:
+def test_the_sandbox_answers_on_when_nobody_reads_what_it_prints() -> None:
     port = free_port()
     running = subprocess.Popen(
         [sys.executable, "-m", "thebase_auth", "sandbox", "--port", str(port)],
@@ -109,7 +109,7 @@ def test_the_sandbox_answers_on_when_nobody_reads_what_it_tells() -> None:
 
 
 @pytest.mark.parametrize("expires_in", [1e300, 10**12, 1e15])
-def test_a_token_that_outlives_everybody_is_told_of_without_a_date(
+def test_a_token_that_outlives_everybody_is_reported_without_a_date(
     run: Run, thebase: Sandbox, expires_in: float
 ) -> None:
     thebase.expires_in = expires_in
@@ -118,7 +118,7 @@ def test_a_token_that_outlives_everybody_is_told_of_without_a_date(
     assert re.search(r"good for \d+ seconds\n", out)
 
 
-def test_a_token_that_is_good_for_days_is_told_of_with_the_date(run: Run, thebase: Sandbox) -> None:
+def test_a_token_that_is_good_for_days_is_reported_with_the_date(run: Run, thebase: Sandbox) -> None:
     thebase.expires_in = 5 * 24 * 3600
     assert re.search(r"432000 seconds, until \d{4}-\d\d-\d\d \d\d:\d\d\n", run("check")[1])
 
@@ -198,7 +198,7 @@ def test_text_is_shown_in_the_encoding_that_it_is_in(
 
 # requests leaves the connection to the collector when it fails so.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_redirect_that_cannot_be_read_is_no_answer(run: Run, thebase: Sandbox) -> None:
+def test_a_redirect_that_cannot_be_read_is_not_an_answer(run: Run, thebase: Sandbox) -> None:
     thebase.redirect_next("GET *", "/\xe9")
     code, out, err = run("request", "GET", "/v2/users")
     gc.collect()

@@ -102,7 +102,9 @@ def test_after_its_pause_an_operation_is_replayed_again(core: Core, clock: Clock
 # Strikes
 
 
-def test_the_second_strike_is_told_once(core: Core, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_second_strike_is_warned_of_once(
+    core: Core, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     strike(core, 1)
     assert warnings(caplog) == []
 
@@ -123,7 +125,7 @@ def test_a_strike_may_be_seen_by_the_first_sending_of_a_later_call(
     assert len(warnings(caplog)) == 1
 
 
-def test_the_end_of_a_token_is_no_strike(core: Core, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_a_token_is_not_a_strike(core: Core, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         token = renew(core.shared, OTHER, core.shared.token, USERS, now=NOW - 61)
         assert attempt(core, token).prepare_replay()

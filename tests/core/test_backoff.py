@@ -102,7 +102,7 @@ def test_a_pause_is_twice_as_long_each_time_up_to_a_minute() -> None:
     assert pause.left(70.0) == 0
 
 
-def test_a_pause_lasts_as_long_as_it_is_told_to_up_to_a_minute() -> None:
+def test_a_pause_lasts_as_long_as_the_server_says_up_to_a_minute() -> None:
     pause = Pause()
 
     assert [pause.begin(10.0, seconds) for seconds in (0.0, 7.0, 60.0, 3600.0)] == [0, 7, 60, 60]
@@ -204,7 +204,7 @@ def test_ten_calls_a_second_for_ten_minutes_cost_seventeen_strikes(backoff: Back
     assert count <= 17
 
 
-def test_the_user_is_told_of_an_operation_once_at_its_second_strike(backoff: Backoff) -> None:
+def test_the_user_is_warned_of_an_operation_once_at_its_second_strike(backoff: Backoff) -> None:
     assert strikes(backoff, 4) == [False, True, False, False]
     accept(backoff, USERS)
     assert strikes(backoff, 3) == [False] * 3
@@ -245,5 +245,5 @@ def test_the_operation_whose_last_strike_is_longest_ago_is_forgotten_first(
         *[(status, False) for status in (401, 407, 429, 500, 502, 503, 504, 599)],
     ],
 )
-def test_trouble_on_the_way_is_no_acceptance(status: int, accepted: bool) -> None:
+def test_trouble_on_the_way_is_not_an_acceptance(status: int, accepted: bool) -> None:
     assert is_acceptance(status) is accepted

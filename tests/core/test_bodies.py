@@ -230,7 +230,7 @@ def test_a_real_file_that_was_changed_is_not_sent_again(change: str, multipart: 
 
 
 @pytest.mark.parametrize("multipart", [False, True])
-def test_what_was_written_to_a_file_and_not_flushed_is_no_change(multipart: bool, path: Path) -> None:
+def test_what_was_written_to_a_file_and_not_flushed_is_not_a_change(multipart: bool, path: Path) -> None:
     with path.open("w+b") as file:
         file.write(CONTENT)
         file.seek(0)

@@ -265,6 +265,8 @@ SWAPPED = (
         ("'a..", "d..", ""),
     ],
 )  # fmt: skip
-def test_slips_of_copying_are_told_without_the_value(client_id: str, client_secret: str, told: str) -> None:
+def test_slips_of_copying_are_reported_without_the_value(
+    client_id: str, client_secret: str, told: str
+) -> None:
     origin = Origin.of_domain("acme.thebase.co.il")
     assert Credentials(origin, client_id, client_secret).slips() == told

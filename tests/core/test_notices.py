@@ -27,7 +27,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # Several auth objects
 
 
-def test_two_objects_that_fetch_within_a_minute_are_told_of_once(
+def test_two_objects_that_fetch_within_a_minute_are_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for owner, now in ((1, 10.0), (1, 11.0)):
@@ -48,7 +48,7 @@ def test_a_minute_later_is_another_matter(caplog: pytest.LogCaptureFixture) -> N
     assert warnings(caplog) == []
 
 
-def test_each_client_id_and_each_domain_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_client_id_and_each_domain_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     others = [
         Credentials(CREDENTIALS.origin, "another", "secret"),
         Credentials(Origin("https", "other.thebase.co.il", 443), CREDENTIALS.client_id, "secret"),
@@ -82,7 +82,7 @@ def test_one_object_may_fetch_as_often_as_it_must(caplog: pytest.LogCaptureFixtu
 # Hosts, and rights
 
 
-def test_a_401_of_another_host_to_an_unsigned_request_is_told_of_once(
+def test_a_401_of_another_host_to_an_unsigned_request_is_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     core = a_core()
@@ -95,7 +95,7 @@ def test_a_401_of_another_host_to_an_unsigned_request_is_told_of_once(
     assert "auth.base_url" in text
 
 
-def test_a_missing_right_is_told_with_the_operation_and_where_to_look(
+def test_the_warning_of_a_missing_right_has_the_operation_and_where_to_look(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     notices.of_missing_right(CREDENTIALS, USERS)

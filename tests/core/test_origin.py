@@ -429,7 +429,7 @@ def test_scheme_host_and_port_must_be_those_of_the_domain(
         (Origin("https", "[::1]", 8443), "http://[::1]/", ELSEWHERE),
     ],
 )
-def test_plain_http_to_the_domain_is_told_from_another_place(
+def test_plain_http_to_the_domain_is_distinguished_from_another_place(
     origin: Origin, url: str, destination: Destination
 ) -> None:
     assert origin.destination(url) is destination

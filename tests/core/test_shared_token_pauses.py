@@ -60,7 +60,7 @@ def test_from_the_second_strike_on_an_operation_keeps_its_401_for_a_second(
     lead(refusing, token, USERS, now=11)
 
 
-def test_each_further_strike_doubles_the_pause_and_is_not_told_again(renewed: SharedToken) -> None:
+def test_each_further_strike_doubles_the_pause_and_is_not_warned_of_again(renewed: SharedToken) -> None:
     strike(renewed, 0)
     now = 0.0
     for number, pause in enumerate(PAUSES, 1):

@@ -209,7 +209,7 @@ def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_quoted(
         pytest.param(codecs.BOM_UTF8, id="BOM alone"),
     ],
 )
-def test_an_answer_that_is_no_json_object_is_refused(body: bytes) -> None:
+def test_an_answer_that_is_not_a_json_object_is_refused(body: bytes) -> None:
     error = refused(answer(body, media_type="text/x-odd; charset=utf-8"))
 
     assert ("text/x-odd" if body else "empty") in str(error)

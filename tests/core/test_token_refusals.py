@@ -149,7 +149,7 @@ def test_a_page_about_a_client_certificate_says_where_to_give_it(status: int) ->
     ],
 )
 @pytest.mark.parametrize("status", [200, 403])
-def test_the_title_of_a_page_is_told(page: bytes, title: str, status: int) -> None:
+def test_the_title_of_a_page_is_reported(page: bytes, title: str, status: int) -> None:
     text = str(refused(answer(page, status=status, media_type="text/html")))
 
     assert f"{len(page)} bytes of text/html with the title {title}" in text
@@ -258,7 +258,7 @@ def test_a_server_in_trouble_gives_the_id_that_its_support_needs() -> None:
 
 
 @pytest.mark.parametrize("value", ["", None, ["canary"], {"text": "canary"}], ids=repr)
-def test_an_error_member_that_is_no_text_counts_as_absent(value: object) -> None:
+def test_an_error_member_that_is_not_text_counts_as_absent(value: object) -> None:
     names = ("error", "error_description", "code", "message", "instance")
     error = refused(answer(dict.fromkeys(names, value), status=401))
 

@@ -291,7 +291,7 @@ def test_a_task_of_asyncio_is_gone_when_it_or_its_loop_has_ended() -> None:
     assert asyncio.run(look_at_another()).is_gone()
 
 
-def test_a_callback_of_asyncio_that_is_no_task_is_gone_with_its_loop() -> None:
+def test_a_callback_of_asyncio_that_is_not_a_task_is_gone_with_its_loop() -> None:
     found: list[Any] = []
 
     async def run() -> None:

@@ -325,7 +325,7 @@ def escaping(thebase: Sandbox) -> None:
     thebase.answer_next(CREATE, 400, "[" * 100_000)
 
 
-def test_what_a_server_says_is_told_in_one_line_without_commands_to_the_terminal(
+def test_what_a_server_says_is_reported_in_one_line_without_commands_to_the_terminal(
     leads_csv: Path,
 ) -> None:
     with after({1}, escaping) as thebase:
@@ -334,7 +334,7 @@ def test_what_a_server_says_is_told_in_one_line_without_commands_to_the_terminal
     assert messages(err) == ["line 3 refused: no?[31m? good", "line 4 refused: Bad Request"]
 
 
-def test_a_redirect_that_requests_cannot_read_stops_it_with_the_line_told(leads_csv: Path) -> None:
+def test_a_redirect_that_requests_cannot_read_stops_it_with_the_line_reported(leads_csv: Path) -> None:
     with after({2}, lambda thebase: thebase.redirect_next(CREATE, "http://[::1/x")) as thebase:
         code, _, err = run(leads_csv, thebase=thebase)
     assert code == 1
@@ -344,14 +344,14 @@ def test_a_redirect_that_requests_cannot_read_stops_it_with_the_line_told(leads_
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_the_line_to_go_on_with_is_told_even_where_the_summary_cannot_be(leads_csv: Path) -> None:
+def test_the_line_to_go_on_with_is_reported_even_where_the_summary_cannot_be(leads_csv: Path) -> None:
     with after({2}, answering(503)) as thebase, Path("/dev/full").open("w") as full:
         process = start(SCRIPT, leads_csv, thebase=thebase, stdout=full)
         err = process.communicate(timeout=30)[1]
     assert "Go on with --from-line 5 if it is there, or else 4." in err
 
 
-def test_nothing_to_import_is_said_and_is_no_success(leads_csv: Path) -> None:
+def test_nothing_to_import_is_said_and_is_not_a_success(leads_csv: Path) -> None:
     with Sandbox() as thebase:
         code, out, err = run(leads_csv, "--from-line", 99, thebase=thebase)
     assert (code, out) == (2, "")

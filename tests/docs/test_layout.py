@@ -200,7 +200,7 @@ def test_nothing_is_checked_by_an_assert_that_an_option_of_python_takes_away(pat
     assert not [node for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
 
 
-def test_nothing_is_required_and_extras_are_bounded_from_below_alone() -> None:
+def test_nothing_is_required_and_extras_are_bounded_from_below_only() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["dependencies"] == []
     for extra, requirements in project["optional-dependencies"].items():
@@ -398,7 +398,7 @@ def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
         thebase_auth.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_every_constructor_takes_the_same_arguments_and_options_by_name_alone() -> None:
+def test_every_constructor_takes_the_same_arguments_and_options_by_name_only() -> None:
     classes = [importlib.import_module(f"thebase_auth.{library}").TheBaseAuth for library in LIBRARIES]
     for kind in [*classes, thebase_auth.TheBaseAuth]:
         parameters = list(inspect.signature(kind).parameters.values())

@@ -63,7 +63,7 @@ def test_what_differs_in_a_body_is_named_by_its_place(actual: Any, expected: Any
     assert difference(actual, expected) == differs
 
 
-def test_a_body_that_is_no_json_is_said_to_be_none() -> None:
+def test_a_body_that_is_not_json_is_said_to_be_none() -> None:
     received = ReceivedRequest("POST", "/v2/leads/create", {}, b"a=1", 415)
     line = "POST /v2/leads/create 415 differs: the status is 415, not 201, the body is not that JSON"
     assert failure([received], status=201, json={"a": 1}) == line
@@ -147,7 +147,7 @@ def test_levers_that_were_used_are_all_right(thebase: Sandbox, client: httpx.Cli
     thebase.assert_levers_used()
 
 
-def test_a_lever_that_was_not_used_is_told_with_what_came_instead() -> None:
+def test_a_lever_that_was_not_used_is_reported_with_what_came_instead() -> None:
     thebase = Sandbox()
     thebase.answer_next("GET /v2/user", 503, times=3)
     thebase.delay_next("GET *", 0, times=4)

@@ -231,7 +231,7 @@ def test_pytest_recording(recorded: Sandbox, tmp_path: Path) -> None:
     ],
     ids=range(12),
 )
-def test_what_is_no_token_response_is_stored_as_it_is(body: Any) -> None:
+def test_what_is_not_a_token_response_is_stored_as_it_is(body: Any) -> None:
     response = {"status": {"code": 200}, "headers": {"X": ["1"]}, "body": {"string": body}}
     assert vcr_filters()["before_record_response"](response) is response
 

@@ -122,7 +122,7 @@ def test_a_lever_without_arguments_needs_no_body(client: httpx.Client) -> None:
     assert client.post("/_sandbox/reset", headers=json_type).status_code == 200
 
 
-def test_each_lever_that_is_pulled_is_told_of(told: list[str], client: httpx.Client) -> None:
+def test_each_lever_that_is_pulled_is_reported(told: list[str], client: httpx.Client) -> None:
     pull(client, "revoke_tokens")
     pull(client, "refuse", call="/v2/א")
     client.post("/_sandbox/refuse", json={})
@@ -203,7 +203,7 @@ def test_arguments_that_do_not_go_together_are_a_400(
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"a"', b"[" * 10**5, b'{"expires_in": NaN}', b"\xff",
                                   b'{"expires_in": 1e999}', b'{"expires_in": "\\ud800"}'])  # fmt: skip
-def test_a_body_that_is_no_json_object_is_a_400(client: httpx.Client, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_a_400(client: httpx.Client, body: bytes) -> None:
     answer = client.post("/_sandbox/settings", content=body, headers={"Content-Type": "application/json"})
     assert error(answer, 400) == "the body is not a JSON object"
 

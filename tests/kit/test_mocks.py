@@ -145,7 +145,7 @@ def test_the_domain_is_taken_as_the_plugin_takes_it(domain: str, expires_in: Any
     }
 
 
-def test_what_is_no_domain_is_refused() -> None:
+def test_what_is_not_a_domain_is_refused() -> None:
     with pytest.raises(ValueError, match="domain"):
         mock_token_endpoint(responses, "acme.thebase.co.il/v2")
 

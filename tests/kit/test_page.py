@@ -242,7 +242,9 @@ def test_it_is_read_from_right_to_left_in_hebrew_and_code_from_left_to_right(
     assert page.rows()[1][2] == "no token"
 
 
-def test_each_kind_of_reason_is_told_in_hebrew(page: Page, thebase: Sandbox, client: httpx.Client) -> None:
+def test_each_kind_of_reason_is_reported_in_hebrew(
+    page: Page, thebase: Sandbox, client: httpx.Client
+) -> None:
     token = bearer(thebase, client)
     client.post("/v2/leads/create", data={"name": "a"}, headers=token)
     client.post("/v2/leads/create", json={"name": "a"}, headers=token)

@@ -187,7 +187,7 @@ FAILING = {
 }
 
 
-def test_each_test_gets_a_sandbox_of_its_own(thebase: Sandbox) -> None:
+def test_each_test_gets_its_own_sandbox(thebase: Sandbox) -> None:
     assert thebase.received == ()
 
 

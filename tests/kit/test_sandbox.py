@@ -273,7 +273,7 @@ def test_a_cancelled_client_gets_no_token_and_the_one_it_has_stays_good(
     assert client.get("/v2/users", headers=token).status_code == 200
 
 
-def test_a_single_token_ends_those_of_its_client_alone(thebase: Sandbox, client: httpx.Client) -> None:
+def test_a_single_token_ends_those_of_its_client_only(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.single_token = True
     mine, theirs = bearer(thebase, client), bearer(thebase, client, thebase.limited_client)
     bearer(thebase, client)
@@ -433,7 +433,7 @@ def test_an_assertion_that_fails_shows_the_last_requests_of_many(
     )
 
 
-def test_each_request_is_told_of_as_it_is_answered() -> None:
+def test_each_request_is_reported_as_it_is_answered() -> None:
     told: list[str] = []
     with (
         Sandbox(on_request=lambda request: told.append(str(request))) as thebase,
@@ -450,7 +450,7 @@ def test_json_is_asserted_with_what_equals_anything(thebase: Sandbox, client: ht
         thebase.assert_received("POST /v2/leads/create", json={"id": ANY})
 
 
-def test_no_body_is_no_json(thebase: Sandbox, client: httpx.Client) -> None:
+def test_no_body_is_not_json(thebase: Sandbox, client: httpx.Client) -> None:
     client.get("/v2/users")
     thebase.assert_received("GET /v2/users", times=0, json=None)
     client.post("/v2/users", json=None, content=b"null")
@@ -476,7 +476,7 @@ def test_a_secret_in_the_query_of_a_token_request_is_not_shown(
     ],
     ids=["expires_in", "clients", "token_lifetime"],
 )
-def test_a_setting_that_cannot_be_is_told_of_and_the_request_is_recorded(
+def test_a_setting_that_cannot_be_is_reported_and_the_request_is_recorded(
     thebase: Sandbox, client: httpx.Client, spoil: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = bearer(thebase, client)
@@ -489,7 +489,7 @@ def test_a_setting_that_cannot_be_is_told_of_and_the_request_is_recorded(
     assert (record.name, record.exc_info is None) == ("thebase_auth.testing", False)
 
 
-def test_on_request_that_raises_is_told_of_and_changes_no_answer(
+def test_on_request_that_raises_is_reported_and_changes_no_answer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(_: ReceivedRequest) -> None:

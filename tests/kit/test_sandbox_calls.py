@@ -85,7 +85,7 @@ def test_a_missing_key_is_named(api: httpx.Client, path: str, body: dict[str, An
 
 @pytest.mark.parametrize("path", [path for path, _, _ in SENT])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'"name"', b"null", b"[" * 10**5])
-def test_a_body_that_is_no_json_object_is_refused(api: httpx.Client, path: str, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(api: httpx.Client, path: str, body: bytes) -> None:
     response = api.post(path, content=body, headers=AS_JSON)
     assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
 
@@ -360,7 +360,7 @@ def test_what_a_product_or_a_category_is_sent_with_is_kept(api: httpx.Client) ->
     ]
 
 
-def test_an_inventory_that_is_no_number_is_refused(api: httpx.Client) -> None:
+def test_an_inventory_that_is_not_a_number_is_refused(api: httpx.Client) -> None:
     for wrong in ("4", True, [4]):
         response = api.post("/v2/products/create", json=PRODUCT | {"invetory": wrong})
         assert_problem(response, 400, "BadRequest", "invetory is not a number")
@@ -475,7 +475,7 @@ def test_a_timer_runs_until_it_is_stopped(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("start", ["", None, "2999-01-01T00:00:00"])
-def test_a_timer_starts_now_or_when_it_is_told_to(api: httpx.Client, start: Any) -> None:
+def test_a_timer_starts_now_or_when_it_is_asked_to(api: httpx.Client, start: Any) -> None:
     body = {"owner": "2", "start_time": start}
     id_ = created(api, "/v2/timer/start", body, message="הטיימר הופעל")
     minutes = float(api.put(f"/v2/timer/{id_}").json()["total_minuets"])

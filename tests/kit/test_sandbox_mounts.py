@@ -180,7 +180,7 @@ def test_a_delayed_answer_arrives(carrier: Carrier, sandbox: Sandbox) -> None:
     assert carrier.send("GET", "/v2/users")[0] == 200
 
 
-def test_a_status_of_its_own_is_passed_on(carrier: Carrier, sandbox: Sandbox) -> None:
+def test_an_unusual_status_is_passed_on(carrier: Carrier, sandbox: Sandbox) -> None:
     sandbox.answer_next("GET *", 555, "<h1>!</h1>", "text/html", headers={"X-Why": "a"})
     status, headers, body = carrier.send("GET", "/v2/users")
     assert (status, headers["x-why"], body) == (555, "a", b"<h1>!</h1>")

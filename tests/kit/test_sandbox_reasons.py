@@ -170,7 +170,7 @@ def test_each_lever_is_the_reason_of_what_it_does(thebase: Sandbox, client: http
     ]
 
 
-def test_a_failure_of_the_sandbox_is_told_as_such(thebase: Sandbox, client: httpx.Client) -> None:
+def test_a_failure_of_the_sandbox_is_reported_as_such(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.expires_in = {1, 2}
     client.post("/oauth/token", auth=(thebase.client_id, thebase.client_secret), data=GRANT)
     assert str(thebase.received[0]) == "POST /oauth/token 500 (the sandbox failed)"

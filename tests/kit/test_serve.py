@@ -271,7 +271,7 @@ def test_a_stop_is_silent_whatever_is_under_way(
     assert caplog.records == []
 
 
-def test_what_is_no_http_is_silent(app: Starlette, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_http_is_silent(app: Starlette, caplog: pytest.LogCaptureFixture) -> None:
     with serve(app) as url:
         with pytest.raises(httpx.ConnectError):
             httpx.get(url.replace("http", "https"))

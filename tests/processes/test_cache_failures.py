@@ -49,7 +49,7 @@ from thebase_auth.testing import Sandbox
 
 
 @few_clients
-def test_a_server_that_is_stopped_fails_no_request_and_is_told_of_once_in_each_outage(
+def test_a_server_that_is_stopped_fails_no_request_and_is_warned_of_once_per_outage(
     client: Client, told: Callable[[], int]
 ) -> None:
     with (
@@ -71,7 +71,7 @@ def test_a_server_that_is_stopped_fails_no_request_and_is_told_of_once_in_each_o
 
 
 @few_clients
-def test_a_server_that_hangs_fails_no_request_takes_one_thread_and_is_told_of_once_in_each_outage(
+def test_a_server_that_hangs_fails_no_request_takes_one_thread_and_is_warned_of_once_per_outage(
     client: Client, valkey: Any, told: Callable[[], int], caplog: pytest.LogCaptureFixture
 ) -> None:
     patient: Any = {"socket_timeout": None, "socket_connect_timeout": None}
@@ -145,7 +145,7 @@ def test_a_cache_that_answers_each_call_slowly_fails_no_request(client: Client) 
 
 
 @few_clients
-def test_a_directory_that_may_not_be_written_fails_no_request_and_is_told_of_once(
+def test_a_directory_that_may_not_be_written_fails_no_request_and_is_warned_of_once(
     client: Client, tmp_path: Path
 ) -> None:
     source = f"""
@@ -177,7 +177,7 @@ class FullDisk(FileTokenCache):
 
 
 @few_clients
-def test_a_full_disk_fails_no_request_and_is_told_of_once(
+def test_a_full_disk_fails_no_request_and_is_warned_of_once(
     client: Client, tmp_path: Path, told: Callable[[], int]
 ) -> None:
     with api_server() as (server, api):

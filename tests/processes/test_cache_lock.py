@@ -132,7 +132,7 @@ def test_n_callers_of_a_silent_token_endpoint_fail_within_one_timeout_not_n(
 
 
 @few_clients
-def test_a_wrong_secret_is_told_as_clearly_with_a_cache_and_frees_the_lock(
+def test_a_wrong_secret_is_reported_as_clearly_with_a_cache_and_frees_the_lock(
     client: Client, shared: Shared, told: Callable[[], int]
 ) -> None:
     with Sandbox(client_secret="another") as thebase:
@@ -184,7 +184,7 @@ def test_the_lock_of_a_superseded_leader_is_free_for_the_one_that_supersedes_it(
 # Time that runs out
 
 
-def test_a_token_request_that_outlasts_the_lease_is_no_failure_of_the_cache(
+def test_a_token_request_that_outlasts_the_lease_is_not_a_failure_of_the_cache(
     valkey: Any, told: Callable[[], int]
 ) -> None:
     with a_database(valkey) as shared, Sandbox() as thebase, ThreadPoolExecutor(1) as pool:

@@ -56,7 +56,7 @@ def test_a_failure_is_a_warning_once_until_the_cache_works_again(
     ]
 
 
-def test_a_cache_that_may_be_healthy_is_no_reason_for_a_warning(
+def test_a_cache_that_may_be_healthy_gives_no_warning(
     coordinator: Coordinator, caplog: pytest.LogCaptureFixture
 ) -> None:
     coordinator.warn("no answer within 0.1 seconds", may_be_healthy=True)

@@ -44,7 +44,7 @@ class Facts:
         assert cache.load(KEY) == "second"
         assert type(cache.load(KEY)) is str
 
-    def test_each_key_has_a_record_of_its_own(self, cache: TokenCache) -> None:
+    def test_each_key_has_its_own_record(self, cache: TokenCache) -> None:
         cache.store(KEY, "one", 60.0)
         cache.store(OTHER, "another", 60.0)
         assert (cache.load(KEY), cache.load(OTHER)) == ("one", "another")

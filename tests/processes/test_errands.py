@@ -401,7 +401,7 @@ def test_a_leader_whose_time_is_over_while_its_token_is_stored_goes_on(
 # Locks of others
 
 
-def test_a_lock_that_another_keeps_for_good_is_gone_without_and_told_of_once(
+def test_a_lock_that_another_keeps_for_good_is_skipped_and_warned_of_once(
     client: Client,
     caplog: pytest.LogCaptureFixture,
     told: Callable[[], int],

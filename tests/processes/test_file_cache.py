@@ -125,7 +125,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @posix
-def test_everything_is_for_its_owner_alone_from_the_first_byte(
+def test_everything_is_for_its_owner_only_from_the_first_byte(
     umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one" / "two" / "three" / "tokens.json"

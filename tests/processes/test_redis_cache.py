@@ -106,7 +106,7 @@ PLANTED: dict[str, Callable[[Any, str], Any]] = {
 
 
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
-def test_what_is_no_text_under_the_key_is_absent_and_gets_overwritten(
+def test_what_is_not_text_under_the_key_is_absent_and_gets_overwritten(
     plant: Callable[[Any, str], Any], redis_cache: RedisTokenCache, database: Database
 ) -> None:
     plant(database.client(), f"thebase_auth:{KEY}")
@@ -178,7 +178,7 @@ def test_a_class_in_the_place_of_a_client_is_refused(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("nonsense", [None, "redis://localhost", {}, object()])
-def test_what_is_no_client_is_refused(nonsense: Any) -> None:
+def test_what_is_not_a_client_is_refused(nonsense: Any) -> None:
     with pytest.raises(TypeError, match="redis-py or valkey-py, not "):
         RedisTokenCache(nonsense)
 

@@ -83,7 +83,7 @@ def test_the_urls_of_tls_and_of_a_socket_in_the_file_system_are_taken(tmp_path: 
 @pytest.mark.parametrize(
     "url", ["", "localhost:6379", "http://localhost", "redis://localhost:port", "redis://h?db=x"]
 )
-def test_what_is_no_url_of_a_database_is_refused(url: str) -> None:
+def test_what_is_not_a_url_of_a_database_is_refused(url: str) -> None:
     with pytest.raises(ValueError):
         RedisTokenCache.from_url(url)
 
@@ -120,7 +120,7 @@ class OurCache(RedisTokenCache):
 
 @any_copy
 @pytest.mark.parametrize("kind", [RedisTokenCache, OurCache])
-def test_a_copy_uses_the_same_database_through_a_client_of_its_own(
+def test_a_copy_uses_the_same_database_through_its_own_client(
     kind: type[RedisTokenCache], copied: Callable[[Any], Any], database: Database
 ) -> None:
     url = f"redis://127.0.0.1:{database.port}/3?socket_timeout=7"
@@ -195,7 +195,7 @@ print(get(auth_with(cache)))
 
 @needs_fork
 @fork_with_threads
-def test_a_forked_child_uses_a_connection_of_its_own(database: Database) -> None:
+def test_a_forked_child_uses_its_own_connection(database: Database) -> None:
     cache = database.cache()
     cache.store(KEY, "record", 60.0)  # over a connection that the child gets, too
     ours = cache._client.client_id()

@@ -180,7 +180,7 @@ def test_two_secrets_on_one_cache_keep_their_tokens_apart_and_are_not_stored(
 
 @few_clients
 @pytest.mark.parametrize("method", METHODS)
-def test_an_error_that_quotes_the_secrets_is_told_without_them(
+def test_an_error_that_quotes_the_secrets_is_reported_without_them(
     client: Client, method: str, caplog: pytest.LogCaptureFixture, told: Callable[[], int]
 ) -> None:
     with api_server() as (server, api):
@@ -205,7 +205,7 @@ def assert_nothing_is_told(caplog: pytest.LogCaptureFixture, *tokens: str) -> No
 
 
 @pytest.mark.parametrize("of", ["another process", "its own, cut short", "its own, forgotten"])
-def test_an_error_that_quotes_a_record_is_told_without_its_token(
+def test_an_error_that_quotes_a_record_is_reported_without_its_token(
     of: str, caplog: pytest.LogCaptureFixture, told: Callable[[], int]
 ) -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlc2lnbmF0dXJl"
@@ -400,7 +400,7 @@ def adapters() -> list[Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_cache_is_refused_with_a_hint_at_what_to_give(nonsense: Any, hint: str) -> None:
+def test_what_is_not_a_cache_is_refused_with_a_hint_at_what_to_give(nonsense: Any, hint: str) -> None:
     for module in adapters():
         with pytest.raises(TypeError, match=hint) as caught:
             module.TheBaseAuth("acme.thebase.co.il", CLIENT_ID, CLIENT_SECRET, cache=nonsense)
@@ -416,7 +416,7 @@ def test_a_cache_whose_methods_would_have_to_be_awaited_is_refused() -> None:
         auth_for("acme.thebase.co.il", cache=Awaited())
 
 
-def test_a_cache_that_works_again_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cache_that_works_again_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "thebase_auth")
     broken = [True]
 
