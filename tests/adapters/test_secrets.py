@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
+from requests.structures import CaseInsensitiveDict
 
 from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
 from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.world import LIBRARIES
 from thebase_auth import TheBaseAuthError, Token
+from thebase_auth._requests_io import _forget_the_secret
 
 SECRETS = [CLIENT_SECRET, base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()]
 TOKENS = ["token-1", "token-2"]
@@ -140,6 +143,23 @@ def test_the_variables_of_requests_own_frames_show_no_secret() -> None:
         requests.get(url + "/a", auth=auth_for(url), timeout=5)
     frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert shows(" ".join(str(frame.locals) for frame in walk(frames))) == []
+
+
+def test_no_exception_behind_that_of_a_token_request_keeps_its_frames() -> None:
+    def raised(*args: object) -> Exception:
+        try:
+            raise OSError(*args)
+        except OSError as error:
+            return error
+
+    inner = raised()
+    error, cause, context = raised(inner, "text"), raised(), raised()
+    error.__cause__, error.__context__ = cause, context
+    cause.__context__ = error  # and round again
+    request = requests.PreparedRequest()
+    request.headers = CaseInsensitiveDict()
+    _forget_the_secret(error, request)
+    assert [one.__traceback__ for one in (error, cause, context, inner)] == [None] * 4
 
 
 @pytest.mark.parametrize(
