@@ -80,13 +80,14 @@ def test_a_server_that_hangs_fails_no_request_takes_one_thread_and_is_warned_of_
         cache = RedisTokenCache(connection)
         auth = auth_for(web.url, cache=cache, timeout=1)
         renew(client, auth, web.url, api)
+        before = told()  # more than none if the machine was busy at the start
         for outage in (1, 2):
             with stopped(valkey.pid):
                 for _ in range(5):
                     renew(client, auth, web.url, api, timeout=1)
                 assert caplog.text.count("an earlier call has not ended yet") == 4 * outage  # no waits
                 assert len(cache_threads()) == 1
-                assert told() == outage
+                assert told() == before + outage
             until(lambda: not cache_threads())
             renew(client, auth, web.url, api)
             assert stored_token(cache, auth) == auth.token

@@ -220,7 +220,7 @@ class Watch(logging.Handler):
 
     def seen(self) -> Iterator[Sight]:
         for record in self.records:
-            if record.name.startswith("uvicorn"):
+            if record.name.startswith(("uvicorn", "thebase_auth.testing.server")):
                 continue  # the server's
             place = f"the log of {record.name.partition('.')[0]}"
             yield place, f"{record.getMessage()} {record.args!r}"
