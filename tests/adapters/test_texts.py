@@ -189,7 +189,7 @@ def test_to_another_library_than_that_of_the_class() -> None:
 
 IS_IT = f"Is {DOMAIN} the domain that TheBase shows under {SETTINGS}?"
 CHECK = (
-    f"Check that client id and client secret belong to {DOMAIN} and were not cancelled: in TheBase,"
+    f"Check that client id and client secret belong to {DOMAIN}, are not swapped, and were not cancelled: in TheBase,"
     f" {SETTINGS}."
 )
 LATER = "The server has a problem; try again later, or ask its support"

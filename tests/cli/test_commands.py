@@ -123,6 +123,14 @@ def test_a_body_that_is_not_json_is_not_sent(run: Run, thebase: Sandbox, given: 
     assert thebase.received == ()
 
 
+def test_a_file_that_is_named_without_its_at_is_pointed_out(
+    run: Run, thebase: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "lead.json").write_text("{}")
+    _, _, err = run("request", "POST", "/v2/leads/create", "--json", str(tmp_path / "lead.json"))
+    assert err.endswith(f"; for the content of the file, write @{tmp_path / 'lead.json'}\n")
+
+
 def test_stdin_is_read_for_one_thing_only(run: Run) -> None:
     code, _, err = run("request", "POST", "/v2/x", "--json", "-", "--secret-file", "-")
     assert code == 2
@@ -300,7 +308,7 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
             assert "Keys:" not in shown  # there is no terminal
             assert f"\n  http://127.0.0.1:{port}/_sandbox/\n" in shown
             settings, limited = (
-                dict(re.findall(r"^  export (\w+)=(.+)$", part, re.MULTILINE))
+                dict(re.findall(r"^  (?:#  )?export (\w+)=(.+)$", part, re.MULTILINE))
                 for part in shown.split("A client that may not delete:")
             )
             assert settings["THEBASE_DOMAIN"] == f"http://127.0.0.1:{port}"
@@ -349,7 +357,7 @@ def test_a_sandbox_that_cannot_be_is_refused(run: Run, wrong: str) -> None:
 def test_a_server_without_tls_is_reported_as_such(run: Run, thebase: Sandbox) -> None:
     code, _, err = run("check", "--domain", thebase.domain.replace("http:", "https:"))
     assert code == 3
-    assert "does not speak TLS; http:// is accepted only for loopback" in err
+    assert "does not speak TLS; for a server on this machine, write http:// before it" in err
 
 
 @pytest.mark.parametrize("arguments", ["check", "token", "request GET /v2/users"])

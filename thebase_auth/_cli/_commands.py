@@ -140,7 +140,8 @@ def _json(argument: str) -> bytes:
         text = content.decode("utf-8-sig")
         json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise CommandError(f"the argument of --json is not JSON in UTF-8: {error}") from None
+        hint = f"; for the content of the file, write @{argument}" if os.path.isfile(argument) else ""  # noqa: PTH113 - it raises nothing
+        raise CommandError(f"the argument of --json is not JSON in UTF-8: {error}{hint}") from None
     return text.encode()
 
 

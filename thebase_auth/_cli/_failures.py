@@ -72,7 +72,7 @@ def _obstacle(error: requests.RequestException, domain: str) -> str:
         case requests.exceptions.ProxyError():
             return f"no way through the proxy to {domain}: {_innermost(error)}"
         case requests.exceptions.SSLError() if "WRONG_VERSION_NUMBER" in str(error):
-            return f"{domain} does not speak TLS; http:// is accepted only for loopback"
+            return f"{domain} does not speak TLS; for a server on this machine, write http:// before it"
         case requests.exceptions.SSLError():
             return (
                 f"no secure connection to {domain}: {_innermost(error)}. Check the domain; behind a proxy"

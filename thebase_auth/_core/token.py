@@ -266,7 +266,7 @@ def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials)
             )
     if answer.status in {200, 400, 401, 403}:
         return (
-            f"Check that client id and client secret belong to {credentials.domain} and were not"
-            f" cancelled: {where.replace(':', ',')}.{credentials.slips()}"
+            f"Check that client id and client secret belong to {credentials.domain}, are not swapped,"
+            f" and were not cancelled: {where.replace(':', ',')}.{credentials.slips()}"
         )
     return f"Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API, API token?"
