@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import pickle
 import threading
@@ -15,6 +16,7 @@ import pytest
 import redis
 import requests
 
+import thebase_auth.requests
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
 from thebase_auth.caches import FileTokenCache, RedisTokenCache
 from thebase_auth.testing import Sandbox
@@ -39,6 +41,22 @@ CACHES = [
 def thebase() -> Any:
     with Sandbox(client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as sandbox:
         yield sandbox
+
+
+@pytest.mark.parametrize("way", WAYS[1:])
+def test_a_copy_keeps_each_option(way: Callable[[Any], Any], tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "cache": FileTokenCache(tmp_path / "tokens"),
+        "timeout": 12.0,
+        "session": requests.Session(),
+    }
+    known = inspect.signature(thebase_auth.requests.TheBaseAuth).parameters.values()
+    assert options.keys() == {one.name for one in known if one.kind is one.KEYWORD_ONLY}
+
+    auth = thebase_auth.requests.TheBaseAuth("acme.thebase.co.il", CLIENT_ID, CLIENT_SECRET, **options)
+    copied = way(auth)
+    assert (copied._core.timeout, repr(copied._core._cache)) == (12.0, repr(options["cache"]))
+    assert isinstance(copied._session, requests.Session)
 
 
 @pytest.mark.parametrize("way", WAYS[1:])

@@ -1,4 +1,7 @@
-"""Tools that record, watch, rewrite or replace what requests and httpx send find what they expect."""
+"""Tools that record, watch, rewrite or replace what requests and httpx send find what they expect.
+
+What firewalls look at is here, too: the User-Agent of the token request.
+"""
 
 from __future__ import annotations
 
