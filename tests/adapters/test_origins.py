@@ -119,6 +119,24 @@ def tls_auth(client: Client, domain: str, certificates: Any) -> tuple[Any, Any]:
     return auth_for(domain, session=session), certificates.authority
 
 
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_to_another_port_of_the_domain_takes_no_token_along(
+    client: Client, certificates: Any, status: int
+) -> None:
+    """Another port is another service, also over TLS and on the same host."""
+    with (
+        api_server(**certificates.tls) as (server, api),
+        Server(answer_401).running(**certificates.tls) as other,
+    ):
+        api.answers["/away"] = (status, {"Location": other.url + "/there"}, b"")
+        auth, verify = tls_auth(client, server.url, certificates)
+        reply = client.get(auth, server.url + "/away", verify=verify, follow_redirects=True)
+    assert (reply.status, reply.body) == (401, b"who are you")
+    assert [one.authorization for one in server.to("/away")] == ["Bearer token-1"]
+    assert [one.authorization for one in other.received] == [None]
+    assert api.token_requests == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("follow", [True, False])
 @pytest.mark.parametrize("where", ["another host", "the same host"])

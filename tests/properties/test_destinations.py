@@ -312,6 +312,7 @@ def test_no_url_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]) -> 
 @example((ORIGINS[0], "//acme.thebase.co.il\\@evil.com/"))
 @example((ORIGINS[0], "https://acme.thebase.co.il:443/to"))
 @example((ORIGINS[0], "http://acme.thebase.co.il/to"))
+@example((ORIGINS[0], "https://acme.thebase.co.il:8443/to"))
 def test_no_redirect_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]) -> None:
     origin, location = case
     without_us, network = Network(location), Network(location)
