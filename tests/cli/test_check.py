@@ -65,7 +65,7 @@ def test_check_says_so_if_id_and_secret_are_swapped(
     assert [one.status for one in thebase.received] == [401, 200]
     code, _, err = run("token", "--no-cache")  # checks nothing, and asks once
     assert (code, thebase.token_requests) == (1, 3)
-    assert "swapped" not in err
+    assert "are swapped" not in err
 
 
 @pytest.mark.parametrize(
