@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ import httpx2
 import pytest
 import requests
 
+import thebase_auth
 import thebase_auth.httpx
 import thebase_auth.httpx2
 import thebase_auth.requests
@@ -210,6 +212,63 @@ def test_pytest_recording(recorded: Sandbox, tmp_path: Path) -> None:
     assert len(recorded.received) == asked
 
 
+def quote_credentials(thebase: Sandbox) -> None:
+    """Let answers, header fields and a URL repeat what was sent to the sandbox."""
+    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    sent = {"error": f"Basic {basic}", "error_description": CLIENT_SECRET}
+    thebase.answer_next("/oauth/token", 400, json=sent, headers={"X-Sent": basic})
+    give_tokens(thebase, False, "canary/token-one", "canary/token-two")
+    token = {"X-Sent": "Bearer canary/token-one"}
+    thebase.redirect_next("GET /v2/users", "/v2/users?token=canary%2Ftoken-one")
+    thebase.answer_next("GET /v2/users", 401, b"unknown: canary/token-one", "text/plain", headers=token)
+    thebase.answer_next("GET /v2/users", 200, gzip.compress(b'["canary/token-two"]'), headers=GZIP)
+
+
+def calls_that_are_quoted(session: requests.Session, domain: str, token: str) -> None:
+    def get() -> requests.Response:
+        auth = thebase_auth.requests.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, session=session)
+        return session.get(f"{domain}/v2/users", auth=auth)
+
+    with pytest.raises(thebase_auth.TokenRequestError, match="400"):
+        get()
+    answer = get()
+    assert (answer.status_code, answer.json()) == (200, [token])
+
+
+@pytest.mark.parametrize("serializer", ["yaml", "json"])
+def test_vcrpy_stores_no_secret_that_an_answer_quotes(
+    recorded: Sandbox, tmp_path: Path, serializer: str
+) -> None:
+    vcr = pytest.importorskip("vcr")
+    quote_credentials(recorded)
+    for mode, token in (("once", "canary/token-two"), ("none", "token-2")):
+        recorder = vcr.VCR(
+            **vcr_filters(), serializer=serializer, record_mode=mode, cassette_library_dir=str(tmp_path)
+        )
+        with recorder.use_cassette("cassette"), requests.Session() as session:
+            calls_that_are_quoted(session, recorded.domain, token)
+    recorded.assert_levers_used()
+    assert_nothing_secret_in(tmp_path / "cassette")
+
+
+@pytest.mark.filterwarnings("ignore:.*utcnow.*:DeprecationWarning")
+@pytest.mark.parametrize("exact", [False, True], ids=["text", "bytes"])
+def test_betamax_stores_no_secret_that_an_answer_quotes(
+    recorded: Sandbox, tmp_path: Path, exact: bool
+) -> None:
+    betamax = pytest.importorskip("betamax")
+    quote_credentials(recorded)
+    with betamax.Betamax.configure() as config:
+        config.before_record(callback=betamax_filter)
+    for mode, token in (("once", "canary/token-two"), ("none", "token-5")):
+        with requests.Session() as session:
+            recorder = betamax.Betamax(session, cassette_library_dir=str(tmp_path))
+            with recorder.use_cassette("cassette", record=mode, preserve_exact_body_bytes=exact):
+                calls_that_are_quoted(session, recorded.domain, token)
+    recorded.assert_levers_used()
+    assert_nothing_secret_in(tmp_path / "cassette.json")
+
+
 # Without a recorder
 
 
@@ -256,12 +315,25 @@ def test_a_token_response_is_made_anew(document: Any, kept: Any) -> None:
     assert before["body"]["string"] == json.dumps(document)  # what the program gets
 
 
+@pytest.mark.parametrize("library", ["urllib3", "httpx", "httpx2"])
+def test_a_token_response_is_decompressed_by_what_is_installed(
+    monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    """What vcrpy cannot decompress, such as zstd."""
+    for other in {"urllib3", "httpx", "httpx2"} - {library}:
+        monkeypatch.setitem(sys.modules, other, None)
+    content = zlib.compress(b'{"access_token": "canary"}')
+    response = {"headers": {"content-encoding": ["deflate"]}, "body": {"string": content}}
+    after = vcr_filters()["before_record_response"](response)
+    assert json.loads(after["body"]["string"]) == {"access_token": "token-1"}
+
+
 class Recorded:
     """As much of a request of vcrpy as is used."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, authorization: Any = "Basic canary") -> None:
         self.uri = uri
-        self.headers = {"authorization": "Basic canary", "Accept": "*/*"}
+        self.headers = {"authorization": authorization, "Accept": "*/*"}
         self.body = b"client_secret=canary%2F"
 
 
@@ -273,6 +345,6 @@ def test_a_request_keeps_no_credentials() -> None:
         "headers": {"Accept": "*/*"},
         "body": b"grant_type=client_credentials",
     }
-    other = without_credentials(Recorded("https://a/v2/users?limit=1"))
+    other = without_credentials(Recorded("https://a/v2/users?limit=1", b"Bearer canary"))
     assert other.headers == {"Accept": "*/*"}
     assert (other.uri, other.body) == ("https://a/v2/users?limit=1", b"client_secret=canary%2F")

@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import base64
-import gzip
+import importlib
+import io
 import itertools
 import json
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from ._messages import JSON, TOKEN_PATH
 
 _FORM: Final = b"grant_type=client_credentials"
-_GZIP: Final = b"\x1f\x8b"
+_SHORTEST: Final = 12  # characters; what is shorter may stand in an answer by chance
+_HIDDEN: Final = "hidden"
 
 # Other fields of a token response may be secrets, too.
 _FIELDS: Final = ("token_type", "expires_in")
@@ -29,29 +31,41 @@ def vcr_filters() -> dict[str, Any]:
         recorder = vcr.VCR(**vcr_filters(), cassette_library_dir="tests/cassettes")
 
     No request keeps its `Authorization`, a token request neither its query nor its form, and a token response
-    nothing but a made-up token, its type and its `expires_in`. What your program gets while it records stays
-    as it is. Compressed answers are stored decompressed, so that cassettes can be read and be JSON.
+    nothing but a made-up token, its type and its `expires_in`. Where another answer, or a URL, quotes the
+    secret or a token, that is replaced. What your program gets while it records stays as it is. Compressed
+    answers are stored decompressed, so that cassettes can be read and be JSON.
 
     Returns:
         `before_record_request`, `before_record_response` and `decode_compressed_response`. If you have hooks
         of your own, give vcrpy a list of both.
     """
     numbers = itertools.count(1)
+    masks = _Masks()
 
     def without_credentials(request: Any) -> Any:
+        for authorization in _authorizations(request.headers):
+            for secret in _secrets(authorization):
+                masks.hide(secret, _HIDDEN)
         request.headers = {
             name: value for name, value in request.headers.items() if name.lower() != "authorization"
         }
+        request.uri = masks.put_on(request.uri)
         if _is_of_token_endpoint(request.uri):
             request.uri = request.uri.partition("?")[0]
             request.body = _FORM
         return request
 
     def without_token(response: Any) -> Any:
-        document = _token_response(response["body"]["string"], lambda _: f"token-{next(numbers)}")
-        if document is None:
+        body, headers = response["body"]["string"], response["headers"]
+        content = body.encode() if isinstance(body, str) else body
+        document = _token_response(content, headers, lambda one: masks.hide(one, f"token-{next(numbers)}"))
+        if document is not None:
+            return {**response, "headers": {"Content-Type": [JSON]}, "body": {"string": document.encode()}}
+        stored = masks.put_on(content.decode("latin-1")).encode("latin-1")
+        fields = {name: [masks.put_on(value) for value in values] for name, values in headers.items()}
+        if (stored, fields) == (content, dict(headers)):
             return response
-        return {**response, "headers": {"Content-Type": [JSON]}, "body": {"string": document.encode()}}
+        return {**response, "headers": _without_length(fields), "body": {"string": stored}}
 
     return {
         "before_record_request": without_credentials,
@@ -76,39 +90,114 @@ def betamax_filter(interaction: Any, cassette: Any) -> None:
     def hide(secret: str, name: str) -> str:
         # Replaced when the cassette is written: until then, the program gets what is in the interaction.
         if all(secret != placeholder.replace for placeholder in cassette.placeholders):
-            for text in {secret, json.dumps(secret)[1:-1]}:  # in a header, and in JSON
+            for text in _forms(secret):
                 cassette.placeholders.append(Placeholder(placeholder=name, replace=text))
         return secret
 
     token_name = f"token-{len(cassette.interactions) + 1}"
-    for name, values in request["headers"].items():
-        if name.lower() == "authorization":
-            scheme, _, credentials = values[0].partition(" ")
-            hide(credentials, token_name if scheme.lower() == "bearer" else "hidden")
+    for value in _authorizations(request["headers"]):
+        is_token = value.lower().startswith("bearer ")
+        sent, *others = _secrets(value)
+        hide(sent, token_name if is_token else _HIDDEN)
+        for secret in others:
+            hide(secret, _HIDDEN)
     if _is_of_token_endpoint(request["uri"]):
         request["uri"] = response["url"] = request["uri"].partition("?")[0]
         request["body"] = {"encoding": "utf-8", "string": _FORM.decode()}
-    body = response["body"]
+    body, headers = response["body"], response["headers"]
     content = base64.b64decode(body["base64_string"]) if "base64_string" in body else body["string"].encode()
-    document = _token_response(content, lambda token: hide(token, token_name))
+    document = _token_response(content, headers, lambda token: hide(token, token_name))
     if document is not None:
         response["headers"] = {"Content-Type": [JSON]}
         response["body"] = {"encoding": "utf-8", "string": document}
+        return
+    *_, text = (reading.decode(errors="replace") for reading in _readings(content, headers))
+    if any(placeholder.replace in text for placeholder in cassette.placeholders):
+        # It has to be text to be replaced, and its length will be another.
+        response["headers"] = _without_length(headers)
+        response["body"] = {"encoding": "utf-8", "string": text}
+
+
+class _Masks:
+    """What is stored in place of secrets and tokens."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def hide(self, secret: str, name: str) -> str:
+        """Replace a secret by a name from now on, unless it has one; return its name."""
+        if len(secret) >= _SHORTEST:
+            for form in _forms(secret):
+                self._names.setdefault(form, name)
+        return self._names.get(secret, name)
+
+    def put_on(self, text: str) -> str:
+        """Text with the names in place of the secrets."""
+        for secret, name in list(self._names.items()):
+            text = text.replace(secret, name)
+        return text
+
+
+def _authorizations(headers: Mapping[str, Any]) -> Iterator[str]:
+    for name, values in headers.items():
+        if name.lower() == "authorization":
+            value = values[0] if isinstance(values, list) else values
+            yield value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _secrets(authorization: str) -> list[str]:
+    """The credentials, and with Basic the secret in them, unless it is short."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return [credentials]
+    try:
+        pair = base64.b64decode(credentials).decode()
+    except ValueError:
+        return [credentials]
+    secret = pair.partition(":")[2]
+    return [credentials, secret] if len(secret) >= _SHORTEST else [credentials]
+
+
+def _forms(secret: str) -> set[str]:
+    """How a secret is written in a header, in JSON, and in a URL."""
+    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), quote_plus(secret)}
+
+
+def _without_length(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Header fields for a body that is another than the one that was sent, and is not compressed."""
+    gone = {"content-length", "content-encoding", "transfer-encoding"}
+    return {name: value for name, value in headers.items() if name.lower() not in gone}
 
 
 def _is_of_token_endpoint(url: str) -> bool:
     return urlsplit(url).path == TOKEN_PATH
 
 
-def _token_response(body: bytes | str, rename: Callable[[str], str]) -> str | None:
+def _readings(content: bytes, headers: Mapping[str, Any]) -> Iterator[bytes]:
+    """A body as it was sent, and decompressed by each library that may have asked for the compression."""
+    yield content
+    encodings = [value for name, value in headers.items() if name.lower() == "content-encoding"]
+    if not encodings:
+        return
+    encoding = {"Content-Encoding": ", ".join(encodings[0])}
+    for library in ("urllib3", "httpx", "httpx2"):
+        with suppress(Exception):  # it is not installed, or the body is decompressed already
+            module = importlib.import_module(library)
+            if library == "urllib3":
+                raw = module.HTTPResponse(io.BytesIO(content), encoding, preload_content=False)
+                yield raw.read(decode_content=True)
+            else:
+                yield module.Response(200, headers=encoding, content=content).content
+
+
+def _token_response(content: bytes, headers: Mapping[str, Any], rename: Callable[[str], str]) -> str | None:
     """The token response that a body is, with another token and no other secret; None if it is none."""
-    content = body.encode() if isinstance(body, str) else body
-    try:
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-        document = json.loads(content)
-        token = document["access_token"]
-    except (ValueError, OSError, EOFError, zlib.error, LookupError, TypeError, RecursionError):
-        return None
-    kept = {name: document[name] for name in _FIELDS if name in document}
-    return json.dumps({**kept, "access_token": rename(token) if isinstance(token, str) else None})
+    for reading in _readings(content, headers):
+        try:
+            document = json.loads(reading)
+            token = document["access_token"]
+        except (ValueError, LookupError, TypeError, RecursionError):
+            continue
+        kept = {name: document[name] for name in _FIELDS if name in document}
+        return json.dumps({**kept, "access_token": rename(token) if isinstance(token, str) else None})
+    return None
