@@ -321,7 +321,7 @@ def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
             assert done.returncode == 1
             lines = [running.stdout.readline() for _ in range(2)]
             assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200\n", lines[0])
-            assert lines[1].endswith(" GET /v2/א? 404 (no such call)\n")
+            assert lines[1].endswith(" GET /v2/א\\x1b 404 (no such call)\n")
             running.send_signal(signal.SIGINT)
             assert running.wait(10) == 0
             assert running.stderr.read() == ""

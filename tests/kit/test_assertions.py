@@ -170,3 +170,14 @@ def test_a_lever_that_was_not_used_is_reported_with_what_came_instead() -> None:
         "  GET /v2/user 503",
         "  GET /v2/users 401",
     ]
+
+
+def test_the_list_is_short_and_of_printable_text() -> None:
+    body = b"\x1b[31m\r\n\xff" + "שלום".encode() + b"z" * 2000
+    received = ReceivedRequest("POST", "/a\nb\x1b\u202e?c=%0a", {}, body, 201)
+    with pytest.raises(AssertionError) as caught:
+        assert_in((received,), "POST *", None, None, {"a": 1})
+    [line] = str(caught.value).splitlines()[2:]
+    assert line.startswith(r"  POST /a\nb\x1b\u202e?c=%0a 201 \x1b[31m\r\n" + "\ufffdשלוםzz")
+    assert line.endswith("zz...")
+    assert len(line) < 1100

@@ -28,6 +28,15 @@ from thebase_auth.testing import Sandbox
         (("*", 200), {"times": 0}),
         (("*", 200), {"times": -1}),
         (("*", 200), {"headers": {"X-A": "שלום"}}),
+        (("*", 200), {"headers": {"X-A": "a\r\nX-B: b"}}),
+        (("*", 200), {"headers": {"X-A": "a "}}),
+        (("*", 200), {"headers": {"X A": "a"}}),
+        (("*", 200), {"headers": {"": "a"}}),
+        (("*", 200), {"headers": {"שלום": "a"}}),
+        (("*", 200), {"headers": {"content-length": "1"}}),
+        (("*", 200), {"headers": {"Transfer-Encoding": "chunked"}}),
+        (("*", 200), {"content_type": "טקסט"}),
+        (("*", 200), {"content_type": "text/plain\nX-B: b"}),
     ],
     ids=str,
 )
@@ -36,6 +45,23 @@ def test_an_answer_that_cannot_be_given_is_refused_where_it_is_asked_for(
 ) -> None:
     with pytest.raises((ValueError, TypeError)):
         Sandbox().answer_next(*arguments, **options)
+
+
+def test_header_fields_are_sent_as_they_were_given() -> None:
+    headers = {"X-A": "", "x-B": "a\tb  c", "X-C": "\xe9", "Content-Type": "text/html"}
+    with Sandbox() as thebase:
+        thebase.answer_next("*", 200, headers=headers)
+        sent = httpx.get(thebase.domain).headers
+    assert {name: sent[name] for name in headers} == headers
+
+
+def test_a_lever_for_many_requests_takes_no_more_than_one_for_few() -> None:
+    thebase = Sandbox()
+    thebase.answer_next("/oauth/token", 503, times=10**12)
+    with httpx.Client(transport=httpx.WSGITransport(thebase.wsgi), base_url="http://a") as client:
+        assert [client.get("/v2/users").status_code, client.post("/oauth/token").status_code] == [401, 503]
+    with pytest.raises(AssertionError, match=r"answer 503 for /oauth/token \(999999999999 x\)"):
+        thebase.assert_levers_used()
 
 
 def test_a_request_is_carried_out_before_its_answer_is_lost(thebase: Sandbox, client: httpx.Client) -> None:

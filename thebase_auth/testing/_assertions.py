@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from ._faults import Drop
 from ._messages import TOKEN_PATH, Answer
-from ._record import Received, ReceivedRequest, calls_in, path_of
+from ._record import Received, ReceivedRequest, calls_in, path_of, printable
 
 ANYTHING: Final = object()
 
 _MOST_SHOWN: Final = 20  # requests, the last ones
 _MOST_DIFFERENCES: Final = 3
 _LONGEST: Final = 60  # characters of a value
+_LONGEST_BODY: Final = 1000  # bytes
 
 
 def assert_in(
@@ -60,17 +61,20 @@ def assert_in(
     raise AssertionError(f"{message}; all that was received:{listing}")
 
 
-def assert_used(left: list[tuple[str, Answer | Drop | float]], received: Received) -> None:
-    """That there is no fault *left*, each with the call that it is for.
+def assert_used(left: list[tuple[str, Answer | Drop | float, int]], received: Received) -> None:
+    """That there is no fault *left*, each with the call that it is for, and how often.
 
     Raises:
         AssertionError: if there is one.
     """
     __tracebackhide__ = True
     if left:
+        counts: Counter[tuple[str, Answer | Drop | float]] = Counter()
+        for call, fault, times in left:
+            counts[call, fault] += times
         unused = "\n".join(
             f"no request has used the {_name_of(fault)} for {call} ({count} x): {_instead_of(call, received)}"
-            for (call, fault), count in Counter(left).items()
+            for (call, fault), count in counts.items()
         )
         raise AssertionError(f"{unused}\nall that was received:{_listing(received)}")
 
@@ -143,7 +147,8 @@ def _short(value: object) -> str:
 def _listing(received: Received, with_body: Received = ()) -> str:
     """The requests, one a line; token requests without their body, which may hold a secret."""
     lines = [
-        f"{one} {one.body.decode(errors='replace')}"
+        f"{one} {printable(one.body[:_LONGEST_BODY].decode(errors='replace'))}"
+        f"{'...' if len(one.body) > _LONGEST_BODY else ''}"
         if one in with_body and path_of(one) != TOKEN_PATH
         else str(one)
         for one in received[-_MOST_SHOWN:]

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, TypeVar
 
@@ -17,6 +19,11 @@ from thebase_auth._core.pending import Pending
 from ._messages import Answer, CallPattern, Request, json_answer
 
 NO_JSON: Final = object()  # None is JSON: null
+
+# What RFC 9110 5.1 and 5.5 allow.
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE: Final = re.compile(r"([!-~\x80-\xff]([ \t!-~\x80-\xff]*[!-~\x80-\xff])?)?")
+_OF_THE_SERVER: Final = {"content-length", "transfer-encoding"}
 
 Fault = TypeVar("Fault")
 
@@ -46,11 +53,22 @@ def answer_of(
             raise TypeError("give body or json, not both")
         body = json_answer(json).body
     content = body.encode() if isinstance(body, str) else body
-    fields = {"content-type": ("Content-Type", content_type)}
-    for name, value in headers.items():
-        value.encode("latin-1")  # UnicodeEncodeError is a ValueError
+    fields = {}
+    for name, value in ("Content-Type", content_type), *headers.items():
+        if not _FIELD_NAME.fullmatch(name) or name.lower() in _OF_THE_SERVER:
+            raise ValueError(f"there can be no header field {name!r}")
+        if not _FIELD_VALUE.fullmatch(value):
+            raise ValueError(f"the header field {name} cannot be {value!r}: only Latin-1, on one line")
         fields[name.lower()] = (name, value)
     return Answer(status, content, tuple(fields.values()))
+
+
+@dataclass(eq=False)
+class _Entry(Generic[Fault]):
+    call: str
+    pattern: CallPattern
+    fault: Fault
+    times: int
 
 
 class Faults(Generic[Fault]):
@@ -60,7 +78,7 @@ class Faults(Generic[Fault]):
     """
 
     def __init__(self) -> None:
-        self._queue: list[tuple[str, CallPattern, Fault]] = []
+        self._queue: list[_Entry[Fault]] = []
 
     def add(self, call: str, fault: Fault, times: int) -> None:
         """Let the next requests of a *call* meet a fault.
@@ -70,19 +88,21 @@ class Faults(Generic[Fault]):
         """
         if times < 1:
             raise ValueError(f"times must be at least 1, not {times}")
-        self._queue += [(call, CallPattern(call), fault)] * times
+        self._queue.append(_Entry(call, CallPattern(call), fault, times))
 
     def take(self, request: Request) -> Fault | None:
         """Remove the fault that this request meets from the queue, and return it."""
-        for place, (_, pattern, fault) in enumerate(self._queue):
-            if pattern.matches(request.method, request.path):
-                del self._queue[place]
-                return fault
+        for entry in self._queue:
+            if entry.pattern.matches(request.method, request.path):
+                entry.times -= 1
+                if not entry.times:
+                    self._queue.remove(entry)
+                return entry.fault
         return None
 
-    def left(self) -> list[tuple[str, Fault]]:
-        """The faults that no request has met, each with the call that it is for."""
-        return [(call, fault) for call, _, fault in self._queue]
+    def left(self) -> list[tuple[str, Fault, int]]:
+        """The faults that no request has met, each with the call that it is for, and how often."""
+        return [(entry.call, entry.fault, entry.times) for entry in self._queue]
 
 
 class Gate:

@@ -41,7 +41,7 @@ class ReceivedRequest:
 
     def __str__(self) -> str:
         # The query of a token request may hold a secret, put there by mistake.
-        path = TOKEN_PATH if path_of(self) == TOKEN_PATH else self.path
+        path = TOKEN_PATH if path_of(self) == TOKEN_PATH else printable(self.path)
         line = f"{self.method} {path} {self.status or 'without an answer'}"
         return f"{line} ({self.reason})" if self.reason else line
 
@@ -52,6 +52,11 @@ class ReceivedRequest:
             ValueError: it is not JSON.
         """
         return json.loads(self.body)
+
+
+def printable(text: str) -> str:
+    """Text on one line, without anything that would control a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 Received: TypeAlias = tuple[ReceivedRequest, ...]
