@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections import Counter
 
 import pytest
@@ -96,6 +97,7 @@ def test_the_demo_ends_its_lines_between_words_and_has_colours_and_signs(columns
     assert sum(line.startswith("  → TheBase ends the token") for line in lines) == 5
     assert sum(line.startswith("All 30 lines are right") for line in lines) == 1
     assert "\x1b[32m" in written
+    assert not re.search(r"\w\x1b\[2m\w", written)  # nothing becomes dim within a word
     assert "█ 100 of 100 answered" in written
     assert not [line for line in lines if "█" in line]  # gone when the next line comes
     joined = " ".join(" ".join(lines).split())

@@ -86,7 +86,8 @@ class Report:
             if (columns(self._out) or _WIDE) < _WIDE:
                 claim, evidence, indent = f"  {mark} {one.claim}: {evidence}", "", 4
             line = fold(claim + evidence, self._out, " " * indent)
-            claim, evidence = line[: len(claim)], line[len(claim) :]
+            length = len(claim) if evidence else len(line)
+            claim, evidence = line[:length], line[length:]
             claim = claim.replace(mark, self._styled(mark, fg=colour, bold=True), 1)
             self._print(claim + self._styled(evidence, dim=True))
 
