@@ -222,7 +222,17 @@ def test_who_gives_no_secret_at_the_prompt_is_told_how_to(
     monkeypatch.setattr("getpass.getpass", nothing)
     code, out, err = run("check", *given.split())
     assert (code, out) == (2, "")
-    assert err == "thebase-auth check: THEBASE_CLIENT_SECRET is not set; set it, or use --secret-file\n"
+    assert err == "\nthebase-auth check: THEBASE_CLIENT_SECRET is not set; set it, or use --secret-file\n"
+
+
+def test_ctrl_c_at_the_prompt_ends_its_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", interrupted)
+    assert run("check") == (130, "", "\n")
 
 
 def test_an_id_may_begin_with_two_dashes(run: Run, thebase: Sandbox) -> None:

@@ -126,8 +126,12 @@ def _secret(secret_file: str | None, kept: str | None, *, may_ask: bool) -> str 
     if secret_file is not None and (secret_file != _STDIN or not at_terminal):
         return _only_line(secret_file)
     if at_terminal and may_ask:
-        with suppress(EOFError):
+        try:
             return getpass.getpass("Client secret: ")
+        except (EOFError, KeyboardInterrupt) as end:
+            print(file=sys.stderr)  # the next text begins a line
+            if isinstance(end, KeyboardInterrupt):
+                raise
     return None
 
 
