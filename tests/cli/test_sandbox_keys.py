@@ -123,7 +123,7 @@ def test_levers_that_are_pulled_over_http_are_shown(terminal: Terminal, client: 
     terminal.wait_for(r"\d\d:\d\d:\d\d revoke_tokens\n")
 
 
-@pytest.mark.parametrize("end", ["q", "\x03", "SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("end", ["q", "\x03", "\x1c", "SIGINT", "SIGTERM"])
 def test_the_terminal_is_left_as_it_was(terminal: Terminal, end: str) -> None:
     terminal.wait_for("q  end\n")
     terminal.type("r")
@@ -192,6 +192,30 @@ def test_from_the_background_the_terminal_is_left_alone(monkeypatch: pytest.Monk
         termios.tcsetattr(slave, termios.TCSANOW, during)
     assert termios.tcgetattr(slave) == during
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.parametrize("in_foreground", [True, False])
+def test_a_shell_gets_the_terminal_as_it_was_when_the_sandbox_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, in_foreground: bool
+) -> None:
+    master, slave = os.openpty()
+    before = termios.tcgetattr(slave)
+    stops: list[Any] = []
+    monkeypatch.setattr(_keys, "attached", lambda: True)
+    monkeypatch.setattr(
+        signal,
+        "raise_signal",
+        lambda number: stops.append((number, signal.getsignal(number), termios.tcgetattr(slave))),
+    )
+    with _keys._posix_keys(slave):
+        during = termios.tcgetattr(slave)
+        monkeypatch.setattr(_keys, "attached", lambda: in_foreground)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        assert stops == [(signal.SIGTSTP, signal.SIG_DFL, before if in_foreground else during)]
+        assert termios.tcgetattr(slave) == during  # back again
+    assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
     os.close(master)
     os.close(slave)
 

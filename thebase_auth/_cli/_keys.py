@@ -51,16 +51,27 @@ def _posix_keys(terminal: int) -> Iterator[Iterator[str]]:
     import tty
 
     def take(*_: object) -> None:
+        signal.signal(signal.SIGTSTP, give_back)
         if attached():
             tty.setcbreak(terminal, termios.TCSANOW)
 
+    def give_back(*_: object) -> None:
+        # A shell without line editing, such as dash, leaves the terminal as it finds it.
+        if attached():
+            termios.tcsetattr(terminal, termios.TCSANOW, before)
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)
+        take()
+
     before = termios.tcgetattr(terminal)
     actions = {
+        signal.SIGTSTP: signal.getsignal(signal.SIGTSTP),
         signal.SIGCONT: signal.signal(signal.SIGCONT, take),  # Ctrl-Z and `fg`
         signal.SIGTTIN: signal.signal(
             signal.SIGTTIN, signal.SIG_IGN
         ),  # in the background, an error and no stop
         signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler),
+        signal.SIGQUIT: signal.signal(signal.SIGQUIT, signal.default_int_handler),
     }
     try:
         take()
