@@ -58,7 +58,7 @@ class _Service(Service):
             self.access.newest = None
             has_right = self._client.may(request.method, request.path)
             answer, decided = super()._decide(request)
-            del self._answered[:]
+            self._answered.clear()
             self.record.append(
                 {
                     "at": time.monotonic(),

@@ -432,3 +432,21 @@ def test_the_page_is_in_the_package() -> None:
     # nox runs this on the wheel. In a browser, test_page looks at it.
     page = Path(thebase_auth.testing.__file__).with_name("_page.html")
     assert page.read_text("utf-8").startswith("<!doctype html>\n")
+
+
+def test_only_the_last_requests_are_kept(
+    monkeypatch: pytest.MonkeyPatch, thebase: Sandbox, client: httpx.Client
+) -> None:
+    client.get("/before")
+    monkeypatch.setattr("thebase_auth.testing._control._MOST_KEPT", 2)
+    with_control(thebase, print)
+    assert [one.path for one in thebase.received] == ["/before"]
+    for begin in "ab":
+        for end in "123":
+            client.get(f"/{begin}{end}")
+        answer = client.get("/_sandbox/received").json()
+        assert (answer["count"], [one["path"] for one in answer["received"]]) == (
+            2,
+            [f"/{begin}2", f"/{begin}3"],
+        )
+        client.post("/_sandbox/reset", json={})

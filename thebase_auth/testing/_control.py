@@ -28,6 +28,7 @@ CONTROL_PATH: Final = "/_sandbox/"
 
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 _LONGEST_BODY: Final = 10_000  # characters: the page asks for a hundred of them a second
+_MOST_KEPT: Final = 10_000  # requests
 _HIDDEN: Final = {"authorization", "cookie", "proxy-authorization"}
 _HEADERS: Final = (
     ("Cache-Control", "no-store"),
@@ -40,6 +41,8 @@ _HEADERS: Final = (
 def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     """The sandbox as an ASGI application, and beside it the control interface.
 
+    It runs for days, so no more than the last requests are kept.
+
     Only programs on this machine and the page itself may use it. A page of another site, open in a browser on
     this machine, may not: its `Origin` is another; a browser sends JSON to other sites only if they agree,
     which this does not; and a name of another site that leads here (DNS rebinding) is another `Host`.
@@ -48,6 +51,7 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
         sandbox: The sandbox.
         told: Called with a line about each lever that is pulled.
     """
+    sandbox._service.keep(_MOST_KEPT)
 
     def exchange(request: Request) -> Generator[WaitFor, None, Answer | None]:
         if not f"{request.path}/".startswith(CONTROL_PATH):

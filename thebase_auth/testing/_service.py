@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Final, TypeAlias
@@ -56,6 +57,7 @@ class Service:
         self.gate = Gate()
         self._settings = settings
         self._on_request = on_request
+        self._most: int | None = None
         self.reset()
         self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
 
@@ -66,8 +68,14 @@ class Service:
             self.delays: Faults[float] = Faults()
             self.outcomes: Faults[Answer | Drop] = Faults()
             self._routes = crm_routes()
-            self._answered: list[ReceivedRequest] = []
+            self._answered: deque[ReceivedRequest] = deque(maxlen=self._most)
         self.gate.reset()
+
+    def keep(self, most: int) -> None:
+        """Keep no more than the last requests from now on, for a sandbox that runs for long."""
+        with self.lock:
+            self._most = most
+            self._answered = deque(self._answered, most)
 
     @property
     def received(self) -> Received:
