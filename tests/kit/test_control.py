@@ -179,6 +179,8 @@ def test_each_key_is_of_one_lever_and_each_lever_has_one() -> None:
         ("redirect_next", {"call": "*", "location": "/א"}, "the header field Location cannot be '/א'"),
         ("delay_next", {"call": "*", "seconds": -1}, "seconds must be from 0 to 1000000, not -1"),
         ("drop_next", {"call": "*", "carried_out": "no"}, "carried_out must be true or false, not 'no'"),
+        ("settings", {"expires_in": "1" * 999}, "expires_in must be JSON of at most 1000 characters"),
+        ("settings", {"expires_in": json.loads("[" * 900 + "]" * 900)}, "expires_in must be JSON of at"),
         ("reset", {"a": 1}, "reset: got an unexpected keyword argument 'a'"),
     ],
 )

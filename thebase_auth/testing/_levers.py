@@ -87,7 +87,8 @@ _LEVERS: Final[dict[str, Callable[..., None]]] = {
 }
 
 _NUMBER: Final = (int, float)
-# The types of arguments, in Python and in words. `expires_in` may be anything.
+_LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be answered
+# The types of arguments, in Python and in words. `expires_in` may be anything that is not long.
 _TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     **dict.fromkeys(("call", "body", "content_type", "location", "client_id"), (str, "text")),
     **dict.fromkeys(("status", "times", "error_page_size"), (int, "a whole number")),
@@ -134,5 +135,7 @@ def _check(name: str, value: object) -> None:
         raise ValueError(f"{name} must be {words}, not {value!r}")
     if kind in (int, _NUMBER) and not 0 <= value <= _MOST:  # type: ignore[operator]
         raise ValueError(f"{name} must be from 0 to {_MOST}, not {value!r}")
+    if name == "expires_in" and len(json.dumps(value)) > _LONGEST:
+        raise ValueError(f"{name} must be JSON of at most {_LONGEST} characters")
     if kind is dict and not all(isinstance(field, str) for field in value.values()):  # type: ignore[attr-defined]
         raise ValueError(f"{name} must have text for values")
