@@ -134,7 +134,7 @@ def test_a_file_that_is_named_without_its_at_is_pointed_out(
 def test_stdin_is_read_for_one_thing_only(run: Run) -> None:
     code, _, err = run("request", "POST", "/v2/x", "--json", "-", "--secret-file", "-")
     assert code == 2
-    assert err == "thebase-auth request: --json and --secret-file cannot both be read from stdin\n"
+    assert err == "thebase-auth request: only one of --json and --secret-file can be read from stdin\n"
 
 
 @pytest.mark.parametrize("path", ["https://other.example/v2/users", "http://127.0.0.1/v2/users"])

@@ -109,6 +109,7 @@ def test_profiles_that_others_can_open_are_refused_with_the_command_that_mends_i
         (None, "your file of profiles, {path}, cannot be read: No such file or directory"),
         (b"[here]\n\xff", "your file of profiles, {path}, cannot be read: it is not UTF-8"),
         (b"[here", "{path} is not TOML: "),
+        (b"a=" + b"[" * 5000 + b"]" * 5000, "{path} is not TOML: "),
         (b"", "{path} has no profile of that name; it has none"),
         (b"here = 1", "{path} has no profile of that name; it has here"),
         (b"[a]\n[b]\n[c]", "{path} has no profile of that name; it has a, b and c"),
@@ -257,3 +258,12 @@ def test_a_shell_completes(shell: str, tmp_path: Path) -> None:
     assert "token" in done.stdout.split(), done
     assert "check" not in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", [("check", "--secret-file", "-"), ("request", "GET", "/", "--json", "-")])
+def test_only_one_file_is_read_from_stdin(run: Run, thebase: Sandbox, command: tuple[str, ...]) -> None:
+    code, out, err = run(*command, "--env-file", "-")
+    assert (code, out, thebase.received) == (2, "", ())
+    assert (
+        err == f"thebase-auth {command[0]}: only one of --env-file and {command[-2]} can be read from stdin\n"
+    )

@@ -102,9 +102,7 @@ def request(options: SimpleNamespace) -> bool:
     method = options.method.upper()
     if "://" in options.path.partition("?")[0]:
         raise CommandError("PATH must be the part of the URL after the domain, such as /v2/users")
-    if options.json == options.secret_file == "-":
-        raise CommandError("--json and --secret-file cannot both be read from stdin")
-    settings = read_settings(options)
+    settings = read_settings(options, {"--json": options.json})
     content = None if options.json is None else _json(options.json)
     headers = {"Accept": _JSON} | ({} if content is None else {"Content-Type": _JSON})
     with _client(settings, options, _cache(options)) as client:

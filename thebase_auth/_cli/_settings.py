@@ -47,12 +47,20 @@ class _Source(NamedTuple):
     missing: str  # what is said of those that are not there
 
 
-def read_settings(options: SimpleNamespace) -> Settings:
+def read_settings(options: SimpleNamespace, other_files: Mapping[str, str | None] | None = None) -> Settings:
     """Take each setting from its option, or else from one source, or else ask for the secret.
+
+    Args:
+        options: The options of a command.
+        other_files: Those of its options, by their names, that may also name stdin.
 
     Raises:
         CommandError: if settings are missing, or a file cannot be read.
     """
+    files = {"--secret-file": options.secret_file, "--env-file": options.env_file, **(other_files or {})}
+    from_stdin = sorted(name for name, file in files.items() if file == _STDIN)
+    if len(from_stdin) > 1:
+        raise CommandError(f"only one of {_listed(from_stdin)} can be read from stdin")
     source = _source(options)
     kept = [source.values.get(name) or None for name in source.names]
     # An option that is empty is not replaced: the source may be of another TheBase.
@@ -115,7 +123,7 @@ def _profiles(path: Path) -> dict[str, Any]:
         raise CommandError(f"{path} is open to other users; run: chmod 600 {shlex.quote(str(path))}")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CommandError(f"{path} is not TOML: {error}") from None
 
 
