@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -291,7 +292,7 @@ def test_betamax_stores_no_secret_that_an_answer_quotes(
     ids=range(12),
 )
 def test_what_is_not_a_token_response_is_stored_as_it_is(body: Any) -> None:
-    response = {"status": {"code": 200}, "headers": {"X": ["1"]}, "body": {"string": body}}
+    response = {"status": {"code": 200}, "headers": {"X": ["1"], "Y": "2"}, "body": {"string": body}}
     assert vcr_filters()["before_record_response"](response) is response
 
 
@@ -315,15 +316,28 @@ def test_a_token_response_is_made_anew(document: Any, kept: Any) -> None:
     assert before["body"]["string"] == json.dumps(document)  # what the program gets
 
 
+def test_betamax_stores_bytes_as_they_are() -> None:
+    """Also beside a placeholder that is empty, as one of a variable that is not set."""
+    cassette_of_betamax = pytest.importorskip("betamax.cassette.cassette")
+    empty = cassette_of_betamax.Placeholder(placeholder="<KEY>", replace="")
+    cassette = SimpleNamespace(interactions=[], placeholders=[empty])
+    body = {"encoding": None, "base64_string": base64.b64encode(b"%PDF \xff\x00").decode()}
+    request: Any = {"uri": "https://a/v2/x", "headers": {}, "body": {"encoding": "utf-8", "string": ""}}
+    response = {"headers": {"Content-Length": ["7"]}, "body": dict(body)}
+    betamax_filter(SimpleNamespace(data={"request": request, "response": response}), cassette)
+    assert response == {"headers": {"Content-Length": ["7"]}, "body": body}
+
+
+@pytest.mark.parametrize("encoding", ["deflate", ["deflate"]])
 @pytest.mark.parametrize("library", ["urllib3", "httpx", "httpx2"])
 def test_a_token_response_is_decompressed_by_what_is_installed(
-    monkeypatch: pytest.MonkeyPatch, library: str
+    monkeypatch: pytest.MonkeyPatch, library: str, encoding: Any
 ) -> None:
     """What vcrpy cannot decompress, such as zstd."""
     for other in {"urllib3", "httpx", "httpx2"} - {library}:
         monkeypatch.setitem(sys.modules, other, None)
     content = zlib.compress(b'{"access_token": "canary"}')
-    response = {"headers": {"content-encoding": ["deflate"]}, "body": {"string": content}}
+    response = {"headers": {"content-encoding": encoding}, "body": {"string": content}}
     after = vcr_filters()["before_record_response"](response)
     assert json.loads(after["body"]["string"]) == {"access_token": "token-1"}
 

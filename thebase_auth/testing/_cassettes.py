@@ -62,7 +62,10 @@ def vcr_filters() -> dict[str, Any]:
         if document is not None:
             return {**response, "headers": {"Content-Type": [JSON]}, "body": {"string": document.encode()}}
         stored = masks.put_on(content.decode("latin-1")).encode("latin-1")
-        fields = {name: [masks.put_on(value) for value in values] for name, values in headers.items()}
+        fields = {
+            name: masks.put_on(values) if isinstance(values, str) else [masks.put_on(one) for one in values]
+            for name, values in headers.items()
+        }
         if (stored, fields) == (content, dict(headers)):
             return response
         return {**response, "headers": _without_length(fields), "body": {"string": stored}}
@@ -112,7 +115,7 @@ def betamax_filter(interaction: Any, cassette: Any) -> None:
         response["body"] = {"encoding": "utf-8", "string": document}
         return
     *_, text = (reading.decode(errors="replace") for reading in _readings(content, headers))
-    if any(placeholder.replace in text for placeholder in cassette.placeholders):
+    if any(one.replace and one.replace in text for one in cassette.placeholders):
         # It has to be text to be replaced, and its length will be another.
         response["headers"] = _without_length(headers)
         response["body"] = {"encoding": "utf-8", "string": text}
@@ -179,7 +182,8 @@ def _readings(content: bytes, headers: Mapping[str, Any]) -> Iterator[bytes]:
     encodings = [value for name, value in headers.items() if name.lower() == "content-encoding"]
     if not encodings:
         return
-    encoding = {"Content-Encoding": ", ".join(encodings[0])}
+    given = encodings[0]
+    encoding = {"Content-Encoding": given if isinstance(given, str) else ", ".join(given)}
     for library in ("urllib3", "httpx", "httpx2"):
         with suppress(Exception):  # it is not installed, or the body is decompressed already
             module = importlib.import_module(library)
