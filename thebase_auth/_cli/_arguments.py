@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from thebase_auth.testing import Sandbox
 
 _EXIT_CODES: Final = (
-    ("0", "success"),
+    ("0", "success, also a redirect"),
     ("1", "the server refused the settings, or answered with 400 or more; in the demo, a line is wrong"),
     ("2", "wrong arguments or settings, a missing library, or an error of the operating system"),
     ("3", "no answer: unknown host, no connection, a TLS error, or a timeout"),
