@@ -50,15 +50,15 @@ class _Service(Service):
         self.record: list[dict[str, Any]] = []
         self._client = sandbox.client
 
-    def _decide(self, request: Request) -> tuple[Answer | None, ReceivedRequest]:
+    def _decide(self, request: Request, record: Any) -> tuple[Answer | None, ReceivedRequest]:
         call, wrong = request.headers.get("x-call", ""), None
         if request.method == "POST" and request.path != TOKEN_PATH:
             wrong = what_is_wrong(_document(request), call)
         with self.lock:
             self.access.newest = None
             has_right = self._client.may(request.method, request.path)
-            answer, decided = super()._decide(request)
-            self._answered.clear()
+            answer, decided = super()._decide(request, record)
+            record.answered.clear()
             self.record.append(
                 {
                     "at": time.monotonic(),
@@ -157,7 +157,7 @@ class _Sandbox(Sandbox):
     def record(self) -> list[dict[str, Any]]:
         """All requests; those that brought a token also say when that ended."""
         service = self._service
-        wait_for(lambda: not service._unanswered, 10)
+        wait_for(lambda: not service._record.unanswered, 10)
         ended = service.access.ended
         return [one | {"ended": ended.get(one["issued"])} for one in service.record]
 

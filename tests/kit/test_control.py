@@ -157,9 +157,9 @@ def test_each_key_is_of_one_lever_and_each_lever_has_one() -> None:
     [
         ("refuse", {"call": "users"}, "'users' is not a call; write a method in capitals and a path"),
         ("refuse", {"call": 7}, "call must be text, not 7"),
-        ("refuse", {}, "refuse: missing a required argument: 'call'"),
-        ("refuse", {"call": "*", "clientid": "a"}, "refuse: got an unexpected keyword argument 'clientid'"),
-        ("refuse", {"call": "*", "sandbox": 1}, "refuse: multiple values for argument 'sandbox'"),
+        ("refuse", {}, "refuse needs call"),
+        ("refuse", {"call": "*", "clientid": "a"}, "refuse has no 'clientid'; it has call, client_id"),
+        ("refuse", {"call": "*", "sandbox": 1}, "refuse has no 'sandbox'; it has call, client_id"),
         ("refuse", {"call": "*", "client_id": "a"}, "there is no client 'a'; there are ['LvTJ"),
         ("allow", {"call": "GET *"}, "'GET *' is not refused; refused are []"),
         ("revoke_tokens", {"client_id": None}, "client_id must be text, not None"),
@@ -181,7 +181,7 @@ def test_each_key_is_of_one_lever_and_each_lever_has_one() -> None:
         ("drop_next", {"call": "*", "carried_out": "no"}, "carried_out must be true or false, not 'no'"),
         ("settings", {"expires_in": "1" * 999}, "expires_in must be JSON of at most 1000 characters"),
         ("settings", {"expires_in": json.loads("[" * 900 + "]" * 900)}, "expires_in must be JSON of at"),
-        ("reset", {"a": 1}, "reset: got an unexpected keyword argument 'a'"),
+        ("reset", {"a": 1}, "reset has no 'a'; it has no arguments"),
     ],
 )
 def test_a_wrong_argument_is_a_400_in_the_words_of_python(

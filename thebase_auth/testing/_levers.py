@@ -117,10 +117,14 @@ def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
         raise LookupError(f"there is no lever {lever!r}; there are {', '.join(_LEVERS)}")
     for name, value in arguments.items():
         _check(name, value)
-    try:
-        inspect.signature(_LEVERS[lever]).bind(sandbox, **arguments)
-    except TypeError as error:
-        raise ValueError(f"{lever}: {error}") from None
+    _, *known = inspect.signature(_LEVERS[lever]).parameters.values()
+    for one in known:
+        if one.default is one.empty and one.kind is not one.VAR_KEYWORD and one.name not in arguments:
+            raise ValueError(f"{lever} needs {one.name}")
+    names = [one.name for one in known]
+    for name in arguments:
+        if name not in names and "settings" not in names:  # of which there are many
+            raise ValueError(f"{lever} has no {name!r}; it has {', '.join(names) or 'no arguments'}")
     with sandbox._service.lock:
         try:
             _LEVERS[lever](sandbox, **arguments)

@@ -166,8 +166,8 @@ class Sandbox:
         """Start anew: forget tokens, data, the record and what was asked for with the other levers.
 
         The settings are again those with which the sandbox was made, and so are its first two clients; others
-        are removed. A request that is still without an answer stays in the record. Token requests are counted
-        from zero.
+        are removed. A request that is still without an answer gets one, and is not in the record. Token
+        requests are counted from zero.
         """
         with self._service.lock:
             vars(self).update(self._settings)

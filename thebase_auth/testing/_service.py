@@ -37,6 +37,14 @@ _OF_LEVER: Final[dict[Answer | Drop | None, str]] = {
 logger: Final = logging.getLogger("thebase_auth.testing")
 
 
+class _Received:
+    """The record since the last reset. A request stays in the one in which it arrived."""
+
+    def __init__(self, most: int | None) -> None:
+        self.answered: deque[ReceivedRequest] = deque(maxlen=most)
+        self.unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
+
+
 class Service:
     """Answers requests, from any thread.
 
@@ -59,35 +67,35 @@ class Service:
         self._on_request = on_request
         self._most: int | None = None
         self.reset()
-        self._unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
 
     def reset(self) -> None:
-        """Forget tokens, data, faults, and the requests that were answered."""
+        """Forget tokens, data, faults, and the requests received so far."""
         with self.lock:
             self.access = Access(self._settings)
             self.delays: Faults[float] = Faults()
             self.outcomes: Faults[Answer | Drop] = Faults()
             self._routes = crm_routes()
-            self._answered: deque[ReceivedRequest] = deque(maxlen=self._most)
+            self._record = _Received(self._most)
         self.gate.reset()
 
     def keep(self, most: int) -> None:
         """Keep no more than the last requests from now on, for a sandbox that runs for long."""
         with self.lock:
             self._most = most
-            self._answered = deque(self._answered, most)
+            self._record.answered = deque(self._record.answered, most)
 
     @property
     def received(self) -> Received:
         """The requests received so far: those answered or dropped, then those without an answer."""
         with self.lock:
-            return (*self._answered, *self._unanswered.values())
+            return (*self._record.answered, *self._record.unanswered.values())
 
     def exchange(self, request: Request) -> Generator[WaitFor, None, Answer | None]:
         """Take a request, and return its answer; None drops the connection."""
         path = f"{request.path}?{request.query}" if request.query else request.path
         with self.lock:
-            self._unanswered[request] = ReceivedRequest(
+            record = self._record
+            record.unanswered[request] = ReceivedRequest(
                 request.method, path, request.headers, request.body, status=None, at=time.time()
             )
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
@@ -95,11 +103,11 @@ class Service:
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
-                pending = self._unanswered[request]
-                self._unanswered[request] = replace(pending, reason="delayed by a lever")
+                pending = record.unanswered[request]
+                record.unanswered[request] = replace(pending, reason="delayed by a lever")
         if delay is not None:
             yield WaitFor(Pending(), delay)
-        answer, received = self._decide(request)
+        answer, received = self._decide(request, record)
         if self._on_request is not None:
             try:
                 self._on_request(received)
@@ -107,10 +115,10 @@ class Service:
                 logger.exception("on_request failed for %s", received)
         return None if answer is None else answer.to_send(request.method)
 
-    def _decide(self, request: Request) -> tuple[Answer | None, ReceivedRequest]:
+    def _decide(self, request: Request, record: _Received) -> tuple[Answer | None, ReceivedRequest]:
         """The answer to a request, or None to drop the connection, and what the record says of it."""
         with self.lock:
-            received = self._unanswered.pop(request)
+            received = record.unanswered.pop(request)
             outcome = self.outcomes.take(request)
             answer = outcome if isinstance(outcome, Answer) else None
             client = None
@@ -132,7 +140,7 @@ class Service:
                 status=None if answer is None else answer.status,
                 client_id=None if client is None else client.client_id,
             )
-            self._answered.append(received)
+            record.answered.append(received)
             return None if isinstance(outcome, Drop) else answer, received
 
     def _carry_out(self, request: Request) -> Answer:
