@@ -362,3 +362,24 @@ def test_a_request_keeps_no_credentials() -> None:
     other = without_credentials(Recorded("https://a/v2/users?limit=1", b"Bearer canary"))
     assert other.headers == {"Accept": "*/*"}
     assert (other.uri, other.body) == ("https://a/v2/users?limit=1", b"client_secret=canary%2F")
+
+
+def test_an_answer_that_quotes_what_was_sent_is_stored_without_it() -> None:
+    hooks = vcr_filters()
+    pair = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+    hooks["before_record_request"](Recorded("https://a/oauth/token", f"Basic {pair}"))
+    issued = {"headers": {}, "body": {"string": b'{"access_token": "canary-token-long"}'}}
+    assert json.loads(hooks["before_record_response"](issued)["body"]["string"])["access_token"] == "token-1"
+    body = f"no right: {pair}, {quote(CLIENT_SECRET)}, canary-token-long".encode()
+    headers = {
+        "Content-Length": ["99"],
+        "Location": f"/?secret={quote_plus(CLIENT_SECRET)}",
+        "X": ["canary-token-long"],
+    }
+    stored = hooks["before_record_response"](
+        {"status": {"code": 401}, "headers": headers, "body": {"string": body}}
+    )
+    assert stored["body"] == {"string": b"no right: hidden, hidden, token-1"}
+    assert stored["headers"] == {"Location": "/?secret=hidden", "X": ["token-1"]}
+    again = hooks["before_record_request"](Recorded("https://a/v2/users?token=canary-token-long"))
+    assert again.uri == "https://a/v2/users?token=token-1"
