@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from ._core.core import Core
-from ._core.credentials import Credentials
+from ._core.credentials import VARIABLES, Credentials
 from ._core.hidden import hidden
 from ._core.origin import Origin
 
@@ -94,11 +94,10 @@ def settings_from_env() -> tuple[str, str, str]:
     Raises:
         ValueError: if one of the variables is missing or empty; the text names them all.
     """
-    names = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
-    missing = [name for name in names if not os.environ.get(name)]
+    missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
         raise ValueError(f"unset or empty in the environment: {', '.join(missing)}")
-    domain, client_id, client_secret = (os.environ[name] for name in names)
+    domain, client_id, client_secret = (os.environ[name] for name in VARIABLES)
     return domain, client_id, client_secret
 
 

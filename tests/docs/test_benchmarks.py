@@ -12,20 +12,12 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
+from tests.support.benchmarks import run_benchmarks
 
 
 def run(*arguments: str) -> str:
     """What the benchmarks print, with the least that they can measure."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--least", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return run_benchmarks("--least", *arguments)
 
 
 def rows(printed: str, beginning: str) -> list[list[str]]:

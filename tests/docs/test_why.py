@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
 
-from tests.support import ROOT
+from tests.support.benchmarks import run_benchmarks
 from tests.support.pages import text_of
 
 PEERS = (
@@ -25,17 +23,8 @@ PEERS = (
 def test_the_comparison_is_what_is_measured() -> None:
     for peer in PEERS:
         pytest.importorskip(peer, reason="those who are compared are of the group bench")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "behaviour"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
     measured = {}
-    for table in done.stdout.split("\n\n")[2:]:
+    for table in run_benchmarks("behaviour").split("\n\n")[2:]:
         title, _, *rows = table.strip().splitlines()
         measured[title] = [re.split(r" {2,}", row.strip()) for row in rows]
 

@@ -16,9 +16,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from thebase_auth import __version__
+from thebase_auth._core.credentials import VARIABLES
 
 from ._errors import PROGRAM
-from ._settings import VARIABLES, profile_names
+from ._settings import profile_names
 
 if TYPE_CHECKING:
     from thebase_auth.testing import Sandbox

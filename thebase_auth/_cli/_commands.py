@@ -18,6 +18,7 @@ from typing import Final, NamedTuple, NoReturn, cast
 import requests
 
 from thebase_auth import TokenRequestError
+from thebase_auth._core.credentials import TOKEN_PATH
 from thebase_auth._core.hidden import hidden
 from thebase_auth._core.origin import Origin
 from thebase_auth._core.token import Token
@@ -53,7 +54,7 @@ def check(options: SimpleNamespace) -> bool:
     else:
         life = f"good for {token.expires_at - now:.0f} seconds{_until(token.expires_at, now)}"
     for line in (
-        f"domain     {client.origin.netloc}, asked at {client.origin.url}/oauth/token",
+        f"domain     {client.origin.netloc}, asked at {client.origin.url}{TOKEN_PATH}",
         f"client id  {settings.client_id}",
         f"token      granted; {life}",
     ):

@@ -67,9 +67,8 @@ def _posix_keys(terminal: int) -> Iterator[Iterator[str]]:
     actions = {
         signal.SIGTSTP: signal.getsignal(signal.SIGTSTP),
         signal.SIGCONT: signal.signal(signal.SIGCONT, take),  # Ctrl-Z and `fg`
-        signal.SIGTTIN: signal.signal(
-            signal.SIGTTIN, signal.SIG_IGN
-        ),  # in the background, an error and no stop
+        # In the background, an error and no stop.
+        signal.SIGTTIN: signal.signal(signal.SIGTTIN, signal.SIG_IGN),
         signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler),
         signal.SIGQUIT: signal.signal(signal.SIGQUIT, signal.default_int_handler),
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 import click
 
+from thebase_auth._core.credentials import TOKEN_PATH
 from thebase_auth.testing import ReceivedRequest
 
 from ._screen import columns, fold, is_coloured
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     Response: TypeAlias = requests.Response | httpx.Response
 
-_TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
 _CLAIM: Final = 38  # columns of what a line claims, before what shows it
 _WIDE: Final = 80  # columns of a terminal that has room for both side by side
 _BAR: Final = 20  # columns
@@ -157,9 +157,9 @@ def renewal_statements(
         callers: How many of them there were.
     """
     news = received[len(before) :]
-    renewal = next((place for place, one in enumerate(news) if one.path == _TOKEN_PATH), len(news))
+    renewal = next((place for place, one in enumerate(news) if one.path == TOKEN_PATH), len(news))
     refused = [one for one in news[:renewal] if one.status == 401]
-    replayed = [one for one in news[renewal:] if one.path != _TOKEN_PATH]
+    replayed = [one for one in news[renewal:] if one.path != TOKEN_PATH]
     refused_later = [one for one in replayed if one.status == 401]
 
     calls = _times(callers, call)
@@ -224,7 +224,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def _token_requests(received: Iterable[ReceivedRequest]) -> int:
-    return sum(one.path == _TOKEN_PATH for one in received)
+    return sum(one.path == TOKEN_PATH for one in received)
 
 
 def _tokens(received: Iterable[ReceivedRequest]) -> set[str]:

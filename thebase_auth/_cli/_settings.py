@@ -21,11 +21,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
+from thebase_auth._core.credentials import VARIABLES
 from thebase_auth._core.hidden import hidden
 
 from ._errors import CommandError
 
-VARIABLES: Final = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
 _KEYS: Final = ("domain", "client_id", "client_secret")
 _OPTIONS: Final = ("--domain", "--client-id", "--secret-file")
 _STDIN: Final = "-"

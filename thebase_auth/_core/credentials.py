@@ -15,6 +15,8 @@ from .origin import Origin
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 - a path, from the vendor's page
 TOKEN_REQUEST_BODY: Final = b"grant_type=client_credentials"
+#: Where domain, client id and client secret are in the environment.
+VARIABLES: Final = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
 
 
 class Credentials:
