@@ -39,9 +39,7 @@ _BENCHMARKS = ("behaviour", "call-cost", "fleet", "herd", "import-time", "memory
 def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("benchmark", nargs="*", help=f"any of {', '.join(_BENCHMARKS)}; else all")
     less = parser.add_mutually_exclusive_group()

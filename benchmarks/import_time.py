@@ -65,8 +65,6 @@ def _timed(first: str, then: str, compiled: str) -> Any:
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     printed = subprocess.check_output(
-        [sys.executable, "-c", _PROGRAM.format(first=first, then=then)],
-        timeout=60,
-        env=environment,
+        [sys.executable, "-c", _PROGRAM.format(first=first, then=then)], timeout=60, env=environment
     )
     return json.loads(printed)

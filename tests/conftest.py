@@ -16,13 +16,7 @@ from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
 from tests.support.databases import SERVERS
 from thebase_auth._core import notices
-from thebase_auth._pytest_plugin import (
-    make_thebase,
-    pytest_runtest_call,
-    thebase,
-    thebase_auth,
-    thebase_env,
-)
+from thebase_auth._pytest_plugin import make_thebase, pytest_runtest_call, thebase, thebase_auth, thebase_env
 
 # What pytest would find in the package by itself where that is not the one being tested.
 __all__ = ["make_thebase", "pytest_runtest_call", "thebase", "thebase_auth", "thebase_env"]
@@ -95,13 +89,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_aut
         if name.lower().endswith("_proxy") or name.startswith("THEBASE_"):
             monkeypatch.delenv(name)
     # The options of this run are not for those that some tests start.
-    for name in (
-        "NETRC",
-        "PYTEST_ADDOPTS",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "SSL_CERT_DIR",
-    ):
+    for name in ("NETRC", "PYTEST_ADDOPTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(_one_authority))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -61,13 +61,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._core.errors import (
-    PlainHTTPError,
-    ReplayError,
-    TheBaseAuthError,
-    TokenRequestError,
-    TokenTimeoutError,
-)
+from ._core.errors import PlainHTTPError, ReplayError, TheBaseAuthError, TokenRequestError, TokenTimeoutError
 from ._core.token import Token
 
 if TYPE_CHECKING:

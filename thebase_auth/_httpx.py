@@ -14,14 +14,7 @@ from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core.errors import TheBaseAuthError
 from ._core.pending import WaitFor
 from ._httpx_flow import Flow, Read, Send
-from ._httpx_io import (
-    IN_MEMORY_STREAMS,
-    Request,
-    Response,
-    as_library_error,
-    read_within,
-    read_within_async,
-)
+from ._httpx_io import IN_MEMORY_STREAMS, Request, Response, as_library_error, read_within, read_within_async
 from ._waiting import running_task, wait_async, wait_blocking
 
 if TYPE_CHECKING:

@@ -29,14 +29,7 @@ from ._core.core import Core, logger
 from ._core.credentials import TOKEN_REQUEST_BODY
 from ._core.pending import Task, WaitFor
 from ._core.token import Answer, Token, parse_token_response
-from ._httpx_io import (
-    Request,
-    Response,
-    body_after_redirect,
-    body_of_request,
-    first_redirect,
-    replay_of,
-)
+from ._httpx_io import Request, Response, body_after_redirect, body_of_request, first_redirect, replay_of
 from ._reading import Reading
 
 _PHASES: Final = ("connect", "read", "write", "pool")
@@ -68,12 +61,7 @@ class Flow:
     __slots__ = ("_body", "_core", "_fetched", "_request", "_task", "_token")
 
     def __init__(
-        self,
-        core: Core,
-        request: Request,
-        token: Token | None = None,
-        *,
-        task: Task | None = None,
+        self, core: Core, request: Request, token: Token | None = None, *, task: Task | None = None
     ) -> None:
         self._core = core
         self._request = request

@@ -49,10 +49,7 @@ def send_token_request(
             request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
             # A `send` in the session's attributes was put there by a test or a tool.
             response = vars(user_session).get("send", sender.send)(
-                request,
-                allow_redirects=False,
-                timeout=(timeouts["connect"], timeouts["read"]),
-                **settings,
+                request, allow_redirects=False, timeout=(timeouts["connect"], timeouts["read"]), **settings
             )
             try:
                 reading = read_within(response, timeouts["read"])

@@ -103,9 +103,7 @@ def test_the_error_is_evidence_and_survives_a_pickle(client: Client) -> None:
     assert (copy.args, copy.error) == (error.args, error.error)
 
 
-def test_an_error_in_a_renewal_comes_from_the_call_that_needed_it(
-    client: Client,
-) -> None:
+def test_an_error_in_a_renewal_comes_from_the_call_that_needed_it(client: Client) -> None:
     api = Api()
 
     def no_more_tokens(request: Received) -> Answer:

@@ -72,8 +72,7 @@ def test_a_401_without_an_end_is_renewed(client: Client, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
-    [("drips", "not at its end after 0.5 seconds"), ("floods", "longer than 1 MiB")],
+    ("kind", "told"), [("drips", "not at its end after 0.5 seconds"), ("floods", "longer than 1 MiB")]
 )
 def test_a_token_answer_without_an_end_is_an_error(client: Client, kind: str, told: str) -> None:
     with api_server(Endless(kind)) as (server, api):

@@ -29,12 +29,7 @@ from tests.support.canary_calls import Play, RoughServer, Vendor, as_json, send
 from tests.support.clients import CLIENT_SECRET, CLIENTS, Client
 from tests.support.servers import Answer, Received, Server
 from tests.support.sweep import BASIC, CANARIES, TOKEN, Watch, leaks
-from thebase_auth import (
-    FileTokenCache,
-    PlainHTTPError,
-    TokenRequestError,
-    TokenTimeoutError,
-)
+from thebase_auth import FileTokenCache, PlainHTTPError, TokenRequestError, TokenTimeoutError
 
 # The paths: each function takes its play to where something goes wrong, and gives what the client should get
 # there: an exception's type, a status, or None where that depends on the machine.
@@ -320,11 +315,7 @@ def _(play: Play) -> Expected:
 @path("an endpoint that lacks a scope")
 def _(play: Play) -> Expected:
     auth = play.ready()
-    play.vendor.api_answer = (
-        401,
-        {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
-        b"refused",
-    )
+    play.vendor.api_answer = (401, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}, b"refused")
     play.call(auth)
     return 401
 
@@ -529,13 +520,7 @@ CASES = [
 
 @pytest.mark.parametrize(("client", "name", "renewal"), CASES)
 def test_no_canary_is_seen(
-    client: Client,
-    name: str,
-    renewal: bool,
-    server: Server,
-    certificates: Any,
-    tmp_path: Path,
-    capfd: Any,
+    client: Client, name: str, renewal: bool, server: Server, certificates: Any, tmp_path: Path, capfd: Any
 ) -> None:
     if "breaks off in the body" in name and client.name == "requests" and version("urllib3") < "2":
         pytest.skip("with the old urllib3, half a body is an answer to requests")

@@ -8,9 +8,7 @@ import pytest
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
 from tests.support.sweep import BASIC, Watch, leaks, seen_of_error
-from thebase_auth import (
-    TheBaseAuth,
-)
+from thebase_auth import TheBaseAuth
 from thebase_auth import httpx as for_httpx
 from thebase_auth import httpx2 as for_httpx2
 from thebase_auth import requests as for_requests
@@ -67,9 +65,7 @@ def test_a_wrong_setting_shows_no_canary(kind: str, wrong: dict[str, Any]) -> No
     assert leaks(one for one in seen if not (misplaced and one[0] == "a variable of ours")) == []
 
 
-def test_settings_from_the_environment_show_no_canary(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_settings_from_the_environment_show_no_canary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THEBASE_DOMAIN", "acme.thebase.co.il")
     monkeypatch.setenv("THEBASE_CLIENT_ID", CLIENT_ID)
     for secret in (None, "", f"{CLIENT_SECRET}\n", f"{CLIENT_SECRET}\u200f."):

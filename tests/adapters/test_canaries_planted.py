@@ -205,9 +205,7 @@ def test_a_canary_that_is_planted_is_found(place: str, canary: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("canary", CANARIES)
-def test_a_canary_in_the_header_of_a_signed_request_is_found_unless_it_is_a_token(
-    canary: str,
-) -> None:
+def test_a_canary_in_the_header_of_a_signed_request_is_found_unless_it_is_a_token(canary: str) -> None:
     authorization = f"Bearer {CANARIES[canary]}"
     seen = [*seen_of_response(after(a_response({"Authorization": authorization})))]
     assert bool(leaks(seen)) == (canary != "a token")

@@ -147,11 +147,7 @@ def test_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> None:
 @pytest.mark.parametrize("way", WAYS[1:])
 @pytest.mark.parametrize("cache", CACHES[:2])
 def test_a_copy_signs(
-    way: Callable[[Any], Any],
-    cache: Callable[[Path], Any],
-    client: Client,
-    thebase: Sandbox,
-    tmp_path: Path,
+    way: Callable[[Any], Any], cache: Callable[[Path], Any], client: Client, thebase: Sandbox, tmp_path: Path
 ) -> None:
     auth = auth_for(thebase.domain, cache=cache(tmp_path))
     url = thebase.domain + "/v2/users"

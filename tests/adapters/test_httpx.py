@@ -153,12 +153,7 @@ def test_the_token_request_has_the_timeouts_of_the_call(library: Any) -> None:
         return dict(seen[0][1])
 
     assert timeouts(timeout=3.0) == {"connect": 3.0, "read": 3.0, "write": 3.0, "pool": 3.0}
-    assert timeouts(timeout=library.Timeout(1, read=2)) == {
-        "connect": 1,
-        "read": 2,
-        "write": 1,
-        "pool": 1,
-    }
+    assert timeouts(timeout=library.Timeout(1, read=2)) == {"connect": 1, "read": 2, "write": 1, "pool": 1}
     assert timeouts(timeout=None) == {"connect": 9.0, "read": 9.0, "write": 9.0, "pool": 9.0}
 
 
@@ -179,8 +174,7 @@ def test_a_replay_has_the_timeouts_of_the_call(library: Any) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    "domain",
-    ["acme.thebase.co.il", "acme.thebase.co.il:8443", "http://127.0.0.1:8000", "http://[::1]:80"],
+    "domain", ["acme.thebase.co.il", "acme.thebase.co.il:8443", "http://127.0.0.1:8000", "http://[::1]:80"]
 )
 async def test_a_request_with_a_token_at_hand_goes_the_short_way(
     library: Any, domain: str, monkeypatch: pytest.MonkeyPatch
@@ -225,10 +219,7 @@ def test_a_flow_can_be_driven_by_hand(library: Any) -> None:
     request = library.Request("GET", URL)
     flow = auth.sync_auth_flow(request)
     token_request = next(flow)
-    assert (token_request.method, str(token_request.url)) == (
-        "POST",
-        f"https://{DOMAIN}/oauth/token",
-    )
+    assert (token_request.method, str(token_request.url)) == ("POST", f"https://{DOMAIN}/oauth/token")
     assert token_request.extensions["timeout"]["read"] == pytest.approx(30)
     answer = library.Response(200, json=TOKEN, request=token_request)
     assert flow.send(answer) is request

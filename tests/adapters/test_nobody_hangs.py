@@ -211,9 +211,7 @@ def test_a_leader_that_times_out_is_succeeded(client: Client) -> None:
     assert len(server.to("/oauth/token")) == 2
 
 
-def test_those_who_wait_get_through_when_their_leader_gets_no_answer(
-    client: Client,
-) -> None:
+def test_those_who_wait_get_through_when_their_leader_gets_no_answer(client: Client) -> None:
     """The first token request gets no answer at all, and two callers wait for it."""
     with Sandbox() as thebase, ThreadPoolExecutor(3) as pool:
         auth = auth_for(thebase.domain)
@@ -232,9 +230,7 @@ def test_those_who_wait_get_through_when_their_leader_gets_no_answer(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_blocking_call_on_the_event_loops_own_thread_fetches_for_itself(
-    library: Any,
-) -> None:
+def test_a_blocking_call_on_the_event_loops_own_thread_fetches_for_itself(library: Any) -> None:
     """The leader is a task of the loop that the blocking call stops: waiting for it would be for ever."""
     hold = TokenHold()
 
@@ -259,9 +255,7 @@ def test_a_blocking_call_on_the_event_loops_own_thread_fetches_for_itself(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_hook_that_makes_a_call_while_its_task_leads_does_not_wait_for_itself(
-    library: Any,
-) -> None:
+async def test_a_hook_that_makes_a_call_while_its_task_leads_does_not_wait_for_itself(library: Any) -> None:
     with api_server() as (server, _):
         auth = auth_for(server.url)
         audit = library.AsyncClient(auth=auth, timeout=20)
@@ -328,18 +322,13 @@ def test_those_who_wait_supersede_a_leader_whose_time_is_up(client: Client) -> N
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_waiter_prefers_a_newer_token_to_the_one_it_waited_for(
-    library: Any,
-) -> None:
+async def test_a_waiter_prefers_a_newer_token_to_the_one_it_waited_for(library: Any) -> None:
     """It is woken late, and meanwhile the token it waited for has been ended and renewed."""
     hold = TokenHold()
     with api_server(hold) as (server, _):
         auth = auth_for(server.url)
         statuses = []
-        async with (
-            library.AsyncClient(auth=auth, timeout=20) as client,
-            anyio.create_task_group() as group,
-        ):
+        async with library.AsyncClient(auth=auth, timeout=20) as client, anyio.create_task_group() as group:
 
             async def call() -> None:
                 statuses.append((await client.get(server.url + "/a")).status_code)
@@ -359,9 +348,7 @@ async def test_a_waiter_prefers_a_newer_token_to_the_one_it_waited_for(
     assert [one.authorization for one in server.to("/a")] == ["Bearer token-2"]
 
 
-def test_a_silent_token_endpoint_costs_n_callers_one_timeout_not_n(
-    client: Client,
-) -> None:
+def test_a_silent_token_endpoint_costs_n_callers_one_timeout_not_n(client: Client) -> None:
     with broken_server("is silent") as (url, _):
         auth = auth_for(url, timeout=0.5)
         started = time.monotonic()
@@ -388,9 +375,7 @@ def test_a_waiter_gives_up_after_its_own_timeout(client: Client) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_leader_on_a_stopped_event_loop_is_superseded_when_its_time_is_up(
-    library: Any,
-) -> None:
+def test_a_leader_on_a_stopped_event_loop_is_superseded_when_its_time_is_up(library: Any) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _):
         auth = auth_for(server.url, timeout=0.2)
@@ -420,9 +405,7 @@ def test_a_leader_on_a_stopped_event_loop_is_superseded_when_its_time_is_up(
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(
-    client: Client,
-) -> None:
+def test_a_fork_in_the_middle_of_a_renewal_leaves_the_child_free(client: Client) -> None:
     hold = TokenHold()
     with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url)

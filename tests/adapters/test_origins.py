@@ -51,9 +51,7 @@ def test_a_redirect_to_another_host_takes_no_token_along_and_its_401_renews_noth
     assert api.token_requests == 2
 
 
-def test_a_redirect_from_another_host_to_the_domain_is_not_signed(
-    client: Client,
-) -> None:
+def test_a_redirect_from_another_host_to_the_domain_is_not_signed(client: Client) -> None:
     """Else any host could make us send what it likes in our name."""
     with api_server() as (server, api):
 
@@ -84,9 +82,7 @@ def test_there_and_back_again_is_not_signed_a_second_time(client: Client) -> Non
     assert api.token_requests == 1
 
 
-def test_a_plain_http_request_to_the_domain_is_an_error_before_it_is_sent(
-    client: Client,
-) -> None:
+def test_a_plain_http_request_to_the_domain_is_an_error_before_it_is_sent(client: Client) -> None:
     auth = auth_for("acme.thebase.co.il")
     with pytest.raises(client.error, match="acme.thebase.co.il.*https://") as caught:
         client.get(auth, "http://acme.thebase.co.il/v2/users")
@@ -170,9 +166,7 @@ def test_a_token_endpoint_that_redirects_is_not_obeyed(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_followed_redirect_without_a_network_leaves_no_secret_in_a_request(
-    library: Any,
-) -> None:
+def test_a_followed_redirect_without_a_network_leaves_no_secret_in_a_request(library: Any) -> None:
     """Doubles of the transport do not tell when they have sent; what they kept is cleaned after."""
     seen: list[Any] = []
 
@@ -238,9 +232,7 @@ def test_the_domain_may_be_an_international_name(client: Client) -> None:
     assert seen == [(punycode, BASIC), (punycode, "Bearer abc")]
 
 
-def test_a_netrc_does_not_make_ours_what_another_host_redirects_to_the_domain(
-    tmp_path: Path,
-) -> None:
+def test_a_netrc_does_not_make_ours_what_another_host_redirects_to_the_domain(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password netrc-secret\n")
     (tmp_path / ".netrc").chmod(0o600)
     with api_server() as (server, api):

@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.clients import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    CLIENTS,
-    Client,
-    Requests,
-    auth_for,
-    one_time_body,
-)
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, CLIENTS, Client, Requests, auth_for, one_time_body
 from tests.support.clock import Clock
 from tests.support.forbidding import ID, PAUSES, Forbidding, forbidding
 from tests.support.servers import Answer, Received, Server, api_server
@@ -348,9 +340,7 @@ def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller(library: Any
             assert b"".join(response.iter_raw()) == b"no right"
 
 
-def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_of_requests(
-    clock: Clock,
-) -> None:
+def test_in_the_pause_the_raw_body_of_the_401_is_left_to_the_caller_of_requests(clock: Clock) -> None:
     with forbidding(CLIENTS[0], "/no") as (server, _, auth):
         strike(CLIENTS[0], auth, server.url + "/no")
         with requests.get(server.url + "/no", auth=auth, stream=True, timeout=10) as response:
@@ -391,9 +381,7 @@ def test_an_accepted_call_takes_no_lock_while_another_endpoint_says_no(client: C
                 auth._core.shared._lock.acquire()
 
 
-def test_the_pause_has_not_passed_when_a_slow_token_request_ends(
-    clock: Clock,
-) -> None:
+def test_the_pause_has_not_passed_when_a_slow_token_request_ends(clock: Clock) -> None:
     """The first to be renewed for has not been replayed yet; others find the new token refused."""
     with forbidding(CLIENTS[0], "/no") as (server, api, auth):
 

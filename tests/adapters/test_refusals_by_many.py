@@ -10,12 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.clients import (
-    CLIENTS,
-    Client,
-    Requests,
-    auth_for,
-)
+from tests.support.clients import CLIENTS, Client, Requests, auth_for
 from tests.support.clock import Clock
 from tests.support.forbidding import PAUSES, Forbidding, forbidding
 from tests.support.servers import Answer, Received, Server, api_server

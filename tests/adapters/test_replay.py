@@ -104,9 +104,7 @@ def test_the_first_request_has_no_history(client: Client) -> None:
         assert client.get(auth_for(server.url), server.url + "/a").history == []
 
 
-def test_a_redirect_after_the_replay_is_followed_with_the_new_token(
-    client: Client,
-) -> None:
+def test_a_redirect_after_the_replay_is_followed_with_the_new_token(client: Client) -> None:
     api = Api()
     api.answers["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
@@ -147,10 +145,7 @@ def test_a_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client, 
         reply = client.post(auth, server.url + "/create", content, follow_redirects=True)
     assert reply.status == 200
     assert len(server.to("/create")) == 1
-    assert [one.authorization for one in server.to("/created")] == [
-        "Bearer token-1",
-        "Bearer token-2",
-    ]
+    assert [one.authorization for one in server.to("/created")] == ["Bearer token-1", "Bearer token-2"]
     if client.name != "requests":
         assert reply.history == [303, 401]
 
@@ -371,9 +366,7 @@ def test_a_cookie_header_written_by_hand_keeps_what_the_401_does_not_change(
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2])
-def test_a_401_may_change_several_cookies_of_a_header_written_by_hand(
-    library: Any,
-) -> None:
+def test_a_401_may_change_several_cookies_of_a_header_written_by_hand(library: Any) -> None:
     cookies: list[str] = []
 
     def handler(request: Any) -> Any:

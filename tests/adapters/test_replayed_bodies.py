@@ -96,11 +96,7 @@ def test_a_body_that_can_be_sent_once_is_not_replayed_and_the_401_is_the_callers
     caplog.set_level("DEBUG", "thebase_auth")
     body: Any
     if client.is_async:
-        kinds = {
-            "generator": async_generator,
-            "iterable": AsyncChunks,
-            "disguise": AsyncOnceInDisguise,
-        }
+        kinds = {"generator": async_generator, "iterable": AsyncChunks, "disguise": AsyncOnceInDisguise}
         if kind not in kinds:
             pytest.skip("AsyncClient takes async iterables alone")
         body = kinds[kind]()
@@ -144,9 +140,7 @@ def test_multipart_is_replayed_byte_for_byte(client: Client, kind: str, tmp_path
     assert CONTENT[100_000:] in first.body
 
 
-def test_multipart_with_a_stream_that_cannot_go_back_is_not_replayed(
-    client: Client,
-) -> None:
+def test_multipart_with_a_stream_that_cannot_go_back_is_not_replayed(client: Client) -> None:
     if client.name == "requests":
         pytest.skip("requests reads the file into memory")
     stream = Unseekable()

@@ -411,10 +411,7 @@ def test_a_pickled_session_signs_again() -> None:
 
 def test_it_says_so_when_another_library_calls_it() -> None:
     auth: Any = auth_of_requests(DOMAIN)
-    with (
-        httpx.Client(auth=auth) as client,
-        pytest.raises(TypeError, match="thebase_auth.TheBaseAuth"),
-    ):
+    with httpx.Client(auth=auth) as client, pytest.raises(TypeError, match="thebase_auth.TheBaseAuth"):
         client.get(URL)
 
 

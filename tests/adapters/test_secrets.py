@@ -76,10 +76,7 @@ def no_token(request: Received) -> Answer:
         401,
         {"Content-Type": "application/json"},
         json.dumps(
-            {
-                "error": "invalid_client",
-                "error_description": f"{CLIENT_SECRET} and {SECRETS[1]} are wrong",
-            }
+            {"error": "invalid_client", "error_description": f"{CLIENT_SECRET} and {SECRETS[1]} are wrong"}
         ).encode(),
     )
 

@@ -192,9 +192,7 @@ def test_those_who_waited_share_the_failure_of_one_token_request(library: Any) -
     assert world.token_requests == 2
 
 
-def test_the_failure_comes_to_each_as_an_exception_of_the_callers_library(
-    thebase: Any,
-) -> None:
+def test_the_failure_comes_to_each_as_an_exception_of_the_callers_library(thebase: Any) -> None:
     import requests
 
     auth = auth_for(thebase.domain)
@@ -213,9 +211,7 @@ def test_the_failure_comes_to_each_as_an_exception_of_the_callers_library(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_a_server_on_which_each_token_ends_the_one_before_does_no_harm(
-    library: Any,
-) -> None:
+async def test_a_server_on_which_each_token_ends_the_one_before_does_no_harm(library: Any) -> None:
     world = World(single_token=True)
     auth = auth_for(DOMAIN)
     statuses: list[int] = []

@@ -113,10 +113,7 @@ def strikes(call: Callable[[World, Any], int], *, renewal: bool) -> Iterator[tup
 
 @pytest.mark.parametrize(
     "renewal",
-    [
-        pytest.param(False, id="first request"),
-        pytest.param(True, id="renewal", marks=pytest.mark.slow),
-    ],
+    [pytest.param(False, id="first request"), pytest.param(True, id="renewal", marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

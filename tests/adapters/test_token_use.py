@@ -23,9 +23,7 @@ from tests.support.servers import BASIC, Answer, Api, Received, api_server
 from thebase_auth import TheBaseAuth, TokenRequestError
 
 
-def test_the_first_request_fetches_a_token_and_every_request_carries_it(
-    client: Client,
-) -> None:
+def test_the_first_request_fetches_a_token_and_every_request_carries_it(client: Client) -> None:
     with api_server() as (server, _):
         auth = auth_for(server.url)
         assert auth.token is None
@@ -55,9 +53,7 @@ def test_a_token_that_is_taken_is_kept_whatever_expires_in_says(client: Client) 
     assert api.token_requests == 1
 
 
-def test_a_body_that_can_be_sent_once_is_sent_with_a_new_token_past_its_time(
-    client: Client,
-) -> None:
+def test_a_body_that_can_be_sent_once_is_sent_with_a_new_token_past_its_time(client: Client) -> None:
     api = Api()
     api.token_answer["expires_in"] = 1e-9
     with api_server(api) as (server, _):
@@ -91,9 +87,7 @@ def test_a_body_that_can_be_sent_once_goes_with_the_old_token_if_no_new_one_arri
     assert api.token_requests == 2
 
 
-def test_a_body_that_can_be_sent_once_goes_with_the_token_in_its_time(
-    client: Client,
-) -> None:
+def test_a_body_that_can_be_sent_once_goes_with_the_token_in_its_time(client: Client) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -122,10 +116,7 @@ def test_the_second_answer_is_the_callers_whatever_it_is(client: Client) -> None
         api.answers["/no"] = (401, {"X-Which": "second"}, b"still no")
         reply = client.get(auth, server.url + "/no")
         assert (reply.status, reply.body) == (401, b"still no")
-        assert [one.authorization for one in server.to("/no")] == [
-            "Bearer token-1",
-            "Bearer token-2",
-        ]
+        assert [one.authorization for one in server.to("/no")] == ["Bearer token-1", "Bearer token-2"]
     assert api.token_requests == 2
 
 
@@ -146,9 +137,7 @@ def test_the_token_of_another_caller_is_used_and_none_is_fetched(client: Client)
     assert [one.authorization for one in server.to("/slow")] == ["Bearer token-1", "Bearer token-2"]
 
 
-def test_a_server_that_gives_the_refused_token_again_is_not_asked_forever(
-    client: Client,
-) -> None:
+def test_a_server_that_gives_the_refused_token_again_is_not_asked_forever(client: Client) -> None:
     def always_the_same(request: Received) -> Answer:
         if request.path == "/oauth/token":
             return 200, {}, json.dumps({"access_token": "same", "token_type": "bearer"}).encode()

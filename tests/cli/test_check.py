@@ -94,16 +94,8 @@ def test_check_swaps_id_and_secret_where_a_thebase_refuses_them_and_nowhere_else
 @pytest.mark.parametrize(
     ("client_id", "secret", "told"),
     [
-        (
-            "abc",
-            "def..",
-            " The client id does not end in two dots, as those that TheBase makes do.\n",
-        ),
-        (
-            "abc..",
-            "def.",
-            " The client secret does not end in two dots, as those that TheBase makes do.\n",
-        ),
+        ("abc", "def..", " The client id does not end in two dots, as those that TheBase makes do.\n"),
+        ("abc..", "def.", " The client secret does not end in two dots, as those that TheBase makes do.\n"),
         ("abc..", '"def.."', " The client secret is in quotation marks; were they copied along?\n"),
         ("'abc..'", "def..", " The client id is in quotation marks; were they copied along?\n"),
     ],

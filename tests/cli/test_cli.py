@@ -53,9 +53,7 @@ def test_demo_exits_with_0_well_within_its_30_seconds() -> None:
     assert not re.search(r"(?<![\w-])[\w-]{22}(?![\w-])", ended.stdout)  # as long as a token
 
 
-def test_demo_exits_with_1_when_a_line_is_not_as_it_should_be(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_demo_exits_with_1_when_a_line_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
     sandbox = Sandbox()
     sandbox.answer_next("/oauth/token", 503, "<h1>Service Unavailable</h1>", "text/html", times=500)
     assert main(["demo"], sandbox=sandbox) == 1
@@ -118,9 +116,7 @@ def test_demo_names_the_extra_in_this_process_too(
     assert captured.err == "thebase-auth demo: needs httpx: pip install 'thebase-auth[demo]'\n"
 
 
-def test_an_import_that_fails_for_another_reason_is_not_hidden(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_import_that_fails_for_another_reason_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "thebase_auth._cli._demo", raising=False)
     monkeypatch.setitem(sys.modules, "concurrent", None)
     with pytest.raises(ModuleNotFoundError, match="concurrent"):

@@ -148,12 +148,7 @@ def test_a_url_is_not_a_path(run: Run, thebase: Sandbox, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/v2/users?next=https://a.example",
-        "//other.example/v2/users",
-        "@other.example/",
-        "\\\\other.example",
-    ],
+    ["/v2/users?next=https://a.example", "//other.example/v2/users", "@other.example/", "\\\\other.example"],
 )
 def test_nothing_in_a_path_leads_elsewhere(run: Run, thebase: Sandbox, path: str) -> None:
     run("request", "GET", path)
@@ -391,9 +386,7 @@ def test_output_may_go_to_any_text_stream(monkeypatch: pytest.MonkeyPatch) -> No
 def test_ctrl_c_during_a_call_ends_quietly(thebase: Sandbox) -> None:
     with thebase.hold_token_requests():
         running = subprocess.Popen(
-            [sys.executable, "-m", "thebase_auth", "check"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [sys.executable, "-m", "thebase_auth", "check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         thebase.wait_for_token_requests(1)
         running.send_signal(signal.SIGINT)

@@ -205,13 +205,7 @@ def test_the_statements_of_a_renewal_hold_when_it_went_well() -> None:
 
 def test_many_callers_may_come_in_any_order() -> None:
     other = b'{"name": 2}'
-    news = [
-        REFUSED,
-        replace(REFUSED, body=other),
-        TOKEN,
-        replace(REPLAYED, body=other),
-        REPLAYED,
-    ]
+    news = [REFUSED, replace(REFUSED, body=other), TOKEN, replace(REPLAYED, body=other), REPLAYED]
     assert all(one.holds for one in renewal(*news, callers=2))
 
 

@@ -221,13 +221,8 @@ def test_loopback_is_reached_over_plain_http(http: Http, thebase: Sandbox, start
     assert http(*auth(thebase), "--check-status", f"{start}:{port}/v2/users").code == 0
 
 
-def test_a_redirect_to_another_host_takes_no_token_along_and_its_401_renews_nothing(
-    http: Http,
-) -> None:
-    with (
-        api_server() as (server, api),
-        Server(lambda _: (401, {}, b"who are you")).running() as other,
-    ):
+def test_a_redirect_to_another_host_takes_no_token_along_and_its_401_renews_nothing(http: Http) -> None:
+    with api_server() as (server, api), Server(lambda _: (401, {}, b"who are you")).running() as other:
         api.answers["/away"] = (302, {"Location": other.url + "/landed"}, b"")
         credentials = ("--auth-type=thebase", f"--auth={ID_AND_SECRET}")
         answer = http(*credentials, "--follow", server.url + "/away")
@@ -406,10 +401,7 @@ def test_a_session_keeps_the_secret_in_plain_text_and_no_token(
     assert answer.code == 0
     (stored,) = tmp_path.rglob("mine.json")
     session = json.loads(stored.read_text())
-    assert session["auth"] == {
-        "type": "thebase",
-        "raw_auth": f"{thebase.client_id}:{thebase.client_secret}",
-    }
+    assert session["auth"] == {"type": "thebase", "raw_auth": f"{thebase.client_id}:{thebase.client_secret}"}
     assert session["headers"] == []
     assert "Bearer" not in stored.read_text()
     assert thebase.token_requests == 1

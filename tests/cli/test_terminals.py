@@ -76,15 +76,7 @@ def test_request_ends_its_lines_between_words(thebase: Sandbox, columns: int, en
 def test_json_goes_on_below_its_beginning(thebase: Sandbox) -> None:
     thebase.answer_next("GET *", 200, json.dumps({"a": {"text": "one two three four"}}))
     _, written = at_a_terminal("request", "GET", "/v2/users", columns=24)
-    assert shown(written)[-7:] == [
-        "{",
-        '  "a": {',
-        '    "text": "one two',
-        '    three four"',
-        "  }",
-        "}",
-        "",
-    ]
+    assert shown(written)[-7:] == ["{", '  "a": {', '    "text": "one two', '    three four"', "  }", "}", ""]
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])

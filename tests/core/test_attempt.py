@@ -133,9 +133,7 @@ def test_the_end_of_a_token_is_not_a_strike(core: Core, caplog: pytest.LogCaptur
     assert warnings(caplog) == []
 
 
-def test_neither_a_body_that_cannot_be_sent_again_nor_a_foreign_header_is_a_strike(
-    core: Core,
-) -> None:
+def test_neither_a_body_that_cannot_be_sent_again_nor_a_foreign_header_is_a_strike(core: Core) -> None:
     for refused, body in ((TOKEN, ONCE), (None, IN_MEMORY), (None, ONCE)):
         attempt(core, refused, body).prepare_replay()
 

@@ -34,10 +34,7 @@ from thebase_auth._core.backoff import (
         ("https://acme.thebase.co.il", "/"),
         ("https://acme.thebase.co.il?limit=5", "/"),
         ("http://[::1]:8080/v2//users/", "/v2//users/"),
-        (
-            "https://acme.thebase.co.il/v2/proxy/https://elsewhere/x",
-            "/v2/proxy/https://elsewhere/x",
-        ),
+        ("https://acme.thebase.co.il/v2/proxy/https://elsewhere/x", "/v2/proxy/https://elsewhere/x"),
         ("/v2/users", "/"),
     ],
 )
@@ -220,9 +217,7 @@ def test_operations_without_number_take_no_memory_without_bound(backoff: Backoff
     assert backoff.must_wait(operations[-1], 0.5)
 
 
-def test_the_operation_whose_last_strike_is_longest_ago_is_forgotten_first(
-    backoff: Backoff,
-) -> None:
+def test_the_operation_whose_last_strike_is_longest_ago_is_forgotten_first(backoff: Backoff) -> None:
     backoff.strike(USERS, 0.0)
     backoff.strike(LEADS, 0.0)
     for number in range(998):

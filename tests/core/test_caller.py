@@ -231,8 +231,7 @@ def test_another_failure_of_the_transport_is_that_of_its_leader(
 
 
 @pytest.mark.parametrize(
-    ("longest", "at_cache", "seconds"),
-    [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)],
+    ("longest", "at_cache", "seconds"), [(60, False, 8), (60, True, 4), (5, False, 5), (3, True, 3)]
 )
 def test_a_waiter_waits_as_long_as_the_leader_may_take_and_it_has_time(
     core: Core, longest: float, at_cache: bool, seconds: float

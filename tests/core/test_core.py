@@ -60,10 +60,7 @@ def test_a_request_to_the_domain_over_plain_http_is_an_error(core: Core) -> None
     ("origin", "parts"),
     [
         (Origin("https", DOMAIN, 443), (f"https://{DOMAIN}/", "https", DOMAIN.encode(), None)),
-        (
-            Origin("https", DOMAIN, 8443),
-            (f"https://{DOMAIN}:8443/", "https", DOMAIN.encode(), 8443),
-        ),
+        (Origin("https", DOMAIN, 8443), (f"https://{DOMAIN}:8443/", "https", DOMAIN.encode(), 8443)),
         (Origin("http", "[::1]", 8000), ("http://[::1]:8000/", "http", b"::1", 8000)),
         (Origin("http", "127.0.0.1", 80), ("http://127.0.0.1/", "http", b"127.0.0.1", None)),
     ],

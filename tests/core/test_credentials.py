@@ -158,9 +158,7 @@ def test_the_token_request_is_that_of_the_vendors_page() -> None:
 
 
 @pytest.mark.parametrize("user_agent", ["a program/1.0", b"a program/1.0"])
-def test_the_token_request_has_the_user_agent_of_the_request_that_needs_it(
-    user_agent: str | bytes,
-) -> None:
+def test_the_token_request_has_the_user_agent_of_the_request_that_needs_it(user_agent: str | bytes) -> None:
     headers = credentials().token_request_headers(user_agent)
 
     assert headers == {**credentials().token_request_headers(None), "User-Agent": user_agent}

@@ -106,9 +106,7 @@ def test_the_package_exports_the_very_classes_of_the_tree() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_an_error_has_its_text_and_its_evidence_as_plain_values(
-    kind: type[TheBaseAuthError],
-) -> None:
+def test_an_error_has_its_text_and_its_evidence_as_plain_values(kind: type[TheBaseAuthError]) -> None:
     error, evidence = one(kind), evidence_of(kind)
 
     assert str(error) == TEXT

@@ -27,9 +27,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 # Several auth objects
 
 
-def test_two_objects_that_fetch_within_a_minute_are_warned_of_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_two_objects_that_fetch_within_a_minute_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
     for owner, now in ((1, 10.0), (1, 11.0)):
         notices.of_fetch(CREDENTIALS, owner, now)
     assert warnings(caplog) == []

@@ -26,9 +26,7 @@ AS_MEMORY: Callable[[bytes], memoryview] = memoryview
 
 
 def format_of(
-    domain: str = "acme.thebase.co.il",
-    client_id: str = CLIENT_ID,
-    client_secret: str = CLIENT_SECRET,
+    domain: str = "acme.thebase.co.il", client_id: str = CLIENT_ID, client_secret: str = CLIENT_SECRET
 ) -> RecordFormat:
     return RecordFormat(Credentials(Origin.of_domain(domain), client_id, client_secret))
 
@@ -264,14 +262,7 @@ def test_what_a_reader_of_the_cache_sees_does_not_give_the_key_of_the_seal() -> 
 
 @pytest.mark.parametrize(
     ("expires_at", "seconds"),
-    [
-        (NOW + 60, 60.0),
-        (NOW, 0.0),
-        (NOW - 60, 0.0),
-        (None, None),
-        (float("inf"), None),
-        (float("nan"), None),
-    ],
+    [(NOW + 60, 60.0), (NOW, 0.0), (NOW - 60, 0.0), (None, None), (float("inf"), None), (float("nan"), None)],
 )
 def test_a_token_is_kept_until_its_time_is_over(expires_at: float | None, seconds: float | None) -> None:
     assert lifetime(Token("abc", expires_at), NOW) == seconds

@@ -49,9 +49,7 @@ def test_a_token_is_given_to_whoever_asks(renewed: SharedToken) -> None:
     assert ask(renewed, Token("older")) is TOKEN
 
 
-def test_a_refused_token_is_not_given_but_stays_in_use_until_there_is_another(
-    renewed: SharedToken,
-) -> None:
+def test_a_refused_token_is_not_given_but_stays_in_use_until_there_is_another(renewed: SharedToken) -> None:
     flight = lead(renewed, TOKEN)
     assert wait(renewed, Token("abc")) is flight
     assert renewed.token is TOKEN
@@ -134,9 +132,7 @@ def test_what_ends_a_flight_first_counts(shared: SharedToken, first: str) -> Non
     assert successor is None or wait(shared) is successor
 
 
-def test_waiters_are_woken_when_all_can_see_the_result_and_no_lock_is_held(
-    shared: SharedToken,
-) -> None:
+def test_waiters_are_woken_when_all_can_see_the_result_and_no_lock_is_held(shared: SharedToken) -> None:
     flight = lead(shared)
     seen: list[object] = []
     # From another thread: a lock that its own thread may take again would not be noticed.
@@ -310,9 +306,7 @@ def test_a_token_that_was_refused_dropped_or_replaced_is_a_former_one(renewed: S
     assert renewed.is_former(OTHER)
 
 
-def test_a_token_is_older_if_another_was_in_use_when_it_was_sent_and_still_is(
-    shared: SharedToken,
-) -> None:
+def test_a_token_is_older_if_another_was_in_use_when_it_was_sent_and_still_is(shared: SharedToken) -> None:
     assert not shared.was_replaced_before(TOKEN, 100)
     renew(shared, TOKEN, now=5)
     assert not shared.was_replaced_before(TOKEN, 100)

@@ -48,9 +48,7 @@ def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
 # Threads
 
 
-def test_of_a_thousand_threads_that_ask_at_once_one_leads_and_all_have_its_token(
-    shared: SharedToken,
-) -> None:
+def test_of_a_thousand_threads_that_ask_at_once_one_leads_and_all_have_its_token(shared: SharedToken) -> None:
     count = 1000
     asked = threading.Barrier(count)
 
@@ -64,10 +62,7 @@ def test_of_a_thousand_threads_that_ask_at_once_one_leads_and_all_have_its_token
         wait_blocking(step.flight, LONG)
         return False, step.flight.token
 
-    assert sorted(in_threads(count, call), key=lambda one: one[0]) == [
-        *[(False, TOKEN)] * 999,
-        (True, TOKEN),
-    ]
+    assert sorted(in_threads(count, call), key=lambda one: one[0]) == [*[(False, TOKEN)] * 999, (True, TOKEN)]
 
 
 def test_threads_whose_leaders_abandon_all_get_the_token_of_the_first_that_does_not(

@@ -51,9 +51,7 @@ def test_a_first_strike_changes_nothing(renewed: SharedToken) -> None:
     lead(renewed, token, USERS)
 
 
-def test_from_the_second_strike_on_an_operation_keeps_its_401_for_a_second(
-    refusing: SharedToken,
-) -> None:
+def test_from_the_second_strike_on_an_operation_keeps_its_401_for_a_second(refusing: SharedToken) -> None:
     token = refusing.token
     for now in (10, 10.75):
         assert isinstance(ask(refusing, token, USERS, now=now), Keep401)
@@ -97,9 +95,7 @@ def test_nothing_but_a_token_fetched_on_its_account_counts(renewed: SharedToken)
     assert nothing_counts(Token("superseded"))
 
 
-def test_answers_to_a_token_that_was_not_fetched_here_count_for_nothing(
-    shared: SharedToken,
-) -> None:
+def test_answers_to_a_token_that_was_not_fetched_here_count_for_nothing(shared: SharedToken) -> None:
     shared.accepted(USERS)
 
     assert not shared.note_refusal(TOKEN, USERS, now=0)
@@ -107,9 +103,7 @@ def test_answers_to_a_token_that_was_not_fetched_here_count_for_nothing(
     assert not shared.backoff.strikes
 
 
-def test_a_token_that_its_operation_has_accepted_counts_no_strike_later(
-    renewed: SharedToken,
-) -> None:
+def test_a_token_that_its_operation_has_accepted_counts_no_strike_later(renewed: SharedToken) -> None:
     renew(renewed, OTHER, TOKEN, USERS)
     renewed.accepted(LEADS)
     renewed.accepted(USERS)
@@ -133,9 +127,7 @@ def test_an_acceptance_of_which_nothing_is_to_be_noted_takes_no_lock(renewed: Sh
         in_another_thread(lambda: renewed.accepted(USERS))
 
 
-def test_in_the_pause_of_one_operation_others_and_first_requests_renew(
-    refusing: SharedToken,
-) -> None:
+def test_in_the_pause_of_one_operation_others_and_first_requests_renew(refusing: SharedToken) -> None:
     token = refusing.token
     refusing.abandon(lead(refusing, token, LEADS, now=10))
     lead(refusing, token, now=10)

@@ -74,12 +74,7 @@ def test_a_token_request_at_once_has_the_timeouts_of_the_call() -> None:
 def test_a_token_request_after_a_wait_has_the_time_that_is_left() -> None:
     bounded = budget(connect=3, read=5, write=60, pool=1)
 
-    assert bounded.timeouts_left(NOW + 3) == {
-        "connect": 2.0,
-        "read": 2.0,
-        "write": 2.0,
-        "pool": 1.0,
-    }
+    assert bounded.timeouts_left(NOW + 3) == {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": 1.0}
 
 
 SECONDS = st.none() | st.floats(0, 1e6) | st.integers(0, 1000)

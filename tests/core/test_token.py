@@ -180,9 +180,7 @@ def test_a_token_that_can_stand_in_a_header_is_taken(access_token: str) -> None:
         pytest.param({"token": "canary"}, id="object"),
     ],
 )
-def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_quoted(
-    access_token: object,
-) -> None:
+def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_quoted(access_token: object) -> None:
     error = refused(answer({**GOOD, "access_token": access_token}))
 
     assert "access_token" in str(error)
@@ -279,9 +277,7 @@ COPIES = [
 
 
 @pytest.mark.parametrize("again", COPIES)
-def test_a_token_and_its_copies_are_sent_as_they_are_and_not_shown(
-    again: Callable[[Token], Token],
-) -> None:
+def test_a_token_and_its_copies_are_sent_as_they_are_and_not_shown(again: Callable[[Token], Token]) -> None:
     token = again(Token("canary-4f1c", 5.0))
 
     assert token.access_token == "canary-4f1c"

@@ -227,9 +227,7 @@ def test_a_task_of_trio_waits_so_long_and_no_longer(pending: Pending, seconds: f
 
 
 @pytest.mark.anyio
-async def test_a_cancelled_waiter_ends_neither_what_it_waited_for_nor_another_wait(
-    pending: Pending,
-) -> None:
+async def test_a_cancelled_waiter_ends_neither_what_it_waited_for_nor_another_wait(pending: Pending) -> None:
     gone_on: list[str] = []
 
     async def wait(name: str) -> None:
@@ -250,9 +248,7 @@ async def test_a_cancelled_waiter_ends_neither_what_it_waited_for_nor_another_wa
 
 
 @pytest.mark.anyio
-async def test_a_timeout_around_the_wait_ends_the_wait_and_is_not_taken_for_ours(
-    pending: Pending,
-) -> None:
+async def test_a_timeout_around_the_wait_ends_the_wait_and_is_not_taken_for_ours(pending: Pending) -> None:
     with pytest.raises(TimeoutError):
         with anyio.fail_after(SHORT):
             await wait_async(pending, LONG)

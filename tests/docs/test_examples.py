@@ -155,9 +155,7 @@ def test_each_lead_is_created_once_although_tokens_end_in_the_middle(
 # The file
 
 
-def test_the_leads_of_the_example_go_into_a_sandbox_past_any_proxy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_leads_of_the_example_go_into_a_sandbox_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     code, out, err = run(EXAMPLES / "leads.csv", "--sandbox")
@@ -250,10 +248,7 @@ def test_a_refused_row_is_reported_and_the_others_are_created(thebase: Sandbox, 
     code, out, err = run(leads_csv, thebase=thebase)
 
     assert (code, out) == (1, "3 leads created, 2 refused\n")
-    assert messages(err) == [
-        "line 3 refused: phone is required",
-        "line 5 refused: f_name is required",
-    ]
+    assert messages(err) == ["line 3 refused: phone is required", "line 5 refused: f_name is required"]
     assert created(thebase) == [LEADS[0], LEADS[2], LEADS[4]]
     assert len(thebase.calls(CREATE)) == 5
 
@@ -325,9 +320,7 @@ def escaping(thebase: Sandbox) -> None:
     thebase.answer_next(CREATE, 400, "[" * 100_000)
 
 
-def test_what_a_server_says_is_reported_in_one_line_without_commands_to_the_terminal(
-    leads_csv: Path,
-) -> None:
+def test_what_a_server_says_is_reported_in_one_line_without_commands_to_the_terminal(leads_csv: Path) -> None:
     with after({1}, escaping) as thebase:
         code, out, err = run(leads_csv, thebase=thebase)
     assert (code, out) == (1, "4 leads created, 2 refused\n")
@@ -372,25 +365,14 @@ def losing_the_answer(thebase: Sandbox) -> None:
         (answering(500), False, "TheBase answered 500: Internal Server Error"),
         (answering(555), False, "TheBase answered 555: "),
         (answering(502), False, "TheBase answered 502: Bad Gateway"),
-        (
-            lambda thebase: thebase.drop_next(CREATE),
-            False,
-            "ConnectionError: ('Connection aborted.",
-        ),
-        (
-            garbling_the_answer,
-            True,
-            "ContentDecodingError: ('Received response with content-encoding: gzip",
-        ),
+        (lambda thebase: thebase.drop_next(CREATE), False, "ConnectionError: ('Connection aborted."),
+        (garbling_the_answer, True, "ContentDecodingError: ('Received response with content-encoding: gzip"),
         (losing_the_answer, True, "ConnectionError: ('Connection aborted."),
     ],
     ids=["500", "555", "502", "dropped", "garbled", "created and dropped"],
 )
 def test_it_stops_at_a_lead_that_may_have_been_created_and_does_not_send_it_again(
-    leads_csv: Path,
-    trouble: Callable[[Sandbox], object],
-    is_there: bool,
-    why: str,
+    leads_csv: Path, trouble: Callable[[Sandbox], object], is_there: bool, why: str
 ) -> None:
     with after({3}, trouble) as thebase:
         code, out, err = run(leads_csv, thebase=thebase)

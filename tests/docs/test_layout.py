@@ -278,8 +278,7 @@ except ImportError as error:
 
 
 @pytest.mark.parametrize(
-    ("library", "needs"),
-    [("requests", "urllib3"), ("httpx", "idna"), ("httpx2", "idna")],
+    ("library", "needs"), [("requests", "urllib3"), ("httpx", "idna"), ("httpx2", "idna")]
 )
 def test_a_library_that_is_broken_is_not_reported_as_missing(library: str, needs: str) -> None:
     text, name = without(
@@ -382,13 +381,7 @@ def test_what_a_module_exports_is_sorted_and_there(module: Any) -> None:
 
 
 def test_every_adapter_exports_the_same_names() -> None:
-    names = [
-        "PlainHTTPError",
-        "ReplayError",
-        "TheBaseAuth",
-        "TokenRequestError",
-        "TokenTimeoutError",
-    ]
+    names = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
     for library in LIBRARIES:
         assert importlib.import_module(f"thebase_auth.{library}").__all__ == names
 
@@ -500,9 +493,7 @@ COOPERATIVE = {"__init__", "__module__", "__doc__", "__static_attributes__", "__
 
 
 DRIVERS = pytest.mark.parametrize(
-    "driver",
-    [thebase_auth.httpx.TheBaseAuth, thebase_auth.httpx2.TheBaseAuth],
-    ids=["httpx", "httpx2"],
+    "driver", [thebase_auth.httpx.TheBaseAuth, thebase_auth.httpx2.TheBaseAuth], ids=["httpx", "httpx2"]
 )
 
 

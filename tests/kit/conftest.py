@@ -7,10 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.sandbox import (
-    JSON,
-    bearer,
-)
+from tests.support.sandbox import JSON, bearer
 from thebase_auth.testing import Sandbox
 
 

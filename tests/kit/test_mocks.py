@@ -138,11 +138,7 @@ def test_the_domain_is_taken_as_the_plugin_takes_it(domain: str, expires_in: Any
     mock_token_endpoint(responses, domain, expires_in=expires_in)
     answer = requests.post(f"https://{DOMAIN}/oauth/token", timeout=5)
     assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == {
-        "access_token": "token-1",
-        "token_type": "bearer",
-        "expires_in": expires_in,
-    }
+    assert answer.json() == {"access_token": "token-1", "token_type": "bearer", "expires_in": expires_in}
 
 
 def test_what_is_not_a_domain_is_refused() -> None:

@@ -45,11 +45,7 @@ def test_settings_in_the_environment_reach_code_that_makes_its_own_auth(
     ],
 )
 def test_with_its_settings_no_proxy_of_the_environment_is_in_the_way(
-    name: str,
-    before: str,
-    after: str,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, before: str, after: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for proxy in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # nobody listens there

@@ -114,10 +114,7 @@ def test_several_tokens_live_at_once(thebase: Sandbox, client: httpx.Client) -> 
 
 
 def test_a_single_token_ends_the_one_before() -> None:
-    with (
-        Sandbox(single_token=True) as thebase,
-        httpx.Client(base_url=thebase.domain) as client,
-    ):
+    with Sandbox(single_token=True) as thebase, httpx.Client(base_url=thebase.domain) as client:
         first, second = bearer(thebase, client), bearer(thebase, client)
         assert client.get("/v2/users", headers=first).status_code == 401
         assert client.get("/v2/users", headers=second).status_code == 200
@@ -247,11 +244,7 @@ def test_each_client_has_its_own_secret_and_tokens(thebase: Sandbox, client: htt
     assert client.post("/oauth/token", auth=swapped, data=GRANT).status_code == 401
 
     thebase.revoke_tokens(third)
-    assert [client.get("/v2/users", headers=token).status_code for token in tokens] == [
-        200,
-        200,
-        401,
-    ]
+    assert [client.get("/v2/users", headers=token).status_code for token in tokens] == [200, 200, 401]
 
 
 def test_a_new_client_has_credentials_of_the_vendors_form() -> None:
@@ -368,10 +361,7 @@ def test_what_was_received_is_asserted(thebase: Sandbox) -> None:
     [
         ({"call": "/v2/users"}, ["no /v2/users came", "received 0 x /v2/users, expected at least one"]),
         ({"call": "*", "times": 3}, ["received 4 x *, expected 3"]),
-        (
-            {"call": "POST /v2/leads/create", "times": 0},
-            ["received 2 x POST /v2/leads/create, expected 0"],
-        ),
+        ({"call": "POST /v2/leads/create", "times": 0}, ["received 2 x POST /v2/leads/create, expected 0"]),
         (
             {"call": "POST /v2/leads/create", "times": 2, "status": 201},
             [
@@ -489,9 +479,7 @@ def test_a_setting_that_cannot_be_is_reported_and_the_request_is_recorded(
     assert (record.name, record.exc_info is None) == ("thebase_auth.testing", False)
 
 
-def test_on_request_that_raises_is_reported_and_changes_no_answer(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_on_request_that_raises_is_reported_and_changes_no_answer(caplog: pytest.LogCaptureFixture) -> None:
     def fail(_: ReceivedRequest) -> None:
         raise RuntimeError("by mistake")
 

@@ -74,8 +74,7 @@ def test_a_list_is_a_collection(api: httpx.Client, path: str, items: int) -> Non
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "key"),
-    [(path, body, key) for path, body, required in SENT for key in required],
+    ("path", "body", "key"), [(path, body, key) for path, body, required in SENT for key in required]
 )
 def test_a_missing_key_is_named(api: httpx.Client, path: str, body: dict[str, Any], key: str) -> None:
     without = {name: value for name, value in body.items() if name != key}
@@ -110,8 +109,7 @@ def test_a_wrong_method_is_a_405_that_names_the_right_ones(
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/", "/v2", "/v2/", "/v2/no/such/path", "/v2/users/", "/v2/Users", "/V2/users", "/v3/users"],
+    "path", ["/", "/v2", "/v2/", "/v2/no/such/path", "/v2/users/", "/v2/Users", "/V2/users", "/v3/users"]
 )
 def test_an_unknown_path_is_a_404(api: httpx.Client, path: str) -> None:
     assert_problem(api.get(path), 404, "NotFound", "Not Found")
@@ -196,9 +194,7 @@ def test_lead_statuses_are_a_list_without_has_more(api: httpx.Client) -> None:
     assert document == {"first": {"$ref": f"{HOST}/v2/leads/statuses"}}
 
 
-def test_a_lead_gets_the_status_it_is_sent_with_or_that_of_a_new_one(
-    api: httpx.Client,
-) -> None:
+def test_a_lead_gets_the_status_it_is_sent_with_or_that_of_a_new_one(api: httpx.Client) -> None:
     message = "הליד נוצר בהצלחה"
     created(api, "/v2/leads/create", LEAD, message=message, lead_status=NEW)
     created(api, "/v2/leads/create", LEAD | {"status": 17}, message=message, lead_status="17")
@@ -209,9 +205,7 @@ def test_an_account_is_created_with_its_status(api: httpx.Client) -> None:
     created(api, "/v2/accounts/create", ACCOUNT, message=message, account_status="17")
 
 
-def test_an_intelligent_lead_tells_duplicates_and_returning_customers(
-    api: httpx.Client,
-) -> None:
+def test_an_intelligent_lead_tells_duplicates_and_returning_customers(api: httpx.Client) -> None:
     def tell(**fields: Any) -> tuple[str, str]:
         answer = api.post("/v2/leads/intelligent", json=LEAD | fields)
         assert answer.status_code == 201
@@ -459,12 +453,7 @@ def test_a_timer_runs_until_it_is_stopped(api: httpx.Client) -> None:
     timer = {"owner": "2", "start_time": "2021-09-22T16:33:08Z", "comment": "my sec timer"}
     id_ = created(api, "/v2/timer/start", timer, message="הטיימר הופעל")
     assert api.get("/v2/timer/open").json()["items"] == [
-        {
-            "id": id_,
-            "account_id": None,
-            "start_time": "2021-09-22T16:33:08Z",
-            "comment": "my sec timer",
-        }
+        {"id": id_, "account_id": None, "start_time": "2021-09-22T16:33:08Z", "comment": "my sec timer"}
     ]
     stopped = api.put(f"/v2/timer/{id_}")
     assert stopped.status_code == 201

@@ -151,10 +151,7 @@ def test_the_sandbox_speaks_tls(pem: dict[str, str]) -> None:
 
 
 def test_an_unreadable_certificate_is_the_callers_error(app: Starlette, tmp_path: Path) -> None:
-    with (
-        pytest.raises(FileNotFoundError),
-        serve(app, ssl_certfile=str(tmp_path / "none")),
-    ):
+    with pytest.raises(FileNotFoundError), serve(app, ssl_certfile=str(tmp_path / "none")):
         raise AssertionError("unreachable")  # pragma: no cover
 
 

@@ -7,11 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.sandbox import (
-    ADD_DAYS,
-    BETWEEN,
-    assert_problem,
-)
+from tests.support.sandbox import ADD_DAYS, BETWEEN, assert_problem
 
 
 def test_working_days_are_added_as_on_the_vendors_page(api: httpx.Client) -> None:
@@ -19,11 +15,7 @@ def test_working_days_are_added_as_on_the_vendors_page(api: httpx.Client) -> Non
     assert response.status_code == 200
     document = response.json()
     holidays, weekends = document.pop("holidays"), document.pop("weekends")
-    assert document == {
-        "date": "22/09/2021",
-        "days_total_holidays": 4,
-        "days_total_weekends": 4,
-    }
+    assert document == {"date": "22/09/2021", "days_total_holidays": 4, "days_total_weekends": 4}
     assert [holiday["date"][:10] for holiday in holidays] == [
         "2021-09-09", "2021-09-08", "2021-09-07", "2021-09-06"
     ]  # fmt: skip

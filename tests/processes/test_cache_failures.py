@@ -38,11 +38,7 @@ from tests.support.sharing import (
     until,
 )
 from tests.support.shelf import Gate, Shelf
-from thebase_auth import (
-    FileTokenCache,
-    RedisTokenCache,
-    Token,
-)
+from thebase_auth import FileTokenCache, RedisTokenCache, Token
 from thebase_auth.testing import Sandbox
 
 # A cache that is down, or hangs
@@ -220,11 +216,7 @@ def test_a_path_that_cannot_be_a_file_fails_no_request(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
-    paths = [
-        tmp_path / "file" / "tokens.json",
-        tmp_path / "folder",
-        tmp_path / ("x" * 300),
-    ]
+    paths = [tmp_path / "file" / "tokens.json", tmp_path / "folder", tmp_path / ("x" * 300)]
     with api_server() as (server, api):
         for number, path in enumerate(paths, 1):
             auth = auth_for(server.url, cache=FileTokenCache(path))
@@ -422,13 +414,7 @@ def test_a_cache_whose_errors_have_no_text_fails_no_request(client: Client, told
 
 GARBAGE: list[Any] = [
     *[True, 0, 5, -1.5, float("nan"), 2**5000, 1j, "", "x", "[]", "[1]", "[1, 2, 3]", "{}", "null"],
-    *[
-        '[1, "token", null, "seal"]',
-        '[1, "token", null, "\u05e9"]',
-        '[1, "t", null, null]',
-        b"",
-        b"\xff",
-    ],
+    *['[1, "token", null, "seal"]', '[1, "token", null, "\u05e9"]', '[1, "t", null, null]', b"", b"\xff"],
     *[bytearray(b"[1]"), [], {}, set(), object(), object, len, Exception("x"), range(3)],
     *["[" * 100_000, "9" * 5000, '"\\ud800"', "x" * 1_000_000, Token("token")],
 ]

@@ -102,9 +102,7 @@ def test_a_fork_while_an_errand_runs_leaves_child_and_parent_free(
 
 @needs_fork
 @fork_with_threads
-def test_a_child_that_ends_the_flow_of_its_parent_does_not_release_the_parents_lock(
-    shared: Shared,
-) -> None:
+def test_a_child_that_ends_the_flow_of_its_parent_does_not_release_the_parents_lock(shared: Shared) -> None:
     auth = auth_for("acme.thebase.co.il", cache=shared.cache())
     flow = auth.sync_auth_flow(httpx.Request("GET", "https://acme.thebase.co.il/v2/users"))
     assert next(flow).url.path == "/oauth/token"
@@ -122,9 +120,7 @@ def test_a_child_that_ends_the_flow_of_its_parent_does_not_release_the_parents_l
 
 @needs_fork
 @fork_with_threads
-def test_a_parent_that_dies_with_the_lock_takes_it_along_although_its_child_lives(
-    tmp_path: Path,
-) -> None:
+def test_a_parent_that_dies_with_the_lock_takes_it_along_although_its_child_lives(tmp_path: Path) -> None:
     source = """
 def fork():
     while not os.path.exists(where + ".fork"):

@@ -32,9 +32,7 @@ from tests.support.sharing import (
 )
 from tests.support.shelf import Gate, Shelf
 from tests.support.world import LIBRARIES
-from thebase_auth import (
-    TokenRequestError,
-)
+from thebase_auth import TokenRequestError
 from thebase_auth.testing import Sandbox
 
 # A holder of the lock that dies, or is stuck
@@ -118,9 +116,7 @@ def test_a_token_endpoint_that_never_answers_fails_each_process_within_about_its
 
 
 @few_clients
-def test_n_callers_of_a_silent_token_endpoint_fail_within_one_timeout_not_n(
-    client: Client,
-) -> None:
+def test_n_callers_of_a_silent_token_endpoint_fail_within_one_timeout_not_n(client: Client) -> None:
     with broken_server("is silent") as (url, _):
         shelf = Shelf()
         auth = auth_for(url, cache=shelf, timeout=0.5)

@@ -43,10 +43,7 @@ async def test_a_caller_that_is_cancelled_leaves_the_lock_free_and_is_succeeded(
             "fetch": lambda: hold.arrived.acquire(blocking=False),
             "held by another": lambda: shelf.count("lock") >= 4,
         }.get(stage, gate.reached.is_set)
-        async with (
-            library.AsyncClient(auth=auth, timeout=20) as client,
-            anyio.create_task_group() as group,
-        ):
+        async with library.AsyncClient(auth=auth, timeout=20) as client, anyio.create_task_group() as group:
             scope = anyio.CancelScope()
 
             async def cancelled() -> None:
@@ -133,9 +130,7 @@ def test_a_caller_that_is_interrupted_leaves_the_lock_free_and_the_next_call_wor
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-async def test_callers_that_are_cancelled_while_the_cache_hangs_take_one_thread(
-    library: Any,
-) -> None:
+async def test_callers_that_are_cancelled_while_the_cache_hangs_take_one_thread(library: Any) -> None:
     gate = Gate("load")
     with api_server() as (server, _):
         auth = auth_for(server.url, cache=Shelf(gate))
@@ -169,10 +164,7 @@ async def test_a_lock_that_an_abandoned_errand_gives_back_may_fail_in_any_way(
     shelf = Shelf(before)
     with api_server() as (server, _):
         auth = auth_for(server.url, cache=shelf)
-        async with (
-            library.AsyncClient(auth=auth, timeout=20) as client,
-            anyio.create_task_group() as group,
-        ):
+        async with library.AsyncClient(auth=auth, timeout=20) as client, anyio.create_task_group() as group:
             group.start_soon(client.get, server.url + "/a")
             await wait_for(gate.reached.is_set)
             group.cancel_scope.cancel()

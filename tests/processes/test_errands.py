@@ -95,9 +95,7 @@ def test_the_constructor_does_not_compute_the_fingerprint_of_the_secret_but_the_
 
 
 @pytest.mark.parametrize("method", ["load", "lock"])
-def test_an_errand_whose_flight_is_abandoned_gives_the_lock_back_and_stores_nothing(
-    method: str,
-) -> None:
+def test_an_errand_whose_flight_is_abandoned_gives_the_lock_back_and_stores_nothing(method: str) -> None:
     gate = Gate(method)
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
@@ -319,9 +317,7 @@ def test_an_errand_waits_for_the_one_before_and_begins_when_that_has_ended() -> 
     shared.abandon(flight)
 
 
-def test_an_errand_is_not_begun_where_the_one_before_does_not_end_in_time(
-    told: Callable[[], int],
-) -> None:
+def test_an_errand_is_not_begun_where_the_one_before_does_not_end_in_time(told: Callable[[], int]) -> None:
     gate = Gate("store")
     shelf = Shelf(gate)
     auth = auth_for(DOMAIN, cache=shelf)
@@ -339,9 +335,7 @@ def test_an_errand_is_not_begun_where_the_one_before_does_not_end_in_time(
     gate.opened.set()
 
 
-def test_a_caller_in_a_hurry_that_waits_for_the_one_before_does_not_warn(
-    told: Callable[[], int],
-) -> None:
+def test_a_caller_in_a_hurry_that_waits_for_the_one_before_does_not_warn(told: Callable[[], int]) -> None:
     gate = Gate("store")
     auth = auth_for(DOMAIN, cache=Shelf(gate))
     shared = auth._core.shared
@@ -384,9 +378,7 @@ def test_a_caller_in_a_hurry_leaves_a_cache_without_a_warning_and_others_wait_fo
     assert told() == 0
 
 
-def test_a_leader_whose_time_is_over_while_its_token_is_stored_goes_on(
-    told: Callable[[], int],
-) -> None:
+def test_a_leader_whose_time_is_over_while_its_token_is_stored_goes_on(told: Callable[[], int]) -> None:
     gate = Gate("store")
     auth = auth_for(DOMAIN, cache=Shelf(gate))
     flight, errand = lead(auth, seconds=20.0)
@@ -402,10 +394,7 @@ def test_a_leader_whose_time_is_over_while_its_token_is_stored_goes_on(
 
 
 def test_a_lock_that_another_keeps_for_good_is_skipped_and_warned_of_once(
-    client: Client,
-    caplog: pytest.LogCaptureFixture,
-    told: Callable[[], int],
-    short_waits_for_locks: None,
+    client: Client, caplog: pytest.LogCaptureFixture, told: Callable[[], int], short_waits_for_locks: None
 ) -> None:
     shelf = Shelf()
     with api_server() as (server, api):

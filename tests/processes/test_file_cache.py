@@ -276,9 +276,7 @@ def test_the_largest_file_that_is_written_can_be_read(file_cache: FileTokenCache
     assert len(kept) > 55
 
 
-def test_a_record_that_was_stored_again_is_not_the_oldest_any_more(
-    file_cache: FileTokenCache,
-) -> None:
+def test_a_record_that_was_stored_again_is_not_the_oldest_any_more(file_cache: FileTokenCache) -> None:
     for number in [*range(60), 0, *range(60, 90)]:
         file_cache.store(f"{number:064x}", "r" * 4096, 60.0)
 

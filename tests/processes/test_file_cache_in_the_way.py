@@ -11,14 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.caches import (
-    KEY,
-    LEASE,
-    is_mended_by_the_next_store,
-    mode_of,
-    posix,
-    record_file,
-)
+from tests.support.caches import KEY, LEASE, is_mended_by_the_next_store, mode_of, posix, record_file
 from thebase_auth.caches import FileTokenCache, _file
 
 # What else can lie in its place
@@ -133,9 +126,7 @@ def test_a_directory_in_its_place_is_absent_and_an_error_to_store_into(
     assert (path / "precious").read_text() == "precious"
 
 
-def test_a_file_in_the_place_of_its_directory_is_absent_and_an_error_to_store_into(
-    tmp_path: Path,
-) -> None:
+def test_a_file_in_the_place_of_its_directory_is_absent_and_an_error_to_store_into(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     cache = FileTokenCache(tmp_path / "file" / "tokens.json")
 

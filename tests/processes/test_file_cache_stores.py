@@ -216,9 +216,7 @@ def test_what_is_planted_after_the_last_look_is_not_written_through(
 
 @pytest.mark.parametrize("refusals", [1, 2, 3])
 def test_a_file_that_windows_does_not_let_go_for_a_moment_is_replaced_after_it(
-    refusals: int,
-    file_cache: FileTokenCache,
-    monkeypatch: pytest.MonkeyPatch,
+    refusals: int, file_cache: FileTokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_replace = Path.replace
     refused: list[Path] = []

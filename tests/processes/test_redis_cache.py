@@ -139,10 +139,7 @@ def test_all_names_begin_with_the_prefix(shared_client: Any, database: Database)
     one.store(KEY, "record", 60.0)
     release = one.lock(KEY, LEASE)
 
-    assert sorted(database.client().keys()) == [
-        f"one/{KEY}".encode(),
-        f"one/{KEY}:lock".encode(),
-    ]
+    assert sorted(database.client().keys()) == [f"one/{KEY}".encode(), f"one/{KEY}:lock".encode()]
     assert another.load(KEY) is None
     assert another.lock(KEY, LEASE) is not None
     release()  # type: ignore[misc]
@@ -162,9 +159,7 @@ def test_the_clients_of_all_libraries_share_one_record_and_one_lock(database: Da
 
 
 @pytest.mark.parametrize(
-    "make",
-    [redis.asyncio.Redis, valkey.asyncio.Valkey],
-    ids=["redis.asyncio", "valkey.asyncio"],
+    "make", [redis.asyncio.Redis, valkey.asyncio.Valkey], ids=["redis.asyncio", "valkey.asyncio"]
 )
 def test_an_asyncio_client_is_refused(make: Any) -> None:
     with pytest.raises(TypeError, match=r"asyncio .* redis\.Redis"):

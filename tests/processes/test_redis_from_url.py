@@ -59,9 +59,7 @@ def test_a_server_that_closes_each_connection_is_asked_once() -> None:
 
 def test_options_in_the_url_have_their_effect(database: Database) -> None:
     cache = database.cache(
-        database=3,
-        options="socket_timeout=7&max_connections=9&decode_responses=yes",
-        prefix="mine:",
+        database=3, options="socket_timeout=7&max_connections=9&decode_responses=yes", prefix="mine:"
     )
     cache.store(KEY, "record", 60.0)
 
@@ -142,10 +140,7 @@ def test_the_name_in_a_pickle_stays_one_that_can_be_found() -> None:
     """A pickle may be read by a later version."""
     cache = RedisTokenCache.from_url("redis://localhost")
 
-    assert cache.__reduce__() == (
-        _redis._from_url,
-        (RedisTokenCache, "redis://localhost", "thebase_auth:"),
-    )
+    assert cache.__reduce__() == (_redis._from_url, (RedisTokenCache, "redis://localhost", "thebase_auth:"))
     assert type(cache.__reduce__()[1][1]) is str
 
 

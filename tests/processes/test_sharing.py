@@ -34,10 +34,7 @@ from tests.support.sharing import (
 )
 from tests.support.shelf import Gate, Shelf
 from tests.support.world import LIBRARIES
-from thebase_auth import (
-    FileTokenCache,
-    TheBaseAuth,
-)
+from thebase_auth import FileTokenCache, TheBaseAuth
 from thebase_auth.testing import Sandbox
 
 # What it is for
@@ -54,9 +51,7 @@ def test_a_token_that_another_process_stored_is_taken_without_a_token_request(
         assert thebase.token_requests == 1
 
 
-def test_clients_loops_and_auth_objects_that_share_a_cache_make_one_token_request(
-    shared: Shared,
-) -> None:
+def test_clients_loops_and_auth_objects_that_share_a_cache_make_one_token_request(shared: Shared) -> None:
     with Sandbox() as thebase:
         one_cache = shared.cache()
         auths = [auth_for(thebase.domain, cache=one_cache) for _ in range(2)]
@@ -73,9 +68,7 @@ def test_clients_loops_and_auth_objects_that_share_a_cache_make_one_token_reques
             thebase.revoke_tokens()
 
 
-def test_a_token_that_is_stored_between_the_first_look_and_the_lock_is_taken(
-    client: Client,
-) -> None:
+def test_a_token_that_is_stored_between_the_first_look_and_the_lock_is_taken(client: Client) -> None:
     with api_server() as (server, api):
         api.live.add("from-another")
 
@@ -112,10 +105,7 @@ async def test_an_event_loop_keeps_its_beat_while_a_slow_cache_answers(
     gate = Gate(method)
     with api_server() as (server, _):
         auth = auth_for(server.url, cache=Shelf(gate))
-        async with (
-            library.AsyncClient(auth=auth, timeout=20) as client,
-            anyio.create_task_group() as group,
-        ):
+        async with library.AsyncClient(auth=auth, timeout=20) as client, anyio.create_task_group() as group:
 
             async def beat() -> None:
                 await wait_for(gate.reached.is_set)
@@ -148,10 +138,7 @@ class TwoSecrets:
         pair = base64.b64decode((request.authorization or "").removeprefix("Basic ")).decode()
         secret = pair.partition(":")[2]
         self.asked.append(secret)
-        document = {
-            "access_token": f"token-of-{self.secrets.index(secret)}",
-            "token_type": "bearer",
-        }
+        document = {"access_token": f"token-of-{self.secrets.index(secret)}", "token_type": "bearer"}
         return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
 
@@ -258,9 +245,7 @@ def test_a_call_that_is_refused_with_any_token_is_replayed_twice_at_most(client:
     assert api.token_requests == 2
 
 
-def test_while_the_token_endpoint_must_rest_a_token_of_another_process_is_taken(
-    client: Client,
-) -> None:
+def test_while_the_token_endpoint_must_rest_a_token_of_another_process_is_taken(client: Client) -> None:
     shelf = Shelf()
     with Sandbox(client_secret="another") as thebase:
         auth = auth_for(thebase.domain, cache=shelf)
@@ -321,9 +306,7 @@ def test_a_token_that_was_forgotten_is_not_taken_back(client: Client, shared: Sh
         assert another.token == "token-3"
 
 
-def test_an_older_token_that_is_still_there_because_storing_failed_is_not_taken_back(
-    client: Client,
-) -> None:
+def test_an_older_token_that_is_still_there_because_storing_failed_is_not_taken_back(client: Client) -> None:
     def fail(method: str) -> None:
         if method == "store" and shelf.records:
             raise OSError(errno.ENOSPC, "full")
@@ -351,9 +334,7 @@ def test_an_older_token_is_not_taken_back_however_many_have_died_since() -> None
         assert api.token_requests == 40
 
 
-def test_a_refused_token_is_not_replaced_by_an_older_one_of_another_process(
-    client: Client,
-) -> None:
+def test_a_refused_token_is_not_replaced_by_an_older_one_of_another_process(client: Client) -> None:
     """This process fetched its own while the cache was down; then all tokens were ended."""
     with api_server() as (server, api):
         shelf = Shelf()

@@ -163,11 +163,7 @@ def call_httpx(library: Any) -> Callable[[Network, str, Origin | None], None]:
     return call
 
 
-CALLS = {
-    "requests": call_requests,
-    "httpx": call_httpx(httpx),
-    "httpx2": call_httpx(httpx2),
-}
+CALLS = {"requests": call_requests, "httpx": call_httpx(httpx), "httpx2": call_httpx(httpx2)}
 if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
     del CALLS["requests"]  # before 2.32 it cannot be asked where it would go
 each_library = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -220,20 +216,7 @@ def urls(draw: st.DrawFn, origin: Origin) -> str:
         st.sampled_from(["u:p@", "@", "u@", "evil.com@", "evil.com:443@", "a@b@", "evil.com\\@", "evil.com/@",
                          "evil.com#@", "evil.com?@", "evil.com%2f@", "[::2]@"])
     )  # fmt: skip
-    ports = [
-        "",
-        ":",
-        ":443",
-        ":0443",
-        ":8443",
-        ":8000",
-        ":80",
-        ":000443",
-        ":443x",
-        ":+443",
-        ":٤٤٣",
-        ":65979",
-    ]
+    ports = ["", ":", ":443", ":0443", ":8443", ":8000", ":80", ":000443", ":443x", ":+443", ":٤٤٣", ":65979"]
     port = draw(st.sampled_from([f":{origin.port}"] * 6 + ports))
     schemes = ["https", "http", "HTTPS", "httpſ", "ht\ttps", " https", "ftp", "https ", "httpx", ""]
     scheme = draw(st.sampled_from([origin.scheme] * 12 + schemes))
@@ -324,10 +307,7 @@ def test_no_redirect_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]
 
 
 @each_library
-@given(
-    origin=st.sampled_from(ORIGINS),
-    path=st.sampled_from(["", "/", "/v2/users?limit=5#top", "?a", "#b"]),
-)
+@given(origin=st.sampled_from(ORIGINS), path=st.sampled_from(["", "/", "/v2/users?limit=5#top", "?a", "#b"]))
 def test_a_plain_url_of_the_domain_is_signed(call: Any, origin: Origin, path: str) -> None:
     """Else the properties above would hold of a library that signs nothing."""
     network = Network()

@@ -16,15 +16,7 @@ from hypothesis.stateful import (
 )
 
 from tests.properties import looked_at
-from tests.support.shared_tokens import (
-    ELSEWHERE,
-    LEADS,
-    ONE,
-    OTHER_TASK,
-    USERS,
-    a_task,
-    an_error,
-)
+from tests.support.shared_tokens import ELSEWHERE, LEADS, ONE, OTHER_TASK, USERS, a_task, an_error
 from thebase_auth import Token, TokenRequestError
 from thebase_auth._core.backoff import _HELPS, _STRIKES_AFTER_HELP, Operation
 from thebase_auth._core.pending import Task
@@ -149,12 +141,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
     ) -> Any:
         """Ask, and give the flight that the caller now leads, if it leads one."""
         step = self.shared.ask(
-            refused,
-            operation=operation,
-            now=self.now,
-            longest=longest,
-            task=task,
-            given_up=given_up,
+            refused, operation=operation, now=self.now, longest=longest, task=task, given_up=given_up
         )
         self.remember(refused)
         if isinstance(step, Token):

@@ -180,9 +180,7 @@ class Cast:
 
 
 CASTS = st.builds(
-    Cast,
-    st.lists(st.sampled_from([requests, httpx, httpx2]), min_size=2, max_size=6),
-    st.integers(1, 2),
+    Cast, st.lists(st.sampled_from([requests, httpx, httpx2]), min_size=2, max_size=6), st.integers(1, 2)
 )
 # Who goes on at each step, as bits, and what happens before it.
 SCHEDULES = st.lists(

@@ -183,10 +183,7 @@ def assert_is_the_one_error(error: BaseException, status: int) -> TokenRequestEr
     for value in (*error.args, *vars(error).values()):
         assert value is None or type(value) in (str, int, float)
     assert tuple(vars(error).values()) == error.args[1:]
-    for kind in (
-        error,
-        *(bind(error, (one.TokenRequestError,), None) for one in (for_requests, for_httpx2)),
-    ):
+    for kind in (error, *(bind(error, (one.TokenRequestError,), None) for one in (for_requests, for_httpx2))):
         for again in (pickle.loads(pickle.dumps(kind)), type(kind)(*kind.args)):
             assert (type(again), str(again), again.args) == (type(kind), str(error), error.args)
     return error
@@ -194,13 +191,7 @@ def assert_is_the_one_error(error: BaseException, status: int) -> TokenRequestEr
 
 def forms(secret: str) -> list[str]:
     """A secret as it is, and as JSON and a URL escape it, if that is another text."""
-    return [
-        secret,
-        json.dumps(secret)[1:-1],
-        quote(secret),
-        quote(secret, safe=""),
-        repr(secret)[1:-1],
-    ]
+    return [secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe=""), repr(secret)[1:-1]]
 
 
 def assert_shows_no_secret(error: TokenRequestError, credentials: Credentials, token: str) -> None:

@@ -101,10 +101,7 @@ class Process:
             "def wait(): return sys.stdin.readline()\n"
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", beginning + code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-c", beginning + code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def hear(self) -> str:

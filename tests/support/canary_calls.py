@@ -28,9 +28,7 @@ from tests.support.sweep import (
     seen_of_object,
     seen_of_response,
 )
-from thebase_auth import (
-    TheBaseAuth,
-)
+from thebase_auth import TheBaseAuth
 
 # The server
 

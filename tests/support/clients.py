@@ -82,10 +82,7 @@ class Httpx(Client):
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
     ) -> Reply:
-        client_options = {
-            "verify": options.pop("verify", True),
-            "cookies": options.pop("cookies", None),
-        }
+        client_options = {"verify": options.pop("verify", True), "cookies": options.pop("cookies", None)}
         options.setdefault("timeout", 10)
         with self.library.Client(auth=auth, **client_options) as client:
             response = client.request(method, url, follow_redirects=follow_redirects, **options)
@@ -104,10 +101,7 @@ class AsyncHttpx(Client):
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
     ) -> Reply:
-        client_options = {
-            "verify": options.pop("verify", True),
-            "cookies": options.pop("cookies", None),
-        }
+        client_options = {"verify": options.pop("verify", True), "cookies": options.pop("cookies", None)}
         options.setdefault("timeout", 10)
 
         async def send() -> Any:

@@ -89,17 +89,7 @@ def redis_server() -> Iterator[Database]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         server = subprocess.Popen(
-            [
-                str(REDIS_SERVER),
-                "--port",
-                str(port),
-                "--bind",
-                "127.0.0.1",
-                "--dir",
-                folder,
-                "--save",
-                "",
-            ],
+            [str(REDIS_SERVER), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.support.clients import (
-    Client,
-    auth_for,
-)
+from tests.support.clients import Client, auth_for
 from tests.support.servers import Answer, Api, Received, Server, api_server
 
 

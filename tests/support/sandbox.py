@@ -29,11 +29,7 @@ def assert_problem(response: httpx.Response, status: int, code: str, message: st
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
     assert re.fullmatch(r"tag:oracle\.com,2020:ecid/[\w-]{22}", problem.pop("instance"))
-    assert problem == {
-        "code": code,
-        "message": message,
-        "type": f"tag:oracle.com,2020:error/{code}",
-    }
+    assert problem == {"code": code, "message": message, "type": f"tag:oracle.com,2020:error/{code}"}
 
 
 ACCOUNT = {"name": "דנה", "f_name": "כהן", "status": 17, "phone": "0527654321", "email": "d@x.il"}

@@ -15,10 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tests.support.clients import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-)
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET
 from thebase_auth._core.hidden import Hidden
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
@@ -92,10 +89,7 @@ def seen_of_error(error: BaseException, *, all_frames: bool = False) -> Iterator
     yield "a traceback", "".join(traceback.format_exception(error))
     for one in chain(error):
         yield "the text of an exception", f"{one} {one!r}"
-        yield (
-            "the arguments of an exception",
-            f"{one.args} {[str(argument) for argument in one.args]}",
-        )
+        yield ("the arguments of an exception", f"{one.args} {[str(argument) for argument in one.args]}")
         yield "the notes of an exception", f"{getattr(one, '__notes__', '')}"
         yield "the attributes of an exception", f"{vars(one)}"
         for name in ("request", "response"):
@@ -125,10 +119,7 @@ def chain(error: BaseException) -> list[BaseException]:
 def seen_of_request(request: Any) -> Iterator[Sight]:
     if request is None:
         return
-    yield (
-        "the text of a request",
-        f"{request!r} {request!s} {getattr(request, 'hooks', '')!r}",
-    )
+    yield ("the text of a request", f"{request!r} {request!s} {getattr(request, 'hooks', '')!r}")
     yield SIGNED if is_signed(request) else "the headers of a request", repr(request.headers)
     pairs = list(request.headers.items()) + list(getattr(request.headers, "raw", ()))
     for name, value in pairs:
@@ -225,10 +216,7 @@ class Watch(logging.Handler):
             place = f"the log of {record.name.partition('.')[0]}"
             yield place, f"{record.getMessage()} {record.args!r}"
             yield place, f"{[str(argument) for argument in record.args or ()]}"
-            yield (
-                place,
-                f"{ {name: value for name, value in vars(record).items() if name != 'args'} }",
-            )
+            yield (place, f"{ {name: value for name, value in vars(record).items() if name != 'args'} }")
             if record.exc_info and record.exc_info[1]:
                 for where, sight in seen_of_error(record.exc_info[1]):
                     yield f"{where} in {place}", sight

@@ -29,11 +29,7 @@ CREDENTIALS = Credentials(Origin("https", DOMAIN, 443), "LvTJmqtlvEKyuqvz1brRMg.
 BASIC = base64.b64encode(f"{CREDENTIALS.client_id}:{SECRET}".encode()).decode()
 
 
-GOOD: dict[str, Any] = {
-    "access_token": "HsXI8gp1B5F2d5EDnGy3Tw",
-    "token_type": "bearer",
-    "expires_in": 3600,
-}
+GOOD: dict[str, Any] = {"access_token": "HsXI8gp1B5F2d5EDnGy3Tw", "token_type": "bearer", "expires_in": 3600}
 
 
 WHERE = "Settings, Webhooks/API, API token"

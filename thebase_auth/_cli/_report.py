@@ -142,11 +142,7 @@ def token_statement(
 
 
 def renewal_statements(
-    before: Sequence[ReceivedRequest],
-    received: Sequence[ReceivedRequest],
-    call: str,
-    *,
-    callers: int = 1,
+    before: Sequence[ReceivedRequest], received: Sequence[ReceivedRequest], call: str, *, callers: int = 1
 ) -> Iterator[Statement]:
     """What got a 401, how often the token was renewed, and what was replayed.
 

@@ -24,13 +24,7 @@ class Attempt:
     """
 
     def __init__(
-        self,
-        core: Core,
-        operation: Operation,
-        body: Body,
-        refused: Token | None,
-        *,
-        is_stale: bool = False,
+        self, core: Core, operation: Operation, body: Body, refused: Token | None, *, is_stale: bool = False
     ) -> None:
         """Start with the 401. *is_stale*: a newer token was in use when the request was sent."""
         self.operation: Final = operation

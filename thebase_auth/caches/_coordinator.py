@@ -217,8 +217,7 @@ class Errand:
         """Take note that a leader has waited so many seconds for an answer, and goes on without it."""
         self.given_up = True
         self._coordinator.warn(
-            trouble or f"no answer within {waited:.1f} seconds",
-            may_be_healthy=waited < _SHORT_ANSWER,
+            trouble or f"no answer within {waited:.1f} seconds", may_be_healthy=waited < _SHORT_ANSWER
         )
 
     def wait_until_stored(self, seconds: float) -> Generator[WaitFor, None, None]:

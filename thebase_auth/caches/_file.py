@@ -54,8 +54,7 @@ class FileTokenCache:
             if missing.name not in {"filelock", "platformdirs"}:
                 raise
             raise ImportError(
-                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'",
-                name=missing.name,
+                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'", name=missing.name
             ) from missing
         self._path = Path(path).expanduser().absolute()
 

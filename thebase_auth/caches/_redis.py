@@ -68,8 +68,7 @@ class RedisTokenCache:
             if missing.name != "redis":
                 raise
             raise ImportError(
-                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'",
-                name="redis",
+                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'", name="redis"
             ) from missing
         kept = Hidden(url)  # a password may be in it
         del url

@@ -73,7 +73,7 @@ TASK_STATUSES: Final = TICKET_STATUSES
 TICKET_PRIORITIES: Final = TASK_PRIORITIES
 
 SMS_TEMPLATES: Final = [
-    _item("258123218108221845257206184125949190319", "ברכה", msg="היי ***שם*** מה שלומך?"),
+    _item("258123218108221845257206184125949190319", "ברכה", msg="היי ***שם*** מה שלומך?")
 ]
 SIGNATURE_TEMPLATES: Final = [
     _item("3", "הסכם שירות", is_stand_alone="Y", shorten_url="https://e-sign.co.il/yyyyy"),

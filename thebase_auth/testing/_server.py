@@ -108,11 +108,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def serve(
-    app: ASGIApp,
-    *,
-    port: int = 0,
-    ssl_certfile: str | None = None,
-    ssl_keyfile: str | None = None,
+    app: ASGIApp, *, port: int = 0, ssl_certfile: str | None = None, ssl_keyfile: str | None = None
 ) -> Iterator[str]:
     """Serve an ASGI application over HTTP/1.1 on 127.0.0.1, in a new thread.
 

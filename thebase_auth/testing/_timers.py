@@ -26,11 +26,7 @@ class Timers:
         fields, id_ = call.fields, new_id()
         start_time = fields.get("start_time") or now()
         _parse(start_time)
-        self._open[id_] = {
-            "id": id_,
-            "start_time": start_time,
-            **optional(fields, "account_id", "comment"),
-        }
+        self._open[id_] = {"id": id_, "start_time": start_time, **optional(fields, "account_id", "comment")}
         return {"id": id_, "message": "הטיימר הופעל"}
 
     def stop(self, call: Call) -> Item:
