@@ -106,8 +106,7 @@ def _descriptors() -> Counter[str]:
 
 
 def _objects_left(auth: TheBaseAuth) -> list[str]:
-    shared = auth._core.shared
-    remembered = {id(token) for token in (*shared._former, *shared._of_superseded)}
+    remembered = set(map(id, auth._core.shared._former))
     kinds = Counter(
         type(one).__qualname__
         for one in gc.get_objects()

@@ -192,9 +192,11 @@ def test_within_one_thread_only_a_task_waits_for_another_task_of_its_loop(
     second = shared.ask(None, now=0, longest=LONGEST, task=asker)
 
     assert isinstance(first, Fetch)
-    assert isinstance(second, Wait if waits else Fetch)
-    assert (second.flight is first.flight) == waits
-    assert first.flight.over == (not waits)
+    if waits:
+        assert second == Wait(first.flight)
+    else:
+        assert isinstance(second, Fetch)
+        assert second.superseded is first.flight
 
 
 @pytest.mark.parametrize("leader_blocks", [False, True])
@@ -210,8 +212,9 @@ def test_a_leader_is_overdue_when_its_own_lease_is_over(shared: SharedToken) -> 
 
     assert isinstance(first, Fetch)
     assert isinstance(shared.ask(None, now=104.999, longest=1, task=a_task()), Wait)
-    assert isinstance(shared.ask(None, now=105, longest=1000, task=a_task()), Fetch)
-    assert first.flight.over
+    late = shared.ask(None, now=105, longest=1000, task=a_task())
+    assert isinstance(late, Fetch)
+    assert late.superseded is first.flight
 
 
 def test_a_flight_is_lost_until_its_leader_has_begun() -> None:
@@ -237,8 +240,10 @@ def test_a_flight_is_lost_when_the_loop_of_its_leader_has_stopped() -> None:
 
 def test_a_caller_supersedes_the_flight_that_it_names_and_no_other(shared: SharedToken) -> None:
     first = lead(shared)
-    second = lead(shared, given_up=first)
-    assert first.over
+    step = ask(shared, given_up=first)
+    assert isinstance(step, Fetch)
+    assert step.superseded is first
+    second = step.flight
     assert (first.token, first.failure) == (None, None)
 
     assert wait(shared, given_up=first) is second

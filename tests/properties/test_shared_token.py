@@ -76,7 +76,6 @@ class SharedTokenMachine(RuleBasedStateMachine):
         self.tokens: list[Token] = []
         self.token: Token | None = None
         self.former: list[Token] = []
-        self.superseded: list[Token] = []
         self.fetched_for: Operation | None = None
         self.under_way: Flying | None = None
         self.waiters: list[Waiter] = []
@@ -170,7 +169,9 @@ class SharedTokenMachine(RuleBasedStateMachine):
             return multiple()
         assert isinstance(step, Fetch)
         flight = step.flight
+        assert step.superseded is (before and before.flight)
         if before is not None:
+            before.flight.end()
             self.results[before.flight] = None
         self.under_way = Flying(flight, self.now + longest, task)
         return multiple(flight)
@@ -211,7 +212,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
             if fetched:
                 self.rest = ModelOfPause()
         else:
-            self.superseded = [*self.superseded, token][-256:]
+            self.remember(token)
         assert self.shared.finish(flight, token, now=self.now) is token
 
     @precondition(lambda self: self.under_way is not None)
@@ -315,7 +316,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         assert self.shared.token is self.token
         for token in self.tokens:
             assert self.shared.is_former(token) == (token in self.former)
-            known = token == self.token or token in [*self.former, *self.superseded]
+            known = token == self.token or token in self.former
             assert (self.shared.token_of(token.authorization) == token) == known
 
     @invariant()

@@ -58,6 +58,8 @@ def lead(shared: SharedToken, *asked: Any, **options: Any) -> Flight:
     step = ask(shared, *asked, **options)
     assert isinstance(step, Fetch)
     step.flight.begun = True
+    if step.superseded is not None:
+        step.superseded.end()
     return step.flight
 
 

@@ -85,6 +85,8 @@ def lead(auth: Any, *, seconds: float | None = None) -> tuple[Flight, Errand | N
     step = auth._core.shared.ask(None, now=time.monotonic(), longest=60.0, task=None)
     assert isinstance(step, Fetch)
     step.flight.begun = True
+    if step.superseded is not None:
+        step.superseded.end()
     return step.flight, None if seconds is None else look(auth, step.flight, seconds)
 
 

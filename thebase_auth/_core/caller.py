@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never
 
 from . import notices
 from .backoff import Operation
@@ -25,10 +25,6 @@ AdapterStep = TypeVar("AdapterStep")
 FetchSteps: TypeAlias = Callable[[dict[str, float]], Generator[AdapterStep, Any, Token]]
 
 
-def _never(failure: Exception) -> bool:  # noqa: ARG001 - the signature of `is_shared`
-    return False
-
-
 class Caller(Generic[AdapterStep]):
     """One call that needs a token."""
 
@@ -39,7 +35,7 @@ class Caller(Generic[AdapterStep]):
         timeouts: dict[str, object],
         *,
         task: Task | None = None,
-        is_shared: Callable[[Exception], bool] = _never,
+        is_shared: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
         """Start the clock of this call.
 
@@ -63,8 +59,9 @@ class Caller(Generic[AdapterStep]):
     def fresh_token(self, expired: Token | None = None) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token before a request is sent: a newer one than *expired*, or that if there is no other."""
         try:
-            # Never None: back-off applies only to operations.
-            return cast("Token", (yield from self.renew(expired, None)))
+            token = yield from self.renew(expired, None)
+            assert token is not None, "back-off applies only to operations"  # noqa: S101
+            return token
         except Exception as error:
             if expired is None:
                 raise
@@ -98,8 +95,8 @@ class Caller(Generic[AdapterStep]):
                     return decision
                 case Keep401():
                     return None
-                case Fetch(flight):
-                    return (yield from self._lead(flight))
+                case Fetch(flight, superseded):
+                    return (yield from self._lead(flight, superseded))
                 case Wait(flight):
                     yield self._wait_for(flight)
                     if flight.token is not None:
@@ -114,11 +111,15 @@ class Caller(Generic[AdapterStep]):
                 case _:
                     assert_never(decision)
 
-    def _lead(self, flight: Flight) -> Generator[AdapterStep | WaitFor, Any, Token]:
+    def _lead(
+        self, flight: Flight, superseded: Flight | None
+    ) -> Generator[AdapterStep | WaitFor, Any, Token]:
         # Twice, because a signal may interrupt the first finally clause.
         try:
             try:
                 flight.begun = True
+                if superseded is not None:
+                    superseded.end()
                 return (yield from self._token_of_leader(flight))
             except Exception as error:
                 if self._shares(error):

@@ -55,11 +55,8 @@ class Core:
         self._warned_of_unsigned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # In a function, which a deep copy does not copy, for the cache is there to be shared.
         return partial(Core, self.credentials, timeout=self.timeout, cache=self._cache), ()
-
-    def __deepcopy__(self, memo: object) -> Core:
-        # With the very same cache: it is there to be shared, and may have sockets and locks.
-        return Core(self.credentials, timeout=self.timeout, cache=self._cache)
 
     def must_sign(self, url: str) -> bool:
         """Whether to sign a request to *url*.
@@ -88,9 +85,8 @@ class Core:
 
         After a redirect, or a renewal by another caller, it may differ from the one first put there.
         """
-        if isinstance(authorization, bytes):
-            authorization = authorization.decode("latin-1")
-        return self.shared.token_of(authorization or "")
+        text = authorization.decode("latin-1") if isinstance(authorization, bytes) else authorization
+        return self.shared.token_of(text)
 
     def note_unsigned_401(self, host: str) -> None:
         """Take note that another host has answered an unsigned request with 401."""

@@ -4,10 +4,10 @@
 # that guards all this. Not here: I/O, clocks and waiting (caller, the adapters).
 #
 # Callers share these, all written under SharedToken._lock: token, _in_use_since, backoff, _former,
-# _of_superseded, _fetched_for, _flight, _failure, _pause, and the result of a flight. Each may be read
-# without the lock, where it does not matter whether another thread is about to change it. The lock is never
-# held across I/O, an await, a callback or a user's code. It is reentrant, because a flow that is garbage
-# collected ends its flight, and the collector may run anywhere, also in a thread that holds the lock.
+# _fetched_for, _flight, _failure, _pause, and the result of a flight. Each may be read without the lock,
+# where it does not matter whether another thread is about to change it. The lock is never held across I/O,
+# an await, a callback or a user's code. It is reentrant, because a flow that is garbage collected ends its
+# flight, and the collector may run anywhere, also in a thread that holds the lock.
 #
 # The life of a flight: ask() returns a token other than the refused one, or makes the caller the leader of a
 # new flight, or makes it a waiter of the flight under way. The leader ends the flight with a token or with a
@@ -28,8 +28,8 @@ import threading
 import weakref
 from collections.abc import Callable
 from copy import copy
-from functools import update_wrapper
-from typing import Concatenate, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from functools import wraps
+from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from .backoff import Backoff, Operation, Pause
 from .errors import TokenRequestError, with_retry_after
@@ -41,14 +41,14 @@ _STRIKE_WITHIN: Final = 60.0  # seconds in use; the refusal of an older token is
 #: How the token endpoint refuses a client (RFC 6749 section 5.2) or asks it to slow down; a 200 may be one.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
-_Args = ParamSpec("_Args")
-_Result = TypeVar("_Result")
+_Method = TypeVar("_Method", bound=Callable[..., object])
 
 
 class Fetch(NamedTuple):
-    """Decision: lead this flight, that is, send the token request."""
+    """Decision: lead this flight, that is, send the token request, and end the one that it supersedes."""
 
     flight: Flight
+    superseded: Flight | None
 
 
 class Wait(NamedTuple):
@@ -102,17 +102,15 @@ class Flight(Pending):
         return self._task.loop is task.loop and self._task.task is not task.task
 
 
-def _locked(
-    method: Callable[Concatenate[SharedToken, _Args], _Result],
-) -> Callable[Concatenate[SharedToken, _Args], _Result]:
+def _locked(method: _Method) -> _Method:
     """Call *method* with the lock held; the lock is released wherever an exception comes."""
 
-    def with_lock(self: SharedToken, /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
+    @wraps(method)
+    def with_lock(self: SharedToken, *args: object, **options: object) -> object:
         # On one line, so that not even a line tracer can step in between the method's end and the release.
         with self._lock: return method(self, *args, **options)  # fmt: skip  # noqa: E701
 
-    update_wrapper(with_lock, method)
-    return with_lock
+    return cast("_Method", with_lock)
 
 
 class SharedToken:
@@ -123,8 +121,7 @@ class SharedToken:
         self._has_cache = has_cache
         self._in_use_since = math.inf  # when `token` came into use
         self.backoff = Backoff()
-        self._former: tuple[Token, ...] = ()  # refused, dropped or replaced
-        self._of_superseded: tuple[Token, ...] = ()  # in use by superseded leaders
+        self._former: tuple[Token, ...] = ()  # refused, dropped, replaced, or of a superseded leader
         self._fetched_for: Operation | None = None  # what `token` was fetched for, until that accepts it
         self._flight: Flight | None = None
         self._failure: TokenRequestError | None = None  # of the token endpoint, during its pause
@@ -132,9 +129,9 @@ class SharedToken:
         self._lock = threading.RLock()
         _living.add(self)
 
-    def token_of(self, authorization: str) -> Token | None:
+    def token_of(self, authorization: str | None) -> Token | None:
         """The token, in use now or formerly, that this ``Authorization`` header carries; or None."""
-        for token in (self.token, *self._former, *self._of_superseded):
+        for token in (self.token, *self._former):
             if token is not None and token.authorization == authorization:
                 return token
         return None
@@ -147,6 +144,7 @@ class SharedToken:
         """Whether *token* was in use here and is not any more, even if a cache still offers it."""
         return token in self._former
 
+    @_locked
     def ask(
         self,
         other_than: Token | None,
@@ -167,35 +165,16 @@ class SharedToken:
             task: The asking task, or None for a caller that blocks its thread.
             given_up: A flight for which the caller no longer waits.
         """
-        decision, ended = self._decide(
-            other_than, operation, now, longest=longest, task=task, given_up=given_up
-        )
-        if ended is not None:
-            ended.end()
-        return decision
-
-    @_locked
-    def _decide(
-        self,
-        other_than: Token | None,
-        operation: Operation | None,
-        now: float,
-        *,
-        longest: float,
-        task: Task | None,
-        given_up: Flight | None,
-    ) -> tuple[Decision, Flight | None]:
-        """The decision, and the flight that is superseded by it."""
         self._remember(other_than)
         if self.token is not None and self.token != other_than:
-            return self.token, None
+            return self.token
         under_way = self._flight
         if under_way is not None and under_way is not given_up and under_way.can_be_waited_for(now, task):
-            return Wait(under_way), None
+            return Wait(under_way)
         if operation is not None and self.backoff.must_wait(operation, now):
-            return Keep401(), None
+            return Keep401()
         self._flight = Flight(operation, now + longest, task, at_cache=self._has_cache)
-        return Fetch(self._flight), under_way
+        return Fetch(self._flight, under_way)
 
     def finish(self, flight: Flight, token: Token, *, now: float) -> Token:
         """End *flight* with *token*, for all who wait, and return the token.
@@ -216,24 +195,22 @@ class SharedToken:
 
     @_locked
     def _replace(self, flight: Flight, token: Token, now: float) -> None:
-        if flight is not self._flight:
-            self._of_superseded = (*self._of_superseded, token)[-_FORMER_REMEMBERED:]
+        if flight is not self._flight:  # superseded
+            self._remember(None if token == self.token else token)
             return
-        self._flight = None
         self._remember(self.token)
+        self._flight = None
         self.token = flight.token = token
         self._in_use_since = now
-        if isinstance(token, CachedToken):
-            self._fetched_for = None
-        else:
+        self._fetched_for = None
+        if not isinstance(token, CachedToken):
             self._fetched_for = flight.operation
             self._failure, self._pause = None, Pause()
 
     @_locked
     def _remove(self, flight: Flight, failure: Exception | None) -> None:
         if flight is self._flight:
-            self._flight = None
-            flight.failure = failure
+            self._flight, flight.failure = None, failure
 
     @_locked
     def note_endpoint_error(self, failure: TokenRequestError, now: float) -> TokenRequestError:
