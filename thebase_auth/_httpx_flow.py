@@ -109,11 +109,12 @@ class Flow:
         # Not the token in its header: another task may have signed the same Request since. (In requests it is
         # the one in the header: a request that was prepared long ago has an old token.)
         attempt = Attempt(core, _operation(sent), body, self._token)
+        caller = self._caller()
         while attempt.prepare_replay():
             redirects = response.history
-            yield from self._drain(response, attempt)
+            yield from self._drain(response, attempt, caller.budget.timeouts["read"])
             fetched_before = len(self._fetched)
-            token = yield from self._caller().renew(attempt.refused, attempt.operation)
+            token = yield from caller.renew(attempt.refused, attempt.operation)
             if token is None:
                 return
             if not body.rewind():  # no longer, after the wait
@@ -142,12 +143,11 @@ class Flow:
                 return
             response = answer
 
-    def _drain(self, response: Response, attempt: Attempt) -> Steps[None]:
+    def _drain(self, response: Response, attempt: Attempt, seconds: float) -> Steps[None]:
         """Read the 401, so that nobody waits for a token while it holds a connection."""
-        timeout = self._request.extensions.get("timeout", {}).get("read")
         try:
             # If it cannot be read, its status is enough, and its connection is closed.
-            yield Read(response, Reading(self._core.seconds_to_read(timeout)))
+            yield Read(response, Reading(seconds))
         except GeneratorExit:
             attempt.drop_refused()  # the call was cancelled, but it was a 401
             raise

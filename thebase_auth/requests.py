@@ -252,12 +252,11 @@ class _ResponseHook:
         if connection is None:
             attempt.drop_refused()
             return response
-        timeouts = timeouts_of(kwargs.get("timeout"))
+        caller = auth._caller(user_request, timeouts_of(kwargs.get("timeout")))
         settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
         while attempt.prepare_replay():
-            drain(response, auth._core.seconds_to_read(timeouts["read"]))
+            drain(response, caller.budget.timeouts["read"])
             with _as_requests_errors(user_request):
-                caller = auth._caller(user_request, timeouts)
                 token = blocking(caller.renew(attempt.refused, attempt.operation))
             if token is None or not attempt.body.rewind():  # no longer, after the wait
                 break

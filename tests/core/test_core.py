@@ -139,13 +139,6 @@ def test_a_call_without_an_answer_drops_a_token_past_its_time(core: Core) -> Non
     assert core.shared.token is None
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(5, 5.0), (0, 0.0), (0.5, 0.5), (None, 12.0), ("5", 12.0)])
-def test_a_401_is_read_for_as_long_as_the_call_reads_or_else_as_we_do(
-    core: Core, timeout: object, seconds: float
-) -> None:
-    assert core.seconds_to_read(timeout) == seconds
-
-
 def test_a_401_that_can_be_neither_replayed_nor_given_back_is_an_error(core: Core) -> None:
     error = core.cannot_replay(USERS)
 
@@ -170,7 +163,7 @@ def test_a_copy_has_the_same_settings_and_no_token_yet(core: Core, again: object
     assert copied is not core
     assert repr(copied.credentials) == repr(CREDENTIALS)
     assert copied.credentials.client_secret.reveal() == CREDENTIALS.client_secret.reveal()
-    assert copied.seconds_to_read(None) == 12.0
+    assert copied.timeout == 12.0
     assert copied.shared.token is None
     assert copied.number != core.number
 

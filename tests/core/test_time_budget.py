@@ -17,7 +17,9 @@ NOW = 1000.0
 
 
 def budget(default: float = 30.0, **timeouts: object) -> TimeBudget:
-    return TimeBudget(timeouts, default=default, now=NOW)
+    bounded = TimeBudget(timeouts, default=default)
+    bounded.began = NOW
+    return bounded
 
 
 def test_the_timeouts_of_the_call_are_taken() -> None:

@@ -37,7 +37,7 @@ class Caller(Generic[AdapterStep]):
         task: Task | None = None,
         is_shared: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
-        """Start the clock of this call.
+        """Take what this call brings along; its time begins when it asks for a token.
 
         Args:
             core: The auth object's core.
@@ -53,8 +53,8 @@ class Caller(Generic[AdapterStep]):
         self._fetch = fetch
         self._task = task
         self._is_shared = is_shared
-        self._now = core.now()
-        self._budget = TimeBudget(timeouts, default=core.timeout, now=self._now)
+        self.budget: Final = TimeBudget(timeouts, default=core.timeout)
+        self._now = 0.0  # as of the last look at the clock
 
     def fresh_token(self, expired: Token | None = None) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token before a request is sent: a newer one than *expired*, or that if there is no other."""
@@ -77,6 +77,7 @@ class Caller(Generic[AdapterStep]):
             other_than: The token that the server refused; None if it is not known which.
             operation: What refused it, or None if nothing did.
         """
+        self._now = self.budget.began = self._core.now()
         if operation in self._core.strikes:
             # Processes that revoke each other's tokens get out of step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
@@ -86,7 +87,7 @@ class Caller(Generic[AdapterStep]):
                 other_than,
                 operation=operation,
                 now=self._now,
-                longest=self._budget.longest,
+                longest=self.budget.longest,
                 task=self._task,
                 given_up=given_up,
             )
@@ -135,7 +136,7 @@ class Caller(Generic[AdapterStep]):
         core, shared = self._core, self._shared
         errand = None
         if core.coordinator is not None:
-            errand = yield from core.coordinator.load(flight, self._budget.left(self._now))
+            errand = yield from core.coordinator.load(flight, self.budget.left(self._now))
             if errand is not None and errand.found is not None:
                 return shared.finish(flight, errand.found, now=core.now())
             flight.at_cache = False
@@ -144,7 +145,7 @@ class Caller(Generic[AdapterStep]):
         if resting is not None:
             raise resting
         try:
-            left = self._budget.timeouts_left(self._now)
+            left = self.budget.timeouts_left(self._now)
             token = yield from self._fetch(left)
             shared.finish(flight, token, now=core.now())
         except TokenRequestError as error:
@@ -158,7 +159,7 @@ class Caller(Generic[AdapterStep]):
 
     def _wait_for(self, flight: Flight) -> WaitFor:
         """Wait for another caller: at most half the time left, if a cache may hold it up."""
-        left = self._budget.left(self._now)
+        left = self.budget.left(self._now)
         longest = left / 2 if flight.at_cache else left
         return WaitFor(flight, min(longest, flight.overdue_at - self._now))
 
@@ -172,7 +173,7 @@ class Caller(Generic[AdapterStep]):
             TokenTimeoutError: if this caller has no time left.
         """
         self._now = self._core.now()
-        if self._budget.left(self._now) > 0:
+        if self.budget.left(self._now) > 0:
             return
         domain = self._core.credentials.domain
         raise TokenTimeoutError(

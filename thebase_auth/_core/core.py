@@ -114,10 +114,6 @@ class Core:
         if token.past_its_time(time.time()):
             self.shared.drop(token)
 
-    def seconds_to_read(self, timeout: object) -> float:
-        """How long to read a 401: the call's read timeout, or ours if it has none."""
-        return float(timeout) if isinstance(timeout, (int, float)) else self.timeout
-
     def cannot_replay(self, operation: Operation) -> ReplayError:
         """The error for a 401 that can be neither replayed nor returned."""
         domain = self.credentials.domain

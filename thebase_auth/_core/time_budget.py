@@ -13,9 +13,11 @@ class TimeBudget:
 
     Attributes:
         timeouts: For each phase of a token request, by the HTTP library's own name for it.
+        longest: How long a token request takes if every phase takes its longest.
+        began: When the caller began to ask for a token.
     """
 
-    def __init__(self, timeouts: Mapping[str, object], *, default: float, now: float) -> None:
+    def __init__(self, timeouts: Mapping[str, object], *, default: float) -> None:
         """Take the timeouts of the call, and *default* for each phase without one.
 
         Even a call without any timeout (``timeout=None``) does not wait forever for a token.
@@ -24,16 +26,12 @@ class TimeBudget:
             phase: float(seconds) if isinstance(seconds, (int, float)) else default
             for phase, seconds in timeouts.items()
         }
-        self._began = now
-
-    @property
-    def longest(self) -> float:
-        """How long a token request takes if every phase takes its longest."""
-        return sum(self.timeouts.values())
+        self.longest = sum(self.timeouts.values())
+        self.began = 0.0
 
     def left(self, now: float) -> float:
         """Seconds until this caller stops waiting for others; zero or less when they are over."""
-        return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self._began)
+        return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self.began)
 
     def timeouts_left(self, now: float) -> dict[str, float]:
         """The timeouts of a token request that begins now, perhaps after a wait."""
