@@ -54,18 +54,6 @@ def blocking(steps: Generator[WaitFor, None, Result]) -> Result:
         steps.close()
 
 
-async def awaiting(steps: Generator[WaitFor, None, Result]) -> Result:
-    """Take all *steps* in this task of asyncio or trio, and return their result."""
-    try:
-        while True:
-            await wait_async(*next(steps))
-    except StopIteration as end:
-        result: Result = end.value
-        return result
-    finally:
-        steps.close()
-
-
 def running_task() -> Task:
     """The current task of asyncio or trio."""
     if _in_trio():
@@ -85,26 +73,19 @@ def running_task() -> Task:
 async def _wait_asyncio(pending: Pending, seconds: float) -> None:
     import asyncio
 
-    # Ten thousand tasks may wait: a future and a timer is nearly all that each of them costs.
     loop = asyncio.get_running_loop()
-    asleep = loop.create_future()
+    woken = loop.create_future()  # ten thousand tasks may wait: nothing costs them less
 
     def wake() -> None:
-        if not asleep.done():
-            asleep.set_result(None)
+        if not woken.done():
+            woken.set_result(None)
 
-    # In its own thread, the loop can be woken without a system call.
-    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake, at_once_in=threading.get_ident()))
+    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake))
     deadline = loop.time() + seconds
     while not pending.over and (left := deadline - loop.time()) > 0:
-        timer = loop.call_later(min(left, _LOOK_AGAIN), wake)
-        try:
-            await asleep
-        finally:
-            timer.cancel()
-        if pending.over or pending.is_lost():
+        await asyncio.wait([woken], timeout=min(left, _LOOK_AGAIN))
+        if not pending.over and pending.is_lost():
             return
-        asleep = loop.create_future()
 
 
 async def _wait_trio(pending: Pending, seconds: float) -> None:
@@ -121,18 +102,13 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
             return
 
 
-def _from_any_thread(
-    schedule: Callable[..., object], wake: Callable[[], object], *, at_once_in: int | None = None
-) -> Callable[[], None]:
-    def wake_or_schedule() -> None:
+def _from_any_thread(schedule: Callable[..., object], wake: Callable[[], object]) -> Callable[[], None]:
+    def wake_from_any_thread() -> None:
         # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
         with contextlib.suppress(RuntimeError):
-            if threading.get_ident() == at_once_in:
-                wake()
-            else:
-                schedule(wake)
+            schedule(wake)
 
-    return wake_or_schedule
+    return wake_from_any_thread
 
 
 def _in_trio() -> bool:

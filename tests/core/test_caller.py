@@ -35,7 +35,8 @@ from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
 from thebase_auth._core.pending import Pending, WaitFor
 from thebase_auth._core.shared_token import Fetch, Flight
 from thebase_auth._core.token import Token
-from thebase_auth._waiting import awaiting, blocking, running_task
+from thebase_auth._waiting import blocking, running_task
+from thebase_auth.testing._mounts import awaiting
 
 FETCHED, NEWER = Token("fetched"), Token("newer")
 NOW = 1000.0  # when the clock stands still

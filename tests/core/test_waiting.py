@@ -20,7 +20,8 @@ import trio.testing
 
 from tests.support.shared_tokens import LONG
 from thebase_auth._core.pending import Pending, WaitFor
-from thebase_auth._waiting import awaiting, blocking, running_task, wait_async, wait_blocking
+from thebase_auth._waiting import blocking, running_task, wait_async, wait_blocking
+from thebase_auth.testing._mounts import awaiting
 
 SHORT = 0.02  # seconds
 
@@ -422,7 +423,7 @@ async def test_steps_are_closed_when_their_wait_is_interrupted(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("thebase_auth._waiting.wait_blocking", interrupted)
-    monkeypatch.setattr("thebase_auth._waiting.wait_async", interrupted)
+    monkeypatch.setattr("thebase_auth.testing._mounts.wait_async", interrupted)
     closed: list[str] = []
     kept = [steps_that_wait(pending, closed=closed) for _ in range(2)]
     with pytest.raises(KeyboardInterrupt):

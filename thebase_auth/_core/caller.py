@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never
+from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, cast
 
 from . import notices
 from .backoff import Operation
@@ -59,9 +59,8 @@ class Caller(Generic[AdapterStep]):
     def fresh_token(self, expired: Token | None = None) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token before a request is sent: a newer one than *expired*, or that if there is no other."""
         try:
-            token = yield from self.renew(expired, None)
-            assert token is not None, "back-off applies only to operations"  # noqa: S101
-            return token
+            # Never None: back-off applies only to operations.
+            return cast("Token", (yield from self.renew(expired, None)))
         except Exception as error:
             if expired is None:
                 raise

@@ -8,16 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from http.client import responses
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from wsgiref.util import application_uri
 
 from thebase_auth._core.pending import WaitFor
-from thebase_auth._waiting import awaiting, blocking
+from thebase_auth._waiting import blocking, wait_async
 
 from ._messages import Answer, Request
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+Result = TypeVar("Result")
 
 Exchange: TypeAlias = Callable[[Request], Generator[WaitFor, None, Answer | None]]
 """Takes a request, and returns its answer; None drops the connection."""
@@ -60,6 +62,18 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
         await send({"type": "http.response.body", "body": answer.body})
 
     return app
+
+
+async def awaiting(steps: Generator[WaitFor, None, Result]) -> Result:
+    """Take all *steps* in this task of asyncio or trio, and return their result."""
+    try:
+        while True:
+            await wait_async(*next(steps))
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    finally:
+        steps.close()
 
 
 async def _answer_lifespan(receive: Receive, send: Send) -> None:
