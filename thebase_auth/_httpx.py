@@ -28,9 +28,6 @@ class HttpxDriver(CommonAuth):
     memory.
     """
 
-    requires_request_body = False
-    requires_response_body = False
-
     @classmethod
     def from_env(cls, *, cache: TokenCache | None = None, timeout: float = DEFAULT_TIMEOUT) -> Self:
         """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import aclosing, suppress
 from typing import Any, Final, TypeAlias
 
@@ -91,17 +90,10 @@ def replay_of(refused: Response, body: Body, token: Token) -> Request:
     again.headers = old.headers.copy()
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)
-    if _has_been_read(old):
-        again.read()  # so that `content` is there, as before
+    with suppress(RuntimeError):  # of `old.content`, if that has not been read
+        old.content  # noqa: B018
+        again.read()
     return again
-
-
-def _has_been_read(request: Request) -> bool:
-    try:
-        request.content  # noqa: B018 - raises where the body has not been read
-    except RuntimeError:
-        return False
-    return True
 
 
 def _take_cookies(again: Request, refused: Response) -> None:
@@ -111,29 +103,14 @@ def _take_cookies(again: Request, refused: Response) -> None:
     old = again.headers.pop("Cookie", "")
     refused.cookies.set_cookie_header(again)
     new = again.headers.get("Cookie", "")
-    replaced = {pair.partition("=")[0] for pair in new.split("; ")} | _ended_cookies(refused)
+    replaced = {pair.partition("=")[0] for pair in new.split("; ")}
+    # Those that it deletes are not in its jar.
+    named = {line.partition("=")[0].strip() for line in refused.headers.get_list("Set-Cookie")}
+    replaced |= named - {cookie.name for cookie in refused.cookies.jar}
     kept = [pair for pair in old.split("; ") if pair and pair.partition("=")[0] not in replaced]
     cookies = "; ".join([*kept, new] if new else kept)
     if cookies:
         again.headers["Cookie"] = cookies
-
-
-def _ended_cookies(response: Response) -> set[str]:
-    """The names of the cookies that *response* deletes (RFC 6265 sections 5.2.1 and 5.2.2)."""
-    from email.utils import parsedate_to_datetime  # slow to load, rarely needed
-    from http.cookies import CookieError, SimpleCookie
-
-    ended = set()
-    for line in response.headers.get_list("Set-Cookie"):
-        with suppress(CookieError, ValueError):
-            for name, cookie in SimpleCookie(line).items():
-                if cookie["max-age"]:
-                    is_over = int(cookie["max-age"]) <= 0
-                else:
-                    is_over = parsedate_to_datetime(cookie["expires"]).timestamp() <= time.time()
-                if is_over:
-                    ended.add(name)
-    return ended
 
 
 def first_redirect(response: Response, token_request: Request) -> Answer:
