@@ -17,7 +17,6 @@ from thebase_auth._core.backoff import (
     Backoff,
     Operation,
     Pause,
-    is_acceptance,
 )
 
 # What an operation is
@@ -228,17 +227,3 @@ def test_the_operation_whose_last_strike_is_longest_ago_is_forgotten_first(backo
 
     assert USERS in backoff.strikes
     assert LEADS not in backoff.strikes
-
-
-# Acceptances
-
-
-@pytest.mark.parametrize(
-    ("status", "accepted"),
-    [
-        *[(status, True) for status in (200, 201, 204, 302, 304, 400, 403, 404, 405, 409, 422)],
-        *[(status, False) for status in (401, 407, 429, 500, 502, 503, 504, 599)],
-    ],
-)
-def test_trouble_on_the_way_is_not_an_acceptance(status: int, accepted: bool) -> None:
-    assert is_acceptance(status) is accepted

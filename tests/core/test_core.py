@@ -91,7 +91,13 @@ def test_what_is_none_of_our_tokens_is_not_taken_for_one(core: Core, header: str
 # What its answer shows
 
 
-@pytest.mark.parametrize(("status", "forgets"), [(200, True), (403, True), (429, False), (502, False)])
+@pytest.mark.parametrize(
+    ("status", "forgets"),
+    [
+        *[(status, True) for status in (200, 201, 204, 302, 304, 400, 403, 404, 405, 409, 422)],
+        *[(status, False) for status in (401, 407, 429, 500, 502, 503, 504, 599)],
+    ],
+)
 def test_an_answer_that_shows_that_the_token_was_taken_forgets_strikes(
     core: Core, status: int, forgets: bool
 ) -> None:

@@ -108,8 +108,3 @@ class Backoff:
         self.strikes.pop(operation, None)
         if after_renewal and len(self._helped) < _MOST_OPERATIONS:
             self._helped[operation] = self._helped.get(operation, 0) + 1
-
-
-def is_acceptance(status: int) -> bool:
-    """Whether an answer shows that the token was accepted. Trouble on the way shows nothing."""
-    return status < 500 and status not in {401, 407, 429}

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from . import notices
-from .backoff import Operation, is_acceptance
+from .backoff import Operation
 from .bodies import LARGE, ONCE, Body
 from .credentials import Credentials
 from .errors import PlainHTTPError, ReplayError
@@ -95,8 +95,8 @@ class Core:
             notices.of_unsigned_401(self.credentials, host)
 
     def note_answer(self, status: int, operation: Operation) -> None:
-        """Take note of an answer other than 401 to a signed request."""
-        if is_acceptance(status):
+        """Take note of the answer to a signed request. Trouble on the way says nothing about its token."""
+        if status < 500 and status not in {401, 407, 429}:
             self.shared.accepted(operation)
 
     def expired_token_for(self, body: Body, length: int | None) -> Token | None:

@@ -224,8 +224,10 @@ class SharedToken:
 
     def error_during_pause(self, now: float) -> TokenRequestError | None:
         """The last error of the token endpoint during its pause, or None."""
-        failure, left = self._failure, self._pause.left(now)
-        return None if failure is None or left <= 0 else with_retry_after(failure, left)
+        failure = self._failure
+        if failure is None or (left := self._pause.left(now)) <= 0:
+            return None
+        return with_retry_after(failure, left)
 
     @_locked
     def forget(self) -> None:
