@@ -99,7 +99,7 @@ class Flow:
             self._accepted(response)
         elif sent is not self._request and not self._core.is_ours(str(sent.url)):
             self._look_for_unsigned_401(response)
-        elif self._core.token_in(sent.headers.get("Authorization")) is not None:
+        elif self._core.shared.token_in(sent.headers.get("Authorization")) is not None:
             yield from self._replay(response)
 
     def _replay(self, response: Response) -> Steps[None]:
@@ -195,8 +195,8 @@ class Flow:
 
     def _carries(self, sent: Request, token: Token) -> bool:
         """Whether *sent* went to the domain with *token*."""
-        carried = self._core.token_in(sent.headers.get("Authorization"))
-        return carried == token and self._core.is_ours(str(sent.url))
+        carries = sent.headers.get("Authorization") == token.authorization
+        return carries and self._core.is_ours(str(sent.url))
 
     def _look_for_unsigned_401(self, response: Response) -> None:
         if response.status_code == 401 and "Authorization" not in response.request.headers:

@@ -224,7 +224,7 @@ class _ResponseHook:
             return response
         if self._body is None:
             return response  # another host has redirected it to us, and would act in the user's name
-        token = core.token_in(request.headers.get("Authorization"))
+        token = core.shared.token_in(request.headers.get("Authorization"))
         operation = Operation.of(request.method or "", url)
         if status != 401:
             if token is not None:

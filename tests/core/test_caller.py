@@ -488,7 +488,7 @@ def test_a_thread_leaves_a_leader_whose_loop_has_stopped() -> None:
 
         assert runner.run(end()) is TOKEN
     assert core.shared.token is FETCHED
-    assert core.shared.token_of(TOKEN.authorization) is TOKEN
+    assert core.shared.token_in(TOKEN.authorization) is TOKEN
 
 
 def test_threads_whose_leader_is_interrupted_go_on_with_another() -> None:

@@ -78,14 +78,14 @@ def test_the_domain_is_at_hand_in_the_parts_that_libraries_have(
 
 @pytest.mark.parametrize("header", ["Bearer abc", b"Bearer abc"])
 def test_the_token_that_a_request_carried_is_recognised(core: Core, header: str | bytes) -> None:
-    assert core.token_in(header) is TOKEN
+    assert core.shared.token_in(header) is TOKEN
     renew(core.shared, OTHER, TOKEN)
-    assert core.token_in(header) is TOKEN
+    assert core.shared.token_in(header) is TOKEN
 
 
 @pytest.mark.parametrize("header", [None, "", b"", "Basic abc", "Bearer x", b"Bearer \xe9"])
 def test_what_is_none_of_our_tokens_is_not_taken_for_one(core: Core, header: str | bytes | None) -> None:
-    assert core.token_in(header) is None
+    assert core.shared.token_in(header) is None
 
 
 # What its answer shows

@@ -263,7 +263,7 @@ def test_what_a_superseded_leader_fetches_serves_its_own_caller_only(
     old, new = flights
     assert shared.finish(old, TOKEN, now=0) is TOKEN
     assert shared.token is old.token is None
-    assert shared.token_of(TOKEN.authorization) is TOKEN  # its 401 has to be recognised
+    assert shared.token_in(TOKEN.authorization) is TOKEN  # its 401 has to be recognised
     assert wait(shared) is new
 
     shared.finish(new, OTHER, now=0)
@@ -286,13 +286,13 @@ def test_the_failure_of_a_superseded_leader_is_its_own(
 
 
 def test_a_token_is_known_by_the_header_that_carries_it(renewed: SharedToken) -> None:
-    assert renewed.token_of("Bearer abc") is TOKEN
+    assert renewed.token_in("Bearer abc") is TOKEN
     renew(renewed, OTHER, TOKEN)
-    assert renewed.token_of("Bearer abc") is TOKEN
-    assert renewed.token_of("Bearer def") is OTHER
+    assert renewed.token_in("Bearer abc") is TOKEN
+    assert renewed.token_in("Bearer def") is OTHER
 
     for foreign in ("", "Bearer ", "abc", "bearer abc", "Basic abc", "Bearer abcd"):
-        assert renewed.token_of(foreign) is None
+        assert renewed.token_in(foreign) is None
 
 
 def test_a_token_that_was_refused_dropped_or_replaced_is_a_former_one(renewed: SharedToken) -> None:
@@ -330,7 +330,7 @@ def test_the_last_256_former_tokens_are_remembered(shared: SharedToken) -> None:
         ask(shared, token)  # of two callers with the same one
 
     assert [shared.is_former(token) for token in tokens] == [False] * 4 + [True] * 256
-    assert [bool(shared.token_of(token.authorization)) for token in tokens] == [False] * 4 + [True] * 256
+    assert [bool(shared.token_in(token.authorization)) for token in tokens] == [False] * 4 + [True] * 256
 
 
 def test_a_token_is_dropped_only_while_it_is_in_use(renewed: SharedToken) -> None:
@@ -359,7 +359,7 @@ def test_forgetting_drops_the_token_and_ends_no_flight(renewed: SharedToken) -> 
 
 def test_a_question_changes_nothing(renewed: SharedToken) -> None:
     before = copy.copy(vars(renewed))
-    renewed.token_of("Bearer x")
+    renewed.token_in("Bearer x")
     renewed.is_former(OTHER)
     renewed.error_during_pause(0)
 

@@ -101,7 +101,7 @@ def test_of_many_threads_that_one_token_fails_one_is_to_tell_the_user(renewed: S
 
 def test_the_token_is_read_and_recognised_without_the_lock(renewed: SharedToken) -> None:
     def look() -> tuple[Any, ...]:
-        return renewed.token, renewed.token_of("Bearer abc"), renewed.is_former(TOKEN)
+        return renewed.token, renewed.token_in("Bearer abc"), renewed.is_former(TOKEN)
 
     with renewed._lock:
         assert in_another_thread(look) == (TOKEN, TOKEN, False)

@@ -317,7 +317,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         for token in self.tokens:
             assert self.shared.is_former(token) == (token in self.former)
             known = token == self.token or token in self.former
-            assert (self.shared.token_of(token.authorization) == token) == known
+            assert (self.shared.token_in(token.authorization) == token) == known
 
     @invariant()
     def an_operation_waits_after_its_strikes_and_no_longer_than_a_minute(self) -> None:

@@ -80,14 +80,6 @@ class Core:
         """Whether *url* is on the domain. After a redirect, a signed request may have gone elsewhere."""
         return self.credentials.origin.destination(url) is Destination.OURS
 
-    def token_in(self, authorization: str | bytes | None) -> Token | None:
-        """The token of ours in the header of a request that was sent, or None.
-
-        After a redirect, or a renewal by another caller, it may differ from the one first put there.
-        """
-        text = authorization.decode("latin-1") if isinstance(authorization, bytes) else authorization
-        return self.shared.token_of(text)
-
     def note_unsigned_401(self, host: str) -> None:
         """Take note that another host has answered an unsigned request with 401."""
         if not self._warned_of_unsigned:

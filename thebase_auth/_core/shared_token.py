@@ -129,10 +129,14 @@ class SharedToken:
         self._lock = threading.RLock()
         _living.add(self)
 
-    def token_of(self, authorization: str | None) -> Token | None:
-        """The token, in use now or formerly, that this ``Authorization`` header carries; or None."""
+    def token_in(self, authorization: str | bytes | None) -> Token | None:
+        """The token, in use now or formerly, in this ``Authorization`` header of a request; or None.
+
+        After a redirect, or a renewal by another caller, it may differ from the one first put there.
+        """
+        text = authorization.decode("latin-1") if isinstance(authorization, bytes) else authorization
         for token in (self.token, *self._former):
-            if token is not None and token.authorization == authorization:
+            if token is not None and token.authorization == text:
                 return token
         return None
 
