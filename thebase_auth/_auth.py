@@ -83,6 +83,18 @@ class CommonAuth:
         """Drop the current token, so that the next request fetches another one, at once."""
         self._core.shared.forget()
 
+    def __call__(self, request: Any) -> Any:
+        """Only for requests, which calls its auth objects; the clients of httpx and httpx2 do not.
+
+        Raises:
+            TypeError: if *request* is of a library that this class does not serve.
+        """
+        raise TypeError(
+            f"this TheBaseAuth does not sign a {type(request).__module__}.{type(request).__qualname__}; take"
+            " the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
+            " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
+        )
+
 
 # A wrong argument gives a TypeError that names the class which users know.
 CommonAuth.__init__.__qualname__ = "TheBaseAuth.__init__"

@@ -141,18 +141,6 @@ class HttpxDriver(CommonAuth):
         finally:
             steps.close()
 
-    def __call__(self, request: Any) -> Any:  # noqa: ARG002
-        """Not for this class: requests calls its auth objects, the clients of httpx and httpx2 do not.
-
-        Raises:
-            TypeError: always.
-        """
-        raise TypeError(
-            "this TheBaseAuth signs the requests of another library; take the one of"
-            " thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
-            " thebase_auth.TheBaseAuth, which serves them all"
-        )
-
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:  # noqa: ARG002
         """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do.
 

@@ -144,11 +144,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             TypeError: if it is a request of another library.
         """
         if not isinstance(request, requests.PreparedRequest):
-            raise TypeError(
-                "thebase_auth.requests.TheBaseAuth signs only requests of the library requests; for httpx and"
-                " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
-                " is none for niquests and other libraries like requests"
-            )
+            super().__call__(request)  # raises
         body: Body | None = IN_MEMORY
         expired = None
         url = request.url or ""

@@ -252,7 +252,7 @@ def test_a_request_that_lost_its_stream_is_left_to_the_library(library: Any) -> 
 
 
 def test_it_does_not_sign_for_requests(library: Any) -> None:
-    with pytest.raises(TypeError, match="thebase_auth.TheBaseAuth, which serves them all"):
+    with pytest.raises(TypeError, match="thebase_auth.TheBaseAuth, which serves all three"):
         requests.get(URL, auth=auth_of(library, DOMAIN), timeout=5)
 
 
@@ -372,5 +372,5 @@ def test_it_does_not_sign_for_the_other_of_the_two(library: Any, other: Any) -> 
         pytest.skip("its own")
     transport = other.MockTransport(lambda _: other.Response(200, json=TOKEN))
     with other.Client(auth=auth_of(library, DOMAIN), transport=transport) as client:
-        with pytest.raises(TypeError, match="which serves them all"):
+        with pytest.raises(TypeError, match="which serves all three"):
             client.get(URL)

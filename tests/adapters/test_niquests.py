@@ -15,6 +15,6 @@ def test_a_session_of_niquests_is_refused_with_a_reason() -> None:
     auth = TheBaseAuth("acme.thebase.co.il", "id", "secret")
     with (
         niquests.Session() as session,
-        pytest.raises(TypeError, match="signs only requests of the library requests; .* niquests"),
+        pytest.raises(TypeError, match="does not sign a niquests.* for other libraries"),
     ):
         session.get("https://acme.thebase.co.il/v2/users", auth=auth)

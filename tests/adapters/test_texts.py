@@ -164,19 +164,15 @@ def test_of_settings_that_the_environment_lacks(monkeypatch: pytest.MonkeyPatch)
 def test_to_another_library_than_that_of_the_class() -> None:
     with pytest.raises(TypeError) as caught:
         thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret")(httpx.Request("GET", "https://a"))  # type: ignore[arg-type]
-    assert str(caught.value) == (
-        "thebase_auth.requests.TheBaseAuth signs only requests of the library requests; for httpx and"
-        " httpx2 take thebase_auth.TheBaseAuth, or the one in thebase_auth.httpx or .httpx2; there"
-        " is none for niquests and other libraries like requests"
+    advice = (
+        "; take the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
+        " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
     )
+    assert str(caught.value) == "this TheBaseAuth does not sign a httpx.Request" + advice
     auth = thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret")
     with pytest.raises(TypeError) as caught:
         auth(requests.Request("GET", "https://a"))
-    assert str(caught.value) == (
-        "this TheBaseAuth signs the requests of another library; take the one of"
-        " thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
-        " thebase_auth.TheBaseAuth, which serves them all"
-    )
+    assert str(caught.value) == "this TheBaseAuth does not sign a requests.models.Request" + advice
     with pytest.raises(TypeError) as caught:
         auth.auth_flow(httpx.Request("GET", "https://a"))
     assert str(caught.value) == (
