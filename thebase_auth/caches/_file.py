@@ -48,8 +48,7 @@ class FileTokenCache:
             if path is None:
                 import platformdirs
 
-                folder = platformdirs.user_cache_path("thebase_auth", appauthor=False)
-                path = folder / "tokens.json"
+                path = platformdirs.user_cache_path("thebase_auth", appauthor=False) / "tokens.json"
         except ModuleNotFoundError as missing:
             if missing.name not in {"filelock", "platformdirs"}:
                 raise
@@ -106,8 +105,7 @@ class FileTokenCache:
         import filelock
 
         # One by one: mkdir(parents=True) gives its mode only to the last one.
-        folders = [self._path.parent, *self._path.parent.parents]
-        for folder in reversed([folder for folder in folders if not folder.exists()]):
+        for folder in reversed(self._path.parents):
             folder.mkdir(mode=0o700, exist_ok=True)
         return filelock.FileLock(
             f"{self._path}.{name}.lock",
