@@ -118,7 +118,9 @@ class FileTokenCache:
     def _records(self) -> dict[str, tuple[str | None, float]]:
         """The content of the file: for each key a record, and when it expires (epoch seconds)."""
         try:
-            content = json.loads(_read_own_file(self._path))
+            # With an opener: given a descriptor of a directory, open() would not close it.
+            with open(self._path, "rb", opener=_open_for_owner) as file:
+                content = json.loads(file.read(_LARGEST_FILE)) if _is_ours(os.fstat(file.fileno())) else {}
             return {str(key): (str(record), float(until)) for key, (record, until) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             return {}
@@ -148,29 +150,14 @@ class FileTokenCache:
         temporary.replace(self._path)
 
 
-def _read_own_file(path: Path) -> bytes:
-    """The content of a file that is ours, and that nobody else can read or write.
-
-    Raises:
-        OSError: if there is no such file.
-    """
-    # With an opener: given a descriptor of a directory, open() would not close it.
-    with open(path, "rb", opener=_open_warily) as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("not a regular file")
-        if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
-            raise OSError("open to others")
-        content: bytes = file.read(_LARGEST_FILE + 1)
-    if len(content) > _LARGEST_FILE:
-        raise OSError("too large")
-    return content
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether it is a file as this class writes it, which nobody else can read or write."""
+    if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_FILE
 
 
 def _open_for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _open_warily(path: str, flags: int) -> int:
     # Links are not followed. Without O_NONBLOCK, opening a pipe would block.
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return os.open(path, flags, 0o600)
