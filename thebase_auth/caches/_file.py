@@ -134,20 +134,15 @@ class FileTokenCache:
         try:
             with open(temporary, "xb", opener=_open_for_owner) as file:
                 file.write(content)
-            self._put_in_place(temporary)
-        except BaseException:
+            for pause in _PAUSES_BEFORE_REPLACING_AGAIN:
+                with suppress(PermissionError):  # Windows, while another process reads the file
+                    temporary.replace(self._path)
+                    return
+                time.sleep(pause)
+            temporary.replace(self._path)
+        finally:
             with suppress(OSError):
                 temporary.unlink()
-            raise
-
-    def _put_in_place(self, temporary: Path) -> None:
-        for pause in _PAUSES_BEFORE_REPLACING_AGAIN:
-            try:
-                temporary.replace(self._path)
-                return
-            except PermissionError:  # Windows, while another process reads the file
-                time.sleep(pause)
-        temporary.replace(self._path)
 
 
 def _is_ours(status: os.stat_result) -> bool:
