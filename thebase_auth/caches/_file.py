@@ -74,14 +74,11 @@ class FileTokenCache:
         """
         now = time.time()
         with self._file_lock("update", timeout=1.0):
-            kept = {
-                other: (text, until)
-                for other, (text, until) in self._records().items()
-                if until > now and other != key
-            }
+            kept = {other: (text, until) for other, (text, until) in self._records().items() if until > now}
+            kept.pop(key, None)  # in its new place it is the last one; the first ones make room
             kept[key] = (record, now + bounded(lifetime))
             while len(content := json.dumps(kept).encode()) > _LARGEST_FILE:
-                del kept[next(iter(kept))]  # the one stored first
+                del kept[next(iter(kept))]
             self._replace(content)
 
     def lock(self, key: str, lease: float) -> Callable[[], object] | None:  # noqa: ARG002
@@ -107,12 +104,9 @@ class FileTokenCache:
         # One by one: mkdir(parents=True) gives its mode only to the last one.
         for folder in reversed(self._path.parents):
             folder.mkdir(mode=0o700, exist_ok=True)
+        # Not thread_local: it may be released in another thread.
         return filelock.FileLock(
-            f"{self._path}.{name}.lock",
-            timeout=timeout,
-            mode=0o600,
-            thread_local=False,  # it may be released in another thread
-            poll_interval=0.005,
+            f"{self._path}.{name}.lock", timeout=timeout, mode=0o600, thread_local=False, poll_interval=0.005
         )
 
     def _records(self) -> dict[str, tuple[str | None, float]]:
