@@ -105,11 +105,9 @@ class RedisTokenCache:
         try:
             record = self._client.get(self._prefix + key)
             text = record.decode("ascii") if isinstance(record, bytes) else record
-        except UnicodeDecodeError:
-            return None
         except Exception as error:
-            if "WRONGTYPE" in str(error):  # not ours; `store` overwrites it
-                return None
+            if isinstance(error, UnicodeDecodeError) or "WRONGTYPE" in str(error):
+                return None  # not ours; `store` overwrites it
             raise
         return text if isinstance(text, str) else None
 
