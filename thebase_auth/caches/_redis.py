@@ -63,7 +63,7 @@ class RedisTokenCache:
             ImportError: if redis-py is missing.
         """
         try:
-            import redis
+            from redis import Redis
         except ModuleNotFoundError as missing:
             if missing.name != "redis":
                 raise
@@ -73,9 +73,7 @@ class RedisTokenCache:
         kept = Hidden(url)  # a password may be in it
         del url
         try:
-            client = redis.Redis.from_url(
-                kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None
-            )
+            client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None)
         except ValueError:
             raise ValueError(
                 "redis-py cannot parse the URL (not shown: a password may be in it); it looks like"
@@ -129,11 +127,9 @@ class RedisTokenCache:
             key: As in `TokenCache`.
             lease: Seconds after which the database itself ends the lock.
         """
+        # Not thread_local: it may be released in another thread.
         lock = self._client.lock(
-            f"{self._prefix}{key}:lock",
-            timeout=max(lease, _SHORTEST_LEASE),
-            blocking=False,
-            thread_local=False,  # it may be released in another thread
+            f"{self._prefix}{key}:lock", timeout=max(lease, _SHORTEST_LEASE), thread_local=False
         )
 
         def release() -> None:
@@ -141,7 +137,7 @@ class RedisTokenCache:
             with suppress(ValueError):
                 lock.release()
 
-        return release if lock.acquire() else None
+        return release if lock.acquire(blocking=False) else None
 
 
 def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:
