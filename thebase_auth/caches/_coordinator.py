@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final
 
 from thebase_auth._core.credentials import Credentials
 from thebase_auth._core.pending import Pending, WaitFor
@@ -34,10 +34,8 @@ from thebase_auth._core.shared_token import Flight, SharedToken
 from thebase_auth._core.token import Token
 from thebase_auth._waiting import wait_blocking
 
+from ._protocol import TokenCache
 from ._record import RECORD_BEGINS, RecordFormat, lifetime
-
-if TYPE_CHECKING:
-    from . import TokenCache
 
 logger: Final = logging.getLogger("thebase_auth")
 
@@ -53,9 +51,6 @@ _LONGEST_ANSWER: Final = 3.0
 _LONGEST_LEASE: Final = 10.0
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.25
-
-LoadSteps: TypeAlias = Generator[WaitFor, None, "Errand | None"]
-Release: TypeAlias = Callable[[], object]
 
 
 def _answer_within(seconds: float) -> float:
@@ -79,7 +74,7 @@ class Coordinator:
         """Key and form of the record. Made when first needed, in a thread, because it takes about 30 ms."""
         return RecordFormat(self._credentials)
 
-    def load(self, flight: Flight, seconds: float) -> LoadSteps:
+    def load(self, flight: Flight, seconds: float) -> Generator[WaitFor, None, Errand | None]:
         """Look for a token that another process has stored; if there is none, try to get the lock.
 
         Args:
@@ -189,7 +184,7 @@ class Errand:
         self._cache = coordinator.cache
         self._flight = flight
         self._seconds = seconds
-        self._release: Release | None = None
+        self._release: Callable[[], object] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
 
     def start(self) -> None:
