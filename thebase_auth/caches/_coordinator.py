@@ -94,11 +94,10 @@ class Coordinator:
                 before.give_up(answer_within, "an earlier call has not ended yet")
                 return None
             seconds -= time.monotonic() - began
-        errand = self._last = Errand(self, flight, seconds)
         try:
-            errand.start()
+            errand = self._last = Errand(self, flight, seconds)
         except RuntimeError as error:  # no more threads, or the interpreter is shutting down
-            self.warn(f"{type(error).__name__}: {error}")
+            self.warn(self.describe(error))
             return None
         last = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
         while not errand.looked.over:
@@ -175,6 +174,11 @@ class Errand:
     """
 
     def __init__(self, coordinator: Coordinator, flight: Flight, seconds: float) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: if it cannot be started.
+        """
         self.looked = Pending()
         self.ended = Pending()
         self.found: Token | None = None
@@ -186,13 +190,6 @@ class Errand:
         self._seconds = seconds
         self._release: Callable[[], object] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
-
-    def start(self) -> None:
-        """Start the thread.
-
-        Raises:
-            RuntimeError: if it cannot be started.
-        """
         if sys.is_finalizing():  # before Python 3.12, start() would hang
             raise RuntimeError("the interpreter is shutting down")
         self._thread.start()
