@@ -185,9 +185,9 @@ class Errand:
         self.answered_at = self._began = time.monotonic()
         self.given_up = False
         self._coordinator = coordinator
-        self._cache = coordinator.cache
         self._flight = flight
         self._seconds = seconds
+        self._lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
         self._release: Callable[[], object] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
         if sys.is_finalizing():  # before Python 3.12, start() would hang
@@ -243,18 +243,16 @@ class Errand:
         """Find a token or get the lock; or neither, if another process holds the lock for too long."""
         stop_waiting_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
-        key = self._answer(self._coordinator.record.key)  # to make it took time that is not the cache's
+        key = self._coordinator.record.key
+        self.answered_at = time.monotonic()  # to make the key took time that is not the cache's
         while not self._flight.over:
-            self.found = self._load(key)
-            if self.found is None:
-                release = self._answer(self._cache.lock(key, self._lease))
-                self._release = None if release is False else release  # False: `acquired and release`
-            if self._release is not None:
-                self.found = self._load(key)  # it may have been stored just before the lock was free
-            if self.found is not None:
-                logger.debug("took an access token from %r", self._cache)
-                self._coordinator.note_working()
-            if self.found is not None or self._release is not None:
+            if self._load(key):
+                return
+            release: Any = self._coordinator.cache.lock(key, self._lease)
+            self.answered_at = time.monotonic()
+            if release is not None and release is not False:  # False: `acquired and release`
+                self._release = release
+                self._load(key)  # it may have been stored just before the lock was free
                 return
             # Of random length, or all processes would ask at the same moment, again and again.
             pause = min(pause * random.uniform(1.0, 2.0), longest_pause)  # noqa: S311
@@ -272,27 +270,26 @@ class Errand:
         token = flight.token
         if token is not None and not coordinator.shared.is_former(token):
             record = coordinator.record
-            self._cache.store(record.key, record.write(token), lifetime(token, time.time()))
+            coordinator.cache.store(record.key, record.write(token), lifetime(token, time.time()))
             coordinator.note_working()
 
-    def _load(self, key: str) -> Token | None:
-        record = self._answer(self._cache.load(key))
-        token = self._coordinator.record.read(record, time.time())
-        return None if token is None or self._coordinator.shared.is_former(token) else token
-
-    def _answer(self, value: object) -> Any:
+    def _load(self, key: str) -> bool:
+        """Whether a token was found that is of use."""
+        coordinator = self._coordinator
+        record = coordinator.cache.load(key)
         self.answered_at = time.monotonic()
-        return value
-
-    @property
-    def _lease(self) -> float:
-        return min(self._seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
+        token = coordinator.record.read(record, time.time())
+        if token is None or coordinator.shared.is_former(token):
+            return False
+        self.found = token
+        logger.debug("took an access token from %r", coordinator.cache)
+        coordinator.note_working()
+        return True
 
     def _let_go(self) -> None:
         release, self._release = self._release, None
-        if release is None:
-            return
         try:
-            release()
+            if release is not None:
+                release()
         except BaseException as error:  # noqa: BLE001 - most often it has lapsed already
             logger.debug("the lock of a token cache was not released: %s", type(error).__name__)
