@@ -73,7 +73,7 @@ class FileTokenCache:
             lifetime: Seconds, or None.
         """
         now = time.time()
-        with self._file_lock("update", timeout=1.0):
+        with self._file_lock("update").acquire(timeout=1.0, poll_interval=0.005):
             kept = {other: (text, until) for other, (text, until) in self._records().items() if until > now}
             kept.pop(key, None)  # in its new place it is the last one; the first ones make room
             kept[key] = (record, now + bounded(lifetime))
@@ -90,24 +90,22 @@ class FileTokenCache:
         """
         import filelock
 
-        lock = self._file_lock(key[:16], timeout=0)
+        lock = self._file_lock(key[:16])
         try:
-            lock.acquire()
+            lock.acquire(timeout=0)
         except filelock.Timeout:
             return None
         release: Callable[[], object] = lock.release
         return release
 
-    def _file_lock(self, name: str, *, timeout: float) -> Any:
+    def _file_lock(self, name: str) -> Any:
         import filelock
 
         # One by one: mkdir(parents=True) gives its mode only to the last one.
         for folder in reversed(self._path.parents):
             folder.mkdir(mode=0o700, exist_ok=True)
         # Not thread_local: it may be released in another thread.
-        return filelock.FileLock(
-            f"{self._path}.{name}.lock", timeout=timeout, mode=0o600, thread_local=False, poll_interval=0.005
-        )
+        return filelock.FileLock(f"{self._path}.{name}.lock", mode=0o600, thread_local=False)
 
     def _records(self) -> dict[str, tuple[str | None, float]]:
         """The content of the file: for each key a record, and when it expires (epoch seconds)."""
