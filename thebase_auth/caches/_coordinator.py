@@ -101,15 +101,11 @@ class Coordinator:
             return None
         last = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
         while not errand.looked.over:
-            now = time.monotonic()
-            if now >= last:
-                errand.give_up(seconds, "its answers together took too long")
-                break
-            left = errand.answered_at + answer_within - now
+            left = min(errand.answered_at + answer_within, last) - time.monotonic()
             if left <= 0:
                 errand.give_up(answer_within)
                 break
-            yield WaitFor(errand.looked, min(left, last - now))
+            yield WaitFor(errand.looked, left)
         return errand
 
     # What is logged.
@@ -208,9 +204,8 @@ class Errand:
     def give_up(self, waited: float, trouble: str = "") -> None:
         """Take note that a leader has waited so many seconds for an answer, and goes on without it."""
         self.given_up = True
-        self._coordinator.warn(
-            trouble or f"no answer within {waited:.1f} seconds", may_be_healthy=waited < _SHORT_ANSWER
-        )
+        trouble = trouble or f"it took more than {waited:.1f} seconds"
+        self._coordinator.warn(trouble, may_be_healthy=waited < _SHORT_ANSWER)
 
     def wait_until_stored(self, seconds: float) -> Generator[WaitFor, None, None]:
         """Wait until the token is stored: the process may end right after, and the thread with it.
