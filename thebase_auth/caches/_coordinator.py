@@ -41,7 +41,6 @@ logger: Final = logging.getLogger("thebase_auth")
 
 # Shares of the time that a caller has left. A lock that a dead process has left behind expires before the
 # first waiter goes on without the lock, and the waiters do not all go on at the same moment.
-_SHARE_FOR_AN_ANSWER: Final = 0.5
 _SHARE_FOR_THE_LEASE: Final = 0.65
 _SHARES_FOR_WAITING: Final = (0.7, 0.9)
 _SHARE_FOR_A_PAUSE: Final = 0.05  # keeps the last look close to the end of the waiting
@@ -55,7 +54,7 @@ _LONGEST_PAUSE: Final = 0.25
 
 def _answer_within(seconds: float) -> float:
     """How long a leader with so many seconds waits for an answer of the cache."""
-    return min(seconds * _SHARE_FOR_AN_ANSWER, _LONGEST_ANSWER)
+    return min(seconds / 2, _LONGEST_ANSWER)
 
 
 class Coordinator:
@@ -132,10 +131,8 @@ class Coordinator:
 
     def warn_of_lock(self, seconds: float) -> None:
         """Warn, once, that another process has held the lock for so many seconds."""
-        level = logging.DEBUG if self._warned_of_lock else logging.WARNING
-        self._warned_of_lock = True
         logger.log(
-            level,
+            logging.DEBUG if self._warned_of_lock else logging.WARNING,
             "another process has held the lock of the token cache %r for %.1f seconds or more. This process"
             " goes on without the lock. If that happens again, look for a process that hangs, or a token"
             " endpoint of %s that answers too slowly. This warning is not repeated.",
@@ -143,6 +140,7 @@ class Coordinator:
             seconds,
             self._credentials.domain,
         )
+        self._warned_of_lock = True
 
     def describe(self, failure: BaseException) -> str:
         """What may be logged of an exception of the cache."""
