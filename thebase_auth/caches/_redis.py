@@ -92,10 +92,7 @@ class RedisTokenCache:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._url is None:
-            raise TypeError(
-                "a RedisTokenCache with a live client cannot be pickled or copied, because the connections of"
-                " the client cannot; make it by RedisTokenCache.from_url(url)"
-            )
+            raise TypeError("a live client cannot be pickled or copied; use RedisTokenCache.from_url(url)")
         return _from_url, (type(self), self._url.reveal(), self._prefix)
 
     def load(self, key: str) -> str | None:
