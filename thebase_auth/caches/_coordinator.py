@@ -239,7 +239,8 @@ class Errand:
         key = self._coordinator.record.key
         self.answered_at = time.monotonic()  # to make the key took time that is not the cache's
         while not self._flight.over:
-            if self._load(key):
+            self._load(key)
+            if self.found is not None:
                 return
             release: Any = self._coordinator.cache.lock(key, self._lease)
             self.answered_at = time.monotonic()
@@ -266,18 +267,15 @@ class Errand:
             coordinator.cache.store(record.key, record.write(token), lifetime(token, time.time()))
             coordinator.note_working()
 
-    def _load(self, key: str) -> bool:
-        """Whether a token was found that is of use."""
+    def _load(self, key: str) -> None:
         coordinator = self._coordinator
         record = coordinator.cache.load(key)
         self.answered_at = time.monotonic()
         token = coordinator.record.read(record, time.time())
-        if token is None or coordinator.shared.is_former(token):
-            return False
-        self.found = token
-        logger.debug("took an access token from %r", coordinator.cache)
-        coordinator.note_working()
-        return True
+        if token is not None and not coordinator.shared.is_former(token):
+            self.found = token
+            logger.debug("took an access token from %r", coordinator.cache)
+            coordinator.note_working()
 
     def _let_go(self) -> None:
         release, self._release = self._release, None
