@@ -24,7 +24,8 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, Final
 
@@ -182,7 +183,7 @@ class Errand:
         self._flight = flight
         self._seconds = seconds
         self._lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
-        self._release: Callable[[], object] | None = None
+        self._lock = ExitStack()  # empty, or what releases the lock
         self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
         if sys.is_finalizing():  # before Python 3.12, start() would hang
             raise RuntimeError("the interpreter is shutting down")
@@ -245,7 +246,7 @@ class Errand:
             release: Any = self._coordinator.cache.lock(key, self._lease)
             self.answered_at = time.monotonic()
             if release is not None and release is not False:  # False: `acquired and release`
-                self._release = release
+                self._lock.callback(release)
                 self._load(key)  # it may have been stored just before the lock was free
                 return
             # Of random length, or all processes would ask at the same moment, again and again.
@@ -278,9 +279,7 @@ class Errand:
             coordinator.note_working()
 
     def _let_go(self) -> None:
-        release, self._release = self._release, None
         try:
-            if release is not None:
-                release()
+            self._lock.close()
         except BaseException as error:  # noqa: BLE001 - most often it has lapsed already
             logger.debug("the lock of a token cache was not released: %s", type(error).__name__)
