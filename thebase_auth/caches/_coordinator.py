@@ -151,8 +151,7 @@ class Coordinator:
             text = "no text"
         # A driver may quote the record that it was to store.
         text = self._credentials.redact(text.partition(RECORD_BEGINS)[0])
-        token = self.shared.token
-        if token is not None:
+        if (token := self.shared.token) is not None:
             text = text.replace(token.access_token, "[hidden]")
         return f"{type(failure).__name__}: {text[:300]}"
 
@@ -262,8 +261,7 @@ class Errand:
         if not flight.over:
             self._let_go()  # so that another process may try
             wait_blocking(flight, self._seconds)
-        token = flight.token
-        if token is not None and not coordinator.shared.is_former(token):
+        if (token := flight.token) is not None and not coordinator.shared.is_former(token):
             record = coordinator.record
             coordinator.cache.store(record.key, record.write(token), lifetime(token, time.time()))
             coordinator.note_working()
