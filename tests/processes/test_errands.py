@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -249,6 +250,31 @@ def test_a_cache_that_answers_each_call_slowly_is_waited_for(
     assert not errand.given_up
     auth._core.shared.abandon(flight)
     assert told() == 0
+
+
+def test_each_answer_may_take_half_of_the_time_and_all_of_them_nine_tenths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, gates = ClockOfCalls(0.25), [Gate("load"), Gate("lock"), Gate("load")]
+    monkeypatch.setattr(_coordinator, "time", clock)
+
+    def before(method: str) -> None:
+        gates[len(shelf.calls) - 1](method)
+        clock(method)
+
+    shelf = Shelf(before)
+    auth = auth_for(DOMAIN, cache=shelf)
+    flight, _ = lead(auth)
+    looking = auth._core.coordinator.load(flight, 1.0)  # type: ignore[union-attr]
+    left = [next(looking).seconds]
+    for gate, following in pairwise(gates):
+        gate.opened.set()
+        assert following.reached.wait(20)
+        left.append(next(looking).seconds)
+    gates[-1].opened.set()
+    assert left == pytest.approx([0.5, 0.5, 0.4])
+    assert not blocking(looking).given_up
+    auth._core.shared.abandon(flight)
 
 
 def test_an_errand_that_hangs_is_left_by_its_leader_and_its_token_is_stored_when_it_goes_on(

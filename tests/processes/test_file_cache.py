@@ -55,6 +55,14 @@ def test_a_lock_that_another_process_holds_is_none_until_it_is_released(
         other.nudge()
 
 
+def test_a_lock_is_not_waited_for(file_cache: FileTokenCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = file_cache.lock(KEY, LEASE)
+    monkeypatch.setattr(time, "sleep", pytest.fail)
+    assert file_cache.lock(KEY, LEASE) is None
+    monkeypatch.undo()
+    release()  # type: ignore[misc]
+
+
 def test_the_lock_of_a_process_that_was_killed_is_free_at_once(
     file_cache: FileTokenCache, path: Path
 ) -> None:
