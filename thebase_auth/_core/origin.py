@@ -16,14 +16,18 @@ from enum import Enum, auto
 from typing import NamedTuple, Self
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+#: A domain as people paste it: scheme, host and port, of which only the host must be there.
+_PASTED = re.compile(r"(?:(.*)://)?([^@/\\?#]*?)(?::([^]:@/\\?#]*))?/?", re.DOTALL)
+_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 # User-info does not change where a request goes, unless it contains a slash, a backslash or white space,
 # which parsers read differently.
 _PLAIN_URL = re.compile(
-    r"(?P<scheme>https?)://(?:[^/?#@\\\s]*@)?(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])"
+    r"(?P<scheme>https?)://(?:[^/?#@\\\s]*@)?"
+    rf"(?P<host>(?![a-z0-9._-]{{254}}){_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|\Z)",
     re.ASCII | re.IGNORECASE,
 )
+_is_loopback = re.compile(r"localhost|127\.[0-9.]+|\[::1\]").fullmatch  # of a host in its normal form
 
 
 class Destination(Enum):
@@ -55,27 +59,28 @@ class Origin(NamedTuple):
         """
         if not isinstance(domain, str):
             raise _wrong(f"must be text, not {type(domain).__name__}")
-        pasted = _without_invisible_ends(domain)
+        # What is copied from a right-to-left page comes with direction marks (category Cf).
+        invisible = [c for c in domain if c.isspace() or unicodedata.category(c) == "Cf"]
+        pasted = domain.strip("".join(invisible))
         if not pasted:
             raise _wrong("is empty")
-        scheme, separator, authority = pasted.rpartition("://")
-        scheme = scheme.lower() if separator else "https"
-        authority = authority.removesuffix("/")
+        found = _PASTED.fullmatch(pasted)
+        if found is None:
+            raise _wrong("has a path, a query, a fragment or user-info")
+        scheme, host, port = found.groups()
+        scheme = "https" if scheme is None else scheme.lower()
         if scheme not in _DEFAULT_PORTS:
             raise _wrong("has a scheme other than https")
-        for mark, name in (
-            ("@", "user-info"),
-            ("?", "a query"),
-            ("#", "a fragment"),
-            ("/", "a path"),
-            ("\\", "a path"),
-        ):
-            if mark in authority:
-                raise _wrong(f"has {name}")
-        host, port = _host_and_port(authority)
-        if scheme == "http" and not _is_loopback(host):
+        if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+            raise _wrong("has a port that is not a number from 1 to 65535")
+        if not host.isascii():
+            host = _idna(host)
+        origin = cls.of_url(f"{scheme}://{host.removesuffix('.')}:{port or ''}")
+        if origin is None:
+            raise _wrong("is not a valid host name, IPv4 address or IPv6 address in brackets")
+        if scheme == "http" and not _is_loopback(origin.host):
             raise _wrong("is given with http://, which is allowed only for loopback hosts: use https")
-        return cls(scheme, host, _DEFAULT_PORTS[scheme] if port is None else port)
+        return origin
 
     @classmethod
     def of_url(cls, url: str) -> Self | None:
@@ -85,8 +90,13 @@ class Origin(NamedTuple):
             return None
         scheme = found["scheme"].lower()
         host = found["host"].lower()
-        if host.startswith("["):
-            host = _address(host) or host
+        try:
+            if host.startswith("["):
+                host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+            elif host.rpartition(".")[2].isdigit():  # what ends in a number is an address
+                host = str(ipaddress.IPv4Address(host))
+        except ValueError:
+            return None
         return cls(scheme, host, int(found["port"] or _DEFAULT_PORTS[scheme]))
 
     @property
@@ -122,51 +132,6 @@ def _wrong(what: str) -> ValueError:
     )
 
 
-def _without_invisible_ends(text: str) -> str:
-    # What is copied from a right-to-left page comes with direction marks (category Cf).
-    def visible(character: str) -> bool:
-        return not character.isspace() and unicodedata.category(character) != "Cf"
-
-    kept = [position for position, character in enumerate(text) if visible(character)]
-    return text[kept[0] : kept[-1] + 1] if kept else ""
-
-
-def _host_and_port(authority: str) -> tuple[str, int | None]:
-    host, colon, port = authority, "", ""
-    if not authority.endswith("]"):
-        before, colon, after = authority.rpartition(":")
-        if colon:
-            host, port = before, after
-    if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise _wrong("has a port that is not a number from 1 to 65535")
-    return _normal_host(host), int(port) if colon else None
-
-
-def _normal_host(host: str) -> str:
-    if host.startswith("["):
-        if (address := _address(host)) is None:
-            raise _wrong("is not a valid IPv6 address")
-        return address
-    if not host.isascii():
-        host = _idna(host)
-    host = host.lower().removesuffix(".")
-    labels = host.split(".")
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise _wrong("is not a valid host name")
-    if labels[-1].isdigit() and _address(host) is None:  # what ends in a number is an address
-        raise _wrong("is not a valid IPv4 address")
-    return host
-
-
-def _address(host: str) -> str | None:
-    """An IP address in its normal form, IPv6 in brackets; None for anything else."""
-    is_ipv6 = host.startswith("[") and host.endswith("]") and "%" not in host  # a zone has no place in a URL
-    try:
-        return f"[{ipaddress.IPv6Address(host[1:-1])}]" if is_ipv6 else str(ipaddress.IPv4Address(host))
-    except ValueError:
-        return None
-
-
 def _idna(host: str) -> str:
     # requests, httpx and httpx2 encode with this package too, so all agree.
     import idna
@@ -175,10 +140,3 @@ def _idna(host: str) -> str:
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError:
         raise _wrong("is not a valid international host name") from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
