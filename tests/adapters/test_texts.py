@@ -200,8 +200,7 @@ WALL = (
 )
 GRANT = (
     "The server does not give this client a token for grant_type=client_credentials, the only one that its"
-    f" documentation knows. Is {DOMAIN} the right domain, and the client id made for the API? Check both in"
-    f" TheBase: {SETTINGS}."
+    f" documentation knows. Was the client id made for the API? {IS_IT}"
 )
 
 
@@ -236,8 +235,7 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
         (answer(400, b"<title>No required SSL certificate was sent</title>", content_type="text/html"),
          ("answered 400 (51 bytes of text/html with the title 'No required SSL certificate was sent')."
          " That page is about a client certificate: the token request needs the one that your other requests"
-         " have. requests takes it from TheBaseAuth(..., session=session); httpx from the client,"
-         " httpx.Client(verify=...).")),
+         " have. requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...).")),
         (answer(404, b"<", content_type="text/html"), f"answered 404 (1 bytes of text/html). {IS_IT}"),
         (answer(200, {"error": "invalid_client", "error_description": "unknown"}),
          f"answered 200 (error: invalid_client, error_description: unknown). {CHECK}"),
@@ -251,9 +249,9 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
          f"answered 401 (error: unauthorized_client). {GRANT}"),
         (answer(302, location="https://elsewhere.example/?code=7#access_token=abc"),
          ("answered 302 (empty). A token endpoint that redirects (to https://elsewhere.example/) is not"
-         f" followed, so that the secret goes nowhere else. Check the domain in TheBase: {SETTINGS}.")),
+         f" followed, so that the secret goes nowhere else. {IS_IT}")),
         (answer(308), ("answered 308 (empty). A token endpoint that redirects (to no location) is not"
-         f" followed, so that the secret goes nowhere else. Check the domain in TheBase: {SETTINGS}.")),
+         f" followed, so that the secret goes nowhere else. {IS_IT}")),
         (answer(429), "answered 429 (empty). Too many requests; try again later."),
         (answer(429, retry_after="7"), "answered 429 (empty). Too many requests; try again in 7 seconds."),
         (answer(429, retry_after="Fri, 1 Jan"),

@@ -15,10 +15,23 @@ from typing import Any, Final
 from .credentials import Credentials
 from .errors import TokenRequestError
 
-# RFC 6749 appendix A.12 (VSCHAR) without the space: what can stand in a header by itself.
-_SAFE_IN_HEADER: Final = r"[\x21-\x7e]+"
-_TITLE: Final = rb"(?i)<title[^>]*>([^<]*)"
-_LONGEST_QUOTE: Final = 300  # characters of the server's own words in one message
+_SETTINGS: Final = "Settings, Webhooks/API, API token"
+_OF_CERTIFICATE: Final = (
+    "That page is about a client certificate: the token request needs the one that your other requests have."
+    " requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
+)
+_OF_PAGE: Final = (
+    "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has refused the"
+    " request. Ask whoever runs it; client id and client secret are probably not to blame."
+)
+_OF_SCOPE: Final = (
+    "The server wants a scope, or knows none that this client may have; no scope was asked for. Check what"
+    f" the client id may do in TheBase: {_SETTINGS}, or ask TheBase's support."
+)
+_OF_GRANT: Final = (
+    "The server does not give this client a token for grant_type=client_credentials, the only one that its"
+    " documentation knows. Was the client id made for the API?"
+)
 
 
 class Token:
@@ -43,15 +56,10 @@ class Token:
 
     def __eq__(self, other: object) -> bool:
         # Also to a `str`, so that it can be compared with the text of a token.
-        if isinstance(other, str):
-            return self.access_token == other
-        return isinstance(other, Token) and self.access_token == other.access_token
+        return bool(getattr(other, "access_token", other) == self.access_token)
 
     def __hash__(self) -> int:
         return hash(self.access_token)
-
-    def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
-        return Token, (self.access_token, self.expires_at)
 
     def past_its_time(self, epoch: float) -> bool:
         """Whether ``expires_at`` is known and over, *epoch* seconds after the epoch."""
@@ -93,122 +101,133 @@ def parse_token_response(answer: Answer, *, credentials: Credentials, epoch: flo
     Raises:
         TokenRequestError: if there is no usable token in it.
     """
-    outcome = _read(answer, credentials, epoch)
+    outcome = _Reader(answer, credentials, epoch).read()
     if isinstance(outcome, TokenRequestError):
         raise outcome  # here, where no local variable holds what the server sent
     return outcome
 
 
-def _read(answer: Answer, credentials: Credentials, epoch: float) -> Token | TokenRequestError:
-    document = _json_object(answer.body)
-    if not 200 <= answer.status < 300:
-        return _refusal(answer, document, credentials, epoch)
-    if answer.cut:
-        return _unusable(f"is {answer.cut}", answer, credentials)
-    if document is None:
-        return _unusable(f"is {_kind(answer, credentials)}, not a JSON object", answer, credentials)
-    access_token = document.get("access_token")
-    if access_token is None:
-        if document.get("error"):
-            return _refusal(answer, document, credentials, epoch)
-        return _unusable("has no access_token", answer, credentials)
-    if not isinstance(access_token, str) or not re.fullmatch(_SAFE_IN_HEADER, access_token):
-        # RFC 6750 section 2.1. Not quoted, since it may be most of a token.
-        return _unusable("has an access_token that cannot be put in a header", answer, credentials)
-    token_type = document.get("token_type")
-    if token_type is not None and str(token_type).lower() != "bearer":
-        # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
-        shown = credentials.redact(str(token_type)).replace(access_token, "[hidden]")
-        quoted = _quote(shown, credentials)
-        return _unusable(f"has the token_type {quoted!r} instead of 'bearer'", answer, credentials)
-    lifetime = _seconds(document.get("expires_in"))
-    return Token(access_token, None if lifetime is None else epoch + lifetime)
+class _Reader:
+    """One answer of the token endpoint, and what can be said of it."""
+
+    def __init__(self, answer: Answer, credentials: Credentials, epoch: float) -> None:
+        self._answer = answer
+        self._credentials = credentials
+        self._epoch = epoch
+        try:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            document = None
+        self._is_object = isinstance(document, dict)
+        self._document: dict[str, Any] = document if isinstance(document, dict) else {}
+        self._media_type = answer.headers.get("content-type", "").partition(";")[0]
+        # A page for people, as firewalls and gateways send it.
+        self._is_page = "html" in self._media_type.lower() and not self._is_object
+        self._beginning = answer.body[:65_536]  # of a page; more is not searched
+
+    def read(self) -> Token | TokenRequestError:
+        answer, document = self._answer, self._document
+        access_token = document.get("access_token")
+        if not 200 <= answer.status < 300 or (access_token is None and document.get("error")):
+            return self._refusal()
+        if answer.cut:
+            return self._unusable(f"is {answer.cut}")
+        if not self._is_object:
+            return self._unusable(f"is {self._kind()}, not a JSON object")
+        if access_token is None:
+            return self._unusable("has no access_token")
+        if not isinstance(access_token, str) or not re.fullmatch(r"[\x21-\x7e]+", access_token):
+            # RFC 6749 appendix A.12, without the space. Not quoted, since it may be most of a token.
+            return self._unusable("has an access_token that cannot be put in a header")
+        token_type = document.get("token_type")
+        if token_type is not None and str(token_type).lower() != "bearer":
+            # RFC 6749 section 7.1: a client must not use a token of a type it does not know.
+            return self._unusable(f"has the token_type {self._quote(str(token_type))!r} instead of 'bearer'")
+        return Token(access_token, _expiry(document.get("expires_in"), self._epoch))
+
+    def _refusal(self) -> TokenRequestError:
+        said: dict[str, str] = {}
+        for name in ("error", "error_description", "code", "message", "instance"):
+            value = self._document.get(name)
+            if type(value) in {str, int} and (quoted := self._quote(str(value))):
+                said[name] = quoted
+        shown = ", ".join(f"{name}: {quoted}" for name, quoted in said.items()) or self._kind()
+        retry_after = _retry_after(self._answer.headers.get("retry-after", ""), self._epoch)
+        return self._error(f" ({shown}). {self._advice(said)}", retry_after=retry_after, **said)
+
+    def _unusable(self, what: str) -> TokenRequestError:
+        return self._error(f", but its answer {what}. {self._is_it_the_domain()}")
+
+    def _error(self, what: str, **evidence: Any) -> TokenRequestError:
+        domain, status = self._credentials.domain, self._answer.status
+        text = f"the token endpoint of {domain} answered {status}{what}"
+        return TokenRequestError(text, domain, status, **evidence)
+
+    def _quote(self, text: str) -> str:
+        """What the server said, for logs and terminals: without secret and token, on one line, and cut."""
+        text = self._credentials.redact(text)
+        token = self._document.get("access_token")
+        if token and isinstance(token, str):
+            text = text.replace(token, "[hidden]")
+        printable = "".join(c if c.isprintable() else " " for c in text)
+        return printable[:300].strip()
+
+    def _kind(self) -> str:
+        body = self._answer.body
+        if self._answer.cut or not body:
+            return self._answer.cut or "empty"
+        kind = f"{len(body)} bytes of {self._quote(self._media_type) or 'no media type'}"
+        found = re.search(rb"(?i)<title[^>]*>([^<]*)", self._beginning) if self._is_page else None
+        if found is None:
+            return kind
+        import html  # slow to load, rarely needed
+
+        words = html.unescape(found[1].decode("utf-8", "replace")).split()
+        title = self._quote(" ".join(words))
+        return f"{kind} with the title {title!r}" if title else kind
+
+    def _is_it_the_domain(self) -> str:
+        return f"Is {self._credentials.domain} the domain that TheBase shows under {_SETTINGS}?"
+
+    def _advice(self, said: Mapping[str, str]) -> str:
+        headers, status = self._answer.headers, self._answer.status
+        if 300 <= status < 400:
+            # Without the query and the fragment, which may carry secrets.
+            target = self._quote(re.split("[?#]", headers.get("location", "no location"))[0])
+            return (
+                f"A token endpoint that redirects (to {target}) is not followed, so that the secret goes"
+                f" nowhere else. {self._is_it_the_domain()}"
+            )
+        if status == 429:
+            after = self._quote(headers.get("retry-after", ""))
+            when = f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
+            return f"Too many requests; try again {when}."
+        if status >= 500:
+            naming = f", naming {said['instance']}" if "instance" in said else ""
+            return f"The server has a problem; try again later, or ask its support{naming}."
+        if self._is_page and status != 404:
+            is_about_certificate = re.search(rb"(?i)(client|ssl) certificate", self._beginning)
+            return _OF_CERTIFICATE if is_about_certificate else _OF_PAGE
+        match said.get("error"):
+            case "invalid_scope":
+                return _OF_SCOPE
+            case "unsupported_grant_type" | "unauthorized_client":
+                return f"{_OF_GRANT} {self._is_it_the_domain()}"
+        if status in {200, 400, 401, 403}:
+            return (
+                f"Check that client id and client secret belong to {self._credentials.domain}, are not"
+                f" swapped, and were not cancelled: in TheBase, {_SETTINGS}.{self._credentials.slips()}"
+            )
+        return self._is_it_the_domain()
 
 
-def _seconds(expires_in: object) -> float | None:
+def _expiry(expires_in: Any, epoch: float) -> float | None:
     # Servers get expires_in wrong in many ways; a wrong one counts as none.
-    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float, str)):
-        return None
     try:
         seconds = float(expires_in)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if math.isfinite(seconds) and seconds > 0 else None
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _kind(answer: Answer, credentials: Credentials) -> str:
-    if answer.cut:
-        return answer.cut
-    if not answer.body:
-        return "empty"
-    media_type = _quote(answer.headers.get("content-type", "").partition(";")[0], credentials)
-    title = _title(answer, credentials)
-    titled = f" with the title {title!r}" if title else ""
-    return f"{len(answer.body)} bytes of {media_type or 'no media type'}{titled}"
-
-
-def _is_page(answer: Answer) -> bool:
-    """Whether this is a page for people, as firewalls and gateways send it."""
-    is_html = "html" in answer.headers.get("content-type", "").lower()
-    return is_html and _json_object(answer.body) is None
-
-
-def _title(answer: Answer, credentials: Credentials) -> str:
-    found = re.search(_TITLE, answer.body[:65_536]) if _is_page(answer) else None
-    import html  # slow to load, rarely needed
-
-    text = html.unescape(found[1].decode("utf-8", "replace")) if found else ""
-    return _quote(" ".join(text.split()), credentials)
-
-
-def _quote(text: str, credentials: Credentials) -> str:
-    # One line without escape sequences: it ends up in logs and terminals.
-    printable = "".join(c if c.isprintable() else " " for c in credentials.redact(text))
-    return printable[:_LONGEST_QUOTE].strip()
-
-
-def _unusable(what: str, answer: Answer, credentials: Credentials) -> TokenRequestError:
-    return TokenRequestError(
-        f"the token endpoint of {credentials.domain} answered {answer.status}, but its answer {what}."
-        f" Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API,"
-        " API token?",
-        domain=credentials.domain,
-        status=answer.status,
-    )
-
-
-def _refusal(
-    answer: Answer, document: dict[str, Any] | None, credentials: Credentials, epoch: float
-) -> TokenRequestError:
-    fields: dict[str, str] = {}
-    token = (document or {}).get("access_token")  # not to be shown
-    for name in ("error", "error_description", "code", "message", "instance"):
-        value = (document or {}).get(name)
-        plain = isinstance(value, (str, int)) and not isinstance(value, bool)
-        said = str(value) if plain else ""
-        if isinstance(token, str) and token:
-            said = said.replace(token, "[hidden]")
-        quoted = _quote(said, credentials)
-        if quoted:
-            fields[name] = quoted
-    said = ", ".join(f"{name}: {value}" for name, value in fields.items())
-    said = said or _kind(answer, credentials)
-    return TokenRequestError(
-        f"the token endpoint of {credentials.domain} answered {answer.status} ({said})."
-        f" {_advice(answer, fields, credentials)}",
-        domain=credentials.domain,
-        status=answer.status,
-        retry_after=_retry_after(answer.headers.get("retry-after", ""), epoch),
-        **fields,
-    )
+    return epoch + seconds if 0 < seconds < math.inf and expires_in is not True else None
 
 
 def _retry_after(value: str, epoch: float) -> float | None:
@@ -221,52 +240,3 @@ def _retry_after(value: str, epoch: float) -> float | None:
         return max(parsedate_to_datetime(value).timestamp() - epoch, 0.0)
     except (ValueError, OverflowError):
         return None
-
-
-def _advice(answer: Answer, fields: Mapping[str, str], credentials: Credentials) -> str:
-    where = "in TheBase: Settings, Webhooks/API, API token"
-    if 300 <= answer.status < 400:
-        # Without the query and the fragment, which may carry secrets.
-        target = re.split("[?#]", answer.headers.get("location", "no location"))[0]
-        return (
-            f"A token endpoint that redirects (to {_quote(target, credentials)}) is not followed, so that"
-            f" the secret goes nowhere else. Check the domain {where}."
-        )
-    if answer.status == 429:
-        after = _quote(answer.headers.get("retry-after", ""), credentials)
-        when = f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
-        return f"Too many requests; try again {when}."
-    if answer.status >= 500:
-        instance = fields.get("instance")
-        tell = f", naming {instance}" if instance else ""
-        return f"The server has a problem; try again later, or ask its support{tell}."
-    if _is_page(answer) and answer.status != 404:
-        if re.search(b"(client|ssl) certificate", answer.body[:65_536].lower()):
-            return (
-                "That page is about a client certificate: the token request needs the one that your other"
-                " requests have. requests takes it from TheBaseAuth(..., session=session); httpx from the"
-                " client, httpx.Client(verify=...)."
-            )
-        return (
-            "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has"
-            " refused the request. Ask whoever runs it; client id and client secret are probably not to"
-            " blame."
-        )
-    match fields.get("error"):
-        case "invalid_scope":
-            return (
-                "The server wants a scope, or knows none that this client may have; no scope was asked"
-                f" for. Check what the client id may do {where}, or ask TheBase's support."
-            )
-        case "unsupported_grant_type" | "unauthorized_client":
-            return (
-                "The server does not give this client a token for grant_type=client_credentials, the only"
-                f" one that its documentation knows. Is {credentials.domain} the right domain, and the"
-                f" client id made for the API? Check both {where}."
-            )
-    if answer.status in {200, 400, 401, 403}:
-        return (
-            f"Check that client id and client secret belong to {credentials.domain}, are not swapped,"
-            f" and were not cancelled: {where.replace(':', ',')}.{credentials.slips()}"
-        )
-    return f"Is {credentials.domain} the domain that TheBase shows under Settings, Webhooks/API, API token?"
