@@ -13,53 +13,52 @@ from __future__ import annotations
 import io
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 _BLOCK: Final = 65_536  # bytes
 #: A longer body may lose its 401 while it is still being sent, and travel twice.
 LARGE: Final = 2**20  # bytes
 
 
-class InMemory:
-    """A body in memory, or none."""
+class Body:
+    """A body that is always the same: in memory, or gone once it was sent."""
+
+    def __init__(self, *, can_repeat: bool) -> None:
+        self._can_repeat = can_repeat
 
     def rewind(self) -> bool:
-        """Always: there is nothing to do."""
-        return True
+        """Make ready to be sent again. Whether that was possible, and the content is still the same."""
+        return self._can_repeat
 
 
-class Once:
-    """A body that can be sent only once: a generator, a pipe, an object of unknown kind."""
-
-    def rewind(self) -> bool:
-        """Never."""
-        return False
+#: A body in memory, or none.
+IN_MEMORY: Final = Body(can_repeat=True)
+#: A generator, a pipe, an object of unknown kind.
+ONCE: Final = Body(can_repeat=False)
 
 
-class File:
+class File(Body):
     """A file that can go back to its position before it was sent.
 
     Iterating it reads from there as many bytes as were announced, even if the file has grown.
     """
 
-    def __init__(self, file: Any, start: int, length: int, *, announced: bool = True) -> None:
+    def __init__(self, file: Any, announced: int | None) -> None:
         self.file = file
-        self._start = start
-        self._length = length
-        self._announced = announced  # if not, the library sent all there was
-        self._state = _state(file)
+        self._read = file.read
+        self._start = file.tell()
+        self._before = _state(file)
+        self._length = _end(file) - self._start if announced is None else announced
+        self._may_grow = announced is not None  # else the library has sent all there was
 
     def rewind(self) -> bool:
-        """Go back to the first position. Whether the content is still the same."""
         try:
-            if self._state != _state(self.file):
-                return False
             left = _end(self.file) - self._start - self._length
-            if (left < 0 and self._state is None) or (left != 0 and not self._announced):
+            if _state(self.file) != self._before or left < 0 or (left and not self._may_grow):
                 return False
             self.file.seek(self._start)
-            if self._length == 0 and self.file.read(1):
+            if self._length == 0 and self._read(1):
                 return False  # some system files claim to be empty, and are not
             self.file.seek(self._start)
             return bool(self.file.tell() == self._start)
@@ -69,35 +68,27 @@ class File:
     def __iter__(self) -> Iterator[bytes]:
         self.file.seek(self._start)
         left = self._length
-        while left > 0 and (chunk := self.file.read(min(left, _BLOCK))):
+        while left > 0 and (chunk := self._read(min(left, _BLOCK))):
             encoded = chunk.encode() if isinstance(chunk, str) else chunk  # as requests sends text
             yield encoded[:left]
             left -= len(encoded)
 
 
-class Files:
+class Files(Body):
     """The files of a multipart body, each of which the library reads from its beginning to its end."""
 
     def __init__(self, files: Iterable[Any]) -> None:
         self._files = list(files)
-        self._before = [self._look(file) for file in self._files]
+        self._before = self._states()
 
     def rewind(self) -> bool:
-        """Whether none of them has changed."""
         try:
-            return self._before == [self._look(file) for file in self._files]
+            return self._before == self._states()
         except Exception:  # noqa: BLE001 - whatever a user's object raises: no
             return False
 
-    @staticmethod
-    def _look(file: Any) -> object:
-        return _state(file) or _end(file)
-
-
-Body: TypeAlias = InMemory | Once | File | Files
-
-IN_MEMORY: Final = InMemory()
-ONCE: Final = Once()
+    def _states(self) -> list[object]:
+        return [_state(file) or _end(file) for file in self._files]
 
 
 def announced_length(headers: Mapping[str, Any]) -> int | None:
@@ -113,25 +104,12 @@ def body_of(content: Any, length: int | None) -> Body:
         content: The body as the user gave it.
         length: Bytes announced in ``Content-Length``, or None.
     """
-    if is_in_memory(content):
-        return IN_MEMORY
-    try:
-        if not hasattr(content, "read"):
-            return ONCE
-        start = content.tell()
-        if length is not None:
-            return File(content, start, length)
-        return File(content, start, _end(content) - start, announced=False)
-    except Exception:  # noqa: BLE001 - whatever a user's object raises: no
-        return ONCE
+    return IN_MEMORY if is_in_memory(content) else _made(File, content, length)
 
 
 def files_of(files: Iterable[Any]) -> Body:
     """The kind of a multipart body with these *files*, before it is sent."""
-    try:
-        return Files(files)
-    except Exception:  # noqa: BLE001 - whatever a user's object raises: no
-        return ONCE
+    return _made(Files, files)
 
 
 def is_in_memory(content: Any) -> bool:
@@ -139,6 +117,13 @@ def is_in_memory(content: Any) -> bool:
     if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
         return True
     return isinstance(content, (list, tuple)) and all(isinstance(one, bytes) for one in content)
+
+
+def _made(kind: Callable[..., Body], *content: Any) -> Body:
+    try:
+        return kind(*content)
+    except Exception:  # noqa: BLE001 - whatever a user's object raises: no
+        return ONCE
 
 
 def _state(file: Any) -> tuple[int, int] | None:
