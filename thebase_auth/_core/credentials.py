@@ -32,8 +32,9 @@ class Credentials:
     def __init__(self, origin: Origin, client_id: str, client_secret: str | Hidden) -> None:
         secret = hidden(client_secret)
         del client_secret
-        _check("client id", client_id)
-        _check("client secret", secret)
+        for name, value in (("client id", client_id), ("client secret", secret)):
+            if problem := _problem_with(value):  # in another frame, which the error does not keep
+                raise ValueError(f"{name} {problem}")
         if ":" in client_id:
             raise ValueError(
                 "client id has a colon, which Basic authentication cannot carry (RFC 7617 section 2);"
@@ -42,14 +43,6 @@ class Credentials:
         self.origin: Final = origin
         self.client_id: Final = client_id
         self.client_secret: Final[Hidden] = secret
-
-    def __repr__(self) -> str:
-        if not hasattr(self, "client_secret"):  # the constructor has failed, and a traceback shows us
-            return "<Credentials>"
-        return f"Credentials({self.domain!r}, client_id={self.client_id!r})"
-
-    def __reduce__(self) -> tuple[type[Credentials], tuple[Origin, str, Hidden]]:
-        return Credentials, (self.origin, self.client_id, self.client_secret)
 
     @property
     def domain(self) -> str:
@@ -98,9 +91,7 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """*text* without the secret, in both forms in which it was sent."""
-        for secret in (self._user_pass(), self.client_secret.reveal()):
-            text = redacted(text, secret)
-        return text
+        return redacted(redacted(text, self._user_pass()), self.client_secret.reveal())
 
     def _user_pass(self) -> str:
         pair = f"{self.client_id}:{self.client_secret.reveal()}"
@@ -110,12 +101,6 @@ class Credentials:
 def _made_by_thebase(value: str) -> bool:
     """Whether it is 16 bytes in base64url and two dots, quotation marks and missing dots aside."""
     return re.fullmatch(r"[\w-]{22}", value.strip("\"'."), re.ASCII) is not None
-
-
-def _check(name: str, value: object) -> None:
-    problem = _problem_with(value)  # in another frame, which the error does not keep
-    if problem:
-        raise ValueError(f"{name} {problem}")
 
 
 def _problem_with(value: object) -> str:
