@@ -96,9 +96,8 @@ class PlainHTTPError(TheBaseAuthError):
 
 def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
     """A copy of *error* for a call so many seconds before the end of the pause."""
-    kind: Any = type(error)
-    same: TokenRequestError = kind(*error.args[:-1], seconds)
-    return same
+    args: tuple[Any, ...] = (*error.args[:-1], seconds)
+    return type(error)(*args)
 
 
 def bind(
@@ -108,7 +107,6 @@ def bind(
 
     Like the library's other exceptions it has a ``request``: the one that failed.
     """
-    kind = next(kind for kind in kinds if issubclass(kind, type(error)))
-    bound = kind(*error.args)
+    bound = next(kind for kind in kinds if issubclass(kind, type(error)))(*error.args)
     bound.request = request  # type: ignore[attr-defined]
     return bound
