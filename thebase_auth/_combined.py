@@ -6,11 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING
-
-_DOC = "Signs the requests of requests, httpx and httpx2 to one TheBase domain; see each of them."
 
 if TYPE_CHECKING:
     from .httpx import TheBaseAuth as _ForHttpx
@@ -20,20 +17,19 @@ if TYPE_CHECKING:
     class TheBaseAuth(_ForRequests, _ForHttpx, _ForHttpx2):
         """Signs the requests of requests, httpx and httpx2 to one TheBase domain."""
 else:
-
-    def _installed() -> Iterator[type]:
-        for library in ("requests", "httpx", "httpx2"):
-            try:
-                yield import_module(f"thebase_auth.{library}").TheBaseAuth
-            except ImportError as error:
-                # Ours says that the library is missing. Any other is a fault, and must be seen.
-                if not isinstance(error.__cause__, ModuleNotFoundError):
-                    raise
-
-    _classes = tuple(_installed())
+    _classes = []
+    for _library in ("requests", "httpx", "httpx2"):
+        try:
+            _classes.append(import_module(f"thebase_auth.{_library}").TheBaseAuth)
+        except ImportError as error:
+            # Ours says that the library is missing. Any other is a fault, and must be seen.
+            if not isinstance(error.__cause__, ModuleNotFoundError):
+                raise
     if not _classes:
         raise ImportError(
             "thebase_auth.TheBaseAuth needs an HTTP library: pip install 'thebase-auth[requests]',"
             " 'thebase-auth[httpx]' or 'thebase-auth[httpx2]'"
         )
-    TheBaseAuth = type("TheBaseAuth", _classes, {"__doc__": _DOC, "__module__": __name__})
+
+    class TheBaseAuth(*_classes):
+        """Signs the requests of requests, httpx and httpx2 to one TheBase domain; see each of them."""
