@@ -52,7 +52,8 @@ class CommonAuth:
         """
         client_secret = hidden(client_secret)  # from tools that print local variables
         credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
-        self._core = Core(credentials, timeout=_seconds("timeout", timeout), cache=_checked(cache))
+        _check_cache(cache)
+        self._core = Core(credentials, timeout=_seconds(timeout), cache=cache)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_core"):  # the constructor has failed, and a traceback shows us
@@ -113,34 +114,24 @@ def settings_from_env() -> tuple[str, str, str]:
     return domain, client_id, client_secret
 
 
-def _checked(cache: Any) -> TokenCache | None:
+def _check_cache(cache: object) -> None:
     if cache is None:
-        return None
-    if isinstance(cache, type):
-        raise TypeError(f"cache must be a token cache, not a class: write {cache.__name__}(...)")
-    methods = {name: getattr(cache, name, None) for name in ("load", "store", "lock")}
-    missing = [name for name, method in methods.items() if not callable(method)]
-    if not missing:
-        from inspect import iscoroutinefunction
+        return
+    methods = [getattr(cache, name, None) for name in ("load", "store", "lock")]
+    if isinstance(cache, type) or not all(map(callable, methods)):
+        raise TypeError(
+            "cache must be an object with the methods load, store and lock, such as FileTokenCache(path) or"
+            f" RedisTokenCache(client) of thebase_auth.caches; it is of type {type(cache).__name__}"
+        )
+    from inspect import iscoroutinefunction
 
-        if any(map(iscoroutinefunction, methods.values())):
-            raise TypeError("cache must have plain methods: they are called in threads, not awaited")
-        checked: TokenCache = cache
-        return checked
-    if isinstance(cache, (str, os.PathLike)):
-        hint = "for a file, give it thebase_auth.caches.FileTokenCache(path)"
-    elif hasattr(cache, "execute_command"):
-        hint = "for Redis or Valkey, give it thebase_auth.caches.RedisTokenCache(client)"
-    else:
-        hint = f"it lacks {' and '.join(missing)}, see thebase_auth.caches.TokenCache"
-    raise TypeError(f"cache must be a token cache, not {type(cache).__name__}: {hint}")
+    if any(map(iscoroutinefunction, methods)):
+        raise TypeError("cache must have plain methods: they are called in threads, not awaited")
 
 
-def _seconds(option: str, value: Any) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and 0 < value <= threading.TIMEOUT_MAX:
-        return float(value)
-    given = repr(value) if is_number else f"of type {type(value).__name__}"
-    raise ValueError(
-        f"{option} must be a positive number of seconds that the machine can wait; it is {given}"
-    )
+def _seconds(timeout: Any) -> float:
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if is_number and 0 < timeout <= threading.TIMEOUT_MAX:
+        return float(timeout)
+    given = repr(timeout) if is_number else f"of type {type(timeout).__name__}"
+    raise ValueError(f"timeout must be a positive number of seconds that the machine can wait; it is {given}")

@@ -365,25 +365,26 @@ def adapters() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("nonsense", "hint"),
+    "nonsense",
     [
-        ("tokens.json", r"not str: .*FileTokenCache\(path\)"),
-        ("", r"not str: .*FileTokenCache\(path\)"),
-        (Path("tokens.json"), r"not \w*Path: .*FileTokenCache\(path\)"),
-        (redis.Redis(), r"not Redis: .*RedisTokenCache\(client\)"),
-        (redis.Redis, r"not a class: write Redis\(...\)"),
-        (FileTokenCache, r"not a class: write FileTokenCache\(...\)"),
-        (Shelf, r"not a class: write Shelf\(...\)"),
-        ({}, r"not dict: it lacks load and store and lock, see thebase_auth\.caches\.TokenCache"),
-        (True, r"not bool: it lacks load and store and lock"),
-        (0, r"not int: it lacks load and store and lock"),
-        (threading.Lock(), r"not lock: it lacks load and store and lock"),
+        "tokens.json",
+        "",
+        Path("tokens.json"),
+        redis.Redis(),
+        redis.Redis,
+        FileTokenCache,
+        Shelf,
+        {},
+        True,
+        0,
+        threading.Lock(),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_not_a_cache_is_refused_with_a_hint_at_what_to_give(nonsense: Any, hint: str) -> None:
+def test_what_is_not_a_cache_is_refused_with_a_hint_at_what_to_give(nonsense: Any) -> None:
+    hint = r"such as FileTokenCache\(path\) or RedisTokenCache\(client\) of thebase_auth\.caches"
     for module in adapters():
-        with pytest.raises(TypeError, match=hint) as caught:
+        with pytest.raises(TypeError, match=rf"{hint}; it is of type {type(nonsense).__name__}$") as caught:
             module.TheBaseAuth("acme.thebase.co.il", CLIENT_ID, CLIENT_SECRET, cache=nonsense)
         assert CLIENT_SECRET not in str(caught.value)
 
