@@ -86,7 +86,7 @@ def test_of_a_wrong_domain(domain: Any, what: str) -> None:
         (7, "must be text, not int"),
         ("", "is empty"),
         ("a ", "begins or ends with white space; was it copied with a line break?"),
-        ("a\u200fb", "has a control or invisible character (U+200F) in it; copy it again from TheBase's settings"),
+        ("a\u200fb", "has a control or invisible character (U+200F); copy it again from TheBase"),
     ],
 )  # fmt: skip
 def test_of_a_wrong_id_or_secret(value: Any, what: str) -> None:
@@ -193,9 +193,10 @@ WALL = (
     "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has"
     " refused the request. Ask whoever runs it; client id and client secret are probably not to blame."
 )
-GRANT = (
-    "The server does not give this client a token for grant_type=client_credentials, the only one that its"
-    f" documentation knows. Was the client id made for the API? {IS_IT}"
+ASKED = (
+    "The server refuses what it was asked: a token for grant_type=client_credentials, the only one that its"
+    " documentation knows; no scope was asked for. Check what the client id may do in TheBase:"
+    f" {SETTINGS}, and whether {DOMAIN} is the domain there; or ask its support."
 )
 
 
@@ -234,14 +235,11 @@ def answer(status: int, document: object = None, **headers: str) -> TokenAnswer:
         (answer(404, b"<", content_type="text/html"), f"answered 404 (1 bytes of text/html). {IS_IT}"),
         (answer(200, {"error": "invalid_client", "error_description": "unknown"}),
          f"answered 200 (error: invalid_client, error_description: unknown). {CHECK}"),
-        (answer(400, {"error": "invalid_scope"}),
-         ("answered 400 (error: invalid_scope). The server wants a scope, or knows none that this client may"
-         f" have; no scope was asked for. Check what the client id may do in TheBase: {SETTINGS}, or ask"
-         " TheBase's support.")),
+        (answer(400, {"error": "invalid_scope"}), f"answered 400 (error: invalid_scope). {ASKED}"),
         (answer(400, {"error": "unsupported_grant_type"}),
-         f"answered 400 (error: unsupported_grant_type). {GRANT}"),
+         f"answered 400 (error: unsupported_grant_type). {ASKED}"),
         (answer(401, {"error": "unauthorized_client"}),
-         f"answered 401 (error: unauthorized_client). {GRANT}"),
+         f"answered 401 (error: unauthorized_client). {ASKED}"),
         (answer(302, location="https://elsewhere.example/?code=7#access_token=abc"),
          ("answered 302 (empty). A token endpoint that redirects (to https://elsewhere.example/) is not"
          f" followed, so that the secret goes nowhere else. {IS_IT}")),

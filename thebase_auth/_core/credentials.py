@@ -30,8 +30,7 @@ class Credentials:
     __slots__ = ("client_id", "client_secret", "origin")
 
     def __init__(self, origin: Origin, client_id: str, client_secret: str | Hidden) -> None:
-        secret = hidden(client_secret)
-        del client_secret
+        secret: Hidden = hidden(client_secret)
         for name, value in (("client id", client_id), ("client secret", secret)):
             if problem := _problem_with(value):  # in another frame, which the error does not keep
                 raise ValueError(f"{name} {problem}")
@@ -42,7 +41,7 @@ class Credentials:
             )
         self.origin: Final = origin
         self.client_id: Final = client_id
-        self.client_secret: Final[Hidden] = secret
+        self.client_secret: Final = secret
 
     @property
     def domain(self) -> str:
@@ -94,8 +93,7 @@ class Credentials:
         return redacted(redacted(text, self._user_pass()), self.client_secret.reveal())
 
     def _user_pass(self) -> str:
-        pair = f"{self.client_id}:{self.client_secret.reveal()}"
-        return base64.b64encode(pair.encode()).decode("ascii")
+        return base64.b64encode(f"{self.client_id}:{self.client_secret.reveal()}".encode()).decode()
 
 
 def _made_by_thebase(value: str) -> bool:
@@ -114,7 +112,6 @@ def _problem_with(value: object) -> str:
     for character in text:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
             return (
-                f"has a control or invisible character (U+{ord(character):04X}) in it; copy it again from"
-                " TheBase's settings"
+                f"has a control or invisible character (U+{ord(character):04X}); copy it again from TheBase"
             )
     return ""

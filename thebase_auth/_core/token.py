@@ -24,14 +24,6 @@ _OF_PAGE: Final = (
     "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has refused the"
     " request. Ask whoever runs it; client id and client secret are probably not to blame."
 )
-_OF_SCOPE: Final = (
-    "The server wants a scope, or knows none that this client may have; no scope was asked for. Check what"
-    f" the client id may do in TheBase: {_SETTINGS}, or ask TheBase's support."
-)
-_OF_GRANT: Final = (
-    "The server does not give this client a token for grant_type=client_credentials, the only one that its"
-    " documentation knows. Was the client id made for the API?"
-)
 
 
 class Token:
@@ -190,7 +182,7 @@ class _Reader:
         return f"Is {self._credentials.domain} the domain that TheBase shows under {_SETTINGS}?"
 
     def _advice(self, said: Mapping[str, str]) -> str:
-        headers, status = self._answer.headers, self._answer.status
+        domain, headers, status = self._credentials.domain, self._answer.headers, self._answer.status
         if 300 <= status < 400:
             # Without the query and the fragment, which may carry secrets.
             target = self._quote(re.split("[?#]", headers.get("location", "no location"))[0])
@@ -208,15 +200,16 @@ class _Reader:
         if self._is_page and status != 404:
             is_about_certificate = re.search(rb"(?i)(client|ssl) certificate", self._beginning)
             return _OF_CERTIFICATE if is_about_certificate else _OF_PAGE
-        match said.get("error"):
-            case "invalid_scope":
-                return _OF_SCOPE
-            case "unsupported_grant_type" | "unauthorized_client":
-                return f"{_OF_GRANT} {self._is_it_the_domain()}"
+        if said.get("error") in {"invalid_scope", "unsupported_grant_type", "unauthorized_client"}:
+            return (
+                "The server refuses what it was asked: a token for grant_type=client_credentials, the only"
+                " one that its documentation knows; no scope was asked for. Check what the client id may do"
+                f" in TheBase: {_SETTINGS}, and whether {domain} is the domain there; or ask its support."
+            )
         if status in {200, 400, 401, 403}:
             return (
-                f"Check that client id and client secret belong to {self._credentials.domain}, are not"
-                f" swapped, and were not cancelled: in TheBase, {_SETTINGS}.{self._credentials.slips()}"
+                f"Check that client id and client secret belong to {domain}, are not swapped, and were not"
+                f" cancelled: in TheBase, {_SETTINGS}.{self._credentials.slips()}"
             )
         return self._is_it_the_domain()
 
