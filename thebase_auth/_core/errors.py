@@ -71,8 +71,7 @@ class TokenRequestError(TheBaseAuthError):
         instance: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        evidence = (status, error, error_description, code, message, instance, retry_after)
-        super().__init__(text, domain, *evidence)
+        super().__init__(text, domain, status, error, error_description, code, message, instance, retry_after)
         self.status = status
         self.error = error
         self.error_description = error_description

@@ -114,15 +114,11 @@ class Origin(NamedTuple):
         other = Origin.of_url(url)
         if other == self:
             return Destination.OURS
-        if (
-            other is not None
-            and (other.scheme, self.scheme) == ("http", "https")
-            and other.host == self.host
-            # On a loopback host, other ports are other services.
-            and (other.port == self.port or not _is_loopback(self.host))
-        ):
-            return Destination.PLAIN_HTTP
-        return Destination.ELSEWHERE
+        if other is None or (other.host, other.scheme, self.scheme) != (self.host, "http", "https"):
+            return Destination.ELSEWHERE
+        # On a loopback host, other ports are other services.
+        is_other_service = other.port != self.port and _is_loopback(self.host)
+        return Destination.ELSEWHERE if is_other_service else Destination.PLAIN_HTTP
 
 
 def _wrong(what: str) -> ValueError:
