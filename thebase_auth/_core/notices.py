@@ -13,8 +13,6 @@ from .credentials import Credentials
 
 logger: Final = logging.getLogger("thebase_auth")
 
-_SHORT_TIME: Final = 60.0  # seconds; a token of this vendor lasts an hour
-
 # For each URL and client id: the auth object that fetched the last token, and when.
 _last_fetch: dict[tuple[str, str], tuple[int, float]] = {}
 _warned: set[tuple[str, str]] = set()
@@ -31,7 +29,7 @@ def of_fetch(credentials: Credentials, owner: int, now: float) -> None:
     key = (credentials.origin.url, credentials.client_id)
     other, before = _last_fetch.get(key, (owner, now))
     _last_fetch[key] = (owner, now)
-    if other != owner and now - before < _SHORT_TIME and key not in _warned:
+    if other != owner and now - before < 60 and key not in _warned:
         _warned.add(key)
         logger.warning(
             "several TheBaseAuth objects of this process have each fetched an access token from %s for the"
