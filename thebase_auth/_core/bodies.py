@@ -58,10 +58,10 @@ class File(Body):
             if _state(self.file) != self._before or left < 0 or (left and not self._may_grow):
                 return False
             self.file.seek(self._start)
-            if self._length == 0 and self._read(1):
-                return False  # some system files claim to be empty, and are not
+            # Some system files claim to be empty, and are not.
+            has_more = self._length == 0 and self._read(1)
             self.file.seek(self._start)
-            return bool(self.file.tell() == self._start)
+            return not has_more and bool(self.file.tell() == self._start)
         except Exception:  # noqa: BLE001 - whatever a user's object raises: no
             return False
 
