@@ -62,14 +62,12 @@ class Credentials:
         vendor asks for plain Basic (RFC 7617), not for the form encoding of RFC 6749 section 2.3.1, and the
         ids and secrets it issues are the same in both.
         """
-        headers: dict[str, str | bytes] = {
+        return {
             "Accept": "application/json",
             "Authorization": f"Basic {self._user_pass()}",
             "Content-Type": "application/x-www-form-urlencoded",
+            **({} if user_agent is None else {"User-Agent": user_agent}),
         }
-        if user_agent is not None:
-            headers["User-Agent"] = user_agent
-        return headers
 
     def slips(self) -> str:
         """What looks like a mistake in copying id or secret, without showing either."""

@@ -106,6 +106,7 @@ class _Reader:
         self._answer = answer
         self._credentials = credentials
         self._epoch = epoch
+        self._is_it_the_domain = f"Is {credentials.domain} the domain that TheBase shows under {_SETTINGS}?"
         try:
             document = json.loads(answer.body)
         except (ValueError, RecursionError):
@@ -148,7 +149,7 @@ class _Reader:
         return self._error(f" ({shown}). {self._advice(said)}", retry_after=retry_after, **said)
 
     def _unusable(self, what: str) -> TokenRequestError:
-        return self._error(f", but its answer {what}. {self._is_it_the_domain()}")
+        return self._error(f", but its answer {what}. {self._is_it_the_domain}")
 
     def _error(self, what: str, **evidence: Any) -> TokenRequestError:
         domain, status = self._credentials.domain, self._answer.status
@@ -178,9 +179,6 @@ class _Reader:
         title = self._quote(" ".join(words))
         return f"{kind} with the title {title!r}" if title else kind
 
-    def _is_it_the_domain(self) -> str:
-        return f"Is {self._credentials.domain} the domain that TheBase shows under {_SETTINGS}?"
-
     def _advice(self, said: Mapping[str, str]) -> str:
         domain, headers, status = self._credentials.domain, self._answer.headers, self._answer.status
         if 300 <= status < 400:
@@ -188,7 +186,7 @@ class _Reader:
             target = self._quote(re.split("[?#]", headers.get("location", "no location"))[0])
             return (
                 f"A token endpoint that redirects (to {target}) is not followed, so that the secret goes"
-                f" nowhere else. {self._is_it_the_domain()}"
+                f" nowhere else. {self._is_it_the_domain}"
             )
         if status == 429:
             after = self._quote(headers.get("retry-after", ""))
@@ -211,7 +209,7 @@ class _Reader:
                 f"Check that client id and client secret belong to {domain}, are not swapped, and were not"
                 f" cancelled: in TheBase, {_SETTINGS}.{self._credentials.slips()}"
             )
-        return self._is_it_the_domain()
+        return self._is_it_the_domain
 
 
 def _expiry(expires_in: Any, epoch: float) -> float | None:
