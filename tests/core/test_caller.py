@@ -237,7 +237,7 @@ def test_another_failure_of_the_transport_is_that_of_its_leader(
 def test_a_waiter_waits_as_long_as_the_leader_may_take_and_it_has_time(
     core: Core, longest: float, at_cache: bool, seconds: float
 ) -> None:
-    step = core.shared.ask(None, now=NOW, longest=longest, task=a_task())
+    step = core.shared.ask(None, None, NOW, longest=longest, task=a_task())
     assert isinstance(step, Fetch)
     step.flight.at_cache = at_cache
 
@@ -300,7 +300,7 @@ def test_a_waiter_that_was_woken_too_early_waits_on(core: Core, clock: Clock) ->
 
 
 def test_a_waiter_whose_leader_is_overdue_leads(core: Core, clock: Clock) -> None:
-    step = core.shared.ask(None, now=NOW, longest=5, task=a_task())
+    step = core.shared.ask(None, None, NOW, longest=5, task=a_task())
     assert isinstance(step, Fetch)
     steps = steps_of(core)
     next(steps)

@@ -188,8 +188,8 @@ def test_two_threads_may_end_the_same() -> None:
 def test_within_one_thread_only_a_task_waits_for_another_task_of_its_loop(
     shared: SharedToken, leader: Task | None, asker: Task | None, waits: bool
 ) -> None:
-    first = shared.ask(None, now=0, longest=LONGEST, task=leader)
-    second = shared.ask(None, now=0, longest=LONGEST, task=asker)
+    first = shared.ask(None, None, 0, longest=LONGEST, task=leader)
+    second = shared.ask(None, None, 0, longest=LONGEST, task=asker)
 
     assert isinstance(first, Fetch)
     if waits:
@@ -208,11 +208,11 @@ def test_between_threads_everyone_waits(shared: SharedToken, leader_blocks: bool
 
 
 def test_a_leader_is_overdue_when_its_own_lease_is_over(shared: SharedToken) -> None:
-    first = shared.ask(None, now=100, longest=5, task=a_task())
+    first = shared.ask(None, None, 100, longest=5, task=a_task())
 
     assert isinstance(first, Fetch)
-    assert isinstance(shared.ask(None, now=104.999, longest=1, task=a_task()), Wait)
-    late = shared.ask(None, now=105, longest=1000, task=a_task())
+    assert isinstance(shared.ask(None, None, 104.999, longest=1, task=a_task()), Wait)
+    late = shared.ask(None, None, 105, longest=1000, task=a_task())
     assert isinstance(late, Fetch)
     assert late.superseded is first.flight
 

@@ -261,7 +261,7 @@ def test_the_pause_is_seen_without_the_lock(resting: SharedToken) -> None:
 
 def test_the_pause_of_the_endpoint_stops_no_caller_from_leading(resting: SharedToken) -> None:
     """It may find a token in a cache: see _core."""
-    assert not isinstance(resting.ask(TOKEN, now=0, longest=1, task=a_task()), Keep401)
+    assert not isinstance(resting.ask(TOKEN, None, 0, longest=1, task=a_task()), Keep401)
     assert ask(resting) is TOKEN
 
 

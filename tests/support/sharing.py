@@ -82,7 +82,7 @@ def stored_token(cache: Any, auth: Any) -> Token | None:
 
 def lead(auth: Any, *, seconds: float | None = None) -> tuple[Flight, Errand | None]:
     """Become the leader of a new flight, as a caller that blocks; with *seconds*, look into the cache."""
-    step = auth._core.shared.ask(None, now=time.monotonic(), longest=60.0, task=None)
+    step = auth._core.shared.ask(None, None, time.monotonic(), longest=60.0, task=None)
     assert isinstance(step, Fetch)
     step.flight.begun = True
     if step.superseded is not None:

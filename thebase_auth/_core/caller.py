@@ -76,19 +76,15 @@ class Caller(Generic[AdapterStep]):
             other_than: The token that the server refused; None if it is not known which.
             operation: What refused it, or None if nothing did.
         """
-        self._now = self.budget.began = self._core.now()
+        shared, budget = self._shared, self.budget
+        self._now = budget.began = self._core.now()
         if operation in self._core.strikes:
             # Processes that revoke each other's tokens get out of step.
             yield WaitFor(Pending(), random.uniform(0, _OUT_OF_STEP))  # noqa: S311
         given_up = None
         while True:
-            decision = self._shared.ask(
-                other_than,
-                operation=operation,
-                now=self._now,
-                longest=self.budget.longest,
-                task=self._task,
-                given_up=given_up,
+            decision = shared.ask(
+                other_than, operation, self._now, longest=budget.longest, task=self._task, given_up=given_up
             )
             match decision:
                 case Token():
@@ -98,10 +94,12 @@ class Caller(Generic[AdapterStep]):
                 case Fetch(flight, superseded):
                     return (yield from self._lead(flight, superseded))
                 case Wait(flight):
-                    yield self._wait_for(flight)
+                    left = budget.left(self._now)
+                    longest = left / 2 if flight.at_cache else left  # a cache may hold it up
+                    yield WaitFor(flight, min(longest, flight.overdue_at - self._now))
                     if flight.token is not None:
                         # By now there may be a newer one.
-                        newest = self._shared.token
+                        newest = shared.token
                         return flight.token if newest in (None, other_than) else newest
                     if flight.failure is not None and self._shares(flight.failure):
                         raise copied(flight.failure)
@@ -155,12 +153,6 @@ class Caller(Generic[AdapterStep]):
         if errand is not None:
             yield from errand.wait_until_stored(left["read"])
         return token
-
-    def _wait_for(self, flight: Flight) -> WaitFor:
-        """Wait for another caller: at most half the time left, if a cache may hold it up."""
-        left = self.budget.left(self._now)
-        longest = left / 2 if flight.at_cache else left
-        return WaitFor(flight, min(longest, flight.overdue_at - self._now))
 
     def _shares(self, failure: Exception) -> bool:
         return isinstance(failure, TokenRequestError) or self._is_shared(failure)

@@ -22,12 +22,16 @@ VARIABLES: Final = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRE
 class Credentials:
     """What TheBase's settings screen gives: where to ask, and as whom.
 
+    Attributes:
+        domain: The domain, as messages name it.
+        token_url: The token endpoint's URL (RFC 6749 section 3.2).
+
     Raises:
         ValueError: if the client id or the client secret cannot be right. The text says which, and
             what is wrong with it, without showing either.
     """
 
-    __slots__ = ("client_id", "client_secret", "origin")
+    __slots__ = ("client_id", "client_secret", "domain", "origin", "token_url")
 
     def __init__(self, origin: Origin, client_id: str, client_secret: str | Hidden) -> None:
         secret: Hidden = hidden(client_secret)
@@ -40,18 +44,10 @@ class Credentials:
                 " were id and secret pasted together?"
             )
         self.origin: Final = origin
+        self.domain: Final = origin.netloc
+        self.token_url: Final = origin.url + TOKEN_PATH
         self.client_id: Final = client_id
         self.client_secret: Final = secret
-
-    @property
-    def domain(self) -> str:
-        """The domain, as messages name it."""
-        return self.origin.netloc
-
-    @property
-    def token_url(self) -> str:
-        """The token endpoint's URL (RFC 6749 section 3.2)."""
-        return self.origin.url + TOKEN_PATH
 
     def token_request_headers(self, user_agent: str | bytes | None) -> dict[str, str | bytes]:
         """Headers of the token request; its method is POST, its body `TOKEN_REQUEST_BODY`.

@@ -13,7 +13,7 @@ from .credentials import Credentials
 
 logger: Final = logging.getLogger("thebase_auth")
 
-# For each URL and client id: the auth object that fetched the last token, and when.
+# For each token endpoint and client id: the auth object that fetched the last token, and when.
 _last_fetch: dict[tuple[str, str], tuple[int, float]] = {}
 _warned: set[tuple[str, str]] = set()
 
@@ -26,7 +26,7 @@ def of_fetch(credentials: Credentials, owner: int, now: float) -> None:
         owner: The number of the auth object.
         now: Seconds on a clock that never goes back.
     """
-    key = (credentials.origin.url, credentials.client_id)
+    key = (credentials.token_url, credentials.client_id)
     other, before = _last_fetch.get(key, (owner, now))
     _last_fetch[key] = (owner, now)
     if other != owner and now - before < 60 and key not in _warned:

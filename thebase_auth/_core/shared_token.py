@@ -152,9 +152,9 @@ class SharedToken:
     def ask(
         self,
         other_than: Token | None,
-        *,
-        operation: Operation | None = None,
+        operation: Operation | None,
         now: float,
+        *,
         longest: float,
         task: Task | None,
         given_up: Flight | None = None,
