@@ -112,7 +112,6 @@ class Caller(Generic[AdapterStep]):
     def _lead(
         self, flight: Flight, superseded: Flight | None
     ) -> Generator[AdapterStep | WaitFor, Any, Token]:
-        # Twice, because a signal may interrupt the first finally clause.
         try:
             try:
                 flight.begun = True
@@ -120,13 +119,13 @@ class Caller(Generic[AdapterStep]):
                     superseded.end()
                 return (yield from self._token_of_leader(flight))
             except Exception as error:
-                if self._shares(error):
-                    self._shared.abandon(flight, error)
+                self._shared.abandon(flight, error if self._shares(error) else None)
                 raise
-            finally:
+            except BaseException:
                 self._shared.abandon(flight)
+                raise
         finally:
-            self._shared.abandon(flight)
+            self._shared.abandon(flight)  # once more, because a signal may have interrupted its end
 
     def _token_of_leader(self, flight: Flight) -> Generator[AdapterStep | WaitFor, Any, Token]:
         """Get a token from the cache, where there is one, or else from the token endpoint."""
