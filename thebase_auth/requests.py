@@ -226,7 +226,7 @@ class _ResponseHook:
             if token is not None:
                 core.note_answer(status, operation)
             return response
-        if token is None and not _is_basic(request):
+        if token is None and not str(request.headers.get("Authorization")).lower().startswith("basic "):
             return response  # neither our header nor that of .netrc
         sent_at = core.now() - response.elapsed.total_seconds()
         if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:
@@ -298,11 +298,6 @@ def _is_shared(failure: Exception) -> bool:
 
 def _is_hook_of(auth: TheBaseAuth, hook: object) -> bool:
     return isinstance(hook, _ResponseHook) and hook.auth._core is auth._core
-
-
-def _is_basic(request: requests.PreparedRequest) -> bool:
-    scheme: Any = request.headers.get("Authorization", "")[:6]
-    return scheme.lower() in {"basic ", b"basic "}
 
 
 def _ignore(response: requests.Response, **kwargs: Any) -> None:

@@ -72,6 +72,17 @@ def test_a_file_that_changes_while_another_caller_renews_leaves_the_401(library:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+def test_a_body_that_a_redirect_has_put_in_the_place_of_another_is_not_sent_twice(library: Any) -> None:
+    auth = auth_for(DOMAIN)
+    auth._core.shared.token = Token("refused")
+    flow = auth.sync_auth_flow(library.Request("POST", URL, content=b"first"))
+    headers = next(flow).headers
+    redirected = library.Request("POST", URL, content=iter([b"second"]), headers=headers)
+    with pytest.raises(StopIteration):
+        flow.send(library.Response(401, request=redirected))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize(
     ("set_by_the_401", "sent"),
     [

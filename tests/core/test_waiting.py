@@ -43,6 +43,12 @@ def looks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thebase_auth._waiting._LOOK_AGAIN", SHORT)
 
 
+@pytest.fixture
+def never_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that only its wake-up ends a wait."""
+    monkeypatch.setattr("thebase_auth._waiting._LOOK_AGAIN", 10 * LONG)
+
+
 # In a thread
 
 
@@ -53,6 +59,7 @@ def test_a_thread_that_comes_after_the_end_does_not_wait(pending: Pending) -> No
         wait_blocking(pending, seconds)
 
 
+@pytest.mark.usefixtures("never_looks_again")
 def test_threads_wait_until_another_thread_ends_it(pending: Pending) -> None:
     about_to_wait = threading.Barrier(5)
 
@@ -115,6 +122,7 @@ async def test_a_task_that_comes_after_the_end_does_not_wait(pending: Pending) -
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("never_looks_again")
 async def test_tasks_wait_until_a_task_of_their_loop_ends_it(pending: Pending) -> None:
     gone_on: list[bool] = []
 
@@ -134,6 +142,7 @@ async def test_tasks_wait_until_a_task_of_their_loop_ends_it(pending: Pending) -
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("never_looks_again")
 async def test_a_task_waits_until_another_thread_ends_it(pending: Pending) -> None:
     async def end() -> None:
         await anyio.wait_all_tasks_blocked()
@@ -344,6 +353,7 @@ def test_a_loop_that_has_ended_does_not_disturb_those_who_are_woken(
     assert caplog.records == []
 
 
+@pytest.mark.usefixtures("never_looks_again")
 def test_one_end_wakes_threads_and_the_tasks_of_several_loops(pending: Pending) -> None:
     all_wait = threading.Barrier(7)
 
