@@ -28,7 +28,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from copy import copy
-from functools import wraps
 from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
 
 from .backoff import Backoff, Operation, Pause
@@ -105,7 +104,6 @@ class Flight(Pending):
 def _locked(method: _Method) -> _Method:
     """Call *method* with the lock held; the lock is released wherever an exception comes."""
 
-    @wraps(method)
     def with_lock(self: SharedToken, *args: object, **options: object) -> object:
         # On one line, so that not even a line tracer can step in between the method's end and the release.
         with self._lock: return method(self, *args, **options)  # fmt: skip  # noqa: E701
