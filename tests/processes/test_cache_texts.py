@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -93,22 +95,26 @@ class MuteError(Exception):
         (OSError("full"), "OSError: full"),
         (MuteError(), "MuteError: no text"),
         (ValueError("x" * 400), "ValueError: " + "x" * 300),
-        (ValueError(f"secret {SECRET} and token abc-123"), "ValueError: secret [hidden] and token [hidden]"),
+        (ValueError(f"secret {SECRET} and token a+c/123"), "ValueError: secret [hidden] and token [hidden]"),
+        (OSError("for url: https://kv?v=a%2Bc%2f123"), "OSError: for url: https://kv?v=[hidden]"),
     ],
-    ids=["plain", "mute", "long", "secrets"],
+    ids=["plain", "mute", "long", "secrets", "in a URL"],
 )
 def test_an_exception_of_a_cache_is_described_without_secrets(
     coordinator: Coordinator, failure: Exception, described: str
 ) -> None:
-    coordinator.shared.token = Token("abc-123")
+    coordinator.shared.token = Token("a+c/123")
     assert coordinator.describe(failure) == described
 
 
-def test_an_exception_that_quotes_a_record_is_cut_before_it(coordinator: Coordinator) -> None:
-    record = RecordFormat(CREDENTIALS).write(Token("of another process"))
+@pytest.mark.parametrize("quoted", [str, quote, quote_plus])
+def test_an_exception_that_quotes_a_record_is_cut_before_it(
+    coordinator: Coordinator, quoted: Callable[[str], str]
+) -> None:
+    record = quoted(RecordFormat(CREDENTIALS).write(Token("of_another_process")))
     described = coordinator.describe(OSError(f"cannot write {record}"))
     assert described.startswith("OSError: cannot write ")
-    assert "of another process" not in described
+    assert "of_another_process" not in described
 
 
 # What RedisTokenCache says

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from .credentials import Credentials
 from .errors import TokenRequestError
+from .hidden import redacted
 
 _SETTINGS: Final = "Settings, Webhooks/API, API token"
 _OF_CERTIFICATE: Final = (
@@ -65,7 +66,7 @@ class CachedToken(Token):
 
 
 class Answer:
-    """An answer of the token endpoint. The names of ``headers`` may be in any case.
+    """An answer of the token endpoint. Its ``headers`` find a name in any case, as those of the libraries do.
 
     Attributes:
         cut: Why the body is incomplete, such as "longer than 1 MiB"; "" if it is complete.
@@ -161,7 +162,7 @@ class _Reader:
         text = self._credentials.redact(text)
         token = self._document.get("access_token")
         if token and isinstance(token, str):
-            text = text.replace(token, "[hidden]")
+            text = redacted(text, token)
         printable = "".join(c if c.isprintable() else " " for c in text)
         return printable[:300].strip()
 

@@ -30,6 +30,8 @@ from functools import cached_property
 from typing import Any, Final
 
 from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.hidden import redacted
+from thebase_auth._core.notices import logger
 from thebase_auth._core.pending import Pending, WaitFor
 from thebase_auth._core.shared_token import Flight, SharedToken
 from thebase_auth._core.token import Token
@@ -38,10 +40,8 @@ from thebase_auth._waiting import wait_blocking
 from ._protocol import TokenCache
 from ._record import RECORD_BEGINS, RecordFormat, lifetime
 
-logger: Final = logging.getLogger("thebase_auth")
-
 # Shares of the time that a caller has left. A lock that a dead process has left behind expires before the
-# first waiter goes on without the lock, and the waiters do not all go on at the same moment.
+# first waiter with the same timeout goes on without it, and the waiters do not all go on at the same moment.
 _SHARE_FOR_THE_LEASE: Final = 0.65
 _SHARES_FOR_WAITING: Final = (0.7, 0.9)
 _SHARE_FOR_A_PAUSE: Final = 0.05  # keeps the last look close to the end of the waiting
@@ -99,9 +99,9 @@ class Coordinator:
         except RuntimeError as error:  # no more threads, or the interpreter is shutting down
             self.warn(self.describe(error))
             return None
-        last = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
+        stop_at = time.monotonic() + seconds * _SHARES_FOR_WAITING[1]
         while not errand.looked.over:
-            left = min(errand.answered_at + answer_within, last) - time.monotonic()
+            left = min(errand.answered_at + answer_within, stop_at) - time.monotonic()
             if left <= 0:
                 errand.give_up(answer_within)
                 break
@@ -150,9 +150,9 @@ class Coordinator:
         except Exception:  # noqa: BLE001 - any class may come here
             text = "no text"
         # A driver may quote the record that it was to store.
-        text = self._credentials.redact(text.partition(RECORD_BEGINS)[0])
+        text = self._credentials.redact(RECORD_BEGINS.split(text)[0])
         if (token := self.shared.token) is not None:
-            text = text.replace(token.access_token, "[hidden]")
+            text = redacted(text, token.access_token)
         return f"{type(failure).__name__}: {text[:300]}"
 
 
@@ -182,7 +182,7 @@ class Errand:
         self._flight = flight
         self._seconds = seconds
         self._lease = min(seconds * _SHARE_FOR_THE_LEASE, _LONGEST_LEASE)
-        self._lock = ExitStack()  # empty, or what releases the lock
+        self._release = ExitStack()  # empty, or what releases the lock
         self._thread = threading.Thread(target=self._run, daemon=True, name="thebase_auth-cache")
         if sys.is_finalizing():  # before Python 3.12, start() would hang
             raise RuntimeError("the interpreter is shutting down")
@@ -237,15 +237,15 @@ class Errand:
         stop_waiting_at = self._began + self._seconds * random.uniform(*_SHARES_FOR_WAITING)  # noqa: S311
         pause, longest_pause = _FIRST_PAUSE, min(self._seconds * _SHARE_FOR_A_PAUSE, _LONGEST_PAUSE)
         key = self._coordinator.record.key
-        self.answered_at = time.monotonic()  # to make the key took time that is not the cache's
+        self.answered_at = time.monotonic()  # making the key took time that is not the cache's
         while not self._flight.over:
             self._load(key)
             if self.found is not None:
                 return
             release: Any = self._coordinator.cache.lock(key, self._lease)
             self.answered_at = time.monotonic()
-            if release is not None and release is not False:  # False: `acquired and release`
-                self._lock.callback(release)
+            if release is not None and release is not False:  # some caches return `acquired and release`
+                self._release.callback(release)
                 self._load(key)  # it may have been stored just before the lock was free
                 return
             # Of random length, or all processes would ask at the same moment, again and again.
@@ -278,6 +278,6 @@ class Errand:
 
     def _let_go(self) -> None:
         try:
-            self._lock.close()
+            self._release.close()
         except BaseException as error:  # noqa: BLE001 - most often it has lapsed already
             logger.debug("the lock of a token cache was not released: %s", type(error).__name__)

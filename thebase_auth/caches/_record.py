@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import math
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -20,7 +21,8 @@ from thebase_auth._core.credentials import Credentials
 from thebase_auth._core.token import CachedToken, Token
 
 _VERSION: Final = 1
-RECORD_BEGINS: Final = f"[{_VERSION}, "  # to recognise a record that an error message quotes
+#: To recognise a record that an error message quotes, perhaps as part of a URL.
+RECORD_BEGINS: Final = re.compile(rf"(?:\[|%5B){_VERSION}(?:,|%2C)", re.IGNORECASE)
 _ITERATIONS: Final = 200_000  # about 30 ms, once for each client
 
 
