@@ -4,7 +4,7 @@
 # do afterwards (the core, the coordinator, the adapters).
 #
 # Several event loops may share an auth object, so no lock or event of one loop can be kept on it. Instead,
-# each waiter makes its own, and leaves a function with what is pending that wakes it from any thread. If that
+# each waiter makes its own, and adds to what is pending a function by which any thread can wake it. If that
 # wake-up is lost, the waiter looks again within a second.
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Final, TypeVar
 
 from ._core.pending import Pending, Task, WaitFor
@@ -75,12 +76,7 @@ async def _wait_asyncio(pending: Pending, seconds: float) -> None:
 
     loop = asyncio.get_running_loop()
     woken = loop.create_future()  # ten thousand tasks may wait: nothing costs them less
-
-    def wake() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake))
+    pending.wakers.append(partial(_schedule, loop.call_soon_threadsafe, woken.set_result, None))
     deadline = loop.time() + seconds
     while not pending.over and (left := deadline - loop.time()) > 0:
         await asyncio.wait([woken], timeout=min(left, _LOOK_AGAIN))
@@ -93,7 +89,7 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
 
     woken = trio.Event()
     token = trio.lowlevel.current_trio_token()
-    pending.wakers.append(_from_any_thread(token.run_sync_soon, woken.set))
+    pending.wakers.append(partial(_schedule, token.run_sync_soon, woken.set))
     deadline = trio.current_time() + seconds
     while not pending.over and (left := deadline - trio.current_time()) > 0:
         with trio.move_on_after(min(left, _LOOK_AGAIN)):
@@ -102,13 +98,10 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
             return
 
 
-def _from_any_thread(schedule: Callable[..., object], wake: Callable[[], object]) -> Callable[[], None]:
-    def wake_from_any_thread() -> None:
-        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
-        with contextlib.suppress(RuntimeError):
-            schedule(wake)
-
-    return wake_from_any_thread
+def _schedule(in_the_loop: Callable[..., object], *wake: object) -> None:
+    # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
+    with contextlib.suppress(RuntimeError):
+        in_the_loop(*wake)
 
 
 def _in_trio() -> bool:
