@@ -323,6 +323,14 @@ def test_a_token_is_older_if_another_was_in_use_when_it_was_sent_and_still_is(sh
     assert not shared.was_replaced_before(TOKEN, 100)
 
 
+def test_a_token_that_the_server_gives_once_more_is_no_former_one(renewed: SharedToken) -> None:
+    renewed.forget()
+    assert renewed.is_former(TOKEN)
+
+    renew(renewed, Token(TOKEN.access_token))
+    assert not renewed.is_former(TOKEN)
+
+
 def test_the_last_256_former_tokens_are_remembered(shared: SharedToken) -> None:
     tokens = [Token(f"token-{number}") for number in range(260)]
     for token in tokens:

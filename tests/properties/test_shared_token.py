@@ -20,7 +20,7 @@ from tests.support.shared_tokens import ELSEWHERE, LEADS, ONE, OTHER_TASK, USERS
 from thebase_auth import Token, TokenRequestError
 from thebase_auth._core.backoff import _HELPS, _STRIKES_AFTER_HELP, Operation
 from thebase_auth._core.pending import Task
-from thebase_auth._core.shared_token import Fetch, Flight, Keep401, SharedToken, Wait
+from thebase_auth._core.shared_token import Fetch, Flight, Keep401, SharedToken, Wait, _after_fork_in_child
 from thebase_auth._core.token import CachedToken
 
 
@@ -300,7 +300,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
     @rule()
     def fork(self) -> None:
         """From here on this is the child. Who waits, and who leads, is in its parent."""
-        self.shared._after_fork_in_child()
+        _after_fork_in_child()
         self.under_way = None
         self.waiters.clear()
 

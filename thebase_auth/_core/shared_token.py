@@ -4,21 +4,24 @@
 # that guards all this. Not here: I/O, clocks and waiting (caller, the adapters).
 #
 # Callers share these, all written under SharedToken._lock: token, _in_use_since, backoff, _former,
-# _fetched_for, _flight, _failure, _pause, and the result of a flight. Each may be read without the lock,
-# where it does not matter whether another thread is about to change it. The lock is never held across I/O,
-# an await, a callback or a user's code. It is reentrant, because a flow that is garbage collected ends its
-# flight, and the collector may run anywhere, also in a thread that holds the lock.
+# _fetched_for, _flight, _failure, _pause, and the result of a flight (what else a flight has, its leader
+# alone writes). Each may be read without the lock, where it does not matter whether another thread is about
+# to change it. The lock is never held across I/O, an await, a callback or a user's code. It is reentrant,
+# because a flow that is garbage collected ends its flight, and the collector may run anywhere, also in a
+# thread that holds the lock.
 #
-# The life of a flight: ask() returns a token other than the refused one, or makes the caller the leader of a
-# new flight, or makes it a waiter of the flight under way. The leader ends the flight with a token or with a
-# failure, which all waiters share. A leader that leaves without either (cancelled, timed out, its connection
-# lost: in httpx these look alike) abandons it. Then every waiter asks again, and the first one leads. Nothing
-# is handed to a particular waiter, so it does not matter if that one leaves too.
+# The life of a flight: ask() returns a token other than the refused one, or makes the caller the leader of
+# a new flight, or makes it a waiter of the flight under way. The leader ends the flight with a token, or
+# with a failure that the waiters share if they would fail alike. A leader that leaves without either
+# (cancelled, timed out, its connection lost: in httpx these look alike) abandons it. Then every waiter asks
+# again, and the first one leads. Nothing is handed to a particular waiter, so it does not matter if that
+# one leaves too.
 #
-# A leader that cannot be waited for is superseded: it was interrupted before it began, its event loop has
-# stopped, its time is over, it cannot go on while the asking caller waits (both are in one thread and are
-# not two tasks of one loop), or a cache holds it up for longer than the asking caller can wait. What a
-# superseded leader fetches serves only its own caller.
+# A leader that cannot be waited for is superseded, and what it fetches serves only its own caller:
+# * it was interrupted before it began, or its event loop has stopped (Flight.is_lost);
+# * its time is over, or it cannot go on while the asking caller waits, since both are in one thread and are
+#   not two tasks of one loop (Flight.can_be_waited_for);
+# * a cache holds it up for longer than the asking caller can wait (Caller.renew gives it up).
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ from .token import CachedToken, Token
 
 _FORMER_REMEMBERED: Final = 256  # tokens: a request may be sent long after it was signed
 _STRIKE_WITHIN: Final = 60.0  # seconds in use; the refusal of an older token is no strike
-#: How the token endpoint refuses a client (RFC 6749 section 5.2) or asks it to slow down; a 200 may be one.
+#: How the token endpoint refuses a client (RFC 6749 section 5.2) or asks it to slow down; 200: with an error.
 _REFUSALS: Final = {200, 400, 401, 403, 429}
 
 _Method = TypeVar("_Method", bound=Callable[..., object])
@@ -143,7 +146,7 @@ class SharedToken:
         return self.token not in (None, token) and self._in_use_since < sent_at
 
     def is_former(self, token: Token) -> bool:
-        """Whether *token* was in use here and is not any more, even if a cache still offers it."""
+        """Whether *token* was refused, dropped or replaced here, even if a cache still offers it."""
         return token in self._former
 
     @_locked
@@ -201,9 +204,10 @@ class SharedToken:
             self._remember(None if token == self.token else token)
             return
         self._remember(self.token)
+        self._former = tuple(former for former in self._former if former != token)
         self._flight = None
-        self.token = flight.token = token
         self._in_use_since = now
+        self.token = flight.token = token
         self._fetched_for = None
         if not isinstance(token, CachedToken):
             self._fetched_for = flight.operation
@@ -283,11 +287,6 @@ class SharedToken:
         if former is not None and former not in self._former:
             self._former = (*self._former, former)[-_FORMER_REMEMBERED:]
 
-    def _after_fork_in_child(self) -> None:
-        # A thread that the child does not have may hold the lock or lead the flight.
-        self._lock = threading.RLock()
-        self._flight = None
-
 
 def copied(failure: Exception) -> Exception:
     """A copy for another caller: one exception raised by many would collect all their tracebacks."""
@@ -301,10 +300,11 @@ def copied(failure: Exception) -> Exception:
 _living: weakref.WeakSet[SharedToken] = weakref.WeakSet()
 
 
-def _renew_locks() -> None:
+def _after_fork_in_child() -> None:
+    # A thread that the child does not have may hold the lock or lead the flight.
     for shared in list(_living):
-        shared._after_fork_in_child()
+        shared._lock, shared._flight = threading.RLock(), None
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=_renew_locks)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
