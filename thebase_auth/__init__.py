@@ -12,13 +12,13 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebas
 class of the same name for one library each, and import only that one.
 """
 
-# A map of the package. Each part imports only those above it; `core` alone loads the coordinator of a cache,
+# A map of the package. Each group imports only those above it; `core` alone loads the coordinator of a cache,
 # if there is a cache.
 #
 # _core/             what an auth object knows and decides: no network, no HTTP library, no event loop
 #   hidden           a secret that is kept, and not shown
 #   errors           what can be raised, and what each error tells
-#   origin           the domain, and which URLs are it: where a token may go
+#   origin           the domain, and which URLs belong to it: where a token may go
 #   credentials      id and secret; the token request as plain data
 #   token            the token, and the answer of the token endpoint
 #   bodies           which bodies can be sent a second time, and how
@@ -36,7 +36,7 @@ class of the same name for one library each, and import only that one.
 #   _protocol        what a cache is
 #   _file _redis     two of them
 #   _record          a token as it lies in a cache
-#   _coordinator     what is done at a cache for one renewal
+#   _coordinator     what is done at a cache for one renewal, and the life of a token there
 # _auth              what every TheBaseAuth offers to its users
 # requests           a callable and a response hook
 #   _requests_io     the token request, reading, the replay
@@ -49,13 +49,15 @@ class of the same name for one library each, and import only that one.
 # Beside the plugin: testing/ (a TheBase for tests), _pytest_plugin, _httpie, _cli/ (the command).
 #
 # A request: the adapter signs it with the token in use, even with an expired one, which the server may still
-# accept. If a 401 comes back, an `Attempt` decides whether to replay, and a `Caller` gets another token:
-# through `SharedToken` it becomes the leader, which fetches the token, or a waiter. With a cache, the leader
-# looks there first and stores the token afterwards, by an `Errand`. Then the adapter replays the request.
+# accept; without one, a `Caller` gets one first. If a 401 comes back, an `Attempt` decides whether to replay.
+# The adapter reads the 401, so that it holds no connection, and a `Caller` gets another token: through
+# `SharedToken` it becomes the leader, which fetches the token, or a waiter. With a cache, the leader looks
+# there first and stores the token afterwards, by an `Errand`. Then the adapter rewinds the body and replays
+# the request. If a redirect leads to another host, the libraries take our header away.
 #
-# Another HTTP library needs a module like httpx.py (its auth class and exceptions), an adapter that takes the
-# steps of `Caller` and asks `Attempt`, and its name in _combined, in the extras, in the layout test and in
-# the texts that name the other classes.
+# Another HTTP library needs a module like httpx.py (its auth class and exceptions), an adapter like requests
+# or _httpx_flow (all that a request needs, as above; it also tells `Core` of answers, and of calls without
+# one), and its name in _combined, in the extras, in the layout test and in the texts that name the others.
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class CommonAuth:
 
     @property
     def domain(self) -> str:
-        """The domain, normalised: a host, and a port if it is not that of https."""
+        """The domain, normalised: a host, and a port if it is not the default one."""
         return self._core.credentials.domain
 
     @property

@@ -74,7 +74,7 @@ class HttpxDriver(CommonAuth):
         result: Any = None
         try:
             while True:
-                step, result = steps.send(result), None
+                step, result = steps.send(result), None  # only `Send` has a result
                 match step:
                     case Send(next_request):
                         result = yield next_request
@@ -124,7 +124,7 @@ class HttpxDriver(CommonAuth):
         result: Any = None
         try:
             while True:
-                step, result = steps.send(result), None
+                step, result = steps.send(result), None  # only `Send` has a result
                 match step:
                     case Send(next_request):
                         result = yield next_request

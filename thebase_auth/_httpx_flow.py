@@ -25,8 +25,9 @@ from ._core.attempt import Attempt
 from ._core.backoff import Operation
 from ._core.bodies import IN_MEMORY, Body, announced_length
 from ._core.caller import Caller
-from ._core.core import Core, logger
+from ._core.core import Core
 from ._core.credentials import TOKEN_REQUEST_BODY
+from ._core.notices import logger
 from ._core.pending import Task, WaitFor
 from ._core.token import Answer, Token, parse_token_response
 from ._httpx_io import Request, Response, body_after_redirect, body_of_request, first_redirect, replay_of
@@ -161,11 +162,11 @@ class Flow:
         """Send the token request, by the client that sends the API request."""
         credentials = self._core.credentials
         # The raw value: the library would encode it differently.
-        names = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
+        values = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
         request = type(self._request)(
             "POST",
             credentials.token_url,
-            headers=credentials.token_request_headers(next(names, None)),
+            headers=credentials.token_request_headers(next(values, None)),
             content=TOKEN_REQUEST_BODY,
             extensions={"timeout": timeouts},
         )

@@ -36,7 +36,7 @@ def read_within(response: Response, reading: Reading) -> None:
     try:
         reading.take_all(response.iter_bytes())
     except Exception as error:  # noqa: BLE001 - the flow decides
-        reading.error = error.with_traceback(None)  # whose frames hold what was read
+        reading.error = error.with_traceback(None)  # its frames hold what was read
     finally:
         del response.iter_raw
         response.close()
@@ -52,7 +52,7 @@ async def read_within_async(response: Response, reading: Reading) -> None:
         async with aclosing(raw), aclosing(small), aclosing(response.aiter_bytes()) as pieces:
             await reading.take_all_async(pieces)
     except Exception as error:  # noqa: BLE001 - the flow decides
-        reading.error = error.with_traceback(None)  # whose frames hold what was read
+        reading.error = error.with_traceback(None)  # its frames hold what was read
     finally:
         del response.aiter_raw
         await response.aclose()

@@ -1,7 +1,8 @@
 # Helpers for the objects of requests.
 #
-# Here: the token request, past everything in the session but its adapters; reading an answer within bounds;
-# the request that replays another. Not here: when any of this is done (requests).
+# Here: the token request, past everything in the session but its adapters, proxies and TLS settings;
+# reading an answer within bounds; the request that replays another. Not here: when any of this is done
+# (requests).
 
 from __future__ import annotations
 
@@ -83,7 +84,7 @@ def _forget_the_secret(error: BaseException, request: requests.PreparedRequest) 
 
 
 def _nowhere(resp: requests.Response) -> None:
-    """The target of a redirect of the token endpoint, which is not followed."""
+    """No redirect of the token endpoint is followed; `Session.send` would look for its target even so."""
 
 
 class _AsItComes:
@@ -137,11 +138,11 @@ def read_within(response: requests.Response, seconds: float) -> Reading:
         if below is not None:
             below.close()  # or it would not notice that it was read to its end
     finally:
-        if not is_whole:
-            raw.close()  # with its connection, on which more may come
         response.raw = raw
         response._content = reading.content
         response._content_consumed = True  # type: ignore[attr-defined]
+        if not is_whole:
+            raw.close()  # with its connection, on which more may come
     return reading
 
 

@@ -28,7 +28,7 @@ class TokenRequestError(errors.TokenRequestError, httpx2.RequestError):
 
 
 class TokenTimeoutError(errors.TokenTimeoutError, httpx2.ReadTimeout):
-    """Another caller is fetching the token, and this call timed out meanwhile."""
+    """This call timed out while it waited for another caller, or a cache, to get an access token."""
 
 
 class ReplayError(errors.ReplayError, httpx2.RequestError):

@@ -39,8 +39,8 @@ from ._core.attempt import Attempt
 from ._core.backoff import Operation
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, announced_length, body_of, is_in_memory
 from ._core.caller import Caller
-from ._core.core import logger
 from ._core.hidden import hidden
+from ._core.notices import logger
 from ._core.pending import WaitFor
 from ._core.token import Token, parse_token_response
 from ._requests_io import drain, replay_of, send_token_request, timeouts_of
@@ -61,13 +61,13 @@ class TokenRequestError(errors.TokenRequestError, requests.RequestException):
 
 
 class TokenTimeoutError(errors.TokenTimeoutError, requests.ReadTimeout):
-    """Another caller is fetching the token, and this call timed out meanwhile."""
+    """This call timed out while it waited for another caller, or a cache, to get an access token."""
 
 
 class ReplayError(errors.ReplayError, requests.RequestException):
     """The server refused the token (401), and the body changed before it could be sent again.
 
-    Never raised for requests, which gets the 401 back; here for the sake of symmetry.
+    Never raised in requests, where the caller gets the 401; here, so that all modules have the same names.
     """
 
 
@@ -185,7 +185,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         return Caller(self._core, fetch, timeouts, is_shared=_is_shared)
 
 
-# Attributes by which we remember something of an object of requests.
+# Attributes that we set on the objects of requests.
 #: On an answer: it was returned after a 401. Some tools call the hooks a second time.
 _HANDLED = "_thebase_auth_handled"
 #: On a request: when it got another token. Several threads may send one request object.

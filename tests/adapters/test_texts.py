@@ -426,7 +426,7 @@ def test_in_the_log_of_a_body_that_cannot_be_replayed(
     assert ours(caplog) == [
         (
             "DEBUG not replaying POST /a after a 401: its body cannot be sent again; the next request"
-            " fetches a new access token"
+            " has another token"
         )
     ]
 

@@ -1,7 +1,8 @@
 # What a 401 means for one request.
 #
-# Here: the policy, as an object without I/O that every adapter asks: may the request be replayed, with which
-# token, and once more if that is refused too? Not here: who fetches a token (shared_token).
+# Here: the policy, as an object without I/O that every adapter asks: may the request be replayed, and once
+# more if the other token is refused too? Not here: how a caller gets that token (caller, shared_token), and
+# the order of it: note the 401, read it, renew, rewind the body, replay (requests, _httpx_flow).
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Final
 from . import notices
 from .backoff import Operation
 from .bodies import Body
-from .core import Core, logger
+from .core import Core
+from .notices import logger
 from .token import CachedToken, Token
 
 
@@ -43,8 +45,7 @@ class Attempt:
         if self.body.rewind():
             return True
         logger.debug(
-            "not replaying %s after a 401: its body cannot be sent again; the next request fetches a new"
-            " access token",
+            "not replaying %s after a 401: its body cannot be sent again; the next request has another token",
             self.operation,
         )
         self.drop_refused()
@@ -56,15 +57,15 @@ class Attempt:
             self._core.shared.drop(self.refused)
 
     def replay_refused(self, token: Token) -> bool:
-        """Take note that the replay with *token* got a 401 too. True: replay once more.
+        """Take note that the replay with *token* got a 401 too. True: once more, from `prepare_replay` on.
 
         That is so once, if the token came from a cache, where it may have been dead for long, or if the
-        request was stale, and has not been tried with a token fetched for it.
+        request was stale, so that no token has been fetched for it yet.
         """
         self.refused = token
         if not self._was_repeated and (self._is_stale or isinstance(token, CachedToken)):
             self._was_repeated = True
-            return True  # prepare_replay comes next, and takes note of it
+            return True
         self._take_note()
         return False
 

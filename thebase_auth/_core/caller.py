@@ -11,8 +11,9 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, assert_never, cast
 
 from . import notices
 from .backoff import Operation
-from .core import Core, logger
+from .core import Core
 from .errors import TokenRequestError, TokenTimeoutError
+from .notices import logger
 from .pending import Pending, Task, WaitFor
 from .shared_token import Fetch, Flight, Keep401, Wait, copied
 from .time_budget import TimeBudget
@@ -103,8 +104,8 @@ class Caller(Generic[AdapterStep]):
                         return flight.token if newest in (None, other_than) else newest
                     if flight.failure is not None and self._shares(flight.failure):
                         raise copied(flight.failure)
-                    if flight.at_cache or flight.is_lost():  # at a cache: for half of the time that we had
-                        given_up = flight
+                    if flight.at_cache or flight.is_lost():
+                        given_up = flight  # and supersede it, if it is still under way
                     self._check_time("for another caller to fetch an access token")
                 case _:
                     assert_never(decision)

@@ -1,12 +1,11 @@
 # The state and the rules of one auth object.
 #
-# Here: must a request be signed, which token did it carry, what does its answer say. The only module of the
+# Here: must a request be signed, and what does its answer say. The only module of the
 # core that reads a clock. Not here: how a caller gets a token (caller), and what a 401 means (attempt).
 
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from .backoff import Operation
 from .bodies import LARGE, ONCE, Body
 from .credentials import Credentials
 from .errors import PlainHTTPError, ReplayError
+from .notices import logger
 from .origin import Destination
 from .shared_token import SharedToken
 from .token import Token
@@ -23,8 +23,6 @@ from .token import Token
 if TYPE_CHECKING:
     from thebase_auth.caches import TokenCache
     from thebase_auth.caches._coordinator import Coordinator
-
-logger: Final = logging.getLogger("thebase_auth")
 
 _numbers: Final = itertools.count()
 
@@ -34,7 +32,7 @@ class Core:
 
     def __init__(self, credentials: Credentials, *, timeout: float, cache: TokenCache | None) -> None:
         self.credentials: Final = credentials
-        self.now: Final = time.monotonic  # the clock of all parts, which never goes back
+        self.now: Final = time.monotonic  # the core's clock, which never goes back
         self.shared: Final = SharedToken(has_cache=cache is not None)
         self.strikes: Final = self.shared.backoff.strikes  # the same dict, to be looked at without the lock
         origin = credentials.origin

@@ -4,7 +4,7 @@
 
     TheBaseAuthError
     ├── TokenRequestError    the token endpoint answered, but not with a usable access token
-    ├── TokenTimeoutError    another caller is fetching the token, and this call timed out meanwhile
+    ├── TokenTimeoutError    this call timed out while another caller, or a cache, was to get the token
     ├── ReplayError          the server refused the token, and the body could not be sent again
     └── PlainHTTPError       a request to the domain over http://, stopped before it was sent
 
@@ -12,8 +12,9 @@ A wrong domain, client id or client secret is a `ValueError`, raised by the cons
 of the transport (no connection, TLS, a timeout of our own request) stays what the HTTP library
 raises.
 
-Each adapter module has subclasses of these four that are exceptions of its HTTP library as well.
-Their attributes are plain values: no response, no request, never a secret or a token.
+Each adapter module has subclasses of these four that are exceptions of its HTTP library as well, and
+have the `request` that failed, like its other exceptions. All other attributes are plain values, never
+a secret or a token.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class TokenRequestError(TheBaseAuthError):
 
 
 class TokenTimeoutError(TheBaseAuthError):
-    """Another caller is fetching the token, and this call timed out meanwhile."""
+    """This call timed out while it waited for another caller, or a cache, to get an access token."""
 
 
 class ReplayError(TheBaseAuthError):
@@ -94,7 +95,7 @@ class PlainHTTPError(TheBaseAuthError):
 
 
 def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
-    """A copy of *error* for a call so many seconds before the end of the pause."""
+    """A copy of *error* with another ``retry_after``."""
     args: tuple[Any, ...] = (*error.args[:-1], seconds)
     return type(error)(*args)
 

@@ -1,7 +1,7 @@
 # Warnings, each logged once, about what goes wrong silently in a program that uses this package.
 #
-# Here: the warnings that are not about one failed call, and when they are due. Not here: errors (errors,
-# token), and warnings about a cache (the coordinator).
+# Here: the logger, the warnings that are not about one failed call, and when they are due. Not here: errors
+# (errors, token), and warnings about a cache (the coordinator).
 
 from __future__ import annotations
 

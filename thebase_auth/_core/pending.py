@@ -28,7 +28,7 @@ class Pending:
             wake()
 
     def is_lost(self) -> bool:
-        """Whether it will never be over. Waiters ask once a second."""
+        """Whether it may never be over. Waiters ask once a second."""
         return False
 
 

@@ -30,7 +30,7 @@ class TimeBudget:
         self.began = 0.0
 
     def left(self, now: float) -> float:
-        """Seconds until this caller stops waiting for others; zero or less when they are over."""
+        """Seconds until this caller stops waiting for others; zero or less when none are left."""
         return max(self.timeouts["connect"], self.timeouts["read"]) - (now - self.began)
 
     def timeouts_left(self, now: float) -> dict[str, float]:
