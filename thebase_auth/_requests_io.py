@@ -175,7 +175,7 @@ def replay_of(refused: requests.Response, body: Body, token: Token) -> requests.
     """The request that was refused, with another token and the cookies of the 401."""
     again = refused.request.copy()
     if isinstance(body, File):
-        again.body = cast("Any", body)  # reads no more than was sent
+        again.body = body  # type: ignore[assignment]  # reads no more than was sent
     again.headers["Authorization"] = token.authorization
     _take_cookies(again, refused)
     return again

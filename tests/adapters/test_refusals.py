@@ -14,6 +14,7 @@ from tests.support.clock import Clock
 from tests.support.forbidding import ID, PAUSES, Forbidding, forbidding
 from tests.support.servers import Answer, Received, Server, api_server
 from tests.support.world import LIBRARIES
+from thebase_auth._core.backoff import Operation
 
 # Through every client
 
@@ -270,6 +271,23 @@ def test_what_another_host_answers_counts_for_no_endpoint(
         assert client.get(auth, server.url + "/yes").status == 200
         assert api.token_requests == 4
     assert sum("lacks the right" in text for text in warnings()) == 1
+
+
+def test_what_is_answered_without_a_token_counts_for_no_endpoint(
+    client: Client, clock: Clock, warnings: Callable[[], list[str]]
+) -> None:
+    with forbidding(client, "/no") as (server, api, auth):
+        strike(client, auth, server.url + "/no")
+        there = Server(lambda _: (302, {"Location": server.url + "/open"}, b""))
+        server.handler = lambda request: (200, {}, b"") if request.path == "/open" else api(request)
+        strikes = auth._core.strikes
+        strikes[Operation("GET", "/open")] = next(iter(strikes.values()))
+        with there.running():
+            api.answers["/hop"] = (302, {"Location": there.url + "/"}, b"")
+            assert client.get(auth, server.url + "/hop", follow_redirects=True).status == 200
+        assert [one.authorization for one in server.to("/open")] == [None]
+        assert Operation("GET", "/open") in strikes
+    assert len(warnings()) == 1
 
 
 @pytest.mark.parametrize("status", [200, 401])

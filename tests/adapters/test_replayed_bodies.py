@@ -16,6 +16,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from tests.support.clients import AsyncHttpx, Client, Httpx, auth_for
 from tests.support.servers import Answer, Api, Received, api_server
@@ -33,7 +34,7 @@ from tests.support.uploads import (
     post_with_first_token_refused,
     takes_a_pipe_for_empty,
 )
-from thebase_auth import ReplayError
+from thebase_auth import ReplayError, Token
 
 REPLAYED: dict[str, Callable[[Path], Any]] = {
     "bytes": lambda folder: CONTENT,
@@ -361,6 +362,30 @@ def test_a_buffer_that_has_grown_meanwhile_is_replayed_as_it_was_announced(clien
         server.handler = Changing(api, "/oauth/token", grow)
         assert client.post(auth, server.url + "/upload", file).status == 200
     assert [one.body for one in server.to("/upload")] == [CONTENT] * 2
+
+
+def test_of_a_buffer_that_has_grown_meanwhile_no_byte_more_is_read() -> None:
+    file = io.BytesIO(CONTENT)
+    read: list[bytes] = []
+
+    class Transport(HTTPAdapter):
+        def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
+            read.append(b"".join(request.body))
+            file.write(b"one more line")
+            auth.forget()
+            auth._core.shared.token = Token("of another caller")
+            response = requests.Response()
+            response.status_code = 401 if len(read) == 1 else 200
+            response._content, response.request, response.url = b"", request, request.url
+            response.connection = self
+            return response
+
+    auth = auth_for("acme.thebase.co.il")
+    auth._core.shared.token = Token("refused")
+    with requests.Session() as session:
+        session.mount("https://", Transport())
+        response = session.post("https://acme.thebase.co.il/upload", data=file, auth=auth)
+    assert (response.status_code, read) == (200, [CONTENT] * 2)
 
 
 # Sent again by their owner

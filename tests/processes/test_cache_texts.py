@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from tests.support.token_answers import CREDENTIALS, DOMAIN
-from thebase_auth import RedisTokenCache, Token
+from thebase_auth import FileTokenCache, RedisTokenCache, Token
 from thebase_auth._core.shared_token import SharedToken
 from thebase_auth.caches._coordinator import Coordinator
 from thebase_auth.caches._record import RecordFormat
@@ -172,6 +172,32 @@ def test_of_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         RedisTokenCache.from_url("redis://host")
     assert str(caught.value) == "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'"
     assert caught.value.name == "redis"
+
+
+@pytest.mark.parametrize("missing", ["filelock", "platformdirs"])
+def test_of_a_library_that_the_file_needs_and_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError) as caught:
+        FileTokenCache()
+    assert str(caught.value) == f"FileTokenCache needs {missing}: pip install 'thebase-auth[file]'"
+    assert caught.value.name == missing
+
+
+def test_of_a_library_of_a_library_that_the_file_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("of another", name="another")
+
+    monkeypatch.setattr("platformdirs.user_cache_path", broken)
+    with pytest.raises(ModuleNotFoundError, match="of another"):
+        FileTokenCache()
+
+
+def test_of_an_empty_path() -> None:
+    with pytest.raises(ValueError, match="path is empty") as caught:
+        FileTokenCache("")
+    assert str(caught.value) == "path is empty; leave it out for a file in the user's cache directory"
 
 
 def test_of_itself() -> None:

@@ -58,6 +58,20 @@ def test_one_daemon_thread_for_each_renewal_does_all_of_it_and_ends(client: Clie
     assert threads == []  # a request with a good token has no business there
 
 
+def test_a_token_is_stored_for_as_long_as_it_lasts() -> None:
+    shelf = Shelf()
+    auth = auth_for(DOMAIN, cache=shelf)
+    for token in (Token("brief", time.time() + 100), Token("of unknown length")):
+        flight, _ = lead(auth, seconds=5)
+        finish(auth, flight, token)
+        until(lambda: not cache_threads())
+        auth.forget()
+    brief, unknown = shelf.lifetimes
+    assert brief is not None
+    assert 50 < brief <= 100
+    assert unknown is None
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_all_who_wait_for_one_renewal_take_one_thread(method: str) -> None:
     gate = Gate(method)

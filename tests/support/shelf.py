@@ -14,6 +14,7 @@ class Shelf:
     def __init__(self, before: Callable[[str], object] = lambda method: None) -> None:
         self.before = before
         self.records: dict[str, Any] = {}
+        self.lifetimes: list[float | None] = []
         self.locked: set[str] = set()
         self.calls: list[tuple[str, int]] = []
         self._guard = threading.Lock()
@@ -24,6 +25,7 @@ class Shelf:
 
     def store(self, key: str, record: str, lifetime: float | None) -> Any:
         self._called("store")
+        self.lifetimes.append(lifetime)
         self.records[key] = record
 
     def lock(self, key: str, lease: float) -> Any:

@@ -133,7 +133,7 @@ def _state(file: Any) -> tuple[int, int] | None:
         Exception: of any type, if *file* cannot go back to where it is.
     """
     if hasattr(file, "seekable") and not file.seekable():
-        raise io.UnsupportedOperation("seek")
+        raise io.UnsupportedOperation
     file.seek(file.tell())  # flushes what was written to it
     try:
         found = os.fstat(file.fileno())

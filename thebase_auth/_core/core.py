@@ -48,7 +48,7 @@ class Core:
             from thebase_auth.caches._coordinator import Coordinator
 
             self.coordinator = Coordinator(cache, credentials, self.shared)
-        self.hook: Any = None  # requests' hook for bodies in memory; here, since a copy has a core of its own
+        self.hook: Any = None  # requests' hook for bodies in memory, made once; a copy has another
         self.number: Final = next(_numbers)
         self._warned_of_unsigned = False
 

@@ -133,6 +133,6 @@ def _idna(host: str) -> str:
     import idna
 
     try:
-        return idna.encode(host, uts46=True).decode("ascii")
+        return idna.encode(host, uts46=True).decode()
     except idna.IDNAError:
         raise _wrong("is not a valid international host name") from None

@@ -31,7 +31,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from copy import copy
-from typing import Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from .backoff import Backoff, Operation, Pause
 from .errors import TokenRequestError, with_retry_after
@@ -111,7 +111,7 @@ def _locked(method: _Method) -> _Method:
         # On one line, so that not even a line tracer can step in between the method's end and the release.
         with self._lock: return method(self, *args, **options)  # fmt: skip  # noqa: E701
 
-    return cast("_Method", with_lock)
+    return with_lock  # type: ignore[return-value]
 
 
 class SharedToken:

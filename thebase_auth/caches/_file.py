@@ -18,6 +18,8 @@ from ._protocol import bounded
 
 _LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 300
 _PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
+# Links are not followed. Without O_NONBLOCK, opening a pipe would block.
+_WARILY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class FileTokenCache:
@@ -145,6 +147,4 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _open_for_owner(path: str, flags: int) -> int:
-    # Links are not followed. Without O_NONBLOCK, opening a pipe would block.
-    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | _WARILY, 0o600)

@@ -99,7 +99,7 @@ class RedisTokenCache:
         """Return the record that was stored last under *key*, or None; see `TokenCache.load`."""
         try:
             record = self._client.get(self._prefix + key)
-            text = record.decode("ascii") if isinstance(record, bytes) else record
+            text = record.decode() if isinstance(record, bytes) else record
         except Exception as error:
             if isinstance(error, UnicodeDecodeError) or "WRONGTYPE" in str(error):
                 return None  # not ours; `store` overwrites it
