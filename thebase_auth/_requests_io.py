@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import requests
 import urllib3
@@ -122,12 +122,11 @@ def read_within(response: requests.Response, seconds: float) -> Reading:
         if hasattr(raw, "read1"):
             read1 = partial(raw.read1, decode_content=False)
         else:  # urllib3 1
-            below = cast("Any", raw)._fp
+            below = raw._fp
             read1 = below.read1
         encoding = {"Content-Encoding": raw.headers.get("Content-Encoding", "")}
-        response.raw = urllib3.HTTPResponse(
-            cast("Any", _AsItComes(read1, reading)), encoding, preload_content=False
-        )
+        body: Any = _AsItComes(read1, reading)
+        response.raw = urllib3.HTTPResponse(body, encoding, preload_content=False)
         pieces = response.iter_content(PIECE)
     else:
         pieces = reading.pieces_of(response.iter_content(1))  # byte by byte, since they may come slowly

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import pickle
 import re
 import threading
 import time
+from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
 from typing import Any
@@ -164,14 +166,59 @@ def test_a_streamed_answer_begins_before_it_ends() -> None:
 
 
 def test_a_401_that_cannot_be_read_to_its_end_is_renewed_all_the_same() -> None:
+    goes_on = threading.Event()
+
+    def unreadable() -> Iterator[bytes]:
+        yield b"this is not gzip" * 100
+        goes_on.wait(20)
+        yield b"more of it"
+
     api = Api()
-    api.refusal = (401, {"Content-Encoding": "gzip"}, b"this is not gzip")
+    api.refusal = (401, {"Content-Encoding": "gzip"}, unreadable())
     with api_server(api) as (server, _), requests.Session() as session:
         session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
         session.auth = auth_of_requests(server.url)
         session.get(server.url + "/a")
         api.revoke()
         assert session.get(server.url + "/a").status_code == 200  # the one connection is free
+        goes_on.set()
+
+
+def test_answers_that_are_compressed_are_read() -> None:
+    def compressing(request: Received) -> Answer:
+        status, headers, body = api(request)
+        return status, {**headers, "Content-Encoding": "gzip"}, gzip.compress(body)
+
+    with api_server() as (server, api), requests.Session() as session:
+        server.handler = compressing
+        session.auth = auth_of_requests(server.url)
+        session.get(server.url + "/a")
+        api.revoke()
+        response = session.get(server.url + "/a")
+        [refused] = response.history
+    assert (response.text, refused.text) == ("accepted", "refused")
+    assert list(refused.iter_content(3)) == [b"ref", b"use", b"d"]
+
+
+def test_a_401_that_was_read_leaves_its_connection_to_the_replay() -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_of_requests(server.url, session=session)
+        session.get(server.url + "/a")
+        api.revoke()
+        assert session.get(server.url + "/a").status_code == 200
+        [pool] = session.get_adapter(server.url).poolmanager.pools._container.values()  # type: ignore[attr-defined]
+    assert (pool.num_requests, pool.num_connections) == (5, 1)
+
+
+def test_an_answer_that_a_tool_shows_to_the_hooks_once_more_is_not_renewed_again() -> None:
+    api = Api()
+    api.answers["/a"] = (401, {}, b"no right")
+    with api_server(api) as (server, _), requests.Session() as session:
+        session.auth = auth_of_requests(server.url)
+        response = session.get(server.url + "/a")
+        assert dispatch_hook("response", response.request.hooks, response) is response
+    assert len(server.to("/a")) == 2
+    assert api.token_requests == 2
 
 
 def test_a_401_that_an_adapter_has_read_piece_by_piece_is_renewed_all_the_same() -> None:
