@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -104,6 +105,16 @@ def test_what_is_logged_of_a_cache_that_fails(caplog: pytest.LogCaptureFixture) 
     lead(auth, seconds=20.0)
     until(lambda: not cache_threads())
     assert "failed (OSError: full)" in caplog.text
+
+
+def test_how_long_the_lock_was_held_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf()
+    auth = auth_for(DOMAIN, cache=shelf)
+    shelf.lock(key_of(auth), 60)
+    flight, _ = lead(auth, seconds=1.0)
+    until(lambda: not cache_threads())
+    auth._core.shared.abandon(flight)
+    assert re.search(r"held the lock .* for \d\.\d seconds or more\.", caplog.text)
 
 
 def test_an_errand_that_cannot_start_is_a_cache_that_fails(
