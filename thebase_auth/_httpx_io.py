@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from contextlib import aclosing, suppress
+from http.cookiejar import http2time  # type: ignore[attr-defined]
 from typing import Any, Final, TypeAlias
 
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, files_of
@@ -103,14 +106,21 @@ def _take_cookies(again: Request, refused: Response) -> None:
     old = again.headers.pop("Cookie", "")
     refused.cookies.set_cookie_header(again)
     new = again.headers.get("Cookie", "")
-    replaced = {pair.partition("=")[0] for pair in new.split("; ")}
-    # Those that it deletes are not in its jar.
-    named = {line.partition("=")[0].strip() for line in refused.headers.get_list("Set-Cookie")}
-    replaced |= named - {cookie.name for cookie in refused.cookies.jar}
+    ended = filter(_ends_a_cookie, refused.headers.get_list("Set-Cookie"))
+    replaced = {pair.partition("=")[0].strip() for pair in (*new.split("; "), *ended)}
     kept = [pair for pair in old.split("; ") if pair and pair.partition("=")[0] not in replaced]
     cookies = "; ".join([*kept, new] if new else kept)
     if cookies:
         again.headers["Cookie"] = cookies
+
+
+def _ends_a_cookie(line: str) -> bool:
+    """Whether this ``Set-Cookie`` line deletes a cookie (RFC 6265 sections 5.2.1 and 5.2.2)."""
+    attributes = dict(part.strip().lower().partition("=")[::2] for part in line.split(";")[1:])
+    if "max-age" in attributes:
+        return re.fullmatch("-[0-9]+|0+", attributes["max-age"]) is not None
+    expiry = http2time(attributes.get("expires", ""))
+    return expiry is not None and expiry <= time.time()
 
 
 def first_redirect(response: Response, token_request: Request) -> Answer:

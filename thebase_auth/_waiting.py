@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Final, TypeVar
 
 from ._core.pending import Pending, Task, WaitFor
@@ -74,14 +73,26 @@ def running_task() -> Task:
 async def _wait_asyncio(pending: Pending, seconds: float) -> None:
     import asyncio
 
+    # Ten thousand tasks may wait: a future and a timer is nearly all that each of them costs.
     loop = asyncio.get_running_loop()
-    woken = loop.create_future()  # ten thousand tasks may wait: nothing costs them less
-    pending.wakers.append(partial(_schedule, loop.call_soon_threadsafe, woken.set_result, None))
+    asleep = loop.create_future()
+
+    def wake() -> None:
+        if not asleep.done():
+            asleep.set_result(None)
+
+    # In its own thread, the loop can be woken without a system call.
+    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake, at_once_in=threading.get_ident()))
     deadline = loop.time() + seconds
     while not pending.over and (left := deadline - loop.time()) > 0:
-        await asyncio.wait([woken], timeout=min(left, _LOOK_AGAIN))
-        if not pending.over and pending.is_lost():
+        timer = loop.call_later(min(left, _LOOK_AGAIN), wake)
+        try:
+            await asleep
+        finally:
+            timer.cancel()
+        if pending.over or pending.is_lost():
             return
+        asleep = loop.create_future()
 
 
 async def _wait_trio(pending: Pending, seconds: float) -> None:
@@ -89,7 +100,7 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
 
     woken = trio.Event()
     token = trio.lowlevel.current_trio_token()
-    pending.wakers.append(partial(_schedule, token.run_sync_soon, woken.set))
+    pending.wakers.append(_from_any_thread(token.run_sync_soon, woken.set))
     deadline = trio.current_time() + seconds
     while not pending.over and (left := deadline - trio.current_time()) > 0:
         with trio.move_on_after(min(left, _LOOK_AGAIN)):
@@ -98,10 +109,18 @@ async def _wait_trio(pending: Pending, seconds: float) -> None:
             return
 
 
-def _schedule(in_the_loop: Callable[..., object], *wake: object) -> None:
-    # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
-    with contextlib.suppress(RuntimeError):
-        in_the_loop(*wake)
+def _from_any_thread(
+    schedule: Callable[..., object], wake: Callable[[], object], *, at_once_in: int | None = None
+) -> Callable[[], None]:
+    def wake_or_schedule() -> None:
+        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
+        with contextlib.suppress(RuntimeError):
+            if threading.get_ident() == at_once_in:
+                wake()
+            else:
+                schedule(wake)
+
+    return wake_or_schedule
 
 
 def _in_trio() -> bool:

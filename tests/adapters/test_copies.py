@@ -26,7 +26,7 @@ WAYS = [
     pytest.param(copy.deepcopy, id="deepcopy"),
     *(
         pytest.param(lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}")
-        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
     ),
 ]
 CACHES = [

@@ -346,6 +346,8 @@ def test_a_401_that_cannot_be_read_is_replayed_all_the_same(client: Client) -> N
         ("n=2=3; Path=/", "a=1=1; n=1=1; b=1", "a=1=1; b=1; n=2=3"),
         ("n=; Max-Age=0; Path=/", "a=1; n=1", "a=1"),
         ("n=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/", "a=1; n=1", "a=1"),
+        ("n=; Max-Age=soon; Path=/", "a=1; n=1", "a=1; n=1"),
+        ("n=2; Domain=evil.com", "a=1; n=1", "a=1; n=1"),
         ("n=2; Max-Age=1; Path=/", "a=1; n=1", "a=1; n=2"),
         ("a:n=2; Max-Age=0; Path=/", "a=1; n=1", "a=1; n=1"),
         ("n=2; Expires=Mon, 01 Jan 99999 00:00:00 GMT; Path=/", "a=1; n=1", "a=1; n=2"),

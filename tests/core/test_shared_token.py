@@ -243,6 +243,7 @@ def test_a_caller_supersedes_the_flight_that_it_names_and_no_other(shared: Share
     step = ask(shared, given_up=first)
     assert isinstance(step, Fetch)
     assert step.superseded is first
+    assert first.over  # also for those whom nobody wakes
     second = step.flight
     assert (first.token, first.failure) == (None, None)
 
@@ -264,6 +265,7 @@ def test_what_a_superseded_leader_fetches_serves_its_own_caller_only(
     assert shared.finish(old, TOKEN, now=0) is TOKEN
     assert shared.token is old.token is None
     assert shared.token_in(TOKEN.authorization) is TOKEN  # its 401 has to be recognised
+    assert not shared.is_former(TOKEN)  # a cache may have it, for the others
     assert wait(shared) is new
 
     shared.finish(new, OTHER, now=0)

@@ -187,6 +187,19 @@ def test_a_token_in_a_refusal_is_not_used(status: int) -> None:
     assert GOOD["access_token"] not in str(error)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"access_token": "\\" * 30 + "x", "error": "\\" * 90},
+        {"access_token": "\ud800", "error": "\ud800 %"},
+        {"access_token": "%" * 100_000, "error": "%" * 100_000, "message": "%25" * 100_000},
+    ],
+    ids=["backslashes", "half a character", "long"],
+)
+def test_an_odd_token_in_a_refusal_does_no_harm(document: dict[str, str]) -> None:
+    assert refused(answer(document, status=400)).status == 400
+
+
 def test_a_token_that_a_refusal_repeats_is_not_shown() -> None:
     document = {**GOOD, "error": "odd", "message": f"could not keep {GOOD['access_token']}!"}
     error = refused(answer(document, status=500))
@@ -318,7 +331,7 @@ def test_a_secret_at_the_end_of_a_long_text_is_not_half_shown(place: str) -> Non
         assert "canary" not in str(refused(PLACES[place]("x" * padding + SECRET)))
 
 
-@pytest.mark.parametrize("repeated", ["a+c/1==", "a%2Bc%2f1%3D%3D"])
+@pytest.mark.parametrize("repeated", ["a+c/1==", "a%2Bc%2F1%3D%3D"])
 def test_a_token_that_the_server_repeats_in_its_type_is_hidden(repeated: str) -> None:
     error = refused(answer({**GOOD, "access_token": "a+c/1==", "token_type": f"mac {repeated}"}))
 

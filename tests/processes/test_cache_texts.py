@@ -96,7 +96,7 @@ class MuteError(Exception):
         (MuteError(), "MuteError: no text"),
         (ValueError("x" * 400), "ValueError: " + "x" * 300),
         (ValueError(f"secret {SECRET} and token a+c/123"), "ValueError: secret [hidden] and token [hidden]"),
-        (OSError("for url: https://kv?v=a%2Bc%2f123"), "OSError: for url: https://kv?v=[hidden]"),
+        (OSError("for url: https://kv?v=a%2Bc%2F123"), "OSError: for url: https://kv?v=[hidden]"),
     ],
     ids=["plain", "mute", "long", "secrets", "in a URL"],
 )

@@ -76,6 +76,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         self.tokens: list[Token] = []
         self.token: Token | None = None
         self.former: list[Token] = []
+        self.superseded: list[Token] = []
         self.fetched_for: Operation | None = None
         self.under_way: Flying | None = None
         self.waiters: list[Waiter] = []
@@ -212,7 +213,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
             if fetched:
                 self.rest = ModelOfPause()
         else:
-            self.remember(token)
+            self.superseded = [*self.superseded, token][-256:]
         assert self.shared.finish(flight, token, now=self.now) is token
 
     @precondition(lambda self: self.under_way is not None)
@@ -316,7 +317,7 @@ class SharedTokenMachine(RuleBasedStateMachine):
         assert self.shared.token is self.token
         for token in self.tokens:
             assert self.shared.is_former(token) == (token in self.former)
-            known = token == self.token or token in self.former
+            known = token == self.token or token in [*self.former, *self.superseded]
             assert (self.shared.token_in(token.authorization) == token) == known
 
     @invariant()

@@ -55,7 +55,8 @@ class File(Body):
     def rewind(self) -> bool:
         try:
             left = _end(self.file) - self._start - self._length
-            if _state(self.file) != self._before or left < 0 or (left and not self._may_grow):
+            too_short = left < 0 and self._before is None
+            if _state(self.file) != self._before or too_short or (left and not self._may_grow):
                 return False
             self.file.seek(self._start)
             # Some system files claim to be empty, and are not.

@@ -31,8 +31,6 @@ class Credentials:
             what is wrong with it, without showing either.
     """
 
-    __slots__ = ("client_id", "client_secret", "domain", "origin", "token_url")
-
     def __init__(self, origin: Origin, client_id: str, client_secret: str | Hidden) -> None:
         secret: Hidden = hidden(client_secret)
         for name, value in (("client id", client_id), ("client secret", secret)):

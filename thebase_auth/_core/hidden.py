@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 
 class Hidden:
@@ -37,6 +38,12 @@ def hidden(value: object) -> Any:
 def redacted(text: str, secret: str) -> str:
     """*text* without *secret*, also where a URL or JSON has escaped it."""
     return re.sub("".join(map(_spellings, secret)), "[hidden]", text)
+
+
+def without_token(text: str, token: str) -> str:
+    """*text* without *token*, which may be anything that a server sends, also where a URL has escaped it."""
+    escaped = quote(token, safe="", errors="replace") if "%" in text else token
+    return text.replace(token, "[hidden]").replace(escaped, "[hidden]")
 
 
 def _spellings(character: str) -> str:

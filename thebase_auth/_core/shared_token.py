@@ -4,11 +4,11 @@
 # that guards all this. Not here: I/O, clocks and waiting (caller, the adapters).
 #
 # Callers share these, all written under SharedToken._lock: token, _in_use_since, backoff, _former,
-# _fetched_for, _flight, _failure, _pause, and the result of a flight (what else a flight has, its leader
-# alone writes). Each may be read without the lock, where it does not matter whether another thread is about
-# to change it. The lock is never held across I/O, an await, a callback or a user's code. It is reentrant,
-# because a flow that is garbage collected ends its flight, and the collector may run anywhere, also in a
-# thread that holds the lock.
+# _of_superseded, _fetched_for, _flight, _failure, _pause, and the result of a flight (what else a flight
+# has, its leader alone writes). Each may be read without the lock, where it does not matter whether another
+# thread is about to change it. The lock is never held across I/O, an await, a callback or a user's code. It
+# is reentrant, because a flow that is garbage collected ends its flight, and the collector may run
+# anywhere, also in a thread that holds the lock.
 #
 # The life of a flight: ask() returns a token other than the refused one, or makes the caller the leader of
 # a new flight, or makes it a waiter of the flight under way. The leader ends the flight with a token, or
@@ -122,7 +122,8 @@ class SharedToken:
         self._has_cache = has_cache
         self._in_use_since = math.inf  # when `token` came into use
         self.backoff = Backoff()
-        self._former: tuple[Token, ...] = ()  # refused, dropped, replaced, or of a superseded leader
+        self._former: tuple[Token, ...] = ()  # refused, dropped or replaced
+        self._of_superseded: tuple[Token, ...] = ()  # in use by superseded leaders
         self._fetched_for: Operation | None = None  # what `token` was fetched for, until that accepts it
         self._flight: Flight | None = None
         self._failure: TokenRequestError | None = None  # of the token endpoint, during its pause
@@ -136,7 +137,7 @@ class SharedToken:
         After a redirect, or a renewal by another caller, it may differ from the one first put there.
         """
         text = authorization.decode("latin-1") if isinstance(authorization, bytes) else authorization
-        for token in (self.token, *self._former):
+        for token in (self.token, *self._former, *self._of_superseded):
             if token is not None and token.authorization == text:
                 return token
         return None
@@ -178,6 +179,8 @@ class SharedToken:
             return Wait(under_way)
         if operation is not None and self.backoff.must_wait(operation, now):
             return Keep401()
+        if under_way is not None:
+            under_way.over = True  # superseded; its waiters see it within a second, should nobody wake them
         self._flight = Flight(operation, now + longest, task, at_cache=self._has_cache)
         return Fetch(self._flight, under_way)
 
@@ -201,7 +204,7 @@ class SharedToken:
     @_locked
     def _replace(self, flight: Flight, token: Token, now: float) -> None:
         if flight is not self._flight:  # superseded
-            self._remember(None if token == self.token else token)
+            self._of_superseded = (*self._of_superseded, token)[-_FORMER_REMEMBERED:]
             return
         self._remember(self.token)
         self._former = tuple(former for former in self._former if former != token)

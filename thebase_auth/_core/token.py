@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .credentials import Credentials
 from .errors import TokenRequestError
-from .hidden import redacted
+from .hidden import without_token
 
 _SETTINGS: Final = "Settings, Webhooks/API, API token"
 _OF_CERTIFICATE: Final = (
@@ -53,6 +53,9 @@ class Token:
 
     def __hash__(self) -> int:
         return hash(self.access_token)
+
+    def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
+        return Token, (self.access_token, self.expires_at)
 
     def past_its_time(self, epoch: float) -> bool:
         """Whether ``expires_at`` is known and over, *epoch* seconds after the epoch."""
@@ -162,7 +165,7 @@ class _Reader:
         text = self._credentials.redact(text)
         token = self._document.get("access_token")
         if token and isinstance(token, str):
-            text = redacted(text, token)
+            text = without_token(text, token)
         printable = "".join(c if c.isprintable() else " " for c in text)
         return printable[:300].strip()
 

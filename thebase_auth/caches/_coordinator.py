@@ -30,7 +30,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from thebase_auth._core.credentials import Credentials
-from thebase_auth._core.hidden import redacted
+from thebase_auth._core.hidden import without_token
 from thebase_auth._core.notices import logger
 from thebase_auth._core.pending import Pending, WaitFor
 from thebase_auth._core.shared_token import Flight, SharedToken
@@ -85,9 +85,8 @@ class Coordinator:
             The errand, which may have found a token, and will store the one that is fetched; None if the
             cache does not answer.
         """
-        answer_within = _answer_within(seconds)
+        began, answer_within = time.monotonic(), _answer_within(seconds)
         if (before := self._last) is not None and before.is_running():
-            began = time.monotonic()
             if not before.is_overdue():
                 yield WaitFor(before.ended, answer_within)
             if before.is_running():
@@ -103,7 +102,7 @@ class Coordinator:
         while not errand.looked.over:
             left = min(errand.answered_at + answer_within, stop_at) - time.monotonic()
             if left <= 0:
-                errand.give_up(answer_within)
+                errand.give_up(time.monotonic() - began)
                 break
             yield WaitFor(errand.looked, left)
         return errand
@@ -152,7 +151,7 @@ class Coordinator:
         # A driver may quote the record that it was to store.
         text = self._credentials.redact(RECORD_BEGINS.split(text)[0])
         if (token := self.shared.token) is not None:
-            text = redacted(text, token.access_token)
+            text = without_token(text, token.access_token)
         return f"{type(failure).__name__}: {text[:300]}"
 
 

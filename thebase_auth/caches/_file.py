@@ -105,7 +105,8 @@ class FileTokenCache:
 
         # One by one: mkdir(parents=True) gives its mode only to the last one.
         for folder in reversed(self._path.parents):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
         # Not thread_local: it may be released in another thread.
         return filelock.FileLock(f"{self._path}.{name}.lock", mode=0o600, thread_local=False)
 
