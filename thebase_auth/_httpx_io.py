@@ -116,9 +116,9 @@ def _take_cookies(again: Request, refused: Response) -> None:
 
 def _ends_a_cookie(line: str) -> bool:
     """Whether this ``Set-Cookie`` line deletes a cookie (RFC 6265 sections 5.2.1 and 5.2.2)."""
-    attributes = dict(part.strip().lower().partition("=")[::2] for part in line.split(";")[1:])
+    attributes = dict(re.findall(r";\s*([^=;\s]+)\s*=?\s*([^;]*)", line.lower()))
     if "max-age" in attributes:
-        return re.fullmatch("-[0-9]+|0+", attributes["max-age"]) is not None
+        return re.fullmatch(r"(-[0-9]+|0+)\s*", attributes["max-age"]) is not None
     expiry = http2time(attributes.get("expires", ""))
     return expiry is not None and expiry <= time.time()
 
