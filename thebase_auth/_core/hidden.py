@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
 
 
 class Hidden:
@@ -42,8 +41,12 @@ def redacted(text: str, secret: str) -> str:
 
 def without_token(text: str, token: str) -> str:
     """*text* without *token*, which may be anything that a server sends, also where a URL has escaped it."""
-    escaped = quote(token, safe="", errors="replace") if "%" in text else token
+    escaped = re.sub(r"[^\w.~-]", _escaped, token, flags=re.ASCII)
     return text.replace(token, "[hidden]").replace(escaped, "[hidden]")
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in character[0].encode(errors="replace"))
 
 
 def _spellings(character: str) -> str:
