@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import aclosing, suppress
-from http.cookiejar import http2time  # type: ignore[attr-defined]
+from http.cookiejar import http2time  # type: ignore[attr-defined] # not in typeshed
 from typing import Any, Final, TypeAlias
 
 from ._core.bodies import IN_MEMORY, ONCE, Body, File, body_of, files_of

@@ -226,7 +226,8 @@ class _ResponseHook:
             if token is not None:
                 core.note_answer(status, operation)
             return response
-        if token is None and not str(request.headers.get("Authorization")).lower().startswith("basic "):
+        scheme = request.headers.get("Authorization", "")[:6].lower()
+        if token is None and scheme not in {"basic ", b"basic "}:
             return response  # neither our header nor that of .netrc
         sent_at = core.now() - response.elapsed.total_seconds()
         if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:

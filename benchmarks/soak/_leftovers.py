@@ -106,7 +106,8 @@ def _descriptors() -> Counter[str]:
 
 
 def _objects_left(auth: TheBaseAuth) -> list[str]:
-    remembered = set(map(id, auth._core.shared._former))
+    shared = auth._core.shared
+    remembered = {id(token) for token in (*shared._former, *shared._of_superseded)}
     kinds = Counter(
         type(one).__qualname__
         for one in gc.get_objects()

@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 
 from thebase_auth import __version__
 from thebase_auth._core.credentials import VARIABLES
+from thebase_auth._core.origin import SETTINGS
 
 from ._errors import PROGRAM
 from ._settings import profile_names
@@ -98,7 +99,7 @@ class _Program(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Settings"):
-            formatter.write_text("TheBase shows them under Settings, Webhooks/API, API token.")
+            formatter.write_text(f"TheBase shows them under {SETTINGS}.")
             formatter.write_dl(_SETTINGS)
             formatter.write_text("No argument takes the secret: other users of this machine could read it.")
         with formatter.section("Exit codes"):

@@ -1,7 +1,7 @@
 # The state and the rules of one auth object.
 #
-# Here: must a request be signed, and what does its answer say. The only module of the
-# core that reads a clock. Not here: how a caller gets a token (caller), and what a 401 means (attempt).
+# Here: must a request be signed, and what does its answer say. The only module of the core that reads a
+# clock. Not here: how a caller gets a token (caller), and what a 401 means (attempt).
 
 from __future__ import annotations
 

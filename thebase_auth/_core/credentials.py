@@ -33,6 +33,7 @@ class Credentials:
 
     def __init__(self, origin: Origin, client_id: str, client_secret: str | Hidden) -> None:
         secret: Hidden = hidden(client_secret)
+        del client_secret
         for name, value in (("client id", client_id), ("client secret", secret)):
             if problem := _problem_with(value):  # in another frame, which the error does not keep
                 raise ValueError(f"{name} {problem}")

@@ -7,7 +7,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
+
+# Each byte as a URL has it (RFC 3986 section 2.3): as it is, or escaped.
+_IN_A_URL: Final = [
+    chr(byte) if re.match(rb"[\w.~-]", bytes([byte])) else f"%{byte:02X}" for byte in range(256)
+]
 
 
 class Hidden:
@@ -41,12 +46,8 @@ def redacted(text: str, secret: str) -> str:
 
 def without_token(text: str, token: str) -> str:
     """*text* without *token*, which may be anything that a server sends, also where a URL has escaped it."""
-    escaped = re.sub(r"[^\w.~-]", _escaped, token, flags=re.ASCII)
+    escaped = "".join(map(_IN_A_URL.__getitem__, token.encode(errors="replace")))
     return text.replace(token, "[hidden]").replace(escaped, "[hidden]")
-
-
-def _escaped(character: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in character[0].encode(errors="replace"))
 
 
 def _spellings(character: str) -> str:

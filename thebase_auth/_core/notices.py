@@ -10,6 +10,7 @@ from typing import Final
 
 from .backoff import Operation
 from .credentials import Credentials
+from .origin import SETTINGS
 
 logger: Final = logging.getLogger("thebase_auth")
 
@@ -56,9 +57,10 @@ def of_missing_right(credentials: Credentials, operation: Operation) -> None:
     """Warn that an operation refuses one new token after another."""
     logger.warning(
         "%s on %s answers 401 even with a new access token: the client id %s probably lacks the right to this"
-        " call. Check its rights in TheBase: Settings, Webhooks/API, API token. The caller gets the 401, and"
+        " call. Check its rights in TheBase: %s. The caller gets the 401, and"
         " new tokens are tried more and more rarely. This warning is not repeated.",
         operation,
         credentials.domain,
         credentials.client_id,
+        SETTINGS,
     )

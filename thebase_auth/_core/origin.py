@@ -13,8 +13,10 @@ import ipaddress
 import re
 import unicodedata
 from enum import Enum, auto
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
+#: Where TheBase shows domain, client id and client secret.
+SETTINGS: Final = "Settings, Webhooks/API, API token"
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 #: A domain as people paste it: scheme, host and port, of which only the host must be there.
 _PASTED = re.compile(r"(?:(.*)://)?([^@/\\?#]*?)(?::([^]:@/\\?#]*))?/?", re.DOTALL)
@@ -123,8 +125,7 @@ class Origin(NamedTuple):
 
 def _wrong(what: str) -> ValueError:
     return ValueError(
-        f"domain {what}; give it as TheBase shows it under Settings, Webhooks/API, API token,"
-        " for example 'acme.thebase.co.il'"
+        f"domain {what}; give it as TheBase shows it under {SETTINGS}, for example 'acme.thebase.co.il'"
     )
 
 

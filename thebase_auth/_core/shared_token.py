@@ -111,7 +111,7 @@ def _locked(method: _Method) -> _Method:
         # On one line, so that not even a line tracer can step in between the method's end and the release.
         with self._lock: return method(self, *args, **options)  # fmt: skip  # noqa: E701
 
-    return with_lock  # type: ignore[return-value]
+    return with_lock  # type: ignore[return-value] # it has the signature of *method*
 
 
 class SharedToken:

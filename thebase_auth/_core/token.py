@@ -15,8 +15,8 @@ from typing import Any, Final
 from .credentials import Credentials
 from .errors import TokenRequestError
 from .hidden import without_token
+from .origin import SETTINGS
 
-_SETTINGS: Final = "Settings, Webhooks/API, API token"
 _OF_CERTIFICATE: Final = (
     "That page is about a client certificate: the token request needs the one that your other requests have."
     " requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
@@ -49,7 +49,7 @@ class Token:
 
     def __eq__(self, other: object) -> bool:
         # Also to a `str`, so that it can be compared with the text of a token.
-        return bool(getattr(other, "access_token", other) == self.access_token)
+        return self.access_token == (other.access_token if isinstance(other, Token) else other)
 
     def __hash__(self) -> int:
         return hash(self.access_token)
@@ -110,7 +110,7 @@ class _Reader:
         self._answer = answer
         self._credentials = credentials
         self._epoch = epoch
-        self._is_it_the_domain = f"Is {credentials.domain} the domain that TheBase shows under {_SETTINGS}?"
+        self._is_it_the_domain = f"Is {credentials.domain} the domain that TheBase shows under {SETTINGS}?"
         try:
             document = json.loads(answer.body)
         except (ValueError, RecursionError):
@@ -206,12 +206,12 @@ class _Reader:
             return (
                 "The server refuses what it was asked: a token for grant_type=client_credentials, the only"
                 " one that its documentation knows; no scope was asked for. Check what the client id may do"
-                f" in TheBase: {_SETTINGS}, and whether {domain} is the domain there; or ask its support."
+                f" in TheBase: {SETTINGS}, and whether {domain} is the domain there; or ask its support."
             )
         if status in {200, 400, 401, 403}:
             return (
                 f"Check that client id and client secret belong to {domain}, are not swapped, and were not"
-                f" cancelled: in TheBase, {_SETTINGS}.{self._credentials.slips()}"
+                f" cancelled: in TheBase, {SETTINGS}.{self._credentials.slips()}"
             )
         return self._is_it_the_domain
 
