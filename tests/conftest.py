@@ -15,7 +15,7 @@ from tests.support.certificates import Certificates
 from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
 from tests.support.databases import SERVERS
-from thebase_auth._core import notices
+from thebase_auth._core import warnings
 from thebase_auth._pytest_plugin import make_thebase, pytest_runtest_call, thebase, thebase_auth, thebase_env
 
 # What pytest would find in the package by itself where that is not the one being tested.
@@ -98,8 +98,8 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_aut
 @pytest.fixture(autouse=True)
 def _other_tests_have_fetched_nothing() -> None:
     """Each test is its own process, as far as warnings about many auth objects go."""
-    notices._last_fetch.clear()
-    notices._warned.clear()
+    warnings._fetched_by.clear()
+    warnings._warned.clear()
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -112,7 +112,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which pauses and waits are measured, in the hands of the test."""
     clock = Clock()
-    monkeypatch.setattr("thebase_auth._core.core.time", clock)
+    for module in ("flight", "renewal", "token"):
+        monkeypatch.setattr(f"thebase_auth._core.{module}.time", clock)
     return clock
 
 

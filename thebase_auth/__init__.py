@@ -12,58 +12,34 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebas
 class of the same name for one library each, and import only that one.
 """
 
-# A map of the package. Each group imports only those above it; `core` alone loads the coordinator of a cache,
-# if there is a cache.
+# A map of the package. Each file imports only files above it.
 #
-# _core/             what an auth object knows and decides: no network, no HTTP library, no event loop
-#   hidden           a secret that is kept, and not shown
-#   errors           what can be raised, and what each error tells
+# _core/             what an auth object knows and decides: no network, no files, no event loop
+#   errors           what can be raised
 #   origin           the domain, and which URLs belong to it: where a token may go
-#   credentials      id and secret; the token request as plain data
-#   token            the token, and the answer of the token endpoint
-#   bodies           which bodies can be sent a second time, and how
-#   time_budget      how long one caller may take
-#   backoff          pauses before asking again
-#   pending          what one caller waits for and another brings about
-#   shared_token     who fetches, who waits; the shared state and its only lock
-#   notices          warnings of what goes silently wrong
-#   core             the state and the rules of one auth object
-#   caller           how one caller comes by a token
-#   attempt          what a 401 means for one request
+#   credentials      client ID and secret; the token request as plain data
+#   token            the token, and the successful response of the token endpoint
+#   diagnosis        what any other response means, and what to do about it
+#   body             whether a request's body can be sent again
+#   throttle         pauses: for operations whose every token is rejected, and for the token endpoint
+#   warnings         the logger, and what is logged as a warning
+#   flight           one token request, its leader, and those who wait
+#   renewal          the shared token: who fetches it, who waits, when a 401 is final
 # _waiting           waiting in threads, asyncio and trio
-# _reading           how much of an answer is read, and for how long
-# caches/            where processes share a token
-#   _protocol        what a cache is
-#   _file _redis     two of them
-#   _record          a token as it lies in a cache
-#   _coordinator     what is done at a cache for one renewal, and the life of a token there
+# caches/            where processes share a token: the protocol, two caches, and the work at any of them
 # _auth              what every TheBaseAuth offers to its users
-# requests           a callable and a response hook
-#   _requests_io     the token request, reading, the replay
-# _httpx             an auth flow, sync and async, for httpx and httpx2
-#   _httpx_flow      the steps of that flow
-#   _httpx_io        bodies, reading, the replay
+# requests           signs in a callable, replays in a response hook
+# _httpx             signs and replays in an auth flow, sync and async, for both libraries
 # httpx httpx2       what the two do not share: base class and exceptions
 # _combined          one class out of those that can be imported
 #
-# Beside the plugin: testing/ (a TheBase for tests), _pytest_plugin, _httpie, _cli/ (the command).
-#
-# A request: the adapter signs it with the token in use, even with an expired one, which the server may still
-# accept; without one, a `Caller` gets one first. If a 401 comes back, an `Attempt` decides whether to replay.
-# The adapter reads the 401, so that it holds no connection, and a `Caller` gets another token: through
-# `SharedToken` it becomes the leader, which fetches the token, or a waiter. With a cache, the leader looks
-# there first and stores the token afterwards, by an `Errand`. Then the adapter rewinds the body and replays
-# the request. If a redirect leads to another host, the libraries take our header away.
-#
-# Another HTTP library needs a module like httpx.py (its auth class and exceptions), an adapter like requests
-# or _httpx_flow (all that a request needs, as above; it also tells `Core` of answers, and of calls without
-# one), and its name in _combined, in the extras, in the layout test and in the texts that name the others.
+# Beside the plugin: testing/ (a fake TheBase server for tests), _pytest_plugin, _httpie, _cli/ (the command).
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._core.errors import PlainHTTPError, ReplayError, TheBaseAuthError, TokenRequestError, TokenTimeoutError
+from ._core.errors import PlainHTTPError, TheBaseAuthError, TokenRequestError, TokenTimeoutError
 from ._core.token import Token
 
 if TYPE_CHECKING:
@@ -76,7 +52,6 @@ __all__ = [
     "FileTokenCache",
     "PlainHTTPError",
     "RedisTokenCache",
-    "ReplayError",
     "TheBaseAuth",
     "TheBaseAuthError",
     "Token",

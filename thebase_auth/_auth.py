@@ -1,18 +1,16 @@
-# What every TheBaseAuth offers to its users, whatever the HTTP library.
-#
-# Here: the constructor and its options, what can be asked of an auth object, and settings from the
-# environment. Not here: what the object does with requests (_core, the adapters).
+# What every TheBaseAuth offers to its users, whatever the HTTP library: settings and properties.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from ._core.core import Core
-from ._core.credentials import VARIABLES, Credentials
-from ._core.hidden import hidden
+from ._core.credentials import VARIABLES, Credentials, hidden
 from ._core.origin import Origin
+from ._core.renewal import Renewal
+from ._core.warnings import warn_of_unsigned_401
 
 if TYPE_CHECKING:
     from ._core.token import Token
@@ -37,52 +35,58 @@ class CommonAuth:
 
         Args:
             domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
-            client_id: The client id that belongs to it.
-            client_secret: The client secret that belongs to the client id.
+            client_id: The client ID that belongs to it.
+            client_secret: The client secret that belongs to the client ID.
             cache: Where this process shares the token with others: a `FileTokenCache`, a
                 `RedisTokenCache`, or any object with the methods of `TokenCache`. None keeps
                 it in memory.
-            timeout: Seconds for each phase of a token request (connect, read, write, pool) for which
-                the call sets no timeout.
+            timeout: Seconds: the upper bound of each phase of a token request (connect, read, write,
+                pool), and of waiting for another caller's. Shorter timeouts of the call apply.
 
         Raises:
-            ValueError: if an argument cannot be right; the text says which and what is wrong with
+            ValueError: if an argument cannot be right; the message says which and what is wrong with
                 it, and shows no secret.
             TypeError: if *cache* is not a token cache.
         """
         client_secret = hidden(client_secret)  # from tools that print local variables
-        credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
-        _check_cache(cache)
-        self._core = Core(credentials, timeout=_seconds(timeout), cache=cache)
+        self._credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
+        shared = None
+        if cache is not None:
+            _check_cache(cache)
+            from .caches._shared import SharedCache
+
+            shared = SharedCache(cache, self._credentials)
+        self._renewal = Renewal(self._credentials, _seconds(timeout), shared)
+        self._has_warned_of_unsigned_401 = False
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_core"):  # the constructor has failed, and a traceback shows us
+        if not hasattr(self, "_credentials"):  # the constructor has failed, and a traceback shows us
             return f"<{type(self).__name__}>"
         return f"{type(self).__name__}({self.domain!r}, client_id={self.client_id!r})"
 
     @property
     def domain(self) -> str:
         """The domain, normalised: a host, and a port if it is not the default one."""
-        return self._core.credentials.domain
+        return self._credentials.domain
 
     @property
     def client_id(self) -> str:
-        """The client id."""
-        return self._core.credentials.client_id
+        """The client ID."""
+        return self._credentials.client_id
 
     @property
     def base_url(self) -> str:
         """What the URLs of the domain begin with, such as ``https://acme.thebase.co.il``."""
-        return self._core.credentials.origin.url
+        return self._credentials.origin.url
 
     @property
     def token(self) -> Token | None:
         """The current access token, or None before the first request and after `forget`."""
-        return self._core.shared.token
+        return self._renewal.token
 
     def forget(self) -> None:
-        """Drop the current token, so that the next request fetches another one, at once."""
-        self._core.shared.forget()
+        """Drop the current token, so that the next request fetches another one at once."""
+        self._renewal.forget()
 
     def __call__(self, request: Any) -> Any:
         """Only for requests, which calls its auth objects; the clients of httpx and httpx2 do not.
@@ -91,21 +95,22 @@ class CommonAuth:
             TypeError: if *request* is of a library that this class does not serve.
         """
         raise TypeError(
-            f"this TheBaseAuth does not sign a {type(request).__module__}.{type(request).__qualname__}; take"
+            f"this TheBaseAuth does not sign a {type(request).__module__}.{type(request).__qualname__}; use"
             " the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
             " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
         )
 
-
-# A wrong argument gives a TypeError that names the class which users know.
-CommonAuth.__init__.__qualname__ = "TheBaseAuth.__init__"
+    def _warn_of_unsigned_401(self, url: str, host: str) -> None:
+        if not self._has_warned_of_unsigned_401 and not self._credentials.origin.owns(url):
+            self._has_warned_of_unsigned_401 = True
+            warn_of_unsigned_401(self._credentials, host)
 
 
 def settings_from_env() -> tuple[str, str, str]:
-    """Domain, client id and client secret from the environment.
+    """Return domain, client ID and client secret from the environment.
 
     Raises:
-        ValueError: if one of the variables is missing or empty; the text names them all.
+        ValueError: if one of the variables is missing or empty; the message names them all.
     """
     missing = [name for name in VARIABLES if not os.environ.get(name)]
     if missing:
@@ -115,17 +120,13 @@ def settings_from_env() -> tuple[str, str, str]:
 
 
 def _check_cache(cache: object) -> None:
-    if cache is None:
-        return
     methods = [getattr(cache, name, None) for name in ("load", "store", "lock")]
     if isinstance(cache, type) or not all(map(callable, methods)):
         raise TypeError(
             "cache must be an object with the methods load, store and lock, such as FileTokenCache(path) or"
             f" RedisTokenCache(client) of thebase_auth.caches; it is of type {type(cache).__name__}"
         )
-    from inspect import iscoroutinefunction
-
-    if any(map(iscoroutinefunction, methods)):
+    if any(map(inspect.iscoroutinefunction, methods)):
         raise TypeError("cache must have plain methods: they are called in threads, not awaited")
 
 

@@ -1,8 +1,5 @@
-# TheBaseAuth for all installed HTTP libraries at once.
-#
-# Here: one class made of those of the adapter modules. Not here: anything about a single library (the adapter
-# modules). Importing this module imports every installed library, so the package does it only when somebody
-# uses `thebase_auth.TheBaseAuth`.
+# TheBaseAuth for all installed HTTP libraries at once. Importing this module imports every one of them, so the package
+# does it only when somebody uses `thebase_auth.TheBaseAuth`.
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ else:
         try:
             _classes.append(import_module(f"thebase_auth.{_library}").TheBaseAuth)
         except ImportError as error:
-            # Ours says that the library is missing. Any other is a fault, and must be seen.
+            # Ours says that the library is missing. Any other is a defect, and must be seen.
             if not isinstance(error.__cause__, ModuleNotFoundError):
                 raise
     if not _classes:

@@ -15,9 +15,9 @@ from requests.auth import AuthBase
 from requests.exceptions import SSLError
 
 from ._auth import settings_from_env
-from ._core.bodies import ONCE, body_of
-from ._core.hidden import hidden
-from ._core.origin import Origin, _is_loopback
+from ._core.body import is_in_memory, is_seekable
+from ._core.credentials import hidden
+from ._core.origin import Origin
 from .caches import FileTokenCache
 from .requests import PlainHTTPError, TheBaseAuth
 
@@ -59,7 +59,7 @@ class _AuthForFirstHost(AuthBase):
             if not self._are_given:
                 self._client_id, self._client_secret = _pair_from_env(domain)
             # The token of an earlier run may be dead: not for an upload that can be sent only once.
-            sent_once = body_of(request.body, None) is ONCE
+            sent_once = not (is_in_memory(request.body) or is_seekable(request.body))
             cache = None if sent_once else _cache()
             self._auth = TheBaseAuth(domain, self._client_id, self._client_secret, cache=cache)
         try:
@@ -88,7 +88,7 @@ def _pair_from_env(domain: str) -> tuple[str, str]:
 
 def _domain_of(url: str) -> str:
     origin = Origin.of_url(url)
-    if origin is not None and origin.scheme == "http" and not _is_loopback(origin.host):
+    if origin is not None and origin.scheme == "http" and not origin.is_loopback:
         raise PlainHTTPError(
             "nothing was sent, because over http:// anyone on the way could read the token; write"
             " https:// before the host (without a scheme HTTPie takes http://), or call https"

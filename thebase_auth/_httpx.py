@@ -1,36 +1,72 @@
-# TheBaseAuth for httpx and httpx2, which are alike enough for one driver. It imports neither.
+# TheBaseAuth for httpx and httpx2, which are alike enough for one flow. It imports neither.
 #
-# Here: the two auth flows that the libraries call, sync and async side by side: each has the common case in a
-# few lines, and takes the steps of all others. Not here: those steps (_httpx_flow), and binding to one
-# library, its Auth base and its exceptions (httpx, httpx2).
+# What the libraries do, and what follows:
+# * They hand the 401 to the flow before it is read, while it holds a connection. So it is read or closed before
+#   anyone waits for a token.
+# * An exception of the transport does not reach the flow. The flow is only closed, as after a cancellation.
+# * They follow redirects below the flow, which receives the last response: `response.request` is what was rejected.
+# * They put every response of a flow into `history`. The token responses are taken out again.
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING, Any, Self, assert_never
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypeAlias, TypeVar
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
-from ._core.errors import TheBaseAuthError
-from ._core.pending import WaitFor
-from ._httpx_flow import Flow, Read, Send
-from ._httpx_io import IN_MEMORY_STREAMS, Request, Response, as_library_error, read_within, read_within_async
-from ._waiting import running_task, wait_async, wait_blocking
+from ._core.body import LARGE, announced_length, is_in_memory, is_seekable, position_of, rewind
+from ._core.credentials import TOKEN_REQUEST_BODY
+from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
+from ._core.flight import Caller, Wait
+from ._core.throttle import Operation
+from ._core.token import Token, TokenResponse, parse_token_response
+from ._core.warnings import logger
+from ._waiting import async_caller, wait_async, wait_blocking
 
 if TYPE_CHECKING:
     from .caches import TokenCache
 
+# A request and a response of either library.
+Request: TypeAlias = Any
+Response: TypeAlias = Any
 
-class HttpxDriver(CommonAuth):
-    """The auth flow of httpx and httpx2.
+_Result = TypeVar("_Result")
+# What a flow yields, is sent, and returns.
+Steps: TypeAlias = Generator[Any, Response, _Result]
 
-    Both flows begin with the common case: there is a token, the request goes to the domain, its body is in
-    memory.
-    """
+_PHASES: Final = ("connect", "read", "write", "pool")
+
+
+class Binding(NamedTuple):
+    """What differs between the libraries."""
+
+    library: Any  # the module
+    errors: tuple[type[TheBaseAuthError], ...]
+
+
+class Read(NamedTuple):
+    """A step of a flow: read a response."""
+
+    response: Response
+
+
+class Release(NamedTuple):
+    """A step of a flow: release the connection of a response, whose body is lost unless it is read."""
+
+    response: Response
+    must_read: bool
+
+
+class HttpxAuth(CommonAuth):
+    """The auth flow of httpx and httpx2."""
+
+    _binding: ClassVar[Binding]
 
     @classmethod
     def from_env(cls, *, cache: TokenCache | None = None, timeout: float = DEFAULT_TIMEOUT) -> Self:
-        """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
+        """Take domain, ID and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
 
         Args:
             cache: As in the constructor.
@@ -46,100 +82,52 @@ class HttpxDriver(CommonAuth):
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
-            TokenRequestError: if a token is needed and the token endpoint gives none.
-            TokenTimeoutError: if another caller's token request takes longer than this call may.
-            ReplayError: if the body changed while another token was fetched.
+            TokenRequestError: if a token is needed and the token endpoint responds without one.
+            TokenTimeoutError: if the token requests of other callers fail or take too long.
         """
-        core = self._core
-        token, url = core.shared.token, request.url
-        if (
-            token is None
-            or url.raw_host != core.raw_host
-            or url.port != core.url_port
-            or url.scheme != core.scheme
-            or type(request.stream) not in IN_MEMORY_STREAMS
-            or (request.method != "GET" and token.past_its_time(time.time()))
-        ):
-            steps = Flow(core, request).start()
-        else:
-            request.headers["Authorization"] = token.authorization
-            try:
-                response = yield request
-            except GeneratorExit:
-                core.note_unanswered(token)
-                raise
-            if response.status_code != 401 and not core.strikes:
-                return
-            steps = Flow(core, request, token).answered(response)
-        result: Any = None
+        flow = _Flow(self, request, Caller).steps()
+        result: Response = None
         try:
             while True:
-                step, result = steps.send(result), None  # only `Send` has a result
-                match step:
-                    case Send(next_request):
-                        result = yield next_request
-                    case Read(response, reading):
-                        read_within(response, reading)
-                    case WaitFor(pending, seconds):
-                        wait_blocking(pending, seconds)
-                    case _:
-                        assert_never(step)
+                step, result = flow.send(result), None
+                if isinstance(step, Wait):
+                    wait_blocking(*step)
+                elif isinstance(step, Read):
+                    step.response.read()
+                elif isinstance(step, Release):
+                    _release_blocking(step)
+                else:
+                    result = yield step
         except StopIteration:
             return
-        except TheBaseAuthError as error:
-            raise as_library_error(error, request) from None
         finally:
-            steps.close()
+            flow.close()
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         """Sign *request*, and replay it after a 401; for ``AsyncClient``, in asyncio and trio.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
-            TokenRequestError: if a token is needed and the token endpoint gives none.
-            TokenTimeoutError: if another caller's token request takes longer than this call may.
-            ReplayError: if the body changed while another token was fetched.
+            TokenRequestError: if a token is needed and the token endpoint responds without one.
+            TokenTimeoutError: if the token requests of other callers fail or take too long.
         """
-        core = self._core
-        token, url = core.shared.token, request.url
-        if (
-            token is None
-            or url.raw_host != core.raw_host
-            or url.port != core.url_port
-            or url.scheme != core.scheme
-            or type(request.stream) not in IN_MEMORY_STREAMS
-            or (request.method != "GET" and token.past_its_time(time.time()))
-        ):
-            steps = Flow(core, request, task=running_task()).start()
-        else:
-            request.headers["Authorization"] = token.authorization
-            try:
-                response = yield request
-            except GeneratorExit:
-                core.note_unanswered(token)
-                raise
-            if response.status_code != 401 and not core.strikes:
-                return
-            steps = Flow(core, request, token, task=running_task()).answered(response)
-        result: Any = None
+        flow = _Flow(self, request, async_caller).steps()
+        result: Response = None
         try:
             while True:
-                step, result = steps.send(result), None  # only `Send` has a result
-                match step:
-                    case Send(next_request):
-                        result = yield next_request
-                    case Read(response, reading):
-                        await read_within_async(response, reading)
-                    case WaitFor(pending, seconds):
-                        await wait_async(pending, seconds)
-                    case _:
-                        assert_never(step)
+                step, result = flow.send(result), None
+                if isinstance(step, Wait):
+                    await wait_async(*step)
+                elif isinstance(step, Read):
+                    await step.response.aread()
+                elif isinstance(step, Release):
+                    await _release_async(step)
+                else:
+                    result = yield step
         except StopIteration:
             return
-        except TheBaseAuthError as error:
-            raise as_library_error(error, request) from None
         finally:
-            steps.close()
+            flow.close()
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:  # noqa: ARG002
         """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do.
@@ -153,4 +141,217 @@ class HttpxDriver(CommonAuth):
         )
 
 
-HttpxDriver.from_env.__func__.__qualname__ = "TheBaseAuth.from_env"  # type: ignore[attr-defined]
+class _Flow:
+    """One request, from its signature to the response that the caller gets."""
+
+    def __init__(self, auth: HttpxAuth, request: Request, make_caller: Callable[[float], Caller]) -> None:
+        self._auth = auth
+        self._request = request
+        self._make_caller = make_caller
+        self._start: int | None = None  # the position of a file before it is sent
+        self._token_responses: list[Response] = []
+        self._redirects: list[Response] = []  # before the 401
+
+    def steps(self) -> Steps[None]:
+        """Sign and send the request, and replay it after a 401."""
+        auth, request = self._auth, self._request
+        renewal = auth._renewal
+        try:
+            is_signed = auth._credentials.origin.must_sign(str(request.url))
+        except PlainHTTPError as error:
+            raise self._library_error(error) from None
+        if not is_signed:
+            response = yield request
+            self._warn_if_unsigned_401(response)
+            return
+        self._start = position_of(getattr(request.stream, "_stream", None))
+        token = renewal.token
+        if token is None or renewal.must_renew_first(token, self._is_safe_to_replay):
+            token = yield from self._renew(token, None)
+            assert token is not None  # only an operation is throttled
+        request.headers["Authorization"] = token.authorization
+        try:
+            response = yield request
+        except GeneratorExit:
+            renewal.record_no_response(token)
+            raise
+        if response.status_code == 401:
+            self._warn_if_unsigned_401(response)
+            response = yield from self._replay(response, token)
+        self._mend_history(response)
+
+    def _replay(self, response: Response, rejected: Token) -> Steps[Response]:
+        """Replay the request of a 401 with another token, and return the last response."""
+        auth, sent = self._auth, response.request
+        renewal, url = auth._renewal, str(sent.url)
+        # A redirect may have led to another host, and another task may have signed the same request since.
+        if not auth._credentials.origin.owns(url) or not renewal.token_in(sent.headers.get("Authorization")):
+            return response
+        operation = Operation.of(sent.method, url)
+        renewal.record_response(operation, rejected, rejected=True)
+        self._mend_history(response)
+        self._redirects = response.history
+        for _ in range(2):
+            if renewal.is_final(operation, rejected):
+                logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
+                break
+            is_throttled = renewal.is_throttled(operation, rejected)
+            if not self._rewind(sent):
+                logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
+                if not is_throttled:
+                    renewal.drop(rejected)
+                break
+            yield from _release(response, may_be_returned=is_throttled)
+            known = renewal.token
+            token = yield from self._renew(rejected, operation)
+            if token is None:
+                break
+            logger.debug("replaying %s after a 401", operation)
+            replay = self._replay_of(response, token)
+            response = yield replay
+            is_rejected = response.status_code == 401
+            if is_rejected and response.request is not replay:  # another request, to which a redirect has led
+                return (yield from self._replay(response, token))
+            renewal.record_response(operation, token, rejected=is_rejected)
+            if not is_rejected or not (token is known or token.is_from_cache):
+                break
+            rejected = token  # it was not fetched since the 401: once more
+        return response
+
+    def _renew(self, rejected: Token | None, operation: Operation | None) -> Steps[Token | None]:
+        """Obtain a token, as `Renewal.steps` does."""
+        renewal = self._auth._renewal
+        given = self._request.extensions.get("timeout", {})
+        timeouts = {phase: _at_most(renewal.timeout, given.get(phase)) for phase in _PHASES}
+        caller = self._make_caller(timeouts["read"])
+        try:
+            return (yield from renewal.steps(rejected, operation, partial(self._fetch, timeouts), caller))
+        except TheBaseAuthError as error:
+            failure = self._library_error(error)
+        raise failure  # here, so that its context is what the user is handling
+
+    def _fetch(self, timeouts: dict[str, float]) -> Steps[Token]:
+        """Send the token request, by the client that sends the user's request."""
+        credentials = self._auth._credentials
+        # The raw value: the library would encode it differently.
+        user_agents = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
+        request = self._binding.library.Request(
+            "POST",
+            credentials.token_url,
+            headers=credentials.token_request_headers(next(user_agents, None)),
+            content=TOKEN_REQUEST_BODY,
+            extensions={"timeout": timeouts},
+        )
+        sent_at = time.time()
+        try:
+            response = yield request
+        finally:
+            request.headers.pop("Authorization", None)  # an exception may hold this request
+        self._token_responses.append(response)
+        yield Read(response)
+        if response.request is not request:
+            response = _before_redirects(response, request)
+        token_response = TokenResponse(response.status_code, response.headers, response.content, sent_at)
+        return parse_token_response(token_response, credentials)
+
+    def _replay_of(self, response: Response, token: Token) -> Request:
+        """Return a new request: mocks, recorders and the history keep the rejected one, with its token."""
+        library, rejected = self._binding.library, response.request
+        replay = library.Request(
+            rejected.method,
+            rejected.url,
+            headers=rejected.headers,
+            stream=rejected.stream,
+            extensions=rejected.extensions,
+        )
+        replay.headers["Authorization"] = token.authorization
+        if isinstance(replay.stream, library.ByteStream):
+            replay.read()  # so that it has a `content`
+        if "Set-Cookie" in response.headers:
+            cookies = library.Cookies()  # those of the response would keep it from being pickled
+            cookies.extract_cookies(response)
+            cookies.set_cookie_header(replay)
+        return replay
+
+    def _is_safe_to_replay(self) -> bool:
+        return (announced_length(self._request.headers) or 0) <= LARGE and self._rewind(self._request)
+
+    def _rewind(self, request: Request) -> bool:
+        """Return whether the body of *request* can be sent again, and make it ready."""
+        library, stream = self._binding.library, request.stream
+        if isinstance(stream, library.ByteStream):
+            return True
+        if type(stream).__module__.partition(".")[0] != library.__name__:
+            return False  # the attributes of a user's stream may mean something else
+        length = announced_length(request.headers)
+        fields = getattr(stream, "fields", None)
+        if fields is not None:  # multipart: httpx itself reads each file from its beginning
+            files = [getattr(field, "file", b"") for field in fields]
+            can_seek = all(is_in_memory(file) or is_seekable(file) for file in files)
+            return can_seek and length is not None and stream.get_content_length() == length
+        content = getattr(stream, "_stream", None)
+        return (content is not None and is_in_memory(content)) or rewind(content, self._start, length)
+
+    def _mend_history(self, response: Response) -> None:
+        """Take the token responses out of each history, and add the redirects before the 401."""
+        if not self._token_responses and not self._redirects:
+            return
+        for one in (*response.history, response):
+            hidden = (*self._token_responses, *self._redirects)
+            one.history = self._redirects + [past for past in one.history if past not in hidden]
+
+    def _warn_if_unsigned_401(self, response: Response) -> None:
+        if response.status_code == 401 and "Authorization" not in response.request.headers:
+            url = response.request.url
+            self._auth._warn_of_unsigned_401(str(url), url.host)
+
+    def _library_error(self, error: TheBaseAuthError) -> TheBaseAuthError:
+        return as_library_error(error, self._binding.errors, self._request)
+
+    @property
+    def _binding(self) -> Binding:
+        """That of the library of the request; the combined class has several."""
+        bindings = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
+        return next(one for one in bindings if one and isinstance(self._request, one.library.Request))
+
+
+def _release(response: Response, *, may_be_returned: bool) -> Steps[None]:
+    """Release the connection of a 401, before anyone waits for a token.
+
+    A long body is not read, unless the response may become the caller's.
+    """
+    length = announced_length(response.headers)
+    yield Release(response, must_read=may_be_returned or (length is not None and length <= LARGE))
+    if not hasattr(response, "_content"):
+        response._content = b""  # the client reads it later
+
+
+def _release_blocking(step: Release) -> None:
+    with suppress(Exception):  # its status is enough
+        try:
+            if step.must_read:
+                step.response.read()
+        finally:
+            step.response.close()
+
+
+async def _release_async(step: Release) -> None:
+    with suppress(Exception):  # its status is enough
+        try:
+            if step.must_read:
+                await step.response.aread()
+        finally:
+            await step.response.aclose()
+
+
+def _before_redirects(response: Response, token_request: Request) -> Response:
+    """Return the response of the token endpoint itself, if the client has followed its redirect."""
+    responses = [*response.history, response]
+    for one in responses:
+        if "Basic " in one.request.headers.get("Authorization", ""):
+            del one.request.headers["Authorization"]
+    return next(one for one in responses if one.request is token_request)
+
+
+def _at_most(longest: float, seconds: object) -> float:
+    return min(float(seconds), longest) if isinstance(seconds, (int, float)) else longest

@@ -1,48 +1,39 @@
-# Waiting in a thread, in asyncio, in trio.
+# Waiting for an event in a thread, in asyncio and in trio.
 #
-# Here: how to wait for something `Pending`, with a time limit, and which task would wait. Not here: what to
-# do afterwards (the core, the coordinator, the adapters).
-#
-# Several event loops may share an auth object, so no lock or event of one loop can be kept on it. Instead,
-# each waiter makes its own, and adds to what is pending a function by which any thread can wake it. If that
-# wake-up is lost, the waiter looks again within a second.
+# Several event loops may share an auth object, so no lock or event of one loop can be kept on it. Each waiter makes
+# its own, and leaves a function by which any thread can wake it.
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import threading
-import time
-from collections.abc import Callable, Generator
-from typing import Final, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
 
-from ._core.pending import Pending, Task, WaitFor
+from ._core.flight import Caller, Event, Wait
 
 Result = TypeVar("Result")
 
-_LOOK_AGAIN: Final = 1.0  # seconds
 
-
-def wait_blocking(pending: Pending, seconds: float) -> None:
-    """Wait at most *seconds* until *pending* is over, or lost."""
-    deadline = time.monotonic() + seconds
+def wait_blocking(event: Event, seconds: float) -> None:
+    """Wait in this thread, at most so many seconds."""
     asleep = threading.Lock()
     asleep.acquire()
-    pending.wakers.append(asleep.release)
-    while not pending.over and (left := deadline - time.monotonic()) > 0:
-        if not asleep.acquire(timeout=min(left, _LOOK_AGAIN)) and pending.is_lost():
-            return
+    with _waker(event, asleep.release):
+        if not event.done:
+            asleep.acquire(timeout=seconds)
 
 
-async def wait_async(pending: Pending, seconds: float) -> None:
-    """Wait at most *seconds* until *pending* is over, or lost, in asyncio or trio."""
+async def wait_async(event: Event, seconds: float) -> None:
+    """Wait in asyncio or trio, at most so many seconds."""
     if _in_trio():
-        await _wait_trio(pending, seconds)
+        await _wait_trio(event, seconds)
     else:
-        await _wait_asyncio(pending, seconds)
+        await _wait_asyncio(event, seconds)
 
 
-def blocking(steps: Generator[WaitFor, None, Result]) -> Result:
+def run_blocking(steps: Generator[Wait, None, Result]) -> Result:
     """Take all *steps* in this thread, and return their result."""
     try:
         while True:
@@ -54,81 +45,73 @@ def blocking(steps: Generator[WaitFor, None, Result]) -> Result:
         steps.close()
 
 
-def running_task() -> Task:
-    """The current task of asyncio or trio."""
+def async_caller(timeout: float) -> Caller:
+    """Return the current task of asyncio or trio, which may wait for others so many seconds."""
     if _in_trio():
         import trio
 
-        return Task(trio.lowlevel.current_trio_token(), trio.lowlevel.current_task(), lambda: False)
+        return Caller(timeout, task=trio.lowlevel.current_task(), loop=trio.lowlevel.current_trio_token())
     import asyncio
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def is_gone() -> bool:
+    def is_lost() -> bool:
         return not loop.is_running() or (task is not None and task.done())
 
-    return Task(loop, task, is_gone)
+    return Caller(timeout, task=task, loop=loop, is_lost=is_lost)
 
 
-async def _wait_asyncio(pending: Pending, seconds: float) -> None:
+async def _wait_asyncio(event: Event, seconds: float) -> None:
     import asyncio
 
     # Ten thousand tasks may wait: a future and a timer is nearly all that each of them costs.
-    loop = asyncio.get_running_loop()
+    loop, thread = asyncio.get_running_loop(), threading.get_ident()
     asleep = loop.create_future()
 
-    def wake() -> None:
+    def wake_here() -> None:
         if not asleep.done():
             asleep.set_result(None)
 
-    # In its own thread, the loop can be woken without a system call.
-    pending.wakers.append(_from_any_thread(loop.call_soon_threadsafe, wake, at_once_in=threading.get_ident()))
-    deadline = loop.time() + seconds
-    while not pending.over and (left := deadline - loop.time()) > 0:
-        timer = loop.call_later(min(left, _LOOK_AGAIN), wake)
+    def wake() -> None:
+        if threading.get_ident() == thread:
+            wake_here()  # without the system call that wakes a loop from another thread
+            return
+        with contextlib.suppress(RuntimeError):  # the waiter's loop has been closed
+            loop.call_soon_threadsafe(wake_here)
+
+    with _waker(event, wake):
+        if event.done:
+            return
+        timer = loop.call_later(seconds, wake_here)
         try:
             await asleep
         finally:
             timer.cancel()
-        if pending.over or pending.is_lost():
-            return
-        asleep = loop.create_future()
 
 
-async def _wait_trio(pending: Pending, seconds: float) -> None:
+async def _wait_trio(event: Event, seconds: float) -> None:
     import trio
 
-    woken = trio.Event()
-    token = trio.lowlevel.current_trio_token()
-    pending.wakers.append(_from_any_thread(token.run_sync_soon, woken.set))
-    deadline = trio.current_time() + seconds
-    while not pending.over and (left := deadline - trio.current_time()) > 0:
-        with trio.move_on_after(min(left, _LOOK_AGAIN)):
-            await woken.wait()
-        if not pending.over and pending.is_lost():
-            return
+    asleep, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+    def wake() -> None:
+        with contextlib.suppress(trio.RunFinishedError):
+            token.run_sync_soon(asleep.set)
+
+    with _waker(event, wake), trio.move_on_after(seconds):
+        if not event.done:
+            await asleep.wait()
 
 
-def _from_any_thread(
-    schedule: Callable[..., object], wake: Callable[[], object], *, at_once_in: int | None = None
-) -> Callable[[], None]:
-    def wake_or_schedule() -> None:
-        # RuntimeError (trio's RunFinishedError is one): the waiter's loop has ended.
-        with contextlib.suppress(RuntimeError):
-            if threading.get_ident() == at_once_in:
-                wake()
-            else:
-                schedule(wake)
-
-    return wake_or_schedule
+@contextlib.contextmanager
+def _waker(event: Event, wake: Callable[[], object]) -> Iterator[None]:
+    event.wakers.add(wake)
+    try:
+        yield
+    finally:
+        event.wakers.discard(wake)
 
 
 def _in_trio() -> bool:
-    if "trio" not in sys.modules:
-        return False
-    import sniffio  # comes with trio
-
-    try:
-        return sniffio.current_async_library() == "trio"
-    except sniffio.AsyncLibraryNotFoundError:
-        return False
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_task()

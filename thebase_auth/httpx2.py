@@ -5,8 +5,6 @@
     client = httpx2.Client(auth=TheBaseAuth("acme.thebase.co.il", client_id, client_secret))
 """
 
-# Here: the Auth base and the exceptions of httpx2. Everything else is in _httpx.
-
 from __future__ import annotations
 
 try:
@@ -17,31 +15,24 @@ except ModuleNotFoundError as _missing:
     raise ImportError("thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'") from _missing
 
 from ._core import errors
-from ._httpx import HttpxDriver
-from ._httpx_io import ERRORS, IN_MEMORY_STREAMS
+from ._httpx import Binding, HttpxAuth
 
-__all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+__all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 
 class TokenRequestError(errors.TokenRequestError, httpx2.RequestError):
-    """The token endpoint answered, but not with a usable access token."""
+    """The token endpoint responded, but not with a usable access token."""
 
 
-class TokenTimeoutError(errors.TokenTimeoutError, httpx2.ReadTimeout):
-    """This call timed out while it waited for another caller, or a cache, to get an access token."""
-
-
-class ReplayError(errors.ReplayError, httpx2.RequestError):
-    """The server refused the token (401), and the body changed before it could be sent again."""
+class TokenTimeoutError(errors.TokenTimeoutError, httpx2.ConnectTimeout, httpx2.ConnectError):
+    """This call waited for the token requests of other callers, which failed or took too long."""
 
 
 class PlainHTTPError(errors.PlainHTTPError, httpx2.RequestError):
-    """A request to the domain over ``http://`` was stopped before it was sent."""
+    """A request to the domain over ``http://`` was not sent."""
 
 
-class TheBaseAuth(HttpxDriver, httpx2.Auth):
+class TheBaseAuth(HttpxAuth, httpx2.Auth):
     """Signs the requests of httpx2 to one TheBase domain, and renews the token after a 401."""
 
-
-IN_MEMORY_STREAMS.append(httpx2.ByteStream)
-ERRORS[httpx2.Request] = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
+    _binding = Binding(httpx2, (TokenRequestError, TokenTimeoutError, PlainHTTPError))

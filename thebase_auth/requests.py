@@ -6,19 +6,16 @@
     session.auth = TheBaseAuth("acme.thebase.co.il", client_id, client_secret)
 """
 
-# Here: the calls of requests, and what it expects back. It calls the auth object while it prepares a request,
-# and a response hook after each sending. A redirect makes a copy of the request with the same hook: to us it
-# is another request, in which .netrc may have replaced our header. Not here: what we do to the objects of
-# requests (_requests_io), and what a 401 means (_core.attempt).
+# requests calls an auth object while it prepares a request, and response hooks after each sending. A redirect makes
+# a copy of the request with the same hooks.
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 try:
@@ -30,49 +27,41 @@ except ModuleNotFoundError as _missing:
         "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
     ) from _missing
 
-import urllib3
 from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
-from ._core.attempt import Attempt
-from ._core.backoff import Operation
-from ._core.bodies import IN_MEMORY, ONCE, Body, File, announced_length, body_of, is_in_memory
-from ._core.caller import Caller
-from ._core.hidden import hidden
-from ._core.notices import logger
-from ._core.pending import WaitFor
-from ._core.token import Token, parse_token_response
-from ._requests_io import drain, replay_of, send_token_request, timeouts_of
-from ._waiting import blocking
+from ._core.body import LARGE, announced_length, is_in_memory, rewind
+from ._core.credentials import TOKEN_REQUEST_BODY, Credentials, hidden
+from ._core.flight import Caller
+from ._core.renewal import Steps
+from ._core.throttle import Operation
+from ._core.token import Token, TokenResponse, parse_token_response
+from ._core.warnings import logger
+from ._waiting import run_blocking
 
 if TYPE_CHECKING:
     from .caches import TokenCache
 
-__all__ = ["PlainHTTPError", "ReplayError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
+__all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
-
-#: What an adapter takes. Some tools pass more to their hooks.
-_SETTINGS = ("stream", "timeout", "verify", "cert", "proxies")
+#: What an adapter's `send` accepts. Some tools pass more to their hooks.
+_SETTINGS: Final = ("stream", "timeout", "verify", "cert", "proxies")
+#: An attribute that we set on a response that was returned after a 401. Some tools call the hooks a second time.
+_HANDLED: Final = "_thebase_auth_handled"
 
 
 class TokenRequestError(errors.TokenRequestError, requests.RequestException):
-    """The token endpoint answered, but not with a usable access token."""
+    """The token endpoint responded, but not with a usable access token."""
 
 
-class TokenTimeoutError(errors.TokenTimeoutError, requests.ReadTimeout):
-    """This call timed out while it waited for another caller, or a cache, to get an access token."""
-
-
-class ReplayError(errors.ReplayError, requests.RequestException):
-    """The server refused the token (401), and the body changed before it could be sent again.
-
-    Never raised in requests, where the caller gets the 401; here, so that all modules have the same names.
-    """
+class TokenTimeoutError(errors.TokenTimeoutError, requests.ConnectTimeout):
+    """This call waited for the token requests of other callers, which failed or took too long."""
 
 
 class PlainHTTPError(errors.PlainHTTPError, requests.RequestException):
-    """A request to the domain over ``http://`` was stopped before it was sent."""
+    """A request to the domain over ``http://`` was not sent."""
 
 
 class TheBaseAuth(CommonAuth, AuthBase):
@@ -92,19 +81,20 @@ class TheBaseAuth(CommonAuth, AuthBase):
 
         Args:
             domain: The domain as TheBase shows it; a host name, with ``https://`` or without.
-            client_id: The client id that belongs to it.
-            client_secret: The client secret that belongs to the client id.
+            client_id: The client ID that belongs to it.
+            client_secret: The client secret that belongs to the client ID.
             cache: Where this process shares the token with others: a `FileTokenCache`, a
                 `RedisTokenCache`, or any object with the methods of `TokenCache`. None keeps
                 it in memory.
-            timeout: Seconds for connecting, and for each wait for data, in a token request for which the
-                timeout of the call is not known: requests reveals it only after the request was sent.
+            timeout: Seconds: the upper bound for connecting and for each wait for data in a token
+                request, and of waiting for another caller's. Shorter timeouts of the call apply once
+                they are known: requests tells them only after a request was sent.
             session: The session whose adapters, proxies and TLS settings the token request uses. Its
                 headers, cookies, params, hooks and auth are not used, and it is not changed. Without it,
                 the token request uses the defaults of requests and the proxies of the environment.
 
         Raises:
-            ValueError: if an argument cannot be right; the text says which and what is wrong with
+            ValueError: if an argument cannot be right; the message says which and what is wrong with
                 it, and shows no secret.
             TypeError: if *cache* is not a token cache, or *session* not a session of requests.
         """
@@ -122,7 +112,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         timeout: float = DEFAULT_TIMEOUT,
         session: requests.Session | None = None,
     ) -> Self:
-        """Take domain, id and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
+        """Take domain, ID and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
 
         Args:
             cache: As in the constructor.
@@ -139,177 +129,273 @@ class TheBaseAuth(CommonAuth, AuthBase):
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
-            TokenRequestError: if a token is needed and the token endpoint gives none.
-            TokenTimeoutError: if another caller's token request takes longer than ``timeout``.
+            TokenRequestError: if a token is needed and the token endpoint responds without one.
+            TokenTimeoutError: if the token requests of other callers fail or take too long.
             TypeError: if it is a request of another library.
         """
         if not isinstance(request, requests.PreparedRequest):
             super().__call__(request)  # raises
-        body: Body | None = IN_MEMORY
-        expired = None
-        url = request.url or ""
-        # What follows the slash cannot change the host, so this needs no parsing.
-        if url.startswith(self._core.url_prefix) or self._must_sign(request, url):
-            if request.body is not None:
-                length = announced_length(request.headers)
-                body = body_of(request.body, length)
-                expired = self._core.expired_token_for(body, length)
-            token = self._core.shared.token
-            if token is None or expired is not None:
-                with _as_requests_errors(request):
-                    token = blocking(self._caller(request, timeouts_of(None)).fresh_token(expired))
+        renewal = self._renewal
+        try:
+            is_signed = self._credentials.origin.must_sign(request.url or "")
+        except errors.PlainHTTPError as error:
+            raise _library_error(error, request) from None
+        if is_signed:
+            token = renewal.token
+            if token is None or renewal.must_renew_first(token, partial(_is_safe_to_replay, request)):
+                token = _renew(self, request, token, operation=None, timeout=None)
+                assert token is not None  # only an operation is throttled
             request.headers["Authorization"] = token.authorization
-        else:
-            body = None
         hooks = request.hooks["response"]
-        if hooks:  # a request may be signed a second time
-            hooks[:] = [one for one in hooks if not _is_hook_of(self, one)]
-        hook = self._core.hook if body is IN_MEMORY else _ResponseHook(self, body)
-        if hook is None:
-            hook = self._core.hook = _ResponseHook(self, IN_MEMORY)
-        hooks.append(hook)
+        # A request may be signed a second time.
+        hooks[:] = [hook for hook in hooks if not (isinstance(hook, _ResponseHook) and hook.auth is self)]
+        hooks.append(_ResponseHook(self, is_signed=is_signed))
         return request
-
-    def _must_sign(self, request: requests.PreparedRequest, url: str) -> bool:
-        with _as_requests_errors(request):
-            return self._core.must_sign(url)
-
-    def _caller(self, request: requests.PreparedRequest, timeouts: dict[str, object]) -> Caller[WaitFor]:
-        def fetch(timeouts_left: dict[str, float]) -> Generator[WaitFor, None, Token]:
-            yield from ()  # it waits in its own way
-            epoch = time.time()
-            credentials, user_agent = self._core.credentials, request.headers.get("User-Agent")
-            answer = send_token_request(credentials, self._session, user_agent, timeouts_left)
-            return parse_token_response(answer, credentials=credentials, epoch=epoch)
-
-        return Caller(self._core, fetch, timeouts, is_shared=_is_shared)
-
-
-# Attributes that we set on the objects of requests.
-#: On an answer: it was returned after a 401. Some tools call the hooks a second time.
-_HANDLED = "_thebase_auth_handled"
-#: On a request: when it got another token. Several threads may send one request object.
-_SIGNED_AGAIN_AT = "_thebase_auth_signed_again_at"
 
 
 class _ResponseHook:
-    """Our response hook: it sees every answer to a request and to its redirects."""
+    """Our response hook: it sees each response to a request and to its redirects."""
 
-    def __init__(self, auth: TheBaseAuth, body: Body | None) -> None:
-        """Take the body of the request; None if the request goes elsewhere, unsigned."""
+    def __init__(self, auth: TheBaseAuth, *, is_signed: bool) -> None:
         self.auth = auth
-        self._body = body
-        self._strikes = auth._core.strikes
+        self._is_signed = is_signed
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A response is pickled with its request, and that with its hooks. Our secret must not go along.
+        # A response is pickled with its request and that one's hooks. Our secret must not go along.
         return partial, (_ignore,)
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
-    def __call__(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        status = response.status_code
-        if (status != 401 and not self._strikes) or hasattr(response, _HANDLED):
+    def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
+        if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
-        core, request = self.auth._core, response.request
-        url = request.url or ""
-        if not core.is_ours(url):
-            if status == 401 and "Authorization" not in request.headers:
-                core.note_unsigned_401(urlsplit(url).hostname or "")
+        auth, request = self.auth, response.request
+        authorization, url = request.headers.get("Authorization"), request.url or ""
+        if authorization is None:
+            auth._warn_of_unsigned_401(url, urlsplit(url).hostname or "")
+        # A request that another host has redirected to the domain is not signed: that host would act in the
+        # user's name. And a redirect may have led to another host, without our header.
+        if not self._is_signed or not auth._credentials.origin.owns(url):
             return response
-        if self._body is None:
-            return response  # another host has redirected it to us, and would act in the user's name
-        token = core.shared.token_in(request.headers.get("Authorization"))
-        operation = Operation.of(request.method or "", url)
-        if status != 401:
-            if token is not None:
-                core.note_answer(status, operation)
-            return response
-        scheme = request.headers.get("Authorization", "")[:6].lower()
-        if token is None and scheme not in {"basic ", b"basic "}:
-            return response  # neither our header nor that of .netrc
-        sent_at = core.now() - response.elapsed.total_seconds()
-        if getattr(request, _SIGNED_AGAIN_AT, sent_at) > sent_at:
-            token = None  # another thread, which sends the same request, has put it there since
-        # A request is signed when it is prepared, which may be long before it is sent.
-        is_stale = token is None or core.shared.was_replaced_before(token, sent_at)
-        body = self._body_of(request)
-        attempt = Attempt(core, operation, body, token, is_stale=is_stale)
-        answer = self._replayed(response, attempt, kwargs)
-        setattr(answer, _HANDLED, True)
-        return answer
-
-    def _replayed(
-        self, response: requests.Response, attempt: Attempt, kwargs: dict[str, Any]
-    ) -> requests.Response:
-        """Replay the request of this 401 with another token, or return the 401."""
-        auth, user_request = self.auth, response.request
-        connection = getattr(response, "connection", None)
-        if connection is None:
-            attempt.drop_refused()
-            return response
-        caller = auth._caller(user_request, timeouts_of(kwargs.get("timeout")))
-        settings = {name: kwargs[name] for name in _SETTINGS if name in kwargs}
-        while attempt.prepare_replay():
-            drain(response, caller.budget.timeouts["read"])
-            with _as_requests_errors(user_request):
-                token = blocking(caller.renew(attempt.refused, attempt.operation))
-            if token is None or not attempt.body.rewind():  # no longer, after the wait
-                break
-            logger.debug("replaying %s after a 401", attempt.operation)
-            replay = replay_of(response, attempt.body, token)
-            # The user may send this prepared request again, so it gets the new token too. The 401 keeps a
-            # request with the old one.
-            if response.request is user_request:
-                response.request = user_request.copy()
-            setattr(user_request, _SIGNED_AGAIN_AT, auth._core.now())
-            user_request.headers["Authorization"] = token.authorization
-            started = time.perf_counter()
-            try:
-                answer: requests.Response = connection.send(replay, **settings)
-            finally:
-                replay.body = user_request.body
-            answer.elapsed = timedelta(seconds=time.perf_counter() - started)
-            answer.history = [*response.history, response]
-            response = answer
-            if answer.status_code != 401:
-                auth._core.note_answer(answer.status_code, attempt.operation)
-                break
-            if not attempt.replay_refused(token):
-                break
+        token = auth._renewal.token_in(authorization)
+        if token is None and not _is_basic(authorization):
+            return response  # the user has set another header
+        response = _replay(auth, response, token, settings)
+        setattr(response, _HANDLED, True)
         return response
 
-    def _body_of(self, request: requests.PreparedRequest) -> Body:
-        """The kind of the body of *request*, which may be a redirected copy with another body."""
-        if is_in_memory(request.body):
-            return IN_MEMORY
-        body = self._body
-        return body if isinstance(body, File) and body.file is request.body else ONCE
 
-
-def _is_shared(failure: Exception) -> bool:
-    """Whether the token requests of all who wait would fail like this one."""
-    # To requests, a timeout in a body is a ConnectionError.
-    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError)
-    return isinstance(failure, requests.RequestException) and not any(
-        isinstance(one, timeouts) for one in (failure, *failure.args)
-    )
-
-
-def _is_hook_of(auth: TheBaseAuth, hook: object) -> bool:
-    return isinstance(hook, _ResponseHook) and hook.auth._core is auth._core
-
-
-def _ignore(response: requests.Response, **kwargs: Any) -> None:
+def _ignore(response: requests.Response, **settings: Any) -> None:
     """What our hook becomes in the pickle of a response."""
 
 
-@contextmanager
-def _as_requests_errors(request: requests.PreparedRequest) -> Iterator[None]:
-    """Raise our errors as those of this module, with the request that needed the token."""
+def _is_basic(authorization: str | bytes | None) -> bool:
+    """Return whether it is a Basic header: after a redirect, requests puts that of .netrc in the place of ours."""
+    return authorization is not None and authorization[:6].lower() in ("basic ", b"basic ")
+
+
+def _replay(
+    auth: TheBaseAuth, response: requests.Response, rejected: Token | None, settings: dict[str, Any]
+) -> requests.Response:
+    """Replay the request of a 401 with another token.
+
+    Returns:
+        The last response, which is the caller's.
+    """
+    renewal, request = auth._renewal, response.request
+    operation = Operation.of(request.method or "", request.url or "")
+    renewal.record_response(operation, rejected, rejected=True)
+    connection = getattr(response, "connection", None)
+    for _ in range(2):
+        if renewal.is_final(operation, rejected):
+            logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
+            break
+        is_throttled = renewal.is_throttled(operation, rejected)
+        if connection is None or not _rewind(request):
+            logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
+            if not is_throttled:
+                renewal.drop(rejected)
+            break
+        _release(response, may_be_returned=is_throttled)
+        known = renewal.token
+        token = _renew(auth, request, rejected, operation=operation, timeout=settings.get("timeout"))
+        if token is None:
+            break
+        logger.debug("replaying %s after a 401", operation)
+        response = _send_again(response, token, connection, settings)
+        is_rejected = response.status_code == 401
+        renewal.record_response(operation, token, rejected=is_rejected)
+        if not is_rejected or not (token is known or token.is_from_cache):
+            break
+        rejected = token  # it was not fetched since the 401: once more
+    return response
+
+
+def _send_again(
+    response: requests.Response, token: Token, connection: Any, settings: dict[str, Any]
+) -> requests.Response:
+    """Send the user's own request again: redirects are made of it, and the user may send it once more."""
+    request = response.request
+    response.request = request.copy()  # the 401 keeps the rejected token
+    request.headers["Authorization"] = token.authorization
+    jar = request._cookies  # type: ignore[attr-defined]
+    if jar is not None:
+        extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
+        request.prepare_cookies(jar)
+    accepted = {name: settings[name] for name in _SETTINGS if name in settings}
+    started = time.perf_counter()
+    replayed: requests.Response = connection.send(request, **accepted)
+    replayed.elapsed = timedelta(seconds=time.perf_counter() - started)
+    replayed.history = [*response.history, response]
+    return replayed
+
+
+def _rewind(request: requests.PreparedRequest) -> bool:
+    if is_in_memory(request.body):
+        return True
+    start = getattr(request, "_body_position", None)
+    is_known = isinstance(start, int)  # else requests could not tell
+    return is_known and rewind(request.body, start, announced_length(request.headers))
+
+
+def _is_safe_to_replay(request: requests.PreparedRequest) -> bool:
+    return (announced_length(request.headers) or 0) <= LARGE and _rewind(request)
+
+
+def _release(response: requests.Response, *, may_be_returned: bool) -> None:
+    """Release the connection of a 401, before anyone waits for a token.
+
+    A long body is not read, unless the response may become the caller's.
+    """
+    length = announced_length(response.headers)
+    if may_be_returned or (length is not None and length <= LARGE):
+        with suppress(Exception):  # its status is enough
+            response.content  # noqa: B018
+    if response._content is False:
+        response._content = b""
+    response.close()
+    response._content_consumed = True  # type: ignore[attr-defined]
+
+
+def _renew(
+    auth: TheBaseAuth,
+    request: requests.PreparedRequest,
+    rejected: Token | None,
+    *,
+    operation: Operation | None,
+    timeout: Any,
+) -> Token | None:
+    """Obtain a token, as `Renewal.steps` does."""
+    connect, read = _timeouts(timeout, auth._renewal.timeout)
+
+    def fetch() -> Steps:
+        yield from ()  # it waits in its own way
+        return _fetch(auth, request.headers.get("User-Agent"), (connect, read))
+
     try:
-        yield
+        return run_blocking(auth._renewal.steps(rejected, operation, fetch, Caller(read)))
     except errors.TheBaseAuthError as error:
-        kinds = (TokenRequestError, TokenTimeoutError, ReplayError, PlainHTTPError)
-        raise errors.bind(error, kinds, request) from None
+        failure = _library_error(error, request)
+    raise failure  # here, so that its context is what the user is handling
+
+
+def _timeouts(timeout: Any, longest: float) -> tuple[float, float]:
+    """Return the connect and read timeouts in any form that requests accepts them, at most *longest* seconds."""
+    if isinstance(timeout, tuple):
+        connect, read = timeout
+    elif hasattr(timeout, "connect_timeout"):  # urllib3's Timeout
+        connect, read = timeout.connect_timeout, timeout.read_timeout
+        if timeout.total is not None:
+            read = timeout.total
+    else:
+        connect = read = timeout
+    connect, read = (
+        min(float(one), longest) if isinstance(one, (int, float)) else longest for one in (connect, read)
+    )
+    return connect, read
+
+
+def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[float, float]) -> Token:
+    """Send the token request.
+
+    Raises:
+        requests.RequestException: if it fails. It is a new exception, without the traceback of the first one:
+            frames of urllib3 hold the header with the secret.
+    """
+    request = requests.PreparedRequest()
+    failure: requests.RequestException | None = None
+    sent_at = time.time()
+    try:
+        response = _send_token_request(auth._credentials, auth._session, request, user_agent, timeouts)
+        content = response.content
+    except requests.RequestException as error:
+        failure = error
+    finally:
+        if request.headers is not None:
+            request.headers.pop("Authorization", None)
+    if failure is not None:
+        raise _without_frames(failure, request, auth)
+    token_response = TokenResponse(response.status_code, response.headers, content, sent_at)
+    return parse_token_response(token_response, auth._credentials)
+
+
+def _send_token_request(
+    credentials: Credentials,
+    session: requests.Session | None,
+    request: requests.PreparedRequest,
+    user_agent: str | bytes | None,
+    timeouts: tuple[float, float],
+) -> requests.Response:
+    """Send the token request with nothing of the session but its adapters and their settings.
+
+    It goes through `Session.send`, which tools replace and watch, on a session that is thrown away.
+    """
+    url = credentials.token_url
+    with requests.Session() as sender:
+        user_session = sender if session is None else session
+        sender.get_adapter = user_session.get_adapter  # type: ignore[method-assign]
+        sender.get_redirect_target = _no_target  # type: ignore[method-assign]
+        settings: Any = user_session.merge_environment_settings(
+            url, proxies={}, stream=False, verify=None, cert=None
+        )
+        if url.startswith("http://"):
+            settings["proxies"] = user_session.proxies  # a loopback host: past the proxies of the environment
+        headers = credentials.token_request_headers
+        request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
+        # A `send` among the session's attributes was patched in by a test tool.
+        send = vars(user_session).get("send", sender.send)
+        response: requests.Response = send(request, allow_redirects=False, timeout=timeouts, **settings)
+        return response
+
+
+def _no_target(resp: requests.Response) -> None:
+    """Return no redirect target: `Session.send` would look for one even if it does not follow it."""
+
+
+def _without_frames(
+    failure: requests.RequestException, request: requests.PreparedRequest, auth: TheBaseAuth
+) -> requests.RequestException:
+    """Return a new exception like *failure*; *failure* itself if its class cannot be built from its arguments."""
+    for part in failure.args:
+        if isinstance(part, BaseException):
+            part.__traceback__ = part.__cause__ = part.__context__ = None
+            reason = getattr(part, "reason", None)  # of urllib3's MaxRetryError
+            if isinstance(reason, BaseException):
+                reason.__traceback__ = None
+    try:
+        copy = type(failure)(*failure.args, request=request, response=failure.response)
+    except Exception:  # noqa: BLE001 - a user's class, or that of a mock
+        copy = failure
+    copy.add_note(f"This was the token request to {auth._credentials.token_url}.")
+    if auth._session is None:
+        copy.add_note(
+            "If your session has a verify, a proxy or an adapter of its own, give it to the"
+            " token request too: TheBaseAuth(..., session=session)."
+        )
+    return copy
+
+
+def _library_error(error: errors.TheBaseAuthError, request: requests.PreparedRequest) -> Exception:
+    kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
+    return errors.as_library_error(error, kinds, request)

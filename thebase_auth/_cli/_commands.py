@@ -18,8 +18,7 @@ from typing import Final, NamedTuple, NoReturn, cast
 import requests
 
 from thebase_auth import TokenRequestError
-from thebase_auth._core.credentials import TOKEN_PATH
-from thebase_auth._core.hidden import hidden
+from thebase_auth._core.credentials import TOKEN_PATH, hidden
 from thebase_auth._core.origin import Origin
 from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache

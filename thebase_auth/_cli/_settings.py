@@ -21,8 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
-from thebase_auth._core.credentials import VARIABLES
-from thebase_auth._core.hidden import hidden
+from thebase_auth._core.credentials import VARIABLES, hidden
 
 from ._errors import CommandError
 

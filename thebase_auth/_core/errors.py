@@ -1,20 +1,18 @@
-"""What can go wrong beyond the transport, and whose fault it is.
+"""What can be raised during a request, beyond what the HTTP library raises.
 
 .. code-block:: text
 
     TheBaseAuthError
-    ├── TokenRequestError    the token endpoint answered, but not with a usable access token
-    ├── TokenTimeoutError    this call timed out while another caller, or a cache, was to get the token
-    ├── ReplayError          the server refused the token, and the body could not be sent again
+    ├── TokenRequestError    the token endpoint responded, but not with a usable access token
+    ├── TokenTimeoutError    this call waited for others to fetch a token, in vain
     └── PlainHTTPError       a request to the domain over http://, stopped before it was sent
 
-A wrong domain, client id or client secret is a `ValueError`, raised by the constructor. A failure
-of the transport (no connection, TLS, a timeout of our own request) stays what the HTTP library
-raises.
+A wrong domain, client ID or client secret is a `ValueError`, raised by the constructor. When the
+token request itself cannot connect or times out, the HTTP library's own exception is raised.
 
-Each adapter module has subclasses of these four that are exceptions of its HTTP library as well, and
-have the `request` that failed, like its other exceptions. All other attributes are plain values, never
-a secret or a token.
+Each adapter module has subclasses of these three that are exceptions of its HTTP library as well, and
+have the `request` that failed, as its other exceptions do. All other attributes are plain values,
+never a secret or a token.
 """
 
 from __future__ import annotations
@@ -25,16 +23,16 @@ from typing import Any
 class TheBaseAuthError(Exception):
     """Base of every error that this package raises during a request.
 
-    Its ``args`` are the text and the attributes, in the order of the constructor: the error can be built
-    again from them, in another process too.
+    Its ``args`` are the message and the attributes, in the order of the constructor: the error can be
+    built again from them, in another process too.
 
     Attributes:
         domain: The domain: host and port, without ``https://``.
     """
 
-    def __init__(self, text: str, domain: str, *evidence: object) -> None:
-        super().__init__(text)
-        self.args: tuple[Any, ...] = (text, domain, *evidence)
+    def __init__(self, message: str, domain: str, *evidence: object) -> None:
+        super().__init__(message)
+        self.args: tuple[Any, ...] = (message, domain, *evidence)
         self.domain = domain
 
     def __str__(self) -> str:
@@ -45,19 +43,19 @@ class TheBaseAuthError(Exception):
 
 
 class TokenRequestError(TheBaseAuthError):
-    """The token endpoint answered, but not with a usable access token.
+    """The token endpoint responded, but not with a usable access token.
 
     Attributes:
-        domain: The domain that was asked.
-        status: The HTTP status of its answer.
+        domain: The domain of the token endpoint.
+        status: The HTTP status of the response.
         error: The OAuth error code, such as ``invalid_client`` (RFC 6749 section 5.2), or None.
         error_description: The OAuth error's text, or None.
         code: The problem document's ``code``, such as ``Unauthorized``, or None.
         message: The problem document's ``message``, or None.
-        instance: The problem document's ``instance``, by which the vendor's support finds this
-            answer in its logs, or None.
-        retry_after: Seconds until the token endpoint is asked again. Calls before that get this error
-            without a request. None if the next call asks at once.
+        instance: The problem document's ``instance``, by which the vendor's support finds the
+            response in its logs, or None.
+        retry_after: Seconds until the next token request. Calls before that get this error
+            without a request. None if the next call sends a token request at once.
     """
 
     def __init__(  # noqa: PLR0917 - `args` are positional
@@ -81,32 +79,31 @@ class TokenRequestError(TheBaseAuthError):
         self.instance = instance
         self.retry_after = retry_after
 
+    def with_retry_after(self, seconds: float | None) -> TokenRequestError:
+        """Return a copy with another ``retry_after``, and without this one's traceback."""
+        args: tuple[Any, ...] = (*self.args[:-1], seconds)
+        return type(self)(*args)
+
 
 class TokenTimeoutError(TheBaseAuthError):
-    """This call timed out while it waited for another caller, or a cache, to get an access token."""
-
-
-class ReplayError(TheBaseAuthError):
-    """The server refused the token (401), and the body changed before it could be sent again."""
+    """This call waited for the token requests of other callers, which failed or took too long."""
 
 
 class PlainHTTPError(TheBaseAuthError):
-    """A request to the domain over ``http://`` was stopped: it would show the token to the network."""
+    """A request to the domain over ``http://`` was not sent: anyone on the way could read its token."""
 
 
-def with_retry_after(error: TokenRequestError, seconds: float | None) -> TokenRequestError:
-    """A copy of *error* with another ``retry_after``."""
-    args: tuple[Any, ...] = (*error.args[:-1], seconds)
-    return type(error)(*args)
-
-
-def bind(
+def as_library_error(
     error: TheBaseAuthError, kinds: tuple[type[TheBaseAuthError], ...], request: object
 ) -> TheBaseAuthError:
-    """*error* as the exception of an HTTP library: the one of *kinds* that is a subclass of its type.
+    """Return *error* as the exception of an HTTP library.
 
-    Like the library's other exceptions it has a ``request``: the one that failed.
+    Args:
+        error: The core's error.
+        kinds: The library's subclasses of the core's errors.
+        request: The request that failed.
     """
-    bound = next(kind for kind in kinds if issubclass(kind, type(error)))(*error.args)
-    bound.request = request  # type: ignore[attr-defined]
-    return bound
+    kind = next(kind for kind in kinds if issubclass(kind, type(error)))
+    converted: Any = kind(*error.args)
+    converted.request = request
+    return converted  # type: ignore[no-any-return]

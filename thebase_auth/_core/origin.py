@@ -1,19 +1,17 @@
-# Where a token may go.
+# Where a token may go: the domain as people paste it, its origin (RFC 6454: scheme, host and port), and the one rule
+# that decides whether a URL belongs to that origin.
 #
-# Here: the domain as people paste it, its origin (RFC 6454: scheme, host, port), and the one rule that
-# decides whether a URL belongs to that origin. Not here: tokens, and what follows from the decision (core).
-#
-# Two parsers of one URL may disagree about its host: user-info, backslashes, tabs and percent signs have
-# fooled many. So only one plain form of a URL counts as ours. Anything else goes out unsigned, which is safe.
-# The adapters recognise the commonest form of it by themselves (Core.url_prefix and what stands beside it).
+# Two parsers of one URL may disagree about its host: user-info, backslashes, tabs and percent signs have fooled
+# many. So only one plain form of a URL counts as ours. A request to any other goes out unsigned, which is safe.
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import unicodedata
-from enum import Enum, auto
 from typing import Final, NamedTuple, Self
+
+from .errors import PlainHTTPError
 
 #: Where TheBase shows domain, client id and client secret.
 SETTINGS: Final = "Settings, Webhooks/API, API token"
@@ -30,14 +28,6 @@ _PLAIN_URL = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _is_loopback = re.compile(r"localhost|127\.[0-9.]+|\[::1\]").fullmatch  # of a host in its normal form
-
-
-class Destination(Enum):
-    """Where a URL leads, seen from the domain."""
-
-    OURS = auto()
-    ELSEWHERE = auto()
-    PLAIN_HTTP = auto()
 
 
 class Origin(NamedTuple):
@@ -111,16 +101,33 @@ class Origin(NamedTuple):
         """How URLs of this origin begin, without a slash at the end."""
         return f"{self.scheme}://{self.netloc}"
 
-    def destination(self, url: str) -> Destination:
-        """Where *url* leads; only `Destination.OURS` may be sent a token."""
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine."""
+        return _is_loopback(self.host) is not None
+
+    def owns(self, url: str) -> bool:
+        """Return whether *url* is on the domain. After a redirect, a signed request may have gone elsewhere."""
+        return Origin.of_url(url) == self
+
+    def must_sign(self, url: str) -> bool:
+        """Return whether a request to *url* may carry a token.
+
+        Raises:
+            PlainHTTPError: if it goes to the domain over plain http.
+        """
         other = Origin.of_url(url)
         if other == self:
-            return Destination.OURS
+            return True
         if other is None or (other.host, other.scheme, self.scheme) != (self.host, "http", "https"):
-            return Destination.ELSEWHERE
-        # On a loopback host, other ports are other services.
-        is_other_service = other.port != self.port and _is_loopback(self.host)
-        return Destination.ELSEWHERE if is_other_service else Destination.PLAIN_HTTP
+            return False
+        if other.port != self.port and self.is_loopback:
+            return False  # another service of this machine
+        raise PlainHTTPError(
+            f"a request to {self.netloc} over http:// was not sent, because anyone on the way could read"
+            " its token; write https:// in its URL",
+            self.netloc,
+        )
 
 
 def _wrong(what: str) -> ValueError:

@@ -1,7 +1,4 @@
-# A file that keeps the tokens of one user on one machine.
-#
-# Here: reading, replacing and locking that file. Not here: keys and records (_record), and what happens if a
-# cache fails (_coordinator); so this may raise and block.
+# A file that keeps the tokens of one user on one machine. It may raise and block; see _shared.
 
 from __future__ import annotations
 
@@ -83,18 +80,18 @@ class FileTokenCache:
                 del kept[next(iter(kept))]
             self._replace(content)
 
-    def lock(self, key: str, lease: float) -> Callable[[], object] | None:  # noqa: ARG002
-        """Try to get the lock; see `TokenCache.lock`.
+    def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
+        """Wait for the lock; see `TokenCache.lock`. The operating system releases that of a dead process.
 
         Args:
             key: As in `TokenCache`.
-            lease: Seconds; not used, since the operating system releases the locks of a dead process.
+            timeout: Seconds to wait.
         """
         import filelock
 
         lock = self._file_lock(key[:16])
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=timeout, poll_interval=0.01)
         except filelock.Timeout:
             return None
         release: Callable[[], object] = lock.release
@@ -107,15 +104,15 @@ class FileTokenCache:
         for folder in reversed(self._path.parents):
             if not folder.exists():
                 folder.mkdir(mode=0o700, exist_ok=True)
-        # Not thread_local: it may be released in another thread.
-        return filelock.FileLock(f"{self._path}.{name}.lock", mode=0o600, thread_local=False)
+        return filelock.FileLock(f"{self._path}.{name}.lock", mode=0o600)
 
     def _records(self) -> dict[str, tuple[str | None, float]]:
-        """The content of the file: for each key a record, and when it expires (epoch seconds)."""
+        """Return the content of the file: for each key a record, and when it expires (epoch seconds)."""
         try:
             # With an opener: given a descriptor of a directory, open() would not close it.
             with open(self._path, "rb", opener=_open_for_owner) as file:
-                content = json.loads(file.read(_LARGEST_FILE)) if _is_ours(os.fstat(file.fileno())) else {}
+                # One that is too large is cut, and so no JSON.
+                content = json.loads(file.read(_LARGEST_FILE)) if _is_private(os.fstat(file.fileno())) else {}
             return {str(key): (str(record), float(until)) for key, (record, until) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             return {}
@@ -128,6 +125,8 @@ class FileTokenCache:
             temporary.unlink()
         try:
             with open(temporary, "xb", opener=_open_for_owner) as file:
+                if not _is_private(os.fstat(file.fileno())):
+                    raise PermissionError(f"the file system of {temporary.parent} cannot keep a file private")
                 file.write(content)
             for pause in _PAUSES_BEFORE_REPLACING_AGAIN:
                 with suppress(PermissionError):  # Windows, while another process reads the file
@@ -140,11 +139,11 @@ class FileTokenCache:
                 temporary.unlink()
 
 
-def _is_ours(status: os.stat_result) -> bool:
-    """Whether it is a file as this class writes it, which nobody else can read or write."""
+def _is_private(status: os.stat_result) -> bool:
+    """Return whether it is a regular file that nobody else can read or write."""
     if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
         return False
-    return stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_FILE
+    return stat.S_ISREG(status.st_mode)
 
 
 def _open_for_owner(path: str, flags: int) -> int:

@@ -1,7 +1,4 @@
-# What `TheBaseAuth(cache=...)` takes.
-#
-# Here: the three methods of a cache, and how long it keeps a record. Not here: the caches of this package
-# (_file, _redis), and the calls of these methods (_coordinator).
+# What `TheBaseAuth(cache=...)` accepts.
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ _LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
 
 
 class TokenCache(Protocol):
-    """What ``TheBaseAuth(cache=...)`` takes: any object with these three methods.
+    """What ``TheBaseAuth(cache=...)`` accepts: any object with these three methods.
 
-    They are called when a token is missing or refused, never for a request with a good token. They are
-    called from several threads at once, never from the thread of an event loop. They may block, and may
-    raise anything: the request then goes on without the cache.
+    They are called when a token is missing or rejected, never for a request with a good token. They are
+    called in background threads, several at once, never in the thread of an event loop. They may block,
+    and may raise anything: the request then goes on without the cache.
     """
 
     def load(self, key: str) -> str | None:
@@ -36,19 +33,21 @@ class TokenCache(Protocol):
             lifetime: Seconds after which the record is useless; None if that is not known.
         """
 
-    def lock(self, key: str, lease: float) -> Callable[[], object] | None:
-        """Try to get the lock, which is the right to fetch the next token, without waiting for it.
+    def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
+        """Wait for the lock, which is the right to fetch the next token.
 
-        The lock may be released in another thread than the one that took it.
+        A lock that outlives its process should end by itself after half of *timeout*: then one of
+        those who wait inherits it in time.
 
         Args:
             key: As in `load`.
-            lease: Seconds after which the lock should end by itself if this process dies.
+            timeout: Seconds to wait.
 
         Returns:
-            A function that releases the lock, or None if somebody else has it.
+            A function that releases the lock; None if others have held it all the time.
         """
 
 
 def bounded(lifetime: float | None) -> float:
+    """Return the seconds for which a cache keeps a record."""
     return _UNKNOWN_LIFETIME if lifetime is None else min(lifetime, _LONGEST_LIFETIME)

@@ -1,24 +1,21 @@
-# A token in a cache.
+# A token in a cache: its key, its form, and what is checked when it is read back.
 #
-# Here: its key, its form, and what is checked when it is read back. Not here: the caches (_file, _redis), and
-# when they are read (_coordinator).
-#
-# Key and seal are derived from domain, client id and client secret by a slow one-way function (PBKDF2,
-# RFC 8018), since a secret may be guessable. Without the secret, nobody can find the key or seal a record: a
-# token is neither picked up by mistake nor planted. Whoever can read the cache can read the token.
+# Key and seal are derived from domain, client ID and client secret by a slow one-way function (PBKDF2, RFC 8018),
+# since a secret may be guessable. Without the secret, nobody can find the key or seal a record: a token is neither
+# picked up by mistake nor planted. Whoever can read the cache can read the token.
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-import math
 import re
+import time
 from functools import lru_cache
 from typing import Final
 
 from thebase_auth._core.credentials import Credentials
-from thebase_auth._core.token import CachedToken, Token
+from thebase_auth._core.token import Token
 
 _VERSION: Final = 1
 #: To recognise a record that an error message quotes, perhaps as part of a URL.
@@ -35,16 +32,15 @@ class RecordFormat:
         self._seal_key: Final = both[32:]
 
     def write(self, token: Token) -> str:
-        """The record of *token*."""
+        """Return the record of *token*."""
         content = json.dumps([_VERSION, str(token.access_token), token.expires_at])
         return f"{self._seal(content.encode()).decode()} {content}"
 
-    def read(self, record: object, epoch: float) -> Token | None:
-        """The token in *record*; None if it is not one of ours, has another version, or has expired.
+    def read(self, record: object) -> Token | None:
+        """Return the token in *record*; None if it is not one of ours, has another version, or has expired.
 
         Args:
             record: What a cache returned: anything at all.
-            epoch: The time, in seconds since the epoch.
         """
         if isinstance(record, str):
             record = record.encode("utf-8", "surrogatepass")
@@ -56,18 +52,16 @@ class RecordFormat:
         version, *fields = json.loads(content)  # after the seal: nothing else is parsed
         if version != _VERSION:
             return None
-        token = CachedToken(*fields)
-        return None if token.past_its_time(epoch) else token
+        token = Token(*fields, is_from_cache=True)
+        return None if token.is_expired() else token
 
     def _seal(self, content: bytes) -> bytes:
         return hmac.new(self._seal_key, content, "sha256").hexdigest().encode()
 
 
-def lifetime(token: Token, epoch: float) -> float | None:
-    """Seconds for which a cache should keep *token*, or None if the server did not say."""
-    if token.expires_at is None or not math.isfinite(token.expires_at):
-        return None
-    return max(token.expires_at - epoch, 0.0)
+def lifetime(token: Token) -> float | None:
+    """Return the seconds for which a cache should keep *token*; None if the server did not say."""
+    return None if token.expires_at is None else max(token.expires_at - time.time(), 0.0)
 
 
 @lru_cache(maxsize=128)

@@ -1,20 +1,17 @@
-# A Redis or Valkey database that keeps the tokens of a fleet.
-#
-# Here: three commands of redis-py, and making its client from a URL. Not here: keys and records (_record),
-# and what happens if a cache fails (_coordinator); so this may raise and block.
+# A Redis or Valkey database that keeps the tokens of a fleet. It may raise and block; see _shared.
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final, Self
 
-from thebase_auth._core.hidden import Hidden
+from thebase_auth._core.credentials import Secret
 
 from ._protocol import bounded
 
 _SHORTEST_LEASE: Final = 0.05  # seconds; to Redis 0 is an error, to redis-py no limit
+_POLL_INTERVAL: Final = 0.02  # seconds
 
 
 class RedisTokenCache:
@@ -47,7 +44,7 @@ class RedisTokenCache:
             )
         self._client = client
         self._prefix = prefix
-        self._url: Hidden | None = None
+        self._url: Secret | None = None
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
@@ -70,7 +67,7 @@ class RedisTokenCache:
             raise ImportError(
                 "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'", name="redis"
             ) from missing
-        kept = Hidden(url)  # a password may be in it
+        kept = Secret(url)  # a password may be in it
         del url
         try:
             client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None)
@@ -117,24 +114,29 @@ class RedisTokenCache:
         milliseconds = max(int(bounded(lifetime) * 1000), 1)
         self._client.set(self._prefix + key, record, px=milliseconds)
 
-    def lock(self, key: str, lease: float) -> Callable[[], object] | None:
-        """Try to get the lock, which is redis-py's own; see `TokenCache.lock`.
+    def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
+        """Wait for the lock, which is redis-py's own; see `TokenCache.lock`.
 
         Args:
             key: As in `TokenCache`.
-            lease: Seconds after which the database itself ends the lock.
+            timeout: Seconds to wait. After half of them the database ends the lock of a dead process.
         """
-        # Not thread_local: it may be released in another thread.
-        lock = self._client.lock(
-            f"{self._prefix}{key}:lock", timeout=max(lease, _SHORTEST_LEASE), thread_local=False
-        )
+        name = f"{self._prefix}{key}:lock"
+        lease = max(timeout / 2, _SHORTEST_LEASE)
+        lock = self._client.lock(name, timeout=lease, blocking_timeout=timeout, sleep=_POLL_INTERVAL)
 
         def release() -> None:
-            # A LockError, which is a ValueError: the lock has expired.
-            with suppress(ValueError):
+            try:
                 lock.release()
+            except ValueError:  # a LockError: it has expired
+                pass
+            except Exception:
+                # redis-py releases by a script, which an ACL may forbid.
+                if lock.owned():
+                    self._client.delete(name)
+                raise
 
-        return release if lock.acquire(blocking=False) else None
+        return release if lock.acquire() else None
 
 
 def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:

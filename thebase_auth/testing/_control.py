@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from thebase_auth._core.pending import WaitFor
+from thebase_auth._core.flight import Wait
 
 from ._access import SETTINGS, SandboxClient
 from ._fields import read_fields
@@ -53,7 +53,7 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     """
     sandbox._service.keep(_MOST_KEPT)
 
-    def exchange(request: Request) -> Generator[WaitFor, None, Answer | None]:
+    def exchange(request: Request) -> Generator[Wait, None, Answer | None]:
         if not f"{request.path}/".startswith(CONTROL_PATH):
             return (yield from sandbox._service.exchange(request))
         try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, TypeVar
 
-from thebase_auth._core.pending import Pending
+from thebase_auth._core.flight import Event
 
 from ._messages import Answer, CallPattern, Request, json_answer
 
@@ -116,9 +116,9 @@ class Gate:
         self.count = 0
         self._changed = threading.Condition()
         self._holds = 0
-        self._release = Pending()
+        self._release = Event()
 
-    def arrive(self) -> Pending | None:
+    def arrive(self) -> Event | None:
         """Count a token request, and return what it has to wait for, if it is held."""
         with self._changed:
             self.count += 1
@@ -135,7 +135,7 @@ class Gate:
         """Hold the token requests that arrive in the block, until the last such block has ended."""
         with self._changed:
             if not self._holds:
-                self._release = Pending()
+                self._release = Event()
             self._holds += 1
         try:
             yield
@@ -143,7 +143,7 @@ class Gate:
             with self._changed:
                 self._holds -= 1
                 if not self._holds:
-                    self._release.end()
+                    self._release.finish()
 
     def wait_for(self, count: int, timeout: float) -> None:
         """Wait until so many have arrived.

@@ -11,8 +11,8 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from wsgiref.util import application_uri
 
-from thebase_auth._core.pending import WaitFor
-from thebase_auth._waiting import blocking, wait_async
+from thebase_auth._core.flight import Wait
+from thebase_auth._waiting import run_blocking, wait_async
 
 from ._messages import Answer, Request
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-Exchange: TypeAlias = Callable[[Request], Generator[WaitFor, None, Answer | None]]
+Exchange: TypeAlias = Callable[[Request], Generator[Wait, None, Answer | None]]
 """Takes a request, and returns its answer; None drops the connection."""
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -64,7 +64,7 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
     return app
 
 
-async def awaiting(steps: Generator[WaitFor, None, Result]) -> Result:
+async def awaiting(steps: Generator[Wait, None, Result]) -> Result:
     """Take all *steps* in this task of asyncio or trio, and return their result."""
     try:
         while True:
@@ -107,7 +107,7 @@ def wsgi_app(exchange: Exchange) -> WSGIApplication:
     """The sandbox as a WSGI application."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        answer = blocking(exchange(_read_wsgi(environ)))
+        answer = run_blocking(exchange(_read_wsgi(environ)))
         if answer is None:
             raise dropped()
         start_response(f"{answer.status} {responses.get(answer.status, 'Unknown')}", list(answer.headers))

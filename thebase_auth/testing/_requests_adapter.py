@@ -23,7 +23,7 @@ except ModuleNotFoundError as _missing:
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from thebase_auth._waiting import blocking
+from thebase_auth._waiting import run_blocking
 
 from ._messages import Request
 from ._mounts import DROPPED, Exchange
@@ -45,7 +45,7 @@ class SandboxAdapter(HTTPAdapter):
         Raises:
             requests.ConnectionError: if the sandbox was asked to drop the connection.
         """
-        answer = blocking(self._exchange(_read(request)))
+        answer = run_blocking(self._exchange(_read(request)))
         if answer is None:
             raise requests.ConnectionError(DROPPED, request=request)
         headers: Any = answer.headers  # urllib3 takes pairs as well as a mapping

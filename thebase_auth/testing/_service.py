@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from thebase_auth._core.pending import Pending, WaitFor
+from thebase_auth._core.flight import Event, Wait
 
 from ._access import Access, Settings
 from ._crm import crm_routes
@@ -90,7 +90,7 @@ class Service:
         with self.lock:
             return (*self._record.answered, *self._record.unanswered.values())
 
-    def exchange(self, request: Request) -> Generator[WaitFor, None, Answer | None]:
+    def exchange(self, request: Request) -> Generator[Wait, None, Answer | None]:
         """Take a request, and return its answer; None drops the connection."""
         path = f"{request.path}?{request.query}" if request.query else request.path
         with self.lock:
@@ -99,14 +99,14 @@ class Service:
                 request.method, path, request.headers, request.body, status=None, at=time.time()
             )
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
-            yield WaitFor(release, FOREVER)
+            yield Wait(release, FOREVER)
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
                 pending = record.unanswered[request]
                 record.unanswered[request] = replace(pending, reason="delayed by a lever")
         if delay is not None:
-            yield WaitFor(Pending(), delay)
+            yield Wait(Event(), delay)
         answer, received = self._decide(request, record)
         if self._on_request is not None:
             try:

@@ -1,0 +1,164 @@
+# What a response of the token endpoint without a token means, and what to do about it.
+#
+# The response may be an error of RFC 6749 section 5.2, a problem document (RFC 9457), or a web page.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .credentials import Credentials
+from .errors import TokenRequestError
+from .origin import SETTINGS
+from .token import TokenResponse
+
+_ABOUT_CERTIFICATE: Final = (
+    "That page is about a client certificate: the token request needs the one that your other requests have."
+    " requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
+)
+_ABOUT_PAGE: Final = (
+    "That is a web page, not a response of TheBase's API: a firewall or a gateway on the way has rejected the"
+    " request. Ask whoever runs it; client id and client secret are probably not to blame."
+)
+_LONGEST_QUOTE: Final = 300  # characters
+_SEARCHED: Final = 65_536  # bytes of a page
+
+
+def diagnose(
+    response: TokenResponse, document: Mapping[str, Any], credentials: Credentials, problem: str
+) -> TokenRequestError:
+    """Return the error that explains *response*.
+
+    Args:
+        response: The response.
+        document: Its JSON object; empty if it has none.
+        credentials: Those that were sent.
+        problem: Why a successful response has no usable token, such as "has no access_token".
+    """
+    return _Diagnosis(response, document, credentials).error(problem)
+
+
+class _Diagnosis:
+    def __init__(
+        self, response: TokenResponse, document: Mapping[str, Any], credentials: Credentials
+    ) -> None:
+        self._response = response
+        self._document = document
+        self._credentials = credentials
+        self._media_type = response.headers.get("content-type", "").partition(";")[0]
+        self._is_page = "html" in self._media_type.lower() and not document
+        self._page = response.body[:_SEARCHED] if self._is_page else b""
+        self._is_it_the_domain = f"Is {credentials.domain} the domain that TheBase shows under {SETTINGS}?"
+
+    def error(self, problem: str) -> TokenRequestError:
+        domain, status = self._credentials.domain, self._response.status
+        message = f"the token endpoint of {domain} responded with {status}"
+        if 200 <= status < 300 and not self._document.get("error"):
+            described = f" ({self._kind()})" if not self._document else ""
+            message += f", but its response {problem}{described}. {self._is_it_the_domain}"
+            return TokenRequestError(message, domain, status)
+        said = self._said()
+        shown = ", ".join(f"{name}: {text}" for name, text in said.items()) or self._kind()
+        retry_after = _seconds(self._response.headers.get("retry-after", ""), self._response.sent_at)
+        message += f" ({shown}). {self._advice(said)}"
+        return TokenRequestError(message, domain, status, retry_after=retry_after, **said)
+
+    def _said(self) -> dict[str, Any]:
+        said = {}
+        for name in ("error", "error_description", "code", "message", "instance"):
+            value = self._document.get(name)
+            if type(value) in {str, int} and (quoted := self._quote(str(value))):
+                said[name] = quoted
+        return said
+
+    def _quote(self, text: str) -> str:
+        """Return what the server said without secret and token, on one line, and cut."""
+        text = self._credentials.redact(text)
+        access_token = self._document.get("access_token")
+        if isinstance(access_token, str) and access_token:
+            text = text.replace(access_token, "[hidden]")
+        printable = "".join(c if c.isprintable() else " " for c in text)
+        return printable[:_LONGEST_QUOTE].strip()
+
+    def _kind(self) -> str:
+        body = self._response.body
+        if not body:
+            return "empty"
+        kind = f"{len(body)} bytes of {self._quote(self._media_type) or 'no media type'}"
+        found = re.search(rb"(?i)<title[^>]*>([^<]*)", self._page)
+        if found is None:
+            return kind
+        import html  # slow to load
+
+        words = html.unescape(found[1].decode("utf-8", "replace")).split()
+        title = self._quote(" ".join(words))
+        return f"{kind} with the title {title!r}" if title else kind
+
+    def _advice(self, said: Mapping[str, str]) -> str:
+        domain, headers, status = self._credentials.domain, self._response.headers, self._response.status
+        if 300 <= status < 400:
+            # Without the query and the fragment, which may carry secrets.
+            target = self._quote(re.split("[?#]", headers.get("location", "no location"))[0])
+            return (
+                f"Redirects of the token endpoint (here to {target}) are not followed, so that the secret goes"
+                f" nowhere else. {self._is_it_the_domain}"
+            )
+        if status == 429:
+            after = self._quote(headers.get("retry-after", ""))
+            when = f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
+            return f"Too many requests; try again {when}."
+        if status >= 500:
+            naming = f", naming {said['instance']}" if "instance" in said else ""
+            return f"The server has a problem; try again later, or ask its support{naming}."
+        if self._is_page and status != 404:
+            is_about_certificate = re.search(rb"(?i)(client|ssl) certificate", self._page)
+            return _ABOUT_CERTIFICATE if is_about_certificate else _ABOUT_PAGE
+        if said.get("error") in {"invalid_scope", "unsupported_grant_type", "unauthorized_client"}:
+            return (
+                "The server rejects the kind of request: a token for grant_type=client_credentials, the only"
+                " one that its documentation knows; no scope was asked for. Check what the client id may do"
+                f" in TheBase: {SETTINGS}, and whether {domain} is the domain there; or ask its support."
+            )
+        if status in {200, 400, 401, 403}:
+            return (
+                f"Check that client id and client secret belong to {domain}, are not swapped, and were not"
+                f" cancelled: in TheBase, {SETTINGS}.{_copying_mistakes(self._credentials)}"
+            )
+        return self._is_it_the_domain
+
+
+def _copying_mistakes(credentials: Credentials) -> str:
+    """Return what looks like a mistake in copying ID or secret, without showing either."""
+    client_id, secret = credentials.client_id, credentials.client_secret.reveal()
+    if client_id == secret:
+        return " Client id and client secret are the same; was one of them copied twice?"
+    if _is_made_by_thebase(secret) and not _is_made_by_thebase(client_id):
+        return (
+            " The client secret looks like those that TheBase makes, the client id does not: was it"
+            " copied whole, or are the two swapped?"
+        )
+    hints = ""
+    for name, value in (("id", client_id), ("secret", secret)):
+        if value[0] in "\"'" and value[0] == value[-1]:
+            hints += f" The client {name} is in quotation marks; were they copied along?"
+        elif not value.endswith("..") or value.endswith("..."):
+            hints += f" The client {name} does not end in two dots, as those that TheBase makes do."
+    return hints
+
+
+def _is_made_by_thebase(value: str) -> bool:
+    """Return whether it is 16 bytes in base64url and two dots, quotation marks and missing dots aside."""
+    return re.fullmatch(r"[\w-]{22}", value.strip("\"'."), re.ASCII) is not None
+
+
+def _seconds(retry_after: str, sent_at: float) -> float | None:
+    """Return ``Retry-After`` in seconds, from a number or a date (RFC 9110 section 10.2.3), or None."""
+    if re.fullmatch("[0-9]{1,9}", retry_after.strip(), re.ASCII):
+        return float(retry_after)
+    from email.utils import parsedate_to_datetime  # slow to load
+
+    try:
+        return max(parsedate_to_datetime(retry_after).timestamp() - sent_at, 0.0)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,105 @@
+# Pauses: for an operation whose every token is rejected, and for a token endpoint that says no.
+#
+# This server responds with 401, not 403, when the client lacks permission. A renewal is the only way to find out
+# which of the two a 401 means, and it must not be tried for every such call. Permission may depend on the
+# record, so one operation may be accepted and rejected with the same token, by many callers at once.
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final, NamedTuple, Self
+
+_REJECTED_TOKENS: Final = 3
+_LONGEST_PAUSE: Final = 10.0  # seconds, of an operation
+_FORGOTTEN_AFTER: Final = 120.0  # seconds without a rejection
+_MOST_OPERATIONS: Final = 1000  # more than the API has
+
+_FIRST_TWO_SEGMENTS: Final = re.compile(r"[^:/?#]+://[^/?#]*((?:/[^/?#]*){0,2})")
+
+
+class Operation(NamedTuple):
+    """A kind of call: its method, and the first two segments of its path, in which there are no IDs."""
+
+    method: str
+    path: str
+
+    @classmethod
+    def of(cls, method: str, url: str) -> Self:
+        """Return the operation of a request."""
+        found = _FIRST_TWO_SEGMENTS.match(url)
+        return cls(method, (found and found[1]) or "/")
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Pause:
+    """A pause of one second that doubles each time. All times are seconds on a clock that never goes back."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._length = 0.0
+        self._until = -math.inf
+
+    def start(self, now: float, seconds: float | None = None) -> float:
+        """Start the next pause, of *seconds* if the server has asked for that, and return its length."""
+        self._length = min(max(2 * self._length, 1.0), self._longest)
+        length = self._length if seconds is None else min(seconds, self._longest)
+        self._until = now + length
+        return length
+
+    def left(self, now: float) -> float:
+        """Return the seconds left, 0 if it is not a pause."""
+        return max(self._until - now, 0.0)
+
+
+class _Rejections:
+    """The tokens that the server has rejected for one operation, each newer than the one before."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.newest = 0  # the number of a token
+        self.last_at = -math.inf
+        self.pause = Pause(_LONGEST_PAUSE)
+
+
+class Throttle:
+    """Which operations must not cost a token request for now. `Renewal` guards it with its lock."""
+
+    def __init__(self) -> None:
+        self._rejections: dict[Operation, _Rejections] = {}
+        self._warned: set[Operation] = set()
+
+    def record_rejection(self, operation: Operation, token_number: int, now: float) -> bool:
+        """Record a 401, and return whether the client probably lacks permission, the first time only."""
+        rejections = self._rejections.get(operation)
+        if rejections is None or now - rejections.last_at > _FORGOTTEN_AFTER:
+            rejections = self._rejections[operation] = _Rejections()
+        rejections.last_at = now
+        if len(self._rejections) > _MOST_OPERATIONS:
+            del self._rejections[next(iter(self._rejections))]
+        if token_number <= rejections.newest:
+            return False  # a late report, or another call with the same token
+        rejections.newest = token_number
+        rejections.count += 1
+        if rejections.count < _REJECTED_TOKENS:
+            return False
+        rejections.pause.start(now)
+        is_first_time = operation not in self._warned and len(self._warned) < _MOST_OPERATIONS
+        self._warned.add(operation)
+        return is_first_time
+
+    def record_renewal_helped(self, operation: Operation, token_number: int) -> None:
+        """Record that a replay was accepted, and forget the rejections of older tokens.
+
+        If the server has rejected this token too, for another record, the renewal has helped nobody.
+        """
+        rejections = self._rejections.get(operation)
+        if rejections is not None and rejections.newest < token_number:
+            del self._rejections[operation]
+
+    def is_throttled(self, operation: Operation, now: float) -> bool:
+        """Return whether *operation* must not cost a token request now."""
+        rejections = self._rejections.get(operation)
+        return rejections is not None and rejections.pause.left(now) > 0
