@@ -1,19 +1,18 @@
 # TheBaseAuth for httpx and httpx2, which are alike enough for one flow. It imports neither.
 #
 # What the libraries do, and what follows:
-# * They hand the 401 to the flow before it is read, while it holds a connection. So it is read or closed before
-#   anyone waits for a token.
+# * They hand the 401 to the flow before it is read, while it holds a connection. So it is read or closed
+#   before anyone waits for a token.
 # * An exception of the transport does not reach the flow. The flow is only closed, as after a cancellation.
-# * They follow redirects below the flow, which receives the last response: `response.request` is what was rejected.
+# * They follow redirects below the flow, which receives the last response. Its request was rejected.
 # * They put every response of a flow into `history`. The token responses are taken out again.
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar, cast
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core.body import LARGE, announced_length, is_in_memory, is_seekable, position_of, rewind
@@ -36,8 +35,6 @@ _Result = TypeVar("_Result")
 # What a flow yields, is sent, and returns.
 Steps: TypeAlias = Generator[Any, Response, _Result]
 
-_PHASES: Final = ("connect", "read", "write", "pool")
-
 
 class Binding(NamedTuple):
     """What differs between the libraries."""
@@ -46,17 +43,11 @@ class Binding(NamedTuple):
     errors: tuple[type[TheBaseAuthError], ...]
 
 
-class Read(NamedTuple):
-    """A step of a flow: read a response."""
+class Do(NamedTuple):
+    """A step of a flow: call one of two, which do the same. The result is the exception, or None."""
 
-    response: Response
-
-
-class Release(NamedTuple):
-    """A step of a flow: release the connection of a response, whose body is lost unless it is read."""
-
-    response: Response
-    must_read: bool
+    blocking: Callable[[], object]
+    awaitable: Callable[[], Awaitable[object]]
 
 
 class HttpxAuth(CommonAuth):
@@ -86,16 +77,17 @@ class HttpxAuth(CommonAuth):
             TokenTimeoutError: if the token requests of other callers fail or take too long.
         """
         flow = _Flow(self, request, Caller).steps()
-        result: Response = None
+        result: Any = None
         try:
             while True:
                 step, result = flow.send(result), None
                 if isinstance(step, Wait):
                     wait_blocking(*step)
-                elif isinstance(step, Read):
-                    step.response.read()
-                elif isinstance(step, Release):
-                    _release_blocking(step)
+                elif isinstance(step, Do):
+                    try:
+                        step.blocking()
+                    except Exception as error:  # noqa: BLE001 - the flow decides
+                        result = error
                 else:
                     result = yield step
         except StopIteration:
@@ -112,16 +104,17 @@ class HttpxAuth(CommonAuth):
             TokenTimeoutError: if the token requests of other callers fail or take too long.
         """
         flow = _Flow(self, request, async_caller).steps()
-        result: Response = None
+        result: Any = None
         try:
             while True:
                 step, result = flow.send(result), None
                 if isinstance(step, Wait):
                     await wait_async(*step)
-                elif isinstance(step, Read):
-                    await step.response.aread()
-                elif isinstance(step, Release):
-                    await _release_async(step)
+                elif isinstance(step, Do):
+                    try:
+                        await step.awaitable()
+                    except Exception as error:  # noqa: BLE001 - the flow decides
+                        result = error
                 else:
                     result = yield step
         except StopIteration:
@@ -144,7 +137,7 @@ class HttpxAuth(CommonAuth):
 class _Flow:
     """One request, from its signature to the response that the caller gets."""
 
-    def __init__(self, auth: HttpxAuth, request: Request, make_caller: Callable[[float], Caller]) -> None:
+    def __init__(self, auth: HttpxAuth, request: Request, make_caller: Callable[[], Caller]) -> None:
         self._auth = auth
         self._request = request
         self._make_caller = make_caller
@@ -161,14 +154,12 @@ class _Flow:
         except PlainHTTPError as error:
             raise self._library_error(error) from None
         if not is_signed:
-            response = yield request
-            self._warn_if_unsigned_401(response)
+            self._warn_if_unsigned_401((yield request))
             return
         self._start = position_of(getattr(request.stream, "_stream", None))
         token = renewal.token
         if token is None or renewal.must_renew_first(token, self._is_safe_to_replay):
-            token = yield from self._renew(token, None)
-            assert token is not None  # only an operation is throttled
+            token = cast("Token", (yield from self._renew(token)))  # only for an operation it is None
         request.headers["Authorization"] = token.authorization
         try:
             response = yield request
@@ -184,7 +175,8 @@ class _Flow:
         """Replay the request of a 401 with another token, and return the last response."""
         auth, sent = self._auth, response.request
         renewal, url = auth._renewal, str(sent.url)
-        # A redirect may have led to another host, and another task may have signed the same request since.
+        # A redirect may have led to another host. And another task may have signed the same request since: what
+        # was rejected is the token that this flow has put there.
         if not auth._credentials.origin.owns(url) or not renewal.token_in(sent.headers.get("Authorization")):
             return response
         operation = Operation.of(sent.method, url)
@@ -192,16 +184,9 @@ class _Flow:
         self._mend_history(response)
         self._redirects = response.history
         for _ in range(2):
-            if renewal.is_final(operation, rejected):
-                logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
+            if renewal.is_final(operation, rejected, partial(self._rewind, sent)):
                 break
-            is_throttled = renewal.is_throttled(operation, rejected)
-            if not self._rewind(sent):
-                logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
-                if not is_throttled:
-                    renewal.drop(rejected)
-                break
-            yield from _release(response, may_be_returned=is_throttled)
+            yield from _release(response, may_be_returned=renewal.is_throttled(operation, rejected))
             known = renewal.token
             token = yield from self._renew(rejected, operation)
             if token is None:
@@ -218,14 +203,18 @@ class _Flow:
             rejected = token  # it was not fetched since the 401: once more
         return response
 
-    def _renew(self, rejected: Token | None, operation: Operation | None) -> Steps[Token | None]:
+    def _renew(self, rejected: Token | None, operation: Operation | None = None) -> Steps[Token | None]:
         """Obtain a token, as `Renewal.steps` does."""
         renewal = self._auth._renewal
         given = self._request.extensions.get("timeout", {})
-        timeouts = {phase: _at_most(renewal.timeout, given.get(phase)) for phase in _PHASES}
-        caller = self._make_caller(timeouts["read"])
+        timeouts = {}
+        for phase in ("connect", "read", "write", "pool"):
+            seconds = given.get(phase)
+            timeouts[phase] = renewal.timeout if seconds is None else min(seconds, renewal.timeout)
+        caller = self._make_caller()
+        caller.timeout, caller.fetch = timeouts["read"], partial(self._fetch, timeouts)
         try:
-            return (yield from renewal.steps(rejected, operation, partial(self._fetch, timeouts), caller))
+            return (yield from renewal.steps(caller, rejected, operation))
         except TheBaseAuthError as error:
             failure = self._library_error(error)
         raise failure  # here, so that its context is what the user is handling
@@ -235,12 +224,10 @@ class _Flow:
         credentials = self._auth._credentials
         # The raw value: the library would encode it differently.
         user_agents = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
+        headers = credentials.token_request_headers(next(user_agents, None))
+        extensions = {"timeout": timeouts}
         request = self._binding.library.Request(
-            "POST",
-            credentials.token_url,
-            headers=credentials.token_request_headers(next(user_agents, None)),
-            content=TOKEN_REQUEST_BODY,
-            extensions={"timeout": timeouts},
+            "POST", credentials.token_url, headers=headers, content=TOKEN_REQUEST_BODY, extensions=extensions
         )
         sent_at = time.time()
         try:
@@ -248,21 +235,23 @@ class _Flow:
         finally:
             request.headers.pop("Authorization", None)  # an exception may hold this request
         self._token_responses.append(response)
-        yield Read(response)
-        if response.request is not request:
-            response = _before_redirects(response, request)
+        error = yield Do(response.read, response.aread)
+        if error is not None:
+            raise error
+        # The client may have followed a redirect. What comes from there is not used.
+        for one in (*response.history, response):
+            if "Basic " in one.request.headers.get("Authorization", ""):
+                del one.request.headers["Authorization"]
+            if one.request is request:
+                response = one
         token_response = TokenResponse(response.status_code, response.headers, response.content, sent_at)
         return parse_token_response(token_response, credentials)
 
     def _replay_of(self, response: Response, token: Token) -> Request:
         """Return a new request: mocks, recorders and the history keep the rejected one, with its token."""
-        library, rejected = self._binding.library, response.request
+        library, sent = self._binding.library, response.request
         replay = library.Request(
-            rejected.method,
-            rejected.url,
-            headers=rejected.headers,
-            stream=rejected.stream,
-            extensions=rejected.extensions,
+            sent.method, sent.url, headers=sent.headers, stream=sent.stream, extensions=sent.extensions
         )
         replay.headers["Authorization"] = token.authorization
         if isinstance(replay.stream, library.ByteStream):
@@ -284,9 +273,8 @@ class _Flow:
         if type(stream).__module__.partition(".")[0] != library.__name__:
             return False  # the attributes of a user's stream may mean something else
         length = announced_length(request.headers)
-        fields = getattr(stream, "fields", None)
-        if fields is not None:  # multipart: httpx itself reads each file from its beginning
-            files = [getattr(field, "file", b"") for field in fields]
+        if hasattr(stream, "fields"):  # multipart: the library itself reads each file from its beginning
+            files = [getattr(field, "file", b"") for field in stream.fields]
             can_seek = all(is_in_memory(file) or is_seekable(file) for file in files)
             return can_seek and length is not None and stream.get_content_length() == length
         content = getattr(stream, "_stream", None)
@@ -294,64 +282,34 @@ class _Flow:
 
     def _mend_history(self, response: Response) -> None:
         """Take the token responses out of each history, and add the redirects before the 401."""
-        if not self._token_responses and not self._redirects:
-            return
-        for one in (*response.history, response):
-            hidden = (*self._token_responses, *self._redirects)
-            one.history = self._redirects + [past for past in one.history if past not in hidden]
+        not_there = (*self._token_responses, *self._redirects)
+        if not_there:
+            for one in (*response.history, response):
+                one.history = self._redirects + [past for past in one.history if past not in not_there]
 
     def _warn_if_unsigned_401(self, response: Response) -> None:
-        if response.status_code == 401 and "Authorization" not in response.request.headers:
-            url = response.request.url
-            self._auth._warn_of_unsigned_401(str(url), url.host)
+        request = response.request
+        if response.status_code == 401 and "Authorization" not in request.headers:
+            self._auth._warn_of_unsigned_401(str(request.url), request.url.host)
 
     def _library_error(self, error: TheBaseAuthError) -> TheBaseAuthError:
         return as_library_error(error, self._binding.errors, self._request)
 
     @property
     def _binding(self) -> Binding:
-        """That of the library of the request; the combined class has several."""
-        bindings = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
-        return next(one for one in bindings if one and isinstance(self._request, one.library.Request))
+        """That of the library of the request: the combined class has several."""
+        bindings: Any = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
+        return next(one for one in bindings if one and isinstance(self._request, one.library.Request))  # type: ignore[no-any-return]
 
 
 def _release(response: Response, *, may_be_returned: bool) -> Steps[None]:
     """Release the connection of a 401, before anyone waits for a token.
 
-    A long body is not read, unless the response may become the caller's.
+    A long body is not read, unless the response may become the caller's. If reading fails, the status is enough.
     """
     length = announced_length(response.headers)
-    yield Release(response, must_read=may_be_returned or (length is not None and length <= LARGE))
+    if may_be_returned or (length is not None and length <= LARGE):
+        yield Do(response.read, response.aread)
+    yield Do(response.close, response.aclose)
     if not hasattr(response, "_content"):
         response._content = b""  # the client reads it later
-
-
-def _release_blocking(step: Release) -> None:
-    with suppress(Exception):  # its status is enough
-        try:
-            if step.must_read:
-                step.response.read()
-        finally:
-            step.response.close()
-
-
-async def _release_async(step: Release) -> None:
-    with suppress(Exception):  # its status is enough
-        try:
-            if step.must_read:
-                await step.response.aread()
-        finally:
-            await step.response.aclose()
-
-
-def _before_redirects(response: Response, token_request: Request) -> Response:
-    """Return the response of the token endpoint itself, if the client has followed its redirect."""
-    responses = [*response.history, response]
-    for one in responses:
-        if "Basic " in one.request.headers.get("Authorization", ""):
-            del one.request.headers["Authorization"]
-    return next(one for one in responses if one.request is token_request)
-
-
-def _at_most(longest: float, seconds: object) -> float:
-    return min(float(seconds), longest) if isinstance(seconds, (int, float)) else longest

@@ -1,7 +1,7 @@
 # Waiting for an event in a thread, in asyncio and in trio.
 #
-# Several event loops may share an auth object, so no lock or event of one loop can be kept on it. Each waiter makes
-# its own, and leaves a function by which any thread can wake it.
+# Several event loops may share an auth object, so no lock or event of one loop can be kept on it. Each waiter
+# makes its own, and leaves a function by which any thread can wake it.
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def run_blocking(steps: Generator[Wait, None, Result]) -> Result:
         steps.close()
 
 
-def async_caller(timeout: float) -> Caller:
-    """Return the current task of asyncio or trio, which may wait for others so many seconds."""
+def async_caller() -> Caller:
+    """Return the current task of asyncio or trio as a caller."""
     if _in_trio():
         import trio
 
-        return Caller(timeout, task=trio.lowlevel.current_task(), loop=trio.lowlevel.current_trio_token())
+        return Caller(trio.lowlevel.current_task(), trio.lowlevel.current_trio_token())
     import asyncio
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -58,7 +58,7 @@ def async_caller(timeout: float) -> Caller:
     def is_lost() -> bool:
         return not loop.is_running() or (task is not None and task.done())
 
-    return Caller(timeout, task=task, loop=loop, is_lost=is_lost)
+    return Caller(task, loop, is_lost)
 
 
 async def _wait_asyncio(event: Event, seconds: float) -> None:

@@ -6,16 +6,17 @@
     session.auth = TheBaseAuth("acme.thebase.co.il", client_id, client_secret)
 """
 
-# requests calls an auth object while it prepares a request, and response hooks after each sending. A redirect makes
-# a copy of the request with the same hooks.
+# requests calls an auth object while it prepares a request, and response hooks after each sending. A redirect
+# makes a copy of the request with the same hooks.
 
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
 
 try:
@@ -29,13 +30,13 @@ except ModuleNotFoundError as _missing:
 
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar
+from urllib3 import Timeout
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
 from ._core.body import LARGE, announced_length, is_in_memory, rewind
-from ._core.credentials import TOKEN_REQUEST_BODY, Credentials, hidden
+from ._core.credentials import TOKEN_REQUEST_BODY, hidden
 from ._core.flight import Caller
-from ._core.renewal import Steps
 from ._core.throttle import Operation
 from ._core.token import Token, TokenResponse, parse_token_response
 from ._core.warnings import logger
@@ -48,7 +49,7 @@ __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutEr
 
 #: What an adapter's `send` accepts. Some tools pass more to their hooks.
 _SETTINGS: Final = ("stream", "timeout", "verify", "cert", "proxies")
-#: An attribute that we set on a response that was returned after a 401. Some tools call the hooks a second time.
+#: Set on a response that was returned after a 401: some tools call the hooks a second time.
 _HANDLED: Final = "_thebase_auth_handled"
 
 
@@ -135,16 +136,14 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             super().__call__(request)  # raises
-        renewal = self._renewal
         try:
             is_signed = self._credentials.origin.must_sign(request.url or "")
         except errors.PlainHTTPError as error:
             raise _library_error(error, request) from None
         if is_signed:
-            token = renewal.token
-            if token is None or renewal.must_renew_first(token, partial(_is_safe_to_replay, request)):
-                token = _renew(self, request, token, operation=None, timeout=None)
-                assert token is not None  # only an operation is throttled
+            token = self._renewal.token
+            if token is None or self._renewal.must_renew_first(token, partial(_is_safe_to_replay, request)):
+                token = cast("Token", _renew(self, request, token))  # only for an operation it is None
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
         # A request may be signed a second time.
@@ -179,8 +178,9 @@ class _ResponseHook:
         if not self._is_signed or not auth._credentials.origin.owns(url):
             return response
         token = auth._renewal.token_in(authorization)
-        if token is None and not _is_basic(authorization):
-            return response  # the user has set another header
+        # After a redirect, requests puts the Basic header of .netrc in the place of ours.
+        if token is None and (authorization or "")[:6].lower() not in ("basic ", b"basic "):
+            return response  # the user's own header
         response = _replay(auth, response, token, settings)
         setattr(response, _HANDLED, True)
         return response
@@ -190,40 +190,23 @@ def _ignore(response: requests.Response, **settings: Any) -> None:
     """What our hook becomes in the pickle of a response."""
 
 
-def _is_basic(authorization: str | bytes | None) -> bool:
-    """Return whether it is a Basic header: after a redirect, requests puts that of .netrc in the place of ours."""
-    return authorization is not None and authorization[:6].lower() in ("basic ", b"basic ")
-
-
 def _replay(
     auth: TheBaseAuth, response: requests.Response, rejected: Token | None, settings: dict[str, Any]
 ) -> requests.Response:
-    """Replay the request of a 401 with another token.
-
-    Returns:
-        The last response, which is the caller's.
-    """
+    """Replay the request of a 401 with another token, and return the last response."""
     renewal, request = auth._renewal, response.request
     operation = Operation.of(request.method or "", request.url or "")
     renewal.record_response(operation, rejected, rejected=True)
-    connection = getattr(response, "connection", None)
     for _ in range(2):
-        if renewal.is_final(operation, rejected):
-            logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
+        if renewal.is_final(operation, rejected, partial(_rewind, request, response)):
             break
-        is_throttled = renewal.is_throttled(operation, rejected)
-        if connection is None or not _rewind(request):
-            logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
-            if not is_throttled:
-                renewal.drop(rejected)
-            break
-        _release(response, may_be_returned=is_throttled)
+        _release(response, may_be_returned=renewal.is_throttled(operation, rejected))
         known = renewal.token
-        token = _renew(auth, request, rejected, operation=operation, timeout=settings.get("timeout"))
+        token = _renew(auth, request, rejected, operation, settings.get("timeout"))
         if token is None:
             break
         logger.debug("replaying %s after a 401", operation)
-        response = _send_again(response, token, connection, settings)
+        response = _send_again(response, token, settings)
         is_rejected = response.status_code == 401
         renewal.record_response(operation, token, rejected=is_rejected)
         if not is_rejected or not (token is known or token.is_from_cache):
@@ -232,11 +215,9 @@ def _replay(
     return response
 
 
-def _send_again(
-    response: requests.Response, token: Token, connection: Any, settings: dict[str, Any]
-) -> requests.Response:
+def _send_again(response: requests.Response, token: Token, settings: dict[str, Any]) -> requests.Response:
     """Send the user's own request again: redirects are made of it, and the user may send it once more."""
-    request = response.request
+    request, connection = response.request, response.connection
     response.request = request.copy()  # the 401 keeps the rejected token
     request.headers["Authorization"] = token.authorization
     jar = request._cookies  # type: ignore[attr-defined]
@@ -251,12 +232,13 @@ def _send_again(
     return replayed
 
 
-def _rewind(request: requests.PreparedRequest) -> bool:
-    if is_in_memory(request.body):
-        return True
-    start = getattr(request, "_body_position", None)
-    is_known = isinstance(start, int)  # else requests could not tell
-    return is_known and rewind(request.body, start, announced_length(request.headers))
+def _rewind(request: requests.PreparedRequest, response: requests.Response | None = None) -> bool:
+    """Return whether *request* can be sent again, and make its body ready."""
+    if response is not None and getattr(response, "connection", None) is None:
+        return False  # some tools make responses without
+    start = getattr(request, "_body_position", None)  # neither None nor a number if it cannot be told
+    length = announced_length(request.headers)
+    return is_in_memory(request.body) or (isinstance(start, int) and rewind(request.body, start, length))
 
 
 def _is_safe_to_replay(request: requests.PreparedRequest) -> bool:
@@ -269,54 +251,43 @@ def _release(response: requests.Response, *, may_be_returned: bool) -> None:
     A long body is not read, unless the response may become the caller's.
     """
     length = announced_length(response.headers)
-    if may_be_returned or (length is not None and length <= LARGE):
-        with suppress(Exception):  # its status is enough
+    with suppress(Exception):  # its status is enough
+        if may_be_returned or (length is not None and length <= LARGE):
             response.content  # noqa: B018
-    if response._content is False:
+        response.close()
+    if not isinstance(response._content, bytes):
         response._content = b""
-    response.close()
-    response._content_consumed = True  # type: ignore[attr-defined]
+        response._content_consumed = True  # type: ignore[attr-defined]
 
 
 def _renew(
     auth: TheBaseAuth,
     request: requests.PreparedRequest,
     rejected: Token | None,
-    *,
-    operation: Operation | None,
-    timeout: Any,
+    operation: Operation | None = None,
+    timeout: Any = None,
 ) -> Token | None:
-    """Obtain a token, as `Renewal.steps` does."""
-    connect, read = _timeouts(timeout, auth._renewal.timeout)
+    """Obtain a token, as `Renewal.steps` does. *timeout* is that of the call, in any form of requests."""
+    if isinstance(timeout, Timeout):
+        timeout = (timeout.connect_timeout, timeout.read_timeout if timeout.total is None else timeout.total)
+    phases = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    longest = auth._renewal.timeout
+    timeouts = tuple(min(one, longest) if isinstance(one, (int, float)) else longest for one in phases)
 
-    def fetch() -> Steps:
+    def fetch() -> Generator[Any, Any, Token]:
         yield from ()  # it waits in its own way
-        return _fetch(auth, request.headers.get("User-Agent"), (connect, read))
+        return _fetch(auth, request.headers.get("User-Agent"), timeouts)
 
+    caller = Caller()
+    caller.timeout, caller.fetch = timeouts[1], fetch
     try:
-        return run_blocking(auth._renewal.steps(rejected, operation, fetch, Caller(read)))
+        return run_blocking(auth._renewal.steps(caller, rejected, operation))
     except errors.TheBaseAuthError as error:
         failure = _library_error(error, request)
     raise failure  # here, so that its context is what the user is handling
 
 
-def _timeouts(timeout: Any, longest: float) -> tuple[float, float]:
-    """Return the connect and read timeouts in any form that requests accepts them, at most *longest* seconds."""
-    if isinstance(timeout, tuple):
-        connect, read = timeout
-    elif hasattr(timeout, "connect_timeout"):  # urllib3's Timeout
-        connect, read = timeout.connect_timeout, timeout.read_timeout
-        if timeout.total is not None:
-            read = timeout.total
-    else:
-        connect = read = timeout
-    connect, read = (
-        min(float(one), longest) if isinstance(one, (int, float)) else longest for one in (connect, read)
-    )
-    return connect, read
-
-
-def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[float, float]) -> Token:
+def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[float, ...]) -> Token:
     """Send the token request.
 
     Raises:
@@ -324,44 +295,47 @@ def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[fl
             frames of urllib3 hold the header with the secret.
     """
     request = requests.PreparedRequest()
-    failure: requests.RequestException | None = None
     sent_at = time.time()
     try:
-        response = _send_token_request(auth._credentials, auth._session, request, user_agent, timeouts)
-        content = response.content
+        response = _send_token_request(auth, request, user_agent, timeouts)
+        status, headers = response.status_code, response.headers
+        return parse_token_response(
+            TokenResponse(status, headers, response.content, sent_at), auth._credentials
+        )
     except requests.RequestException as error:
-        failure = error
+        failure = _without_frames(error, request)
     finally:
         if request.headers is not None:
             request.headers.pop("Authorization", None)
-    if failure is not None:
-        raise _without_frames(failure, request, auth)
-    token_response = TokenResponse(response.status_code, response.headers, content, sent_at)
-    return parse_token_response(token_response, auth._credentials)
+    failure.add_note(f"This was the token request to {auth._credentials.token_url}.")
+    if auth._session is None:
+        failure.add_note(
+            "If your session has a verify, a proxy or an adapter of its own, give it to the"
+            " token request too: TheBaseAuth(..., session=session)."
+        )
+    raise failure
 
 
 def _send_token_request(
-    credentials: Credentials,
-    session: requests.Session | None,
+    auth: TheBaseAuth,
     request: requests.PreparedRequest,
     user_agent: str | bytes | None,
-    timeouts: tuple[float, float],
+    timeouts: tuple[float, ...],
 ) -> requests.Response:
-    """Send the token request with nothing of the session but its adapters and their settings.
+    """Send the token request with nothing of the user's session but its adapters and their settings.
 
     It goes through `Session.send`, which tools replace and watch, on a session that is thrown away.
     """
-    url = credentials.token_url
+    url = auth._credentials.token_url
     with requests.Session() as sender:
-        user_session = sender if session is None else session
+        user_session = auth._session or sender
         sender.get_adapter = user_session.get_adapter  # type: ignore[method-assign]
-        sender.get_redirect_target = _no_target  # type: ignore[method-assign]
-        settings: Any = user_session.merge_environment_settings(
-            url, proxies={}, stream=False, verify=None, cert=None
-        )
+        # `Session.send` would look for a redirect even if it does not follow it.
+        sender.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
+        settings: Any = user_session.merge_environment_settings(url, {}, stream=False, verify=None, cert=None)
         if url.startswith("http://"):
             settings["proxies"] = user_session.proxies  # a loopback host: past the proxies of the environment
-        headers = credentials.token_request_headers
+        headers = auth._credentials.token_request_headers
         request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
         # A `send` among the session's attributes was patched in by a test tool.
         send = vars(user_session).get("send", sender.send)
@@ -369,31 +343,18 @@ def _send_token_request(
         return response
 
 
-def _no_target(resp: requests.Response) -> None:
-    """Return no redirect target: `Session.send` would look for one even if it does not follow it."""
-
-
 def _without_frames(
-    failure: requests.RequestException, request: requests.PreparedRequest, auth: TheBaseAuth
+    failure: requests.RequestException, request: requests.PreparedRequest
 ) -> requests.RequestException:
-    """Return a new exception like *failure*; *failure* itself if its class cannot be built from its arguments."""
+    """Return an exception like *failure*; *failure* itself if its class cannot be built from its arguments."""
     for part in failure.args:
-        if isinstance(part, BaseException):
-            part.__traceback__ = part.__cause__ = part.__context__ = None
-            reason = getattr(part, "reason", None)  # of urllib3's MaxRetryError
-            if isinstance(reason, BaseException):
-                reason.__traceback__ = None
+        for one in (part, getattr(part, "reason", None)):  # that of urllib3's MaxRetryError
+            if isinstance(one, BaseException):
+                one.__traceback__ = one.__cause__ = one.__context__ = None
     try:
-        copy = type(failure)(*failure.args, request=request, response=failure.response)
+        return type(failure)(*failure.args, request=request, response=failure.response)
     except Exception:  # noqa: BLE001 - a user's class, or that of a mock
-        copy = failure
-    copy.add_note(f"This was the token request to {auth._credentials.token_url}.")
-    if auth._session is None:
-        copy.add_note(
-            "If your session has a verify, a proxy or an adapter of its own, give it to the"
-            " token request too: TheBaseAuth(..., session=session)."
-        )
-    return copy
+        return failure
 
 
 def _library_error(error: errors.TheBaseAuthError, request: requests.PreparedRequest) -> Exception:

@@ -1,4 +1,4 @@
-# The client's credentials, and the token request (RFC 6749 section 4.4.2, with Basic authentication, RFC 7617).
+# The client's credentials, and the token request (RFC 6749 section 4.4.2; Basic authentication: RFC 7617).
 
 from __future__ import annotations
 

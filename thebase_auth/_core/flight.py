@@ -18,7 +18,7 @@ class Event:
 
     def __init__(self) -> None:
         self.done = False
-        self.wakers: set[Callable[[], object]] = set()  # one for each waiter; each may be called in any thread
+        self.wakers: set[Callable[[], object]] = set()  # one for each waiter; any thread may call it
 
     def finish(self) -> None:
         """Wake all waiters. It may be called again after an interruption."""
@@ -39,25 +39,19 @@ class Wait(NamedTuple):
 
 
 class Caller:
-    """Who asks for a token: a thread that blocks, or a task of an event loop."""
+    """Who asks for a token: a thread that blocks, or a task of an event loop.
+
+    Attributes:
+        timeout: Seconds that it may wait for other callers.
+        fetch: Sends its token request, in steps, and returns the token.
+        is_lost: Whether its task or event loop has ended.
+    """
 
     def __init__(
-        self,
-        timeout: float,
-        *,
-        task: object = None,
-        loop: object = None,
-        is_lost: Callable[[], bool] = lambda: False,
+        self, task: object = None, loop: object = None, is_lost: Callable[[], bool] = lambda: False
     ) -> None:
-        """Make a caller of the current thread.
-
-        Args:
-            timeout: Seconds that it may wait for other callers.
-            task: The asking task; None for a caller that blocks its thread.
-            loop: The event loop of that task.
-            is_lost: Whether the task or its loop has ended.
-        """
-        self.timeout = timeout
+        self.timeout = 0.0
+        self.fetch: Callable[[], Generator[Any, Any, Token]]
         self.is_lost = is_lost
         self._task = task
         self._loop = loop
@@ -73,11 +67,12 @@ class Caller:
 
 
 class Flight(Event):
-    """One token request, its leader, and in the end a token or a failure.
+    """One token request, and what has become of it.
 
     Attributes:
         number: Its place in the order in which flights have started, and so that of its token.
-        token: The token, once it is done.
+        leader: The caller that sends the token request.
+        token: The token.
         error: The response without a token, for all who wait.
         failure: What the leader's library raised, as a text; None if the leader was cancelled.
     """
@@ -90,21 +85,22 @@ class Flight(Event):
         self.error: TokenRequestError | None = None
         self.failure: str | None = None
 
+    def can_be_waited_for(self, caller: Caller) -> bool:
+        """Return whether the leader can go on while *caller* waits for it."""
+        return self.leader.can_go_on_while_waiting(caller)
 
-def wait_for(event: Event, seconds: float, caller: Caller | None = None) -> Generator[Wait, Any, float]:
-    """Wait, and return how many seconds it took: counted, since a test may have frozen the clock.
 
-    Args:
-        event: What to wait for.
-        seconds: How long to wait at most.
-        caller: Who waits for the leader of a flight; it stops when that leader cannot go on.
+def wait_for(
+    event: Event, seconds: float, is_worthwhile: Callable[[], bool] = lambda: True
+) -> Generator[Wait, Any, float]:
+    """Wait while it is worthwhile, and return how many seconds it took.
+
+    They are counted, since a test may have frozen the clock.
     """
     waited = 0.0
-    while not event.done and waited < seconds:
-        if isinstance(event, Flight) and caller is not None and not event.leader.can_go_on_while_waiting(caller):
-            break
-        before = time.monotonic()
+    while not event.done and waited < seconds and is_worthwhile():
+        started = time.monotonic()
         step = min(_LOOK_AGAIN, seconds - waited)
         yield Wait(event, step)
-        waited += min(step, time.monotonic() - before) if event.done else step
+        waited += min(step, time.monotonic() - started) if event.done else step
     return waited

@@ -1,18 +1,18 @@
 # The token that all callers of one auth object share: who fetches it, who waits, and when a 401 is final.
 #
-# A caller without a good token asks `Renewal.steps`. It becomes the leader of a flight, which is one token request, or it
-# waits for the flight of another caller. Nothing is handed from a leader to a particular waiter: when a flight is
-# done, with a token or without one, all its waiters ask again. So it does not matter who else is cancelled, times
-# out or is lost. These are the ways in which a flight ends:
+# A caller without a good token asks `Renewal.steps`. It becomes the leader of a flight, which is one token
+# request, or it waits for the flight of another caller. Nothing is handed to a particular waiter: when a flight
+# is done, all who wait ask again. So it does not matter who else is cancelled, times out or is lost. A flight
+# ends in one of these ways:
 #   1. with a token, which all waiters use;
 #   2. with a response that has no token: all waiters raise the same error;
-#   3. with a connection failure or a timeout: the leader raises it, and the next waiter leads;
+#   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
 #   4. its leader is cancelled, or cannot go on while the asking caller waits: somebody else leads;
 #   5. a waiter has waited for it for half of its time, and leads in its place.
 #
-# Shared by all callers, and written under Renewal._lock: token, _flight, _retired, renews_expired, the pause of the
-# token endpoint, and the throttle. The lock is never held across I/O, an await or a user's code. It is reentrant,
-# since a signal handler or the garbage collector may ask for a token anywhere.
+# All callers share what is written under Renewal._lock: token, renews_expired, _flight, _retired, _pause and
+# _throttle. The lock is never held across I/O, an await or a user's code. It is reentrant, because a signal
+# handler or the garbage collector may ask for a token anywhere.
 
 from __future__ import annotations
 
@@ -23,42 +23,18 @@ import time
 import weakref
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 
 from .credentials import Credentials
 from .errors import TokenRequestError, TokenTimeoutError
-from .flight import Caller, Event, Flight, wait_for
-from .throttle import Operation, Pause, Throttle
+from .flight import Caller, Flight, wait_for
+from .throttle import EndpointPause, Operation, Throttle
 from .token import Token
 from .warnings import logger, record_fetch, warn_of_missing_permission
 
-_LONGEST_PAUSE: Final = 60.0  # seconds, of the token endpoint
 _RETIRED_REMEMBERED: Final = 256  # tokens
-#: How the token endpoint rejects a client (RFC 6749 section 5.2) or asks it to slow down; 200: with an `error`.
-_REJECTIONS: Final = {200, 400, 401, 403, 429}
-
-
-class CacheWork(Protocol):
-    """The work at a cache for one flight, in the background; see `caches`."""
-
-    looked: Event
-    finished: Event
-    found: Token | None
-
-    def give_up(self, seconds: float) -> None: ...
-
-
-class SharedCache(Protocol):
-    """What `Renewal` needs of a cache."""
-
-    def start(
-        self, flight: Flight, seconds: float, is_known: Callable[[Token], bool], *, may_lock: bool
-    ) -> CacheWork | None: ...
-
 
 _numbers: Final = itertools.count()  # of auth objects
-
-Steps: TypeAlias = Generator[Any, Any, Token]
 
 
 class Renewal:
@@ -70,40 +46,35 @@ class Renewal:
         timeout: Seconds: the upper bound of each phase of a token request, and of waiting for others.
     """
 
-    def __init__(self, credentials: Credentials, timeout: float, cache: SharedCache | None) -> None:
+    def __init__(self, credentials: Credentials, timeout: float, cache: Any) -> None:
+        """Start without a token. *cache* is a `SharedCache` of `caches`, or None."""
         self.token: Token | None = None
         self.renews_expired = False
         self.timeout: Final = timeout
         self._credentials: Final = credentials
         self._cache: Final = cache
         self._number: Final = next(_numbers)
-        self._numbers: Final = itertools.count(1)  # of flights
+        self._flight_numbers: Final = itertools.count(1)
         self._flight: Flight | None = None
         self._retired: tuple[Token, ...] = ()  # rejected or replaced
-        self._endpoint_error: TokenRequestError | None = None  # during the pause
-        self._endpoint_pause = Pause(_LONGEST_PAUSE)
+        self._pause = EndpointPause()
         self._throttle: Final = Throttle()
         self._lock = threading.RLock()
         _living.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy has its own token. A partial, because deepcopy does not copy functions and the cache must stay shared.
+        # A copy has its own token. A partial, because deepcopy does not copy functions and must share the cache.
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
-        self,
-        rejected: Token | None,
-        operation: Operation | None,
-        fetch: Callable[[], Steps],
-        caller: Caller,
+        self, caller: Caller, rejected: Token | None = None, operation: Operation | None = None
     ) -> Generator[Any, Any, Token | None]:
-        """Obtain a token, in steps: each is a `Wait`, or one of the adapter's `fetch`.
+        """Obtain a token, in steps: each is a `Wait`, or one of the caller's `fetch`.
 
         Args:
-            rejected: A token that is of no use; None to take any.
-            operation: What it was rejected for; None if nothing was.
-            fetch: Sends a token request, and returns its token.
             caller: Who asks.
+            rejected: A token that is of no use; None to take any.
+            operation: What the server has rejected it for; None if that is not why.
 
         Returns:
             The token; None if *operation* must not cost a token request now, and nobody has a newer token.
@@ -113,7 +84,7 @@ class Renewal:
             TokenTimeoutError: if two token requests of others have failed or taken too long, while this
                 caller waited for them.
         """
-        throttled = operation is not None and self.is_throttled(operation, rejected)
+        may_fetch = operation is None or not self.is_throttled(operation, rejected)
         left = caller.timeout
         failures: list[str] = []
         passed_over: Flight | None = None
@@ -121,76 +92,76 @@ class Renewal:
             token, flight = self.token, self._flight
             if token is not None and token is not rejected:
                 return token
-            if flight is not None and not flight.leader.can_go_on_while_waiting(caller):
-                passed_over = flight
-            must_lead = flight is None or flight is passed_over
-            if len(failures) == 2 or (left <= 0 and not must_lead):
-                if throttled:
-                    return None
-                raise self._gave_up(failures)
-            if must_lead:
-                own = Flight(next(self._numbers), caller)
-                try:  # It encloses the assignment in _claim: an interruption must not leave the flight without an end.
+            if flight is None or flight is passed_over or not flight.can_be_waited_for(caller):
+                if len(failures) == 2:
+                    break
+                own = Flight(next(self._flight_numbers), caller)
+                try:  # It encloses the assignment in _claim: an interruption must not leave it without an end.
                     if self._claim(own, token, flight):
-                        return (yield from self._lead(own, fetch, throttled=throttled))
+                        return (yield from self._lead(own, may_fetch=may_fetch))
                 finally:
                     self._end(own)
                 continue
-            assert flight is not None
+            if len(failures) == 2 or left <= 0:
+                break
             seconds = min(caller.timeout / 2, left)
-            left -= yield from wait_for(flight, seconds, caller)
-            if flight.error is not None and not throttled:
+            left -= yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
+            if flight.error is not None and may_fetch:
                 raise flight.error.with_retry_after(flight.error.retry_after)
-            if flight.done:
-                # A caller with less time than this one may have failed for that reason alone.
-                if flight.failure and flight.leader.timeout >= caller.timeout:
-                    failures.append(flight.failure)
-            elif flight.leader.can_go_on_while_waiting(caller):
-                passed_over = flight
+            if flight.failure is not None and flight.leader.timeout >= caller.timeout:
+                failures.append(flight.failure)  # a leader with less time than this caller proves nothing
+            elif not flight.done and flight.can_be_waited_for(caller):
                 failures.append(f"another one took more than {seconds:g} seconds")
+                passed_over = flight
+        if may_fetch:
+            raise self._gave_up(failures)
+        return None
 
-    def _lead(
-        self, flight: Flight, fetch: Callable[[], Steps], *, throttled: bool
-    ) -> Generator[Any, Any, Token | None]:
+    def _lead(self, flight: Flight, *, may_fetch: bool) -> Generator[Any, Any, Token | None]:
         """Obtain a token from the cache, if there is one, or else from the token endpoint."""
+        cache = self._cache
+        if cache is None:
+            return (yield from self._fetch(flight)) if may_fetch else None
         half = flight.leader.timeout / 2
-        work = None
-        if self._cache is not None:
-            work = self._cache.start(flight, half, self._is_known, may_lock=not throttled)
+        work = cache.start(flight, half, self._is_known, may_lock=may_fetch)
         if work is not None:
             yield from wait_for(work.looked, half)
             if work.found is not None:
                 return self._use(flight, work.found)
             if not work.looked.done:
-                work.give_up(half)
-                work = None
-        if throttled:
+                cache.give_up(work)
+        if not may_fetch:
             return None
-        error = self._error_during_pause()
+        token = yield from self._fetch(flight)
+        if work is not None and not work.is_given_up:
+            # The process may end right after this call, and the work with it.
+            yield from wait_for(work.finished, half)
+            if not work.finished.done:
+                cache.give_up(work)
+        return token
+
+    def _fetch(self, flight: Flight) -> Generator[Any, Any, Token]:
+        """Send the token request."""
+        error = self._pause.error(time.monotonic())
         if error is None:
             try:
-                token = yield from fetch()
+                token = yield from flight.leader.fetch()
             except TokenRequestError as response:
-                error = self._record_error(response)
+                error = self._pause.start(response, time.monotonic())
             except BaseException as failure:
                 flight.failure = _failure_of(failure)
                 raise
         if error is not None:
             flight.error = error
             raise error.with_retry_after(error.retry_after)
-        token = self._use(flight, token)
+        self._pause = EndpointPause()
         logger.debug("fetched an access token from %s", self._credentials.domain)
         if self._cache is None:
             record_fetch(self._credentials, self._number)
-        if work is not None:
-            # The process may end right after this call, and the background work with it.
-            yield from wait_for(work.finished, half)
-            if not work.finished.done:
-                work.give_up(half)
-        return token
+        return self._use(flight, token)
 
     def _claim(self, own: Flight, token: Token | None, flight: Flight | None) -> bool:
-        """Make *own* the flight in the place of *flight*, unless something has changed since the caller looked."""
+        """Put *own* in the place of *flight*, unless something has changed since the caller looked."""
         with self._lock:
             is_unchanged = self.token is token and self._flight is flight
             if is_unchanged:
@@ -202,26 +173,22 @@ class Renewal:
     def _use(self, flight: Flight, token: Token) -> Token:
         """Put the token of *flight* into use, wake all who wait for one, and return the newest token.
 
-        The token of a flight whose leader was passed over arrives late. It is used all the same, unless a flight that
-        has started later was faster.
+        If its leader was passed over, the token arrives late. It is used all the same, unless that of a
+        flight that has started later is in use by now.
         """
         token.number = flight.number
         with self._lock:
-            other, current = self._flight, self.token
+            current, other = self.token, self._flight
             is_newest = current is None or current.number < token.number
             retired = current if is_newest else token
             if retired is not None:
                 self._retired = (*self._retired, retired)[-_RETIRED_REMEMBERED:]
             if is_newest:
-                self.token = token
-                self._flight = None
-        if not token.is_from_cache:
-            self._end_pause()
-        flight.token = token
-        flight.finish()
-        if is_newest and other is not None:
-            other.token = token
-            other.finish()
+                self.token, self._flight = token, None
+        for ended in (flight, other):
+            if ended is flight or (ended is not None and is_newest):
+                ended.token = token
+                ended.finish()
         return self.token or token
 
     def _end(self, flight: Flight) -> None:
@@ -233,37 +200,13 @@ class Renewal:
 
     def _gave_up(self, failures: list[str]) -> TokenTimeoutError:
         domain = self._credentials.domain
-        what_failed = "; ".join(failures) or "their callers were cancelled"
+        reasons = self._credentials.redact("; ".join(failures)) or "their callers were cancelled"
         return TokenTimeoutError(
-            f"no access token from {domain}: this call waited for the token requests of other callers, and gave up"
-            f" ({self._credentials.redact(what_failed)}). Check that the token endpoint of {domain} can be reached"
-            " and responds in time, or give the call a longer timeout.",
+            f"no access token from {domain}: this call waited for token requests of other callers, and gave up"
+            f" ({reasons}). Check that the token endpoint of {domain} can be reached and responds in time, or"
+            " give the call a longer timeout.",
             domain,
         )
-
-    # The pause of the token endpoint.
-
-    def _record_error(self, error: TokenRequestError) -> TokenRequestError:
-        """Record a response without a token, and return the error with the seconds of the pause that follows."""
-        if error.status not in _REJECTIONS or (error.status == 200 and not error.error):
-            return error.with_retry_after(None)
-        with self._lock:
-            seconds = self._endpoint_pause.start(time.monotonic(), error.retry_after)
-            self._endpoint_error = error.with_retry_after(seconds)
-        return error.with_retry_after(seconds)
-
-    def _error_during_pause(self) -> TokenRequestError | None:
-        error, left = self._endpoint_error, self._endpoint_pause.left(time.monotonic())
-        return None if error is None or left <= 0 else error.with_retry_after(left)
-
-    def _end_pause(self) -> None:
-        self._endpoint_error = None
-        self._endpoint_pause = Pause(_LONGEST_PAUSE)
-
-    def forget(self) -> None:
-        """Retire the token in use, and end the pause of the token endpoint."""
-        self._end_pause()
-        self.drop(self.token)
 
     # What becomes of a token.
 
@@ -274,8 +217,13 @@ class Renewal:
                 self._retired = (*self._retired, token)[-_RETIRED_REMEMBERED:]
                 self.token = None
 
+    def forget(self) -> None:
+        """Retire the token in use, and end the pause of the token endpoint."""
+        self._pause = EndpointPause()
+        self.drop(self.token)
+
     def token_in(self, authorization: str | bytes | None) -> Token | None:
-        """Return the token, in use or retired, in this ``Authorization`` header; None if it is not one of ours."""
+        """Return our token, in use or retired, in this ``Authorization`` header; else None."""
         text = authorization.decode("latin-1") if isinstance(authorization, bytes) else authorization
         for token in (self.token, *reversed(self._retired)):
             if token is not None and token.authorization == text:
@@ -311,27 +259,39 @@ class Renewal:
             token: The token that the request carried; None if it was none of ours.
             rejected: Whether it is a 401.
         """
-        if token is None:
-            return
         must_warn = False
         with self._lock:
-            if rejected:
+            if token is not None and rejected:
                 must_warn = self._throttle.record_rejection(operation, token.number, time.monotonic())
-            else:
+            elif token is not None:
                 self._throttle.record_renewal_helped(operation, token.number)
         if must_warn:
             warn_of_missing_permission(self._credentials, operation)
 
     def is_throttled(self, operation: Operation, rejected: Token | None) -> bool:
-        """Return whether a 401 must not cost a token request now, since the client probably lacks permission."""
-        if rejected is not None and rejected.is_expired():
-            return False
-        return self._throttle.is_throttled(operation, time.monotonic())
+        """Return whether *operation* must not cost a token request now, as it probably lacks permission."""
+        is_expired = rejected is not None and rejected.is_expired()
+        return not is_expired and self._throttle.is_throttled(operation, time.monotonic())
 
-    def is_final(self, operation: Operation, rejected: Token | None) -> bool:
-        """Return whether a 401 stands as it is: *operation* is throttled, and there is no newer token to try."""
+    def is_final(self, operation: Operation, rejected: Token | None, rewind: Callable[[], bool]) -> bool:
+        """Return whether a 401 stands as it is, and say why in the log.
+
+        Args:
+            operation: What was called.
+            rejected: The token that the request carried; None if it was none of ours.
+            rewind: Makes the body ready to be sent again, if it can.
+        """
+        is_throttled = self.is_throttled(operation, rejected)
         has_newer = self.token is not None and self.token is not rejected
-        return not has_newer and self._cache is None and self.is_throttled(operation, rejected)
+        if is_throttled and not has_newer and self._cache is None:
+            logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
+            return True
+        if rewind():
+            return False
+        logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
+        if not is_throttled:
+            self.drop(rejected)
+        return True
 
 
 def _failure_of(error: BaseException) -> str | None:

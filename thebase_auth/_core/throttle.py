@@ -1,8 +1,8 @@
-# Pauses: for an operation whose every token is rejected, and for a token endpoint that says no.
+# Pauses: for an operation whose every token is rejected, and for a token endpoint that rejects the client.
 #
-# This server responds with 401, not 403, when the client lacks permission. A renewal is the only way to find out
-# which of the two a 401 means, and it must not be tried for every such call. Permission may depend on the
-# record, so one operation may be accepted and rejected with the same token, by many callers at once.
+# This server responds with 401, not 403, when the client lacks permission. Only a renewal shows whether the token
+# has expired or permission is missing, and it must not be tried for every such call. Permission may depend on the
+# record: one operation may be accepted and rejected with the same token, by many callers at once.
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import math
 import re
 from typing import Final, NamedTuple, Self
 
+from .errors import TokenRequestError
+
 _REJECTED_TOKENS: Final = 3
 _LONGEST_PAUSE: Final = 10.0  # seconds, of an operation
+_LONGEST_ENDPOINT_PAUSE: Final = 60.0  # seconds
+#: How the token endpoint rejects a client or asks it to slow down; 200: with an `error`.
+_REJECTIONS: Final = {200, 400, 401, 403, 429}
 _FORGOTTEN_AFTER: Final = 120.0  # seconds without a rejection
 _MOST_OPERATIONS: Final = 1000  # more than the API has
 
@@ -52,6 +57,27 @@ class Pause:
     def left(self, now: float) -> float:
         """Return the seconds left, 0 if it is not a pause."""
         return max(self._until - now, 0.0)
+
+
+class EndpointPause:
+    """The pause of the token endpoint after it has rejected the client (RFC 6749 section 5.2)."""
+
+    def __init__(self) -> None:
+        self._error: TokenRequestError | None = None
+        self._pause = Pause(_LONGEST_ENDPOINT_PAUSE)
+
+    def start(self, error: TokenRequestError, now: float) -> TokenRequestError:
+        """Start the pause, if *error* is a reason for one, and return the error with its length."""
+        if error.status not in _REJECTIONS or (error.status == 200 and not error.error):
+            return error.with_retry_after(None)
+        seconds = self._pause.start(now, error.retry_after)
+        self._error = error.with_retry_after(seconds)
+        return self._error
+
+    def error(self, now: float) -> TokenRequestError | None:
+        """Return the error with the seconds left, None if there is no pause."""
+        left = self._pause.left(now)
+        return self._error.with_retry_after(left) if self._error is not None and left > 0 else None
 
 
 class _Rejections:

@@ -51,9 +51,9 @@ def warn_of_unsigned_401(credentials: Credentials, host: str) -> None:
 def warn_of_missing_permission(credentials: Credentials, operation: Operation) -> None:
     """Warn that the server rejects one new token after another for an operation."""
     logger.warning(
-        "%s on %s: the server rejected three access tokens in a row, each newer than the one before. The client"
-        " id %s probably lacks permission for this call. Check its permissions in TheBase: %s. Callers get"
-        " the 401, and another token is fetched for it only now and then. This warning is not repeated.",
+        "%s on %s: the server rejected three access tokens in a row, each newer than the one before. The"
+        " client id %s probably lacks permission for this call. Check its permissions in TheBase: %s. Callers"
+        " get the 401, and another token is fetched for it only now and then. This warning is not repeated.",
         operation,
         credentials.domain,
         credentials.client_id,
