@@ -1,5 +1,5 @@
-# TheBaseAuth for all installed HTTP libraries at once. Importing this module imports every one of them, so the
-# package does it only when somebody uses `thebase_auth.TheBaseAuth`.
+# TheBaseAuth for all installed HTTP libraries at once. Importing this module imports every one of them, so
+# the package does it only when somebody uses `thebase_auth.TheBaseAuth`.
 
 from __future__ import annotations
 

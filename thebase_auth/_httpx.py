@@ -158,7 +158,7 @@ class _Flow:
             return
         self._start = position_of(getattr(request.stream, "_stream", None))
         token = renewal.token
-        if token is None or renewal.must_renew_first(token, self._is_safe_to_replay):
+        if token is None or renewal.must_renew_first(token, request.headers, partial(self._rewind, request)):
             token = cast("Token", (yield from self._renew(token)))  # only for an operation it is None
         request.headers["Authorization"] = token.authorization
         try:
@@ -177,7 +177,8 @@ class _Flow:
         renewal, url = auth._renewal, str(sent.url)
         # A redirect may have led to another host. And another task may have signed the same request since: what
         # was rejected is the token that this flow has put there.
-        if not auth._credentials.origin.owns(url) or not renewal.token_in(sent.headers.get("Authorization")):
+        token = renewal.token_in(sent.headers.get("Authorization"))
+        if token is None or not auth._credentials.origin.owns(url):
             return response
         operation = Operation.of(sent.method, url)
         renewal.record_response(operation, rejected, rejected=True)
@@ -262,9 +263,6 @@ class _Flow:
             cookies.set_cookie_header(replay)
         return replay
 
-    def _is_safe_to_replay(self) -> bool:
-        return (announced_length(self._request.headers) or 0) <= LARGE and self._rewind(self._request)
-
     def _rewind(self, request: Request) -> bool:
         """Return whether the body of *request* can be sent again, and make it ready."""
         library, stream = self._binding.library, request.stream
@@ -305,7 +303,7 @@ class _Flow:
 def _release(response: Response, *, may_be_returned: bool) -> Steps[None]:
     """Release the connection of a 401, before anyone waits for a token.
 
-    A long body is not read, unless the response may become the caller's. If reading fails, the status is enough.
+    A long body is not read, unless the response may become the caller's. If that fails, the status is enough.
     """
     length = announced_length(response.headers)
     if may_be_returned or (length is not None and length <= LARGE):

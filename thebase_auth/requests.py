@@ -49,6 +49,10 @@ __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutEr
 
 #: What an adapter's `send` accepts. Some tools pass more to their hooks.
 _SETTINGS: Final = ("stream", "timeout", "verify", "cert", "proxies")
+_HINT: Final = (
+    " If your session has a verify, a proxy or an adapter of its own, give it to the token request too:"
+    " TheBaseAuth(..., session=session)."
+)
 #: Set on a response that was returned after a 401: some tools call the hooks a second time.
 _HANDLED: Final = "_thebase_auth_handled"
 
@@ -141,8 +145,8 @@ class TheBaseAuth(CommonAuth, AuthBase):
         except errors.PlainHTTPError as error:
             raise _library_error(error, request) from None
         if is_signed:
-            token = self._renewal.token
-            if token is None or self._renewal.must_renew_first(token, partial(_is_safe_to_replay, request)):
+            token, rewind = self._renewal.token, partial(_rewind, request)
+            if token is None or self._renewal.must_renew_first(token, request.headers, rewind):
                 token = cast("Token", _renew(self, request, token))  # only for an operation it is None
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
@@ -170,16 +174,15 @@ class _ResponseHook:
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
         auth, request = self.auth, response.request
-        authorization, url = request.headers.get("Authorization"), request.url or ""
-        if authorization is None:
+        url = request.url or ""
+        if "Authorization" not in request.headers:
             auth._warn_of_unsigned_401(url, urlsplit(url).hostname or "")
         # A request that another host has redirected to the domain is not signed: that host would act in the
         # user's name. And a redirect may have led to another host, without our header.
         if not self._is_signed or not auth._credentials.origin.owns(url):
             return response
-        token = auth._renewal.token_in(authorization)
-        # After a redirect, requests puts the Basic header of .netrc in the place of ours.
-        if token is None and (authorization or "")[:6].lower() not in ("basic ", b"basic "):
+        token = auth._renewal.token_in(request.headers.get("Authorization"))
+        if token is None and not _has_basic_header(request):
             return response  # the user's own header
         response = _replay(auth, response, token, settings)
         setattr(response, _HANDLED, True)
@@ -188,6 +191,12 @@ class _ResponseHook:
 
 def _ignore(response: requests.Response, **settings: Any) -> None:
     """What our hook becomes in the pickle of a response."""
+
+
+def _has_basic_header(request: requests.PreparedRequest) -> bool:
+    """Return whether requests has put a header of .netrc in the place of ours, as it does at a redirect."""
+    value = request.headers.get("Authorization")
+    return isinstance(value, str) and value.startswith("Basic ")
 
 
 def _replay(
@@ -239,10 +248,6 @@ def _rewind(request: requests.PreparedRequest, response: requests.Response | Non
     start = getattr(request, "_body_position", None)  # neither None nor a number if it cannot be told
     length = announced_length(request.headers)
     return is_in_memory(request.body) or (isinstance(start, int) and rewind(request.body, start, length))
-
-
-def _is_safe_to_replay(request: requests.PreparedRequest) -> bool:
-    return (announced_length(request.headers) or 0) <= LARGE and _rewind(request)
 
 
 def _release(response: requests.Response, *, may_be_returned: bool) -> None:
@@ -307,12 +312,8 @@ def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[fl
     finally:
         if request.headers is not None:
             request.headers.pop("Authorization", None)
-    failure.add_note(f"This was the token request to {auth._credentials.token_url}.")
-    if auth._session is None:
-        failure.add_note(
-            "If your session has a verify, a proxy or an adapter of its own, give it to the"
-            " token request too: TheBaseAuth(..., session=session)."
-        )
+    hint = "" if auth._session is not None else _HINT
+    failure.add_note(f"This was the token request to {auth._credentials.token_url}.{hint}")
     raise failure
 
 
@@ -328,7 +329,7 @@ def _send_token_request(
     """
     url = auth._credentials.token_url
     with requests.Session() as sender:
-        user_session = auth._session or sender
+        user_session = sender if auth._session is None else auth._session
         sender.get_adapter = user_session.get_adapter  # type: ignore[method-assign]
         # `Session.send` would look for a redirect even if it does not follow it.
         sender.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
@@ -346,7 +347,7 @@ def _send_token_request(
 def _without_frames(
     failure: requests.RequestException, request: requests.PreparedRequest
 ) -> requests.RequestException:
-    """Return an exception like *failure*; *failure* itself if its class cannot be built from its arguments."""
+    """Return an exception like *failure*; or *failure* itself, if its class cannot be built from its args."""
     for part in failure.args:
         for one in (part, getattr(part, "reason", None)):  # that of urllib3's MaxRetryError
             if isinstance(one, BaseException):

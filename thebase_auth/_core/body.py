@@ -1,8 +1,9 @@
 # Whether a request's body can be sent again.
 #
-# The rule: the body first sent, or none. An exhausted iterator and a file that was read to its end are silently
-# empty the second time. So a file is sent again only from its first position, and only if the length from
-# there is what was announced. What is neither in memory nor such a file is sent once, and never read.
+# The rule: the body first sent, or none. An exhausted iterator and a file that was read to its end are
+# silently empty the second time. So a file is sent again only from its first position, and only if the
+# length from there is what was announced. What is neither in memory nor such a file is sent once, and
+# never read.
 
 from __future__ import annotations
 

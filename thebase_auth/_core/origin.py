@@ -1,8 +1,8 @@
-# Where a token may go: the domain as people paste it, its origin (RFC 6454: scheme, host and port), and the one
-# rule that decides whether a URL belongs to that origin.
+# Where a token may go: the domain as people paste it, its origin (RFC 6454: scheme, host and port), and
+# the one rule that decides whether a URL belongs to that origin.
 #
-# Two parsers of one URL may disagree about its host: user-info, backslashes, tabs and percent signs have fooled
-# many. So only one plain form of a URL counts as ours. A request to any other goes out unsigned.
+# Two parsers of one URL may disagree about its host: user-info, backslashes, tabs and percent signs have
+# fooled many. So only one plain form of a URL counts as ours. A request to any other goes out unsigned.
 
 from __future__ import annotations
 

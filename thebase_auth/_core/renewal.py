@@ -1,9 +1,11 @@
 # The token that all callers of one auth object share: who fetches it, who waits, and when a 401 is final.
 #
 # A caller without a good token asks `Renewal.steps`. It becomes the leader of a flight, which is one token
-# request, or it waits for the flight of another caller. Nothing is handed to a particular waiter: when a flight
-# is done, all who wait ask again. So it does not matter who else is cancelled, times out or is lost. A flight
-# ends in one of these ways:
+# request, or it waits for the flight of another caller. Nothing is handed to a particular waiter: when a
+# flight is done, all who wait ask again. So it does not matter who else is cancelled, times out or is
+# lost.
+#
+# A flight ends in one of these ways:
 #   1. with a token, which all waiters use;
 #   2. with a response that has no token: all waiters raise the same error;
 #   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
@@ -25,6 +27,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Final
 
+from .body import LARGE, announced_length
 from .credentials import Credentials
 from .errors import TokenRequestError, TokenTimeoutError
 from .flight import Caller, Flight, wait_for
@@ -63,7 +66,7 @@ class Renewal:
         _living.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy has its own token. A partial, because deepcopy does not copy functions and must share the cache.
+        # A copy has its own token. A partial, since deepcopy does not copy functions and must share the cache.
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
@@ -96,7 +99,7 @@ class Renewal:
                 if len(failures) == 2:
                     break
                 own = Flight(next(self._flight_numbers), caller)
-                try:  # It encloses the assignment in _claim: an interruption must not leave it without an end.
+                try:  # It encloses the assignment in _claim: an interruption must not leave it endless.
                     if self._claim(own, token, flight):
                         return (yield from self._lead(own, may_fetch=may_fetch))
                 finally:
@@ -104,18 +107,28 @@ class Renewal:
                 continue
             if len(failures) == 2 or left <= 0:
                 break
-            seconds = min(caller.timeout / 2, left)
-            left -= yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
+            waited, failure = yield from self._wait(flight, caller, min(caller.timeout / 2, left))
+            left -= waited
             if flight.error is not None and may_fetch:
                 raise flight.error.with_retry_after(flight.error.retry_after)
-            if flight.failure is not None and flight.leader.timeout >= caller.timeout:
-                failures.append(flight.failure)  # a leader with less time than this caller proves nothing
-            elif not flight.done and flight.can_be_waited_for(caller):
-                failures.append(f"another one took more than {seconds:g} seconds")
+            if failure is not None:
+                failures.append(failure)
                 passed_over = flight
         if may_fetch:
             raise self._gave_up(failures)
         return None
+
+    def _wait(
+        self, flight: Flight, caller: Caller, seconds: float
+    ) -> Generator[Any, Any, tuple[float, str | None]]:
+        """Wait for *flight*, and return the seconds that it took, and what has failed if anything has."""
+        waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
+        if flight.done:
+            # A leader with less time than this caller may have failed for that reason alone.
+            return waited, flight.failure if flight.leader.timeout >= caller.timeout else None
+        if flight.can_be_waited_for(caller):
+            return waited, f"another one took more than {seconds:g} seconds"
+        return waited, None
 
     def _lead(self, flight: Flight, *, may_fetch: bool) -> Generator[Any, Any, Token | None]:
         """Obtain a token from the cache, if there is one, or else from the token endpoint."""
@@ -233,14 +246,17 @@ class Renewal:
     def _is_known(self, token: Token) -> bool:
         return self.token_in(token.authorization) is not None
 
-    def must_renew_first(self, token: Token, can_be_replayed: Callable[[], bool]) -> bool:
+    def must_renew_first(self, token: Token, headers: Any, rewind: Callable[[], bool]) -> bool:
         """Return whether *token* has expired, and must not be tried with a request.
 
         Args:
             token: The token in use.
-            can_be_replayed: Whether the request can safely be sent again after a 401.
+            headers: The headers of the request.
+            rewind: Makes its body ready to be sent again, if it can.
         """
-        return token.is_expired() and (self.renews_expired or not can_be_replayed())
+        if not token.is_expired():
+            return False
+        return self.renews_expired or (announced_length(headers) or 0) > LARGE or not rewind()
 
     def record_no_response(self, token: Token) -> None:
         """Record that a call with *token* has ended without a response.
@@ -274,7 +290,7 @@ class Renewal:
         return not is_expired and self._throttle.is_throttled(operation, time.monotonic())
 
     def is_final(self, operation: Operation, rejected: Token | None, rewind: Callable[[], bool]) -> bool:
-        """Return whether a 401 stands as it is, and say why in the log.
+        """Return whether a 401 stands as it is, and log why.
 
         Args:
             operation: What was called.

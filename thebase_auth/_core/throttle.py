@@ -1,8 +1,9 @@
 # Pauses: for an operation whose every token is rejected, and for a token endpoint that rejects the client.
 #
-# This server responds with 401, not 403, when the client lacks permission. Only a renewal shows whether the token
-# has expired or permission is missing, and it must not be tried for every such call. Permission may depend on the
-# record: one operation may be accepted and rejected with the same token, by many callers at once.
+# This server responds with 401, not 403, when the client lacks permission. Only a renewal shows whether
+# the token has expired or permission is missing, and it must not be tried for every such call. Permission
+# may depend on the record: one operation may be accepted and rejected with the same token, by many callers
+# at once.
 
 from __future__ import annotations
 
@@ -99,12 +100,12 @@ class Throttle:
 
     def record_rejection(self, operation: Operation, token_number: int, now: float) -> bool:
         """Record a 401, and return whether the client probably lacks permission, the first time only."""
+        if len(self._rejections) > _MOST_OPERATIONS:
+            self._rejections.clear()
         rejections = self._rejections.get(operation)
         if rejections is None or now - rejections.last_at > _FORGOTTEN_AFTER:
             rejections = self._rejections[operation] = _Rejections()
         rejections.last_at = now
-        if len(self._rejections) > _MOST_OPERATIONS:
-            del self._rejections[next(iter(self._rejections))]
         if token_number <= rejections.newest:
             return False  # a late report, or another call with the same token
         rejections.newest = token_number
@@ -112,7 +113,7 @@ class Throttle:
         if rejections.count < _REJECTED_TOKENS:
             return False
         rejections.pause.start(now)
-        is_first_time = operation not in self._warned and len(self._warned) < _MOST_OPERATIONS
+        is_first_time = operation not in self._warned
         self._warned.add(operation)
         return is_first_time
 

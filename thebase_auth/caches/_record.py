@@ -1,8 +1,8 @@
 # A token in a cache: its key, its form, and what is checked when it is read back.
 #
 # Key and seal are derived from domain, client ID and client secret by a slow one-way function (PBKDF2, RFC
-# 8018), since a secret may be guessable. Without the secret, nobody can find the key or seal a record: a token is
-# neither picked up by mistake nor planted. Whoever can read the cache can read the token.
+# 8018), since a secret may be guessable. Without the secret, nobody can find the key or seal a record: a
+# token is neither picked up by mistake nor planted. Whoever can read the cache can read the token.
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 # How one process shares its token with others, through a cache.
 #
-# A cache may block for any length of time. So each renewal has one background thread, which does all that there
-# is to do: look; if there is nothing, lock and look again; wait for the token request of this process; store;
-# release. The leader of the flight waits for it, but not for long, and then goes on without the cache.
+# A cache may block for any length of time. So each renewal has one background thread, which does all that
+# there is to do: look; if there is nothing, lock and look again; wait for the token request of this
+# process; store; release. The leader of the flight waits for it, but not for long, and then goes on
+# without the cache.
 
 from __future__ import annotations
 
@@ -89,8 +90,8 @@ class SharedCache:
         work = self._last = CacheWork(flight, seconds, is_known, may_lock=may_lock)
         work.thread = threading.Thread(target=self._run, args=(work,), daemon=True, name="thebase_auth-cache")
         try:
-            if sys.is_finalizing():  # before Python 3.12, start() would hang
-                raise RuntimeError("the interpreter is shutting down")
+            if sys.is_finalizing():
+                return None  # before Python 3.12, start() would hang
             work.thread.start()
         except RuntimeError as error:  # there may also be too many threads
             self._warn(str(error))
