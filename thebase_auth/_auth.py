@@ -50,6 +50,7 @@ class CommonAuth:
         """
         client_secret = hidden(client_secret)  # from tools that print local variables
         self._credentials = Credentials(Origin.of_domain(domain), client_id, client_secret)
+        self._url_prefix = self._credentials.origin.url + "/"
         shared = None
         if cache is not None:
             _check_cache(cache)
@@ -100,8 +101,8 @@ class CommonAuth:
             " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
         )
 
-    def _warn_of_unsigned_401(self, url: str, host: str) -> None:
-        if not self._has_warned_of_unsigned_401 and not self._credentials.origin.owns(url):
+    def _warn_of_unsigned_401(self, host: str) -> None:
+        if not self._has_warned_of_unsigned_401:
             self._has_warned_of_unsigned_401 = True
             warn_of_unsigned_401(self._credentials, host)
 

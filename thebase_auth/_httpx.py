@@ -19,6 +19,7 @@ from ._core.body import LARGE, announced_length, is_in_memory, is_seekable, posi
 from ._core.credentials import TOKEN_REQUEST_BODY
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from ._core.flight import Caller, Wait
+from ._core.origin import DEFAULT_PORTS, Origin
 from ._core.throttle import Operation
 from ._core.token import Token, TokenResponse, parse_token_response
 from ._core.warnings import logger
@@ -150,7 +151,7 @@ class _Flow:
         auth, request = self._auth, self._request
         renewal = auth._renewal
         try:
-            is_signed = auth._credentials.origin.must_sign(str(request.url))
+            is_signed = auth._credentials.origin.must_sign(_origin_of(request.url))
         except PlainHTTPError as error:
             raise self._library_error(error) from None
         if not is_signed:
@@ -158,7 +159,7 @@ class _Flow:
             return
         self._start = position_of(getattr(request.stream, "_stream", None))
         token = renewal.token
-        if token is None or renewal.must_renew_first(token, request.headers, partial(self._rewind, request)):
+        if token is None or (token.is_expired() and self._must_renew_first()):
             token = cast("Token", (yield from self._renew(token)))  # only for an operation it is None
         request.headers["Authorization"] = token.authorization
         try:
@@ -169,18 +170,23 @@ class _Flow:
         if response.status_code == 401:
             self._warn_if_unsigned_401(response)
             response = yield from self._replay(response, token)
-        self._mend_history(response)
+        if self._token_responses:
+            self._mend_history(response)
+
+    def _must_renew_first(self) -> bool:
+        request = self._request
+        return self._auth._renewal.must_renew_first(request.headers, partial(self._rewind, request))
 
     def _replay(self, response: Response, rejected: Token) -> Steps[Response]:
         """Replay the request of a 401 with another token, and return the last response."""
         auth, sent = self._auth, response.request
-        renewal, url = auth._renewal, str(sent.url)
+        renewal = auth._renewal
         # A redirect may have led to another host. And another task may have signed the same request since: what
         # was rejected is the token that this flow has put there.
         token = renewal.token_in(sent.headers.get("Authorization"))
-        if token is None or not auth._credentials.origin.owns(url):
+        if token is None or _origin_of(sent.url) != auth._credentials.origin:
             return response
-        operation = Operation.of(sent.method, url)
+        operation = Operation.of(sent.method, str(sent.url))
         renewal.record_response(operation, rejected, rejected=True)
         self._mend_history(response)
         self._redirects = response.history
@@ -281,14 +287,14 @@ class _Flow:
     def _mend_history(self, response: Response) -> None:
         """Take the token responses out of each history, and add the redirects before the 401."""
         not_there = (*self._token_responses, *self._redirects)
-        if not_there:
-            for one in (*response.history, response):
-                one.history = self._redirects + [past for past in one.history if past not in not_there]
+        for one in (*response.history, response):
+            one.history = self._redirects + [past for past in one.history if past not in not_there]
 
     def _warn_if_unsigned_401(self, response: Response) -> None:
-        request = response.request
-        if response.status_code == 401 and "Authorization" not in request.headers:
-            self._auth._warn_of_unsigned_401(str(request.url), request.url.host)
+        request, origin = response.request, self._auth._credentials.origin
+        is_elsewhere = "Authorization" not in request.headers and _origin_of(request.url) != origin
+        if response.status_code == 401 and is_elsewhere:
+            self._auth._warn_of_unsigned_401(request.url.host)
 
     def _library_error(self, error: TheBaseAuthError) -> TheBaseAuthError:
         return as_library_error(error, self._binding.errors, self._request)
@@ -298,6 +304,13 @@ class _Flow:
         """That of the library of the request: the combined class has several."""
         bindings: Any = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
         return next(one for one in bindings if one and isinstance(self._request, one.library.Request))  # type: ignore[no-any-return]
+
+
+def _origin_of(url: Any) -> Origin:
+    """Return the origin of a URL as the library has parsed it, and will connect to it."""
+    host = url.raw_host.decode("ascii")
+    port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
+    return Origin(url.scheme, f"[{host}]" if ":" in host else host, port)
 
 
 def _release(response: Response, *, may_be_returned: bool) -> Steps[None]:

@@ -37,6 +37,7 @@ from ._core import errors
 from ._core.body import LARGE, announced_length, is_in_memory, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, hidden
 from ._core.flight import Caller
+from ._core.origin import Origin
 from ._core.throttle import Operation
 from ._core.token import Token, TokenResponse, parse_token_response
 from ._core.warnings import logger
@@ -140,13 +141,17 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             super().__call__(request)  # raises
+        url = request.url or ""
         try:
-            is_signed = self._credentials.origin.must_sign(request.url or "")
+            # What follows the slash cannot change the host, so the common case needs no parsing.
+            is_signed = url.startswith(self._url_prefix) or self._credentials.origin.must_sign(
+                Origin.of_url(url)
+            )
         except errors.PlainHTTPError as error:
             raise _library_error(error, request) from None
         if is_signed:
-            token, rewind = self._renewal.token, partial(_rewind, request)
-            if token is None or self._renewal.must_renew_first(token, request.headers, rewind):
+            token = self._renewal.token
+            if token is None or (token.is_expired() and _must_renew_first(self, request)):
                 token = cast("Token", _renew(self, request, token))  # only for an operation it is None
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
@@ -174,13 +179,13 @@ class _ResponseHook:
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
         auth, request = self.auth, response.request
-        url = request.url or ""
-        if "Authorization" not in request.headers:
-            auth._warn_of_unsigned_401(url, urlsplit(url).hostname or "")
-        # A request that another host has redirected to the domain is not signed: that host would act in the
-        # user's name. And a redirect may have led to another host, without our header.
-        if not self._is_signed or not auth._credentials.origin.owns(url):
+        origin = Origin.of_url(request.url or "")
+        if origin != auth._credentials.origin:  # a redirect may have led there, without our header
+            if "Authorization" not in request.headers:
+                auth._warn_of_unsigned_401(urlsplit(request.url or "").hostname or "")
             return response
+        if not self._is_signed:
+            return response  # another host has redirected it to the domain, and would act in the user's name
         token = auth._renewal.token_in(request.headers.get("Authorization"))
         if token is None and not _has_basic_header(request):
             return response  # the user's own header
@@ -191,6 +196,10 @@ class _ResponseHook:
 
 def _ignore(response: requests.Response, **settings: Any) -> None:
     """What our hook becomes in the pickle of a response."""
+
+
+def _must_renew_first(auth: TheBaseAuth, request: requests.PreparedRequest) -> bool:
+    return auth._renewal.must_renew_first(request.headers, partial(_rewind, request))
 
 
 def _has_basic_header(request: requests.PreparedRequest) -> bool:

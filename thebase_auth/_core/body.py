@@ -31,6 +31,8 @@ def announced_length(headers: Any) -> int | None:
 
 def position_of(file: Any) -> int | None:
     """Return the position of a file object, in bytes; None if it has none."""
+    if not hasattr(file, "tell"):
+        return None
     try:
         return int(file.tell())
     except Exception:  # noqa: BLE001 - whatever a user's object raises: it has none

@@ -15,7 +15,7 @@ from .errors import PlainHTTPError
 
 #: Where TheBase shows domain, client id and client secret.
 SETTINGS: Final = "Settings, Webhooks/API, API token"
-_DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS = {"https": 443, "http": 80}
 #: A domain as people paste it: scheme, host and port, of which only the host must be there.
 _PASTED = re.compile(r"(?:(.*)://)?([^@/\\?#]*?)(?::([^]:@/\\?#]*))?/?", re.DOTALL)
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
@@ -61,7 +61,7 @@ class Origin(NamedTuple):
             raise _wrong("has a path, a query, a fragment or user-info")
         scheme, host, port = found.groups()
         scheme = "https" if scheme is None else scheme.lower()
-        if scheme not in _DEFAULT_PORTS:
+        if scheme not in DEFAULT_PORTS:
             raise _wrong("has a scheme other than https")
         if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
             raise _wrong("has a port that is not a number from 1 to 65535")
@@ -76,7 +76,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of_url(cls, url: str) -> Self | None:
-        """The origin of a URL in its plain form; None for any other URL."""
+        """Return the origin of a URL in its plain form; None for any other URL."""
         found = _PLAIN_URL.match(url)
         if found is None:
             return None
@@ -89,12 +89,12 @@ class Origin(NamedTuple):
                 host = str(ipaddress.IPv4Address(host))
         except ValueError:
             return None
-        return cls(scheme, host, int(found["port"] or _DEFAULT_PORTS[scheme]))
+        return cls(scheme, host, int(found["port"] or DEFAULT_PORTS[scheme]))
 
     @property
     def netloc(self) -> str:
         """The host, and the port unless it is the default of the scheme."""
-        return self.host if self.port == _DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
+        return self.host if self.port == DEFAULT_PORTS[self.scheme] else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -106,17 +106,12 @@ class Origin(NamedTuple):
         """Whether the host is this machine."""
         return _is_loopback(self.host) is not None
 
-    def owns(self, url: str) -> bool:
-        """Return whether *url* is on the domain; a redirect may have led a signed request elsewhere."""
-        return Origin.of_url(url) == self
-
-    def must_sign(self, url: str) -> bool:
-        """Return whether a request to *url* may carry a token.
+    def must_sign(self, other: Origin | None) -> bool:
+        """Return whether a request to *other* may carry a token.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.
         """
-        other = Origin.of_url(url)
         if other == self:
             return True
         if other is None or (other.host, other.scheme, self.scheme) != (self.host, "http", "https"):

@@ -246,16 +246,13 @@ class Renewal:
     def _is_known(self, token: Token) -> bool:
         return self.token_in(token.authorization) is not None
 
-    def must_renew_first(self, token: Token, headers: Any, rewind: Callable[[], bool]) -> bool:
-        """Return whether *token* has expired, and must not be tried with a request.
+    def must_renew_first(self, headers: Any, rewind: Callable[[], bool]) -> bool:
+        """Return whether an expired token must not be tried with a request.
 
         Args:
-            token: The token in use.
             headers: The headers of the request.
             rewind: Makes its body ready to be sent again, if it can.
         """
-        if not token.is_expired():
-            return False
         return self.renews_expired or (announced_length(headers) or 0) > LARGE or not rewind()
 
     def record_no_response(self, token: Token) -> None:
