@@ -17,9 +17,9 @@ class of the same name for one library each, and import only that one.
 # _core/             what an auth object knows and decides: no network, no files, no event loop
 #   errors           what can be raised
 #   origin           the domain, and which URLs belong to it: where a token may go
-#   credentials      client ID and secret; the token request as plain data
-#   token            the token, and the successful response of the token endpoint
-#   diagnosis        what any other response means, and what to do about it
+#   credentials      client ID and secret; the token request and its response as plain data
+#   diagnosis        what a response without a token means, and what to do about it
+#   token            the token, and how it is read from a response
 #   body             whether a request's body can be sent again
 #   throttle         pauses: for operations whose every token is rejected, and for the token endpoint
 #   warnings         the logger, and what is logged as a warning

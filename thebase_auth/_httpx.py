@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, Ty
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core.body import LARGE, announced_length, is_in_memory, is_seekable, position_of, rewind
-from ._core.credentials import TOKEN_REQUEST_BODY
+from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from ._core.flight import Caller, Wait
 from ._core.origin import DEFAULT_PORTS, Origin
 from ._core.throttle import Operation
-from ._core.token import Token, TokenResponse, parse_token_response
+from ._core.token import Token, parse_token_response
 from ._core.warnings import logger
 from ._waiting import async_caller, wait_async, wait_blocking
 

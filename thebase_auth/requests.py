@@ -35,11 +35,11 @@ from urllib3 import Timeout
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
 from ._core.body import LARGE, announced_length, is_in_memory, rewind
-from ._core.credentials import TOKEN_REQUEST_BODY, hidden
+from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse, hidden
 from ._core.flight import Caller
 from ._core.origin import Origin
 from ._core.throttle import Operation
-from ._core.token import Token, TokenResponse, parse_token_response
+from ._core.token import Token, parse_token_response
 from ._core.warnings import logger
 from ._waiting import run_blocking
 

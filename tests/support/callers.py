@@ -27,7 +27,7 @@ def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
 
 def wait_until_waiting(auth: Any, count: int) -> None:
     """Until that many callers, in threads or in tasks, wait for the flight under way."""
-    flight = auth._core.shared._flight
+    flight = auth._renewal._flight
     while len(flight.wakers) < count:
         threading.Event().wait(0.002)
 

@@ -47,7 +47,7 @@ class MyCache:
     def store(self, key: str, record: str, lifetime: float | None) -> None:
         pass
 
-    def lock(self, key: str, lease: float) -> None:
+    def lock(self, key: str, *, timeout: float) -> None:
         return None
 
 

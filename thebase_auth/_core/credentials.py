@@ -1,9 +1,11 @@
-# The client's credentials, and the token request (RFC 6749 section 4.4.2; Basic authentication: RFC 7617).
+# The client's credentials, and the token request and its response as plain data (RFC 6749 section 4.4; Basic
+# authentication: RFC 7617).
 
 from __future__ import annotations
 
 import base64
 import unicodedata
+from collections.abc import Mapping
 from typing import Any, Final
 
 from .origin import Origin
@@ -102,6 +104,26 @@ class Credentials:
 
     def _basic(self) -> str:
         return base64.b64encode(f"{self.client_id}:{self.client_secret.reveal()}".encode()).decode()
+
+
+class TokenResponse:
+    """A response of the token endpoint, redirects not followed.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers, which are found in any case.
+        body: The body.
+        sent_at: When the request was sent, in epoch seconds: ``expires_in`` counts from then.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, sent_at: float) -> None:
+        self.status: Final = status
+        self.headers: Final = headers
+        self.body: Final = body
+        self.sent_at: Final = sent_at
+
+    def __repr__(self) -> str:
+        return f"TokenResponse(status={self.status})"
 
 
 def _problem_with(value: object) -> str:

@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .credentials import Credentials
+from .credentials import Credentials, TokenResponse
 from .errors import TokenRequestError
 from .origin import SETTINGS
-from .token import TokenResponse
 
 _ABOUT_CERTIFICATE: Final = (
     "That page is about a client certificate: the token request needs the one that your other requests have."

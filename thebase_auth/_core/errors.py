@@ -80,7 +80,7 @@ class TokenRequestError(TheBaseAuthError):
         self.retry_after = retry_after
 
     def with_retry_after(self, seconds: float | None) -> TokenRequestError:
-        """Return a copy with another ``retry_after``, and without this one's traceback."""
+        """Return a copy with another ``retry_after``, in seconds, and without this one's traceback."""
         args: tuple[Any, ...] = (*self.args[:-1], seconds)
         return type(self)(*args)
 

@@ -6,10 +6,10 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
-from .credentials import Credentials
+from .credentials import Credentials, TokenResponse
+from .diagnosis import diagnose
 from .errors import TokenRequestError
 
 # RFC 6749 appendix A.12, without the space, which would end a header's value.
@@ -58,26 +58,6 @@ class Token:
         return self.expires_at is not None and self.expires_at <= time.time()
 
 
-class TokenResponse:
-    """A response of the token endpoint, redirects not followed.
-
-    Attributes:
-        status: The HTTP status.
-        headers: The headers, which are found in any case.
-        body: The body.
-        sent_at: When the request was sent, in epoch seconds: ``expires_in`` counts from then.
-    """
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, sent_at: float) -> None:
-        self.status: Final = status
-        self.headers: Final = headers
-        self.body: Final = body
-        self.sent_at: Final = sent_at
-
-    def __repr__(self) -> str:
-        return f"TokenResponse(status={self.status})"
-
-
 def parse_token_response(response: TokenResponse, credentials: Credentials) -> Token:
     """Return the token in *response*.
 
@@ -99,8 +79,6 @@ def _read(response: TokenResponse, credentials: Credentials) -> Token | TokenReq
     problem = _problem_with(document)
     has_error = isinstance(document, dict) and bool(document.get("error"))
     if problem or has_error or not 200 <= response.status < 300:
-        from .diagnosis import diagnose  # rarely needed
-
         return diagnose(response, document if isinstance(document, dict) else {}, credentials, problem)
     return Token(document["access_token"], _expires_at(document.get("expires_in"), response.sent_at))
 
