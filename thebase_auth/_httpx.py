@@ -181,8 +181,8 @@ class _Flow:
         """Replay the request of a 401 with another token, and return the last response."""
         auth, sent = self._auth, response.request
         renewal = auth._renewal
-        # A redirect may have led to another host. And another task may have signed the same request since: what
-        # was rejected is the token that this flow has put there.
+        # A redirect may have led to another host. And another task may have signed the same request since:
+        # what was rejected is the token that this flow has put there.
         token = renewal.token_in(sent.headers.get("Authorization"))
         if token is None or _origin_of(sent.url) != auth._credentials.origin:
             return response

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -50,15 +51,22 @@ def async_caller() -> Caller:
     if _in_trio():
         import trio
 
-        return Caller(trio.lowlevel.current_task(), trio.lowlevel.current_trio_token())
+        def is_cancelled_in_trio() -> bool:
+            return trio.current_effective_deadline() == -math.inf
+
+        task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+        return Caller(task, token, is_cancelled=is_cancelled_in_trio)
     import asyncio
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop, asyncio_task = asyncio.get_running_loop(), asyncio.current_task()
 
     def is_lost() -> bool:
-        return not loop.is_running() or (task is not None and task.done())
+        return not loop.is_running() or (asyncio_task is not None and asyncio_task.done())
 
-    return Caller(task, loop, is_lost)
+    def is_cancelled() -> bool:
+        return asyncio_task is None or asyncio_task.cancelling() > 0
+
+    return Caller(asyncio_task, loop, is_lost, is_cancelled)
 
 
 async def _wait_asyncio(event: Event, seconds: float) -> None:

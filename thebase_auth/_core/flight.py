@@ -45,14 +45,20 @@ class Caller:
         timeout: Seconds that it may wait for other callers.
         fetch: Sends its token request, in steps, and returns the token.
         is_lost: Whether its task or event loop has ended.
+        is_cancelled: Whether its task is being cancelled.
     """
 
     def __init__(
-        self, task: object = None, loop: object = None, is_lost: Callable[[], bool] = lambda: False
+        self,
+        task: object = None,
+        loop: object = None,
+        is_lost: Callable[[], bool] = lambda: False,
+        is_cancelled: Callable[[], bool] = lambda: True,
     ) -> None:
         self.timeout = 0.0
         self.fetch: Callable[[], Generator[Any, Any, Token]]
         self.is_lost = is_lost
+        self.is_cancelled = is_cancelled
         self._task = task
         self._loop = loop
         self._thread = threading.get_ident()

@@ -66,7 +66,7 @@ class Renewal:
         _living.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy has its own token. A partial, since deepcopy does not copy functions and must share the cache.
+        # A copy has its own token. A partial, since deepcopy does not copy functions, and the cache is shared.
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
@@ -162,7 +162,7 @@ class Renewal:
             except TokenRequestError as response:
                 error = self._pause.start(response, time.monotonic())
             except BaseException as failure:
-                flight.failure = _failure_of(failure)
+                flight.failure = _failure_of(failure, flight.leader)
                 raise
         if error is not None:
             flight.error = error
@@ -213,10 +213,10 @@ class Renewal:
 
     def _gave_up(self, failures: list[str]) -> TokenTimeoutError:
         domain = self._credentials.domain
-        reasons = self._credentials.redact("; ".join(failures)) or "their callers were cancelled"
+        reasons = "; ".join(dict.fromkeys(failures)) or "their callers were cancelled"
         return TokenTimeoutError(
             f"no access token from {domain}: this call waited for token requests of other callers, and gave up"
-            f" ({reasons}). Check that the token endpoint of {domain} can be reached and responds in time, or"
+            f" ({self._credentials.redact(reasons)}). Check that the token endpoint of {domain} can be reached and responds in time, or"
             " give the call a longer timeout.",
             domain,
         )
@@ -307,15 +307,18 @@ class Renewal:
         return True
 
 
-def _failure_of(error: BaseException) -> str | None:
+def _failure_of(error: BaseException, leader: Caller) -> str | None:
     """Return what made a token request fail, as a text; None if its caller was cancelled.
 
-    A flow of httpx is only closed. Then the exception that ended its request is the context.
+    A flow of httpx is only closed. In a thread, the context is the exception that ended its request. In a task
+    there is none, and only a cancellation can be told.
     """
     cause: BaseException | None = error
     while isinstance(cause, GeneratorExit):
         cause = cause.__context__
-    return f"{type(cause).__name__}: {cause}" if isinstance(cause, Exception) else None
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {cause}"
+    return "the connection of another one failed" if cause is None and not leader.is_cancelled() else None
 
 
 _living: Final[weakref.WeakSet[Renewal]] = weakref.WeakSet()
