@@ -66,7 +66,7 @@ class Renewal:
         _living.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy has its own token. A partial, since deepcopy does not copy functions, and the cache is shared.
+        # A copy has its own token, and shares the cache: deepcopy does not copy what is in a partial.
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
@@ -216,8 +216,8 @@ class Renewal:
         reasons = "; ".join(dict.fromkeys(failures)) or "their callers were cancelled"
         return TokenTimeoutError(
             f"no access token from {domain}: this call waited for token requests of other callers, and gave up"
-            f" ({self._credentials.redact(reasons)}). Check that the token endpoint of {domain} can be reached and responds in time, or"
-            " give the call a longer timeout.",
+            f" ({self._credentials.redact(reasons)}). Check that its token endpoint can be reached and responds"
+            " in time, or give the call a longer timeout.",
             domain,
         )
 
@@ -310,8 +310,8 @@ class Renewal:
 def _failure_of(error: BaseException, leader: Caller) -> str | None:
     """Return what made a token request fail, as a text; None if its caller was cancelled.
 
-    A flow of httpx is only closed. In a thread, the context is the exception that ended its request. In a task
-    there is none, and only a cancellation can be told.
+    A flow of httpx is only closed. In a thread, the exception that ended its request is the context. In a
+    task there is none, and only a cancellation can be told.
     """
     cause: BaseException | None = error
     while isinstance(cause, GeneratorExit):
