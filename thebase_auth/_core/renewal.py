@@ -215,8 +215,8 @@ class Renewal:
         domain = self._credentials.domain
         reasons = "; ".join(dict.fromkeys(failures)) or "their callers were cancelled"
         return TokenTimeoutError(
-            f"no access token from {domain}: this call waited for token requests of other callers, and gave up"
-            f" ({self._credentials.redact(reasons)}). Check that its token endpoint can be reached and responds"
+            f"no access token from {domain}: this call waited for token requests of others, and gave up"
+            f" ({self._credentials.redact(reasons)}). Check that its token endpoint is reachable and responds"
             " in time, or give the call a longer timeout.",
             domain,
         )
