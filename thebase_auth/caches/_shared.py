@@ -132,11 +132,16 @@ class SharedCache:
             self._record_working()
 
     def _lock(self, work: CacheWork, key: str, seconds: float) -> Any:
-        release = self._call(work, "lock", key, timeout=seconds)
-        if not callable(release):  # some caches return `acquired and release`
-            self._warn(f"another process has held its lock for {seconds:.1f} seconds")
+        """Return what releases the lock; None if it was not to be had, and the token is fetched without it."""
+        try:
+            release = self._call(work, "lock", key, timeout=seconds)
+        except Exception as error:  # noqa: BLE001 - whatever a cache raises
+            self._warn(f"it cannot be locked: {self._describe(error, None)}")
             return None
-        return release
+        if callable(release):
+            return release
+        self._warn(f"another process has held its lock for {seconds:.1f} seconds")
+        return None
 
     def _store(self, work: CacheWork, key: str) -> None:
         """Wait for the token request, and store the token."""
