@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -265,9 +265,10 @@ def _release(response: requests.Response, *, may_be_returned: bool) -> None:
     A long body is not read, unless the response may become the caller's.
     """
     length = announced_length(response.headers)
-    with suppress(Exception):  # its status is enough
-        if may_be_returned or (length is not None and length <= LARGE):
+    if may_be_returned or (length is not None and length <= LARGE):
+        with suppress(Exception):  # its status is enough
             response.content  # noqa: B018
+    with suppress(Exception):  # some tools make responses without a connection
         response.close()
     if not isinstance(response._content, bytes):
         response._content = b""
@@ -312,18 +313,18 @@ def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[fl
     sent_at = time.time()
     try:
         response = _send_token_request(auth, request, user_agent, timeouts)
-        status, headers = response.status_code, response.headers
-        return parse_token_response(
-            TokenResponse(status, headers, response.content, sent_at), auth._credentials
-        )
-    except requests.RequestException as error:
-        failure = _without_frames(error, request)
-    finally:
+        content = TokenResponse(response.status_code, response.headers, response.content, sent_at)
+    except BaseException as error:
         if request.headers is not None:
             request.headers.pop("Authorization", None)
+        if not isinstance(error, requests.RequestException):
+            raise
+        failure = _without_frames(error, request)
+    else:
+        return parse_token_response(content, auth._credentials)
     hint = "" if auth._session is not None else _HINT
     failure.add_note(f"This was the token request to {auth._credentials.token_url}.{hint}")
-    raise failure
+    raise failure  # here, so that its context is what the user is handling
 
 
 def _send_token_request(
@@ -357,14 +358,23 @@ def _without_frames(
     failure: requests.RequestException, request: requests.PreparedRequest
 ) -> requests.RequestException:
     """Return an exception like *failure*; or *failure* itself, if its class cannot be built from its args."""
-    for part in failure.args:
-        for one in (part, getattr(part, "reason", None)):  # that of urllib3's MaxRetryError
-            if isinstance(one, BaseException):
-                one.__traceback__ = one.__cause__ = one.__context__ = None
+    _drop_frames(failure.args)
     try:
-        return type(failure)(*failure.args, request=request, response=failure.response)
+        copy = type(failure)(*failure.args, request=request, response=failure.response)
+        if copy.args != failure.args:
+            return failure
     except Exception:  # noqa: BLE001 - a user's class, or that of a mock
         return failure
+    for note in getattr(failure, "__notes__", ()):
+        copy.add_note(note)
+    return copy
+
+
+def _drop_frames(parts: Iterable[object]) -> None:
+    for part in parts:
+        if isinstance(part, BaseException):
+            part.__traceback__ = part.__cause__ = part.__context__ = None
+            _drop_frames((*part.args, getattr(part, "reason", None)))  # that of urllib3's MaxRetryError
 
 
 def _library_error(error: errors.TheBaseAuthError, request: requests.PreparedRequest) -> Exception:

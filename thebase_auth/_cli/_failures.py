@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -67,7 +66,7 @@ def _blamed(error: TokenRequestError) -> str:
 
 def _obstacle(error: requests.RequestException, domain: str) -> str:
     cause = getattr(error.args[0] if error.args else None, "reason", None)
-    unresolved = isinstance(getattr(cause, "__context__", None), socket.gaierror)
+    unresolved = type(cause).__name__ == "NameResolutionError"  # of urllib3
     match error:
         case requests.exceptions.ProxyError():
             return f"no way through the proxy to {domain}: {_innermost(error)}"

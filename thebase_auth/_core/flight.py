@@ -80,7 +80,6 @@ class Flight(Event):
         leader: The caller that sends the token request.
         token: The token.
         error: The response without a token, for all who wait.
-        failure: What the leader's library raised, as a text; None if the leader was cancelled.
     """
 
     def __init__(self, number: int, leader: Caller) -> None:
@@ -89,11 +88,20 @@ class Flight(Event):
         self.leader: Final = leader
         self.token: Token | None = None
         self.error: TokenRequestError | None = None
-        self.failure: str | None = None
+        self._failure: str | None = None
+        self._failed_for = 0.0  # seconds
 
     def can_be_waited_for(self, caller: Caller) -> bool:
         """Return whether the leader can go on while *caller* waits for it."""
         return self.leader.can_go_on_while_waiting(caller)
+
+    def fail(self, failure: str | None, caller: Caller) -> None:
+        """Record what has failed for *caller*, the leader or a waiter; None if the leader was cancelled."""
+        self._failure, self._failed_for = failure, caller.timeout
+
+    def failures_for(self, caller: Caller) -> list[str]:
+        """Return what has failed. What a caller with less time has given up says nothing to one with more."""
+        return [self._failure] if self._failure is not None and self._failed_for >= caller.timeout else []
 
 
 def wait_for(

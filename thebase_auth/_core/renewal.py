@@ -107,28 +107,17 @@ class Renewal:
                 continue
             if len(failures) == 2 or left <= 0:
                 break
-            waited, failure = yield from self._wait(flight, caller, min(caller.timeout / 2, left))
-            left -= waited
+            seconds = min(caller.timeout / 2, left)
+            left -= yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
             if flight.error is not None and may_fetch:
                 raise flight.error.with_retry_after(flight.error.retry_after)
-            if failure is not None:
-                failures.append(failure)
-                passed_over = flight
+            passed_over = flight
+            if not flight.done and flight.can_be_waited_for(caller):
+                flight.fail(f"one took more than {seconds:g} seconds", caller)
+            failures += flight.failures_for(caller)
         if may_fetch:
             raise self._gave_up(failures)
         return None
-
-    def _wait(
-        self, flight: Flight, caller: Caller, seconds: float
-    ) -> Generator[Any, Any, tuple[float, str | None]]:
-        """Wait for *flight*, and return the seconds that it took, and what has failed if anything has."""
-        waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
-        if flight.done:
-            # A leader with less time than this caller may have failed for that reason alone.
-            return waited, flight.failure if flight.leader.timeout >= caller.timeout else None
-        if flight.can_be_waited_for(caller):
-            return waited, f"another one took more than {seconds:g} seconds"
-        return waited, None
 
     def _lead(self, flight: Flight, *, may_fetch: bool) -> Generator[Any, Any, Token | None]:
         """Obtain a token from the cache, if there is one, or else from the token endpoint."""
@@ -162,7 +151,7 @@ class Renewal:
             except TokenRequestError as response:
                 error = self._pause.start(response, time.monotonic())
             except BaseException as failure:
-                flight.failure = _failure_of(failure, flight.leader)
+                flight.fail(_failure_of(failure, flight.leader), flight.leader)
                 raise
         if error is not None:
             flight.error = error
@@ -318,7 +307,7 @@ def _failure_of(error: BaseException, leader: Caller) -> str | None:
         cause = cause.__context__
     if isinstance(cause, Exception):
         return f"{type(cause).__name__}: {cause}"
-    return "the connection of another one failed" if cause is None and not leader.is_cancelled() else None
+    return "the connection failed" if cause is None and not leader.is_cancelled() else None
 
 
 _living: Final[weakref.WeakSet[Renewal]] = weakref.WeakSet()

@@ -132,7 +132,7 @@ class SharedCache:
             self._record_working()
 
     def _lock(self, work: CacheWork, key: str, seconds: float) -> Any:
-        """Return what releases the lock; None if it was not to be had, and the token is fetched without it."""
+        """Return what releases the lock; None if the token must be fetched without it."""
         try:
             release = self._call(work, "lock", key, timeout=seconds)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises
