@@ -17,187 +17,129 @@ import redis
 import requests
 
 import thebase_auth.requests
+from tests.support.callers import renewal_held
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
+from tests.support.servers import api_server
+from tests.support.shelf import Shelf
+from tests.support.world import DOMAIN
 from thebase_auth.caches import FileTokenCache, RedisTokenCache
-from thebase_auth.testing import Sandbox
 
-WAYS = [
-    pytest.param(copy.copy, id="copy"),
-    pytest.param(copy.deepcopy, id="deepcopy"),
-    *(
-        pytest.param(lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}")
-        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
-    ),
-]
-CACHES = [
-    pytest.param(lambda folder: None, id="no cache"),
-    pytest.param(lambda folder: FileTokenCache(folder / "tokens.json"), id="file"),
-    # Nobody listens there: a copy is made without a word to the server.
-    pytest.param(lambda folder: RedisTokenCache.from_url("redis://localhost:1"), id="redis"),
-]
+Way = Callable[[Any], Any]
+CacheIn = Callable[[Path], Any]
+
+ways = pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(copy.deepcopy, id="deepcopy"),
+        *(
+            pytest.param(lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}")
+            for protocol in (0, pickle.HIGHEST_PROTOCOL)
+        ),
+    ],
+)
+without_and_with_a_file = pytest.mark.parametrize(
+    "cache",
+    [
+        pytest.param(lambda folder: None, id="no cache"),
+        pytest.param(lambda folder: FileTokenCache(folder / "tokens.json"), id="file"),
+    ],
+)
 
 
-@pytest.fixture
-def thebase() -> Any:
-    with Sandbox(client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as sandbox:
-        yield sandbox
+def cache_of(auth: Any) -> Any:
+    return auth._renewal._cache.cache
 
 
-@pytest.mark.parametrize("way", WAYS[1:])
-def test_a_copy_keeps_each_option(way: Callable[[Any], Any], tmp_path: Path) -> None:
+@ways
+def test_copy_keeps_every_option(way: Way) -> None:
     options: dict[str, Any] = {
-        "cache": FileTokenCache(tmp_path / "tokens"),
+        "cache": RedisTokenCache.from_url("redis://localhost:1"),  # nobody listens there
         "timeout": 12.0,
         "session": requests.Session(),
     }
     known = inspect.signature(thebase_auth.requests.TheBaseAuth).parameters.values()
     assert options.keys() == {one.name for one in known if one.kind is one.KEYWORD_ONLY}
 
-    auth = thebase_auth.requests.TheBaseAuth("acme.thebase.co.il", CLIENT_ID, CLIENT_SECRET, **options)
+    auth = thebase_auth.requests.TheBaseAuth(DOMAIN, CLIENT_ID, CLIENT_SECRET, **options)
     copied = way(auth)
-    assert (copied._core.timeout, repr(copied._core._cache)) == (12.0, repr(options["cache"]))
+    assert repr(copied) == repr(auth)
+    assert copied._renewal.timeout == 12.0
+    assert repr(cache_of(copied)) == repr(options["cache"])
     assert isinstance(copied._session, requests.Session)
 
 
-@pytest.mark.parametrize("way", WAYS[1:])
-@pytest.mark.parametrize("cache", CACHES)
-def test_a_copy_keeps_the_credentials_and_the_cache_and_makes_its_own_locks(
-    way: Callable[[Any], Any], cache: Callable[[Path], Any], tmp_path: Path
-) -> None:
-    auth = auth_for("acme.thebase.co.il", timeout=12, cache=cache(tmp_path))
-    copied = way(auth)
-
-    assert repr(copied) == repr(auth)
-    ours, theirs = auth._core, copied._core
-    assert theirs.credentials.client_secret.reveal() == CLIENT_SECRET
-    assert theirs.timeout == 12
-    assert theirs.shared is not ours.shared
-    assert theirs.shared._lock is not ours.shared._lock
-    assert repr(theirs._cache) == repr(ours._cache)
-    assert (theirs.coordinator is None) == (ours.coordinator is None)
-    if ours.coordinator is not None:
-        assert theirs.coordinator.shared is theirs.shared
-        assert theirs.coordinator.record.key == ours.coordinator.record.key
+@ways
+@without_and_with_a_file
+def test_copy_signs_by_itself(way: Way, cache: CacheIn, client: Client, tmp_path: Path) -> None:
+    with api_server() as (server, api), ThreadPoolExecutor(1) as pool:
+        auth = auth_for(server.url, cache=cache(tmp_path))
+        assert client.get(auth, server.url + "/a").status == 200
+        copied = way(auth)
+        assert copied.token is None
+        with auth._renewal._lock:  # a copy has a lock of its own
+            assert pool.submit(client.get, copied, server.url + "/a").result(20).status == 200
+    assert api.token_requests == (2 if cache(tmp_path) is None else 1)
 
 
-def test_a_shallow_copy_has_the_same_token() -> None:
-    auth = auth_for("acme.thebase.co.il")
-
-    assert copy.copy(auth)._core is auth._core
-
-
-@pytest.mark.parametrize("cache", CACHES[1:])
-def test_a_deep_copy_within_the_process_has_the_very_same_cache(
-    cache: Callable[[Path], Any], tmp_path: Path
-) -> None:
-    auth = auth_for("acme.thebase.co.il", cache=cache(tmp_path))
-
-    assert copy.deepcopy(auth)._core._cache is auth._core._cache
-    both = copy.deepcopy({"first": auth, "again": auth})
-    assert both["first"]._core._cache is auth._core._cache
+@ways
+@without_and_with_a_file
+def test_copy_of_a_session_signs(way: Way, cache: CacheIn, tmp_path: Path) -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        session.auth = auth_for(server.url, cache=cache(tmp_path))
+        assert session.get(server.url + "/a", timeout=10).status_code == 200
+        with way(session) as copied:
+            assert copied.auth is not session.auth
+            api.revoke()
+            assert copied.get(server.url + "/a", timeout=10).status_code == 200
 
 
-def test_with_a_live_client_a_copy_can_be_made_but_no_pickle() -> None:
-    cache = RedisTokenCache(redis.Redis(port=1))
-    auth = auth_for("acme.thebase.co.il", cache=cache)
-
-    assert copy.deepcopy(auth)._core._cache is cache
-    with pytest.raises(TypeError, match=r"live client cannot be pickled.*RedisTokenCache\.from_url"):
-        pickle.dumps(auth)
-
-
-def test_a_pickle_of_a_redis_cache_is_made_anew_from_its_url() -> None:
-    cache = RedisTokenCache.from_url("redis://:hunter2@localhost:1/3", prefix="mine:")
-    copied = pickle.loads(pickle.dumps(cache))
-
-    assert repr(copied) == repr(cache) == "RedisTokenCache(<Redis localhost 1 3>, prefix='mine:')"
-    settings = copied._client.connection_pool.connection_kwargs
-    assert (settings["password"], settings["socket_timeout"]) == ("hunter2", 1)
+def test_shallow_copy_has_the_same_token(client: Client) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        for one in (copy.copy(auth), auth):
+            assert client.get(one, server.url + "/a").status == 200
+    assert api.token_requests == 1
 
 
-def test_a_cache_that_cannot_be_copied_is_shared_by_a_deep_copy() -> None:
-    class LockedTokenCache:
-        def __init__(self) -> None:
-            self.mutex = threading.Lock()
-
-        def load(self, key: str) -> None: ...
-        def store(self, key: str, record: str, lifetime: float | None) -> None: ...
-        def lock(self, key: str, lease: float) -> None: ...
-
-    auth = auth_for("acme.thebase.co.il", cache=LockedTokenCache())
-
-    assert copy.deepcopy(auth)._core._cache is auth._core._cache
-
-
-def test_a_deep_copy_of_two_holders_of_one_auth_object_has_one_auth_object() -> None:
-    auth = auth_for("acme.thebase.co.il")
+def test_deep_copies_of_two_holders_share_one_auth_object() -> None:
+    auth = auth_for(DOMAIN)
     first, second = copy.deepcopy([auth, auth])
-
     assert first is second is not auth
 
 
-def test_a_deep_copy_of_what_refers_to_itself_refers_to_itself() -> None:
-    auth: Any = auth_for("acme.thebase.co.il")
-    auth.itself = auth
-    copied = copy.deepcopy(auth)
-
-    assert copied.itself is copied is not auth
+def test_deep_copy_shares_a_cache_that_cannot_be_copied() -> None:
+    cache = Shelf()  # it has a lock
+    assert cache_of(copy.deepcopy(auth_for(DOMAIN, cache=cache))) is cache
 
 
-@pytest.mark.parametrize("way", WAYS[1:])
-@pytest.mark.parametrize("cache", CACHES[:2])
-def test_a_copy_signs(
-    way: Callable[[Any], Any], cache: Callable[[Path], Any], client: Client, thebase: Sandbox, tmp_path: Path
-) -> None:
-    auth = auth_for(thebase.domain, cache=cache(tmp_path))
-    url = thebase.domain + "/v2/users"
-    assert client.get(auth, url).status == 200
-    copied = way(auth)
-
-    assert copied.token is None
-    assert client.get(copied, url).status == 200
-    assert client.get(auth, url).status == 200
-    assert thebase.token_requests == (2 if auth._core._cache is None else 1)
-
-
-@pytest.mark.parametrize("way", WAYS[1:])
-@pytest.mark.parametrize("cache", CACHES[:2])
-def test_a_copy_of_a_session_signs(
-    way: Callable[[Any], Any], cache: Callable[[Path], Any], thebase: Sandbox, tmp_path: Path
-) -> None:
-    with requests.Session() as session:
-        session.auth = auth_for(thebase.domain, cache=cache(tmp_path))
-        assert session.get(thebase.domain + "/v2/users", timeout=10).status_code == 200
-        with way(session) as copied:
-            assert copied.auth is not session.auth
-            thebase.revoke_tokens()
-            assert copied.get(thebase.domain + "/v2/users", timeout=10).status_code == 200
+def test_auth_object_with_a_live_redis_client_can_be_copied_but_not_pickled() -> None:
+    cache = RedisTokenCache(redis.Redis(port=1))
+    auth = auth_for(DOMAIN, cache=cache)
+    assert cache_of(copy.deepcopy(auth)) is cache
+    with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url"):
+        pickle.dumps(auth)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("cache", CACHES[:2])
-def test_a_child_forked_in_the_middle_of_a_renewal_can_use_the_object(
-    cache: Callable[[Path], Any], client: Client, thebase: Sandbox, tmp_path: Path
+@without_and_with_a_file
+def test_child_forked_in_the_middle_of_a_renewal_can_use_the_object(
+    cache: CacheIn, client: Client, tmp_path: Path
 ) -> None:
-    auth = auth_for(thebase.domain, cache=cache(tmp_path))
-    url = thebase.domain + "/v2/users"
-    assert client.get(auth, url).status == 200
-    thebase.revoke_tokens()
-    shared = auth._core._cache is not None
-    with ThreadPoolExecutor(1) as pool:
-        with thebase.hold_token_requests():
-            renewing = pool.submit(client.get, auth, url)
-            thebase.wait_for_token_requests(2)
+    with renewal_held(client, cache=cache(tmp_path)) as (url, api, auth), ThreadPoolExecutor(1) as pool:
+        renewing = pool.submit(client.get, auth, url, timeout=20)
+        api.wait_for_held(1)
+        api.holding = False
+        if cache(tmp_path) is not None:  # whose lock the parent holds until it has the token
+            threading.Timer(1, api.let_all_go).start()
+        with auth._renewal._lock:  # as another thread may, at the moment of the fork
             child = os.fork()
             if child == 0:
                 try:
-                    os._exit(client.get(auth, url).status - 200)
+                    os._exit(client.get(auth, url, timeout=20).status - 200)
                 finally:
                     os._exit(99)
-            if not shared:  # the child asks by itself, and then waits for its answer
-                thebase.wait_for_token_requests(3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        api.let_all_go()
         assert renewing.result(30).status == 200
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert thebase.token_requests == (2 if shared else 3)
-    assert client.get(auth, url).status == 200
+        assert client.get(auth, url).status == 200

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 
-from tests.support.servers import Answer, Api, Received
+from tests.support.clients import Client, auth_for
+from tests.support.servers import Answer, Api, Received, api_server
 
 
 def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
@@ -18,7 +21,7 @@ def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
     def caught() -> Any:
         try:
             return call()
-        except Exception as error:
+        except BaseException as error:
             return error
 
     with ThreadPoolExecutor(count) as pool:
@@ -26,9 +29,14 @@ def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
 
 
 def wait_until_waiting(auth: Any, count: int) -> None:
-    """Until that many callers, in threads or in tasks, wait for the flight under way."""
-    flight = auth._renewal._flight
-    while len(flight.wakers) < count:
+    """Until that many callers, in threads or in tasks, wait for the current flight."""
+    wait_until(lambda: len(auth._renewal._flight.wakers) >= count)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
         threading.Event().wait(0.002)
 
 
@@ -47,6 +55,45 @@ class TokenHold:
             self.arrived.release()
             assert self.let_go.wait(30)
         return self.api(request)
+
+
+class HeldTokens(Api):
+    """An API that holds its token responses back while `holding`. The test lets go of each one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holding = False
+        self.held: list[threading.Event] = []
+
+    def give_token(self, request: Received) -> Answer:
+        if self.holding:
+            let_go = threading.Event()
+            self.held.append(let_go)
+            assert let_go.wait(30)
+        return super().give_token(request)
+
+    def wait_for_held(self, count: int) -> None:
+        """Until that many token requests have arrived while `holding`."""
+        wait_until(lambda: len(self.held) >= count)
+
+    def let_all_go(self) -> None:
+        self.holding = False
+        for one in self.held:
+            one.set()
+
+
+@contextmanager
+def renewal_held(client: Client, **options: Any) -> Iterator[tuple[str, HeldTokens, Any]]:
+    """A URL, its API and an auth object whose token is revoked; token responses are held back."""
+    with api_server(HeldTokens()) as (server, api):
+        auth = auth_for(server.url, **options)
+        assert client.get(auth, server.url + "/warm-up").status == 200
+        api.revoke()
+        api.holding = True
+        try:
+            yield server.url + "/a", api, auth
+        finally:
+            api.let_all_go()
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""An API that says 401 where the client lacks the right."""
+"""An API that says 401 where the client lacks permission."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.servers import Answer, Api, Received, Server, api_server
 
 
 class Forbidding(Api):
-    """An API that refuses whatever token it gets where a path begins with one of ``forbidden``."""
+    """An API that rejects every token where a path begins with one of ``forbidden``."""
 
     def __init__(self, *forbidden: str, challenge: str | None = None) -> None:
         super().__init__()
@@ -32,11 +32,6 @@ def forbidding(client: Client, *forbidden: str, **options: Any) -> Iterator[tupl
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/warm-up").status == 200
         yield server, api, auth
-
-
-class UsersError(Exception):
-    def __init__(self, response: Any) -> None:
-        self.response = response
 
 
 PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,6 +12,8 @@ import httpx
 import httpx2
 import requests
 from requests.adapters import BaseAdapter
+
+from tests.support.clients import AsyncHttpx, Client, Httpx
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -56,6 +59,19 @@ class World:
             if self.refused >= self.callers:
                 self.all_refused.set()
             return False
+
+    def get(self, client: Client, auth: Any, url: str = URL) -> int:
+        """The status of one call in this world, made in the library and the form of *client*."""
+        if isinstance(client, AsyncHttpx):
+            return int(client.run(partial(self._get_async, client.library, auth, url)))
+        opened = self.client(client.library, auth) if isinstance(client, Httpx) else self.session()
+        with opened:
+            opened.auth = auth
+            return int(opened.get(url, timeout=60).status_code)
+
+    async def _get_async(self, library: Any, auth: Any, url: str) -> int:
+        async with self.async_client(library, auth) as opened:
+            return int((await opened.get(url)).status_code)
 
     # What each library is plugged into:
 

@@ -1,0 +1,136 @@
+"""A token endpoint that rejects a client is left alone for a while; all waiters share its response."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.support.callers import wait_until_waiting
+from tests.support.clients import CLIENTS, Client, auth_for, each_in_some_client
+from tests.support.clock import Clock
+from tests.support.servers import Answer, Api, Received, api_server
+from thebase_auth import TokenRequestError
+
+
+class RejectingEndpoint(Api):
+    """An API whose token endpoint sends `response`, as long as there is one."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        super().__init__()
+        self.response: Answer | None = (status, headers, body)
+        self.asked = 0
+
+    def give_token(self, request: Received) -> Answer:
+        self.asked += 1
+        return self.response or super().give_token(request)
+
+
+def rejected(client: Client, auth: Any, url: str) -> TokenRequestError:
+    with pytest.raises(TokenRequestError) as caught:
+        client.get(auth, url)
+    assert isinstance(caught.value, client.error)
+    return caught.value
+
+
+@each_in_some_client(
+    "response",
+    [
+        (400, {}, b'{"error": "unauthorized_client"}'),
+        (401, {}, b'{"error": "invalid_client"}'),
+        (403, {"Content-Type": "text/html"}, b"<title>Blocked</title>"),
+        (429, {}, b""),
+        (200, {}, b'{"error": "invalid_client"}'),
+    ],
+)
+def test_pause_after_a_rejection_doubles_up_to_a_minute(
+    response: Answer, client: Client, clock: Clock
+) -> None:
+    with api_server(RejectingEndpoint(*response)) as (server, api):
+        auth = auth_for(server.url)
+        first = rejected(client, auth, server.url + "/a")
+        for asked, seconds in enumerate((1, 2, 4, 8, 16, 32, 60, 60), 1):
+            clock.now += seconds - 0.001
+            again = rejected(client, auth, server.url + "/a")
+            assert (again.status, again.error) == (first.status, first.error)
+            assert api.asked == asked
+            clock.now += 0.001
+            assert rejected(client, auth, server.url + "/a").retry_after == min(2 * seconds, 60)
+            assert api.asked == asked + 1
+        api.response = None
+        clock.now += 60
+        assert client.get(auth, server.url + "/a").status == 200
+
+
+@each_in_some_client("header_and_pause", [("60", 60), ("7", 7), ("86400", 60)])
+def test_pause_is_as_long_as_retry_after_asks_for(
+    header_and_pause: tuple[str, int], client: Client, clock: Clock
+) -> None:
+    header, pause = header_and_pause
+    with api_server(RejectingEndpoint(429, {"Retry-After": header}, b"")) as (server, api):
+        auth = auth_for(server.url)
+        assert rejected(client, auth, server.url + "/a").retry_after == pause
+        clock.now += pause - 1
+        assert rejected(client, auth, server.url + "/a").retry_after == 1
+        assert api.asked == 1
+        api.response = None
+        clock.now += 1
+        assert client.get(auth, server.url + "/a").status == 200
+
+
+@each_in_some_client("status", [500, 502, 503])
+def test_server_error_of_the_endpoint_starts_no_pause(status: int, client: Client, clock: Clock) -> None:
+    with api_server(RejectingEndpoint(status, {}, b"")) as (server, api):
+        auth = auth_for(server.url)
+        for asked in (1, 2):
+            assert rejected(client, auth, server.url + "/a").retry_after is None
+            assert api.asked == asked
+        api.response = None
+        assert client.get(auth, server.url + "/a").status == 200
+
+
+def test_calls_that_the_current_token_serves_continue_in_the_pause(client: Client, clock: Clock) -> None:
+    with api_server(RejectingEndpoint(429, {}, b"")) as (server, api):
+        response, api.response = api.response, None
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/a")
+        api.response = response
+        server.handler = lambda request: api.refusal if request.path == "/no" else api(request)
+        rejected(client, auth, server.url + "/no")
+        assert client.get(auth, server.url + "/a").status == 200
+        assert rejected(client, auth, server.url + "/no").retry_after == 1
+    assert api.asked == 2
+
+
+def test_forget_ends_the_pause(client: Client, clock: Clock) -> None:
+    with api_server(RejectingEndpoint(401, {}, b'{"error": "invalid_client"}')) as (server, api):
+        auth = auth_for(server.url)
+        rejected(client, auth, server.url + "/a")
+        api.response = None
+        auth.forget()
+        assert client.get(auth, server.url + "/a").status == 200
+
+
+@pytest.mark.parametrize("leader", CLIENTS, ids=str)
+@pytest.mark.parametrize("status", [401, 503])
+def test_waiters_share_the_response_each_as_an_exception_of_their_library(
+    leader: Client, status: int, thebase: Any
+) -> None:
+    auth = auth_for(thebase.domain)
+    url = thebase.domain + "/v2/users"
+    thebase.answer_next("POST /oauth/token", status)
+    callers = [leader, *CLIENTS, *CLIENTS]
+    with ThreadPoolExecutor(len(callers)) as pool, thebase.hold_token_requests():
+        calls = [pool.submit(leader.get, auth, url, timeout=60)]
+        thebase.wait_for_token_requests(1)
+        calls += [pool.submit(client.get, auth, url, timeout=60) for client in callers[1:]]
+        wait_until_waiting(auth, len(callers) - 1)
+    errors: list[Any] = [one.exception() for one in calls]
+
+    assert thebase.token_requests == 1
+    assert len({id(one) for one in errors}) == len(callers)
+    for error, client in zip(errors, callers, strict=True):
+        assert isinstance(error, TokenRequestError)
+        assert isinstance(error, client.error)
+        assert error.status == status

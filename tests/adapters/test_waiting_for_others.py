@@ -1,0 +1,339 @@
+"""Nobody waits long for another caller's token request, or fails because of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from tests.support.broken import broken_server
+from tests.support.callers import HeldTokens, in_threads, renewal_held, wait_for, wait_until_waiting
+from tests.support.clients import CLIENTS, Client, auth_for
+from tests.support.servers import Api, api_server
+from tests.support.world import DOMAIN, LIBRARIES, URL, World
+from thebase_auth import TokenTimeoutError
+
+CALLERS = 20
+BLOCKING = pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(3) as executor:
+        yield executor
+
+
+def connection_error(client: Client) -> type[Exception]:
+    library: Any = getattr(client, "library", None)
+    kind: type[Exception] = library.ConnectError if library else requests.ConnectionError
+    return kind
+
+
+# Leaders that fail
+
+
+class FailingEndpoint(World):
+    """A world whose first token requests fail, each as soon as all other callers wait for it."""
+
+    def __init__(self, failures: list[BaseException]) -> None:
+        super().__init__()
+        self.failures = failures
+        self.waiters = CALLERS - 1
+        self.auth = auth_for(DOMAIN, session=self.session())
+
+    def answer_token_request(self) -> tuple[int, dict[str, Any]]:
+        if not self.failures:
+            return super().answer_token_request()
+        self.token_requests += 1
+        wait_until_waiting(self.auth, self.waiters)
+        self.waiters -= 1
+        raise self.failures.pop(0)
+
+    def results(self, client: Client) -> list[Any]:
+        """The statuses of all callers, or their exceptions."""
+        return in_threads(CALLERS, lambda: self.get(client, self.auth))
+
+
+def test_dropped_token_request_fails_only_its_leader(client: Client) -> None:
+    world = FailingEndpoint([connection_error(client)("dropped")])
+    results = world.results(client)
+
+    (failed,) = (one for one in results if one != 200)
+    assert type(failed) is connection_error(client)
+    assert str(failed) == "dropped"
+    assert world.token_requests == 2
+
+
+def test_waiters_give_up_after_two_failed_token_requests(client: Client) -> None:
+    world = FailingEndpoint([connection_error(client)("dropped") for _ in range(CALLERS)])
+    results = world.results(client)
+
+    assert world.token_requests == 2
+    assert [one for one in results if not isinstance(one, connection_error(client))] == []
+    gave_up = [one for one in results if isinstance(one, TokenTimeoutError)]
+    assert len(gave_up) == CALLERS - 2
+    assert all(DOMAIN in str(one) for one in gave_up)
+    if client.name == "requests":
+        assert all("dropped" in str(one) for one in gave_up)
+
+
+def test_outage_is_not_queued(client: Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    auth = auth_for(url)
+    started = time.monotonic()
+    results = in_threads(CALLERS, lambda: client.get(auth, url + "/a", timeout=30))
+
+    assert [one for one in results if not isinstance(one, connection_error(client))] == []
+    assert time.monotonic() - started < 10
+
+
+def test_silent_token_endpoint_costs_all_callers_one_timeout(client: Client) -> None:
+    with broken_server("is silent") as (url, _):
+        auth = auth_for(url, timeout=0.5)
+        started = time.monotonic()
+        results = in_threads(CALLERS, lambda: client.get(auth, url + "/a", timeout=0.5))
+
+    assert [one for one in results if not isinstance(one, client.error)] == []
+    assert time.monotonic() - started < CALLERS * 0.5 / 2
+
+
+@BLOCKING
+def test_interrupted_leaders_are_not_failures(client: Client) -> None:
+    world = FailingEndpoint([KeyboardInterrupt() for _ in range(3)])
+    results = world.results(client)
+
+    assert [type(one) for one in results if one != 200] == [KeyboardInterrupt] * 3
+    assert world.token_requests == 4
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("how", ["scope", "timeout"])
+async def test_cancelled_leaders_are_not_failures_and_cancel_nobody_else(library: Any, how: str) -> None:
+    world = World()
+    transport = world.handle_async(library)
+    leaders: list[int] = []
+    number: ContextVar[int] = ContextVar("number")
+
+    async def handler(request: Any) -> Any:
+        if request.url.path == "/oauth/token" and len(leaders) < 3:
+            leaders.append(number.get())
+            await anyio.sleep_forever()
+        return await transport.handle_async_request(request)
+
+    statuses: list[int] = []
+    scopes = [anyio.CancelScope() for _ in range(10)]
+
+    async def call(of: int) -> None:
+        number.set(of)
+        with scopes[of]:
+            statuses.append((await client.get(URL)).status_code)
+
+    client = library.AsyncClient(auth=auth_for(DOMAIN), transport=library.MockTransport(handler))
+    async with client, anyio.create_task_group() as group:
+        for of in range(10):
+            group.start_soon(call, of)
+        for count in (1, 2, 3):
+            await wait_for(lambda: len(leaders) == count)
+            if how == "scope":
+                scopes[leaders[-1]].cancel()
+            else:
+                scopes[leaders[-1]].deadline = anyio.current_time()
+        waiter = next(of for of in range(10) if of not in leaders)
+        scopes[waiter].cancel()
+    assert statuses == [200] * 6
+    assert world.token_requests == 1
+
+
+def test_leader_that_times_out_is_replaced(client: Client, pool: ThreadPoolExecutor) -> None:
+    with renewal_held(client) as (url, api, auth):
+        leader = pool.submit(client.get, auth, url, timeout=0.5)
+        api.wait_for_held(1)
+        api.holding = False
+        others = [pool.submit(client.get, auth, url, timeout=20) for _ in range(2)]
+        assert isinstance(leader.exception(20), client.error)
+        assert [one.result(20).status for one in others] == [200, 200]
+        assert len(api.held) == 1
+
+
+# Leaders that take long
+
+
+def test_waiter_leads_after_half_of_its_own_timeout(client: Client, pool: ThreadPoolExecutor) -> None:
+    with renewal_held(client) as (url, api, auth):
+        leader = pool.submit(client.get, auth, url, timeout=600)
+        api.wait_for_held(1)
+        api.holding = False
+        assert client.get(auth, url, timeout=2).status == 200
+        api.let_all_go()
+        assert leader.result(20).status == 200
+
+
+def test_late_token_of_a_superseded_leader_wakes_everyone(client: Client, pool: ThreadPoolExecutor) -> None:
+    with renewal_held(client) as (url, api, auth):
+        first = pool.submit(client.get, auth, url, timeout=20)
+        api.wait_for_held(1)
+        second = pool.submit(client.get, auth, url, timeout=2)
+        api.wait_for_held(2)
+        waiter = pool.submit(client.get, auth, url, timeout=20)
+        wait_until_waiting(auth, 1)
+        api.held[0].set()
+        assert first.result(20).status == 200
+        assert waiter.result(20).status == 200
+        assert not second.done()
+        api.held[1].set()
+        assert second.result(20).status == 200
+
+
+def test_late_token_does_not_replace_a_newer_one(client: Client, pool: ThreadPoolExecutor) -> None:
+    with renewal_held(client) as (url, api, auth):
+        first = pool.submit(client.get, auth, url, timeout=20)
+        api.wait_for_held(1)
+        api.holding = False
+        assert client.get(auth, url, timeout=1).status == 200
+        newer = auth.token
+        api.let_all_go()
+        assert first.result(20).status == 200
+        assert api.token_requests == 3
+        assert auth.token is newer
+
+
+# Leaders that cannot go on while the caller waits
+
+
+@contextmanager
+def stopped_loop_with_a_leader(auth: Any, url: str, api: HeldTokens) -> Iterator[None]:
+    """A loop of this thread that stopped while a task of it waits for a token response."""
+    loop = asyncio.new_event_loop()
+    client = httpx.AsyncClient(auth=auth, timeout=600)
+
+    async def start() -> asyncio.Task[Any]:
+        task = asyncio.create_task(client.get(url))
+        await wait_for(lambda: len(api.held) == 1)
+        return task
+
+    task = loop.run_until_complete(start())
+    try:
+        yield
+    finally:
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.run_until_complete(client.aclose())
+        loop.close()
+
+
+def test_leader_on_a_stopped_loop_of_this_thread_is_replaced_at_once(client: Client) -> None:
+    with renewal_held(client) as (url, api, auth), stopped_loop_with_a_leader(auth, url, api):
+        api.holding = False
+        started = time.monotonic()
+        assert client.get(auth, url, timeout=600).status == 200
+        assert time.monotonic() - started < 10
+
+
+@BLOCKING
+def test_blocking_call_on_the_thread_of_the_leaders_loop_fetches_for_itself(client: Client) -> None:
+    async def main(url: str, api: HeldTokens, auth: Any) -> list[int]:
+        async with httpx.AsyncClient(auth=auth, timeout=20) as async_client:
+            tasks = [asyncio.create_task(async_client.get(url)) for _ in range(2)]
+            await wait_for(lambda: len(api.held) == 1)
+            api.holding = False
+            started = time.monotonic()
+            status = client.get(auth, url, timeout=600).status
+            assert time.monotonic() - started < 10
+            api.let_all_go()
+            return [status, *[(await task).status_code for task in tasks]]
+
+    with renewal_held(client) as (url, api, auth):
+        assert asyncio.run(main(url, api, auth)) == [200] * 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", LIBRARIES)
+async def test_hook_that_makes_a_call_while_its_task_leads_does_not_wait_for_itself(library: Any) -> None:
+    statuses: list[int] = []
+    with api_server() as (server, _):
+        auth = auth_for(server.url)
+        audit = library.AsyncClient(auth=auth, timeout=60)
+
+        async def hook(request: Any) -> None:
+            if request.url.path == "/oauth/token":
+                statuses.append((await audit.get(server.url + "/audit")).status_code)
+
+        hooks = {"request": [hook]}
+        with anyio.fail_after(10):
+            async with audit, library.AsyncClient(auth=auth, event_hooks=hooks, timeout=60) as client:
+                statuses.append((await client.get(server.url + "/a")).status_code)
+    assert statuses == [200, 200]
+
+
+# Connections and clocks
+
+
+@pytest.mark.parametrize("size", [467_009, 2**21])
+def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(size: int) -> None:
+    with api_server() as (server, api), requests.Session() as session:
+        api.refusal = (401, {}, bytes(size))
+        session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
+        session.auth = auth_for(server.url, session=session)
+        session.get(server.url + "/warm-up", timeout=20)
+        api.revoke()
+        statuses = in_threads(CALLERS, lambda: session.get(server.url + "/a", timeout=20).status_code)
+    assert statuses == [200] * CALLERS
+    assert api.token_requests == 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("size", [467_009, 2**21])
+async def test_pool_of_one_connection_serves_many_rejected_calls_of_httpx(library: Any, size: int) -> None:
+    api = Api()
+    api.refusal = (401, {}, bytes(size))
+    statuses = []
+    with api_server(api) as (server, _):
+        limits = library.Limits(max_connections=1)
+        async with library.AsyncClient(auth=auth_for(server.url), limits=limits, timeout=20) as client:
+            await client.get(server.url + "/warm-up")
+            api.revoke()
+
+            async def call() -> None:
+                async with client.stream("GET", server.url + "/a") as response:
+                    statuses.append(response.status_code)
+
+            async with anyio.create_task_group() as group:
+                for _ in range(CALLERS):
+                    group.start_soon(call)
+    assert statuses == [200] * CALLERS
+    assert api.token_requests == 2
+
+
+def test_frozen_clock_hangs_no_rejected_call(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    class RejectingWorld(World):
+        def accepts(self, authorization: str) -> bool:
+            self.live.clear()
+            return super().accepts(authorization)
+
+    world = RejectingWorld()
+    auth = auth_for(DOMAIN, session=world.session())
+    statuses: list[int] = []
+    thread = threading.Thread(
+        target=lambda: statuses.extend(world.get(client, auth) for _ in range(5)), daemon=True
+    )
+    with monkeypatch.context() as frozen:
+        frozen.setattr(time, "monotonic", lambda: 1000.0)
+        frozen.setattr(time, "time", lambda: 1_700_000_000.0)
+        thread.start()
+        thread.join(20)
+    assert statuses == [401] * 5
