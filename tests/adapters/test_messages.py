@@ -1,0 +1,285 @@
+"""What a user reads at 3 a.m., word for word: one example for each error, warning and log line."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+import thebase_auth.httpx
+import thebase_auth.requests
+from tests.support.broken import broken_server
+from tests.support.callers import TokenHold
+from tests.support.clients import CLIENT_ID, Client, auth_for, one_time_body
+from tests.support.forbidding import Forbidding
+from tests.support.servers import api_server
+from tests.support.world import DOMAIN, URL
+from thebase_auth import TheBaseAuth
+
+SETTINGS = "Settings, Webhooks/API, API token"
+SECRET = "kZ3mY0o7TqWc1uXv9sBf2Q.."
+
+
+# The constructor
+
+EXAMPLE = f"; give it as TheBase shows it under {SETTINGS}, for example 'acme.thebase.co.il'"
+NO_CACHE = (
+    "cache must be an object with the methods load, store and lock, such as FileTokenCache(path) or"
+    " RedisTokenCache(client) of thebase_auth.caches; it is of type"
+)
+
+
+class AsyncCache:
+    async def load(self, key: str) -> None:
+        """Load."""
+
+    async def store(self, *_: Any) -> None:
+        """Store."""
+
+    async def lock(self, *_: Any, **__: Any) -> None:
+        """Lock."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"domain": ""}, f"domain is empty{EXAMPLE}"),
+        ({"domain": 7}, f"domain must be text, not int{EXAMPLE}"),
+        ({"domain": "ftp://acme.thebase.co.il"}, f"domain has a scheme other than https{EXAMPLE}"),
+        ({"domain": "acme.thebase.co.il/v2"}, f"domain has a path, a query, a fragment or user-info{EXAMPLE}"),
+        ({"domain": "http://acme.thebase.co.il"},
+         f"domain is given with http://, which is allowed only for loopback hosts: use https{EXAMPLE}"),
+        ({"domain": "acme.thebase.co.il:x"}, f"domain has a port that is not a number from 1 to 65535{EXAMPLE}"),
+        ({"domain": "acme_!.co.il"},
+         f"domain is not a valid host name, IPv4 address or IPv6 address in brackets{EXAMPLE}"),
+        ({"domain": "\u0660\u05d0\u0660.co.il"}, f"domain is not a valid international host name{EXAMPLE}"),
+        ({"client_id": 7}, "client id must be text, not int"),
+        ({"client_id": ""}, "client id is empty"),
+        ({"client_secret": "a "}, "client secret begins or ends with white space; was it copied with a line break?"),
+        ({"client_secret": "a\u200fb"},
+         "client secret has a control or invisible character (U+200F); copy it again from TheBase"),
+        ({"client_id": "id:secret"}, ("client id has a colon, which Basic authentication cannot carry (RFC 7617 section 2);"
+         " were id and secret pasted together?")),
+        ({"timeout": 0}, "timeout must be a positive number of seconds that the machine can wait; it is 0"),
+        ({"timeout": "5"}, "timeout must be a positive number of seconds that the machine can wait; it is of type str"),
+        ({"cache": "tokens.json"}, f"{NO_CACHE} str"),
+        ({"cache": AsyncCache()}, "cache must have plain methods: they are called in threads, not awaited"),
+        ({"session": httpx}, "session must be a requests.Session, not module"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_wrong_setting(settings: dict[str, Any], message: str) -> None:
+    right: dict[str, Any] = {"domain": DOMAIN, "client_id": "id", "client_secret": "secret"}
+    with pytest.raises((ValueError, TypeError)) as caught:
+        TheBaseAuth(**(right | settings))
+    assert str(caught.value) == message
+
+
+def test_setting_that_the_environment_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEBASE_DOMAIN", DOMAIN)
+    monkeypatch.setenv("THEBASE_CLIENT_ID", "")
+    with pytest.raises(ValueError) as caught:
+        TheBaseAuth.from_env()
+    assert str(caught.value) == (
+        "unset or empty in the environment: THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET"
+    )
+
+
+# Another library
+
+ADVICE = (
+    "; take the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
+    " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
+)
+COMBINED = (
+    "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the other's"
+    " header into the headers of the client; by hand, call sync_auth_flow or async_auth_flow"
+)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda request: thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret")(request),
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (lambda request: thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow(request), COMBINED),
+    ],
+    ids=["call", "auth_flow"],
+)  # fmt: skip
+def test_request_of_another_library(call: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        call(httpx.Request("GET", URL))
+    assert str(caught.value) == message
+
+
+# The token endpoint
+
+IS_IT = f"Is {DOMAIN} the domain that TheBase shows under {SETTINGS}?"
+CHECK = (
+    f"Check that client id and client secret belong to {DOMAIN}, are not swapped, and were not cancelled: in TheBase,"
+    f" {SETTINGS}."
+)
+WALL = (
+    "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has"
+    " refused the request. Ask whoever runs it; client id and client secret are probably not to blame."
+)
+ASKED = (
+    "The server refuses what it was asked: a token for grant_type=client_credentials, the only one that its"
+    " documentation knows; no scope was asked for. Check what the client id may do in TheBase:"
+    f" {SETTINGS}, and whether {DOMAIN} is the domain there; or ask its support."
+)
+CERTIFICATE = (
+    "That page is about a client certificate: the token request needs the one that your other requests"
+    " have. requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
+)
+LATER = "The server has a problem; try again later, or ask its support"
+PROBLEM = {"code": "Unauthorized", "message": "no\x1b such\nclient", "instance": "tag:ecid/w4"}
+HTML = {"Content-Type": "text/html"}
+
+
+def page(title: str) -> dict[str, Any]:
+    return {"headers": HTML, "content": f"<title>{title}</title>"}
+
+
+@pytest.mark.parametrize(
+    ("status", "options", "message"),
+    [
+        (200, {"headers": HTML, "content": b"<h1>"},
+         f"answered 200, but its answer is 4 bytes of text/html, not a JSON object. {IS_IT}"),
+        (204, {}, f"answered 204, but its answer is empty, not a JSON object. {IS_IT}"),
+        (200, {"json": {}}, f"answered 200, but its answer has no access_token. {IS_IT}"),
+        (200, {"json": {"access_token": "a b"}},
+         f"answered 200, but its answer has an access_token that cannot be put in a header. {IS_IT}"),
+        (200, {"json": {"access_token": "abc", "token_type": "mac"}},
+         f"answered 200, but its answer has the token_type 'mac' instead of 'bearer'. {IS_IT}"),
+        (401, {"json": PROBLEM},
+         f"answered 401 (code: Unauthorized, message: no  such client, instance: tag:ecid/w4). {CHECK}"),
+        (200, {"json": {"error": "invalid_client"}}, f"answered 200 (error: invalid_client). {CHECK}"),
+        (400, {"json": {"error": "invalid_scope"}}, f"answered 400 (error: invalid_scope). {ASKED}"),
+        (406, page("Not Acceptable!"), f"answered 406 (30 bytes of text/html with the title 'Not Acceptable!'). {WALL}"),
+        (400, page("No required SSL certificate was sent"),
+         ("answered 400 (51 bytes of text/html with the title 'No required SSL certificate was sent')."
+          f" {CERTIFICATE}")),
+        (404, {}, f"answered 404 (empty). {IS_IT}"),
+        (302, {"headers": {"Location": "https://elsewhere.example/?code=7#access_token=abc"}},
+         ("answered 302 (empty). A token endpoint that redirects (to https://elsewhere.example/) is not"
+          f" followed, so that the secret goes nowhere else. {IS_IT}")),
+        (429, {"headers": {"Retry-After": "7"}}, "answered 429 (empty). Too many requests; try again in 7 seconds."),
+        (500, {"json": {"instance": "tag:ecid/w4"}}, f"answered 500 (instance: tag:ecid/w4). {LATER}, naming tag:ecid/w4."),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_response_without_a_token(status: int, options: dict[str, Any], message: str) -> None:
+    assert error_of("id..", "secret..", status, options) == f"the token endpoint of {DOMAIN} {message}"
+
+
+def error_of(client_id: str, secret: str, status: int, options: dict[str, Any]) -> str:
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, **options))
+    auth = thebase_auth.httpx.TheBaseAuth(DOMAIN, client_id, secret)
+    with httpx.Client(auth=auth, transport=transport) as client:
+        with pytest.raises(thebase_auth.httpx.TokenRequestError) as caught:
+            client.get(URL)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("client_id", "secret", "message"),
+    [
+        ("a", "b..", "The client id does not end in two dots, as those that TheBase makes do."),
+        ("a..", '"b.."', "The client secret is in quotation marks; were they copied along?"),
+    ],
+)
+def test_slip_of_copying(client_id: str, secret: str, message: str) -> None:
+    error = error_of(client_id, secret, 401, {})
+    assert error == f"the token endpoint of {DOMAIN} answered 401 (empty). {CHECK} {message}"
+
+
+# A call
+
+
+def test_plain_http(client: Client) -> None:
+    with pytest.raises(client.error) as caught:
+        client.get(auth_for(DOMAIN), f"http://{DOMAIN}/v2/users")
+    assert str(caught.value) == (
+        f"a request to {DOMAIN} over http:// was not sent, because anyone on the way could read its"
+        " token; write https:// in its URL"
+    )
+
+
+@pytest.mark.parametrize("with_session", [True, False])
+def test_notes_of_a_failed_token_request_of_requests(with_session: bool) -> None:
+    with broken_server("closes") as (url, _), requests.Session() as session:
+        auth = auth_for(url, session=session if with_session else None)
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.get(url + "/a", auth=auth, timeout=5)
+    own_settings = (
+        "If your session has a verify, a proxy or an adapter of its own, give it to the token"
+        " request too: TheBaseAuth(..., session=session)."
+    )
+    expected = [f"This was the token request to {url}/oauth/token."]
+    assert caught.value.__notes__ == expected if with_session else [*expected, own_settings]
+
+
+# The log
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The lines so far, with the level of each."""
+    caplog.set_level(logging.DEBUG, "thebase_auth")
+
+    def lines() -> list[str]:
+        records = [one for one in caplog.records if one.name == "thebase_auth"]
+        return [f"{one.levelname} {one.getMessage()}" for one in records]
+
+    return lines
+
+
+def test_log_of_a_renewal(client: Client, log: Callable[[], list[str]]) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/a")
+        api.revoke()
+        client.post(auth, server.url + "/a?b=c", b"body")
+    fetched = f"DEBUG fetched an access token from {auth.domain}"
+    assert log() == [fetched, fetched, "DEBUG replaying POST /a after a 401"]
+
+
+def test_log_of_a_body_that_cannot_be_replayed(client: Client, log: Callable[[], list[str]]) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/a")
+        api.revoke()
+        client.post(auth, server.url + "/a?b=c", one_time_body(client))
+    assert log()[1:] == [
+        "DEBUG not replaying POST /a after a 401: its body cannot be sent again; the next request has another token"
+    ]
+
+
+def test_log_of_a_call_without_permission(client: Client, log: Callable[[], list[str]]) -> None:
+    with api_server(Forbidding("/a")) as (server, _):
+        auth = auth_for(server.url)
+        for _ in range(4):
+            client.get(auth, server.url + "/a?b=c")
+    assert [line for line in log() if line.startswith("WARNING")] == [
+        f"WARNING GET /a on {auth.domain} answers 401 even with a new access token: the client id {CLIENT_ID} probably"
+        f" lacks the right to this call. Check its rights in TheBase: {SETTINGS}. The caller gets the 401, and new"
+        " tokens are tried more and more rarely. This warning is not repeated."
+    ]
+
+
+def test_log_of_a_401_of_another_host(client: Client, log: Callable[[], list[str]]) -> None:
+    with api_server() as (server, _):
+        auth = auth_for(server.url)
+        for _ in range(2):
+            client.get(auth, server.url.replace("127.0.0.1", "localhost") + "/a")
+    assert [line for line in log() if line.startswith("WARNING")] == [
+        f"WARNING localhost answered 401 to a request without an access token: TheBaseAuth signs only requests to"
+        f" {auth.domain}, which is another host. If both are meant to be the same, build the URLs of the requests from"
+        " auth.base_url. This warning is not repeated."
+    ]
