@@ -144,7 +144,7 @@ def test_redirect_of_the_token_endpoint_gets_no_token_accepted(
 
         server.handler = redirect
         auth = auth_for(server.url)
-        with pytest.raises(client.error, match="redirects") as caught:
+        with pytest.raises(client.error, match="Redirects") as caught:
             client.get(auth, server.url + "/a", follow_redirects=follow)
     assert isinstance(caught.value, TokenRequestError)
     assert caught.value.status == status

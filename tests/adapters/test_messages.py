@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 import pytest
@@ -14,15 +13,14 @@ import requests
 import thebase_auth.httpx
 import thebase_auth.requests
 from tests.support.broken import broken_server
-from tests.support.callers import TokenHold
-from tests.support.clients import CLIENT_ID, Client, auth_for, one_time_body
+from tests.support.callers import in_threads
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.forbidding import Forbidding
 from tests.support.servers import api_server
 from tests.support.world import DOMAIN, URL
-from thebase_auth import TheBaseAuth
+from thebase_auth import TheBaseAuth, TokenTimeoutError
 
 SETTINGS = "Settings, Webhooks/API, API token"
-SECRET = "kZ3mY0o7TqWc1uXv9sBf2Q.."
 
 
 # The constructor
@@ -71,7 +69,7 @@ class AsyncCache:
         ({"cache": AsyncCache()}, "cache must have plain methods: they are called in threads, not awaited"),
         ({"session": httpx}, "session must be a requests.Session, not module"),
     ],
-    ids=str,
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
 )  # fmt: skip
 def test_wrong_setting(settings: dict[str, Any], message: str) -> None:
     right: dict[str, Any] = {"domain": DOMAIN, "client_id": "id", "client_secret": "secret"}
@@ -93,7 +91,7 @@ def test_setting_that_the_environment_lacks(monkeypatch: pytest.MonkeyPatch) -> 
 # Another library
 
 ADVICE = (
-    "; take the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
+    "; use the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
     " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
 )
 COMBINED = (
@@ -124,12 +122,12 @@ CHECK = (
     f"Check that client id and client secret belong to {DOMAIN}, are not swapped, and were not cancelled: in TheBase,"
     f" {SETTINGS}."
 )
-WALL = (
-    "That is a web page, not an answer of TheBase's API: a firewall or a gateway on the way has"
-    " refused the request. Ask whoever runs it; client id and client secret are probably not to blame."
+PAGE = (
+    "That is a web page, not a response of TheBase's API: a firewall or a gateway on the way has"
+    " rejected the request. Ask whoever runs it; client id and client secret are probably not to blame."
 )
-ASKED = (
-    "The server refuses what it was asked: a token for grant_type=client_credentials, the only one that its"
+GRANT = (
+    "The server rejects the kind of request: a token for grant_type=client_credentials, the only one that its"
     " documentation knows; no scope was asked for. Check what the client id may do in TheBase:"
     f" {SETTINGS}, and whether {DOMAIN} is the domain there; or ask its support."
 )
@@ -137,7 +135,12 @@ CERTIFICATE = (
     "That page is about a client certificate: the token request needs the one that your other requests"
     " have. requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
 )
-LATER = "The server has a problem; try again later, or ask its support"
+REDIRECT = (
+    "Redirects of the token endpoint (here to https://elsewhere.example/) are not followed, so that the secret goes"
+    " nowhere else."
+)
+SERVER = "The server has a problem; try again later, or ask its support, naming tag:ecid/w4."
+NO_TOKEN = "200, but its response"
 PROBLEM = {"code": "Unauthorized", "message": "no\x1b such\nclient", "instance": "tag:ecid/w4"}
 HTML = {"Content-Type": "text/html"}
 
@@ -149,33 +152,30 @@ def page(title: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "options", "message"),
     [
-        (200, {"headers": HTML, "content": b"<h1>"},
-         f"answered 200, but its answer is 4 bytes of text/html, not a JSON object. {IS_IT}"),
-        (204, {}, f"answered 204, but its answer is empty, not a JSON object. {IS_IT}"),
-        (200, {"json": {}}, f"answered 200, but its answer has no access_token. {IS_IT}"),
+        (200, {"headers": HTML, "content": b"<h1>"}, f"{NO_TOKEN} is not a JSON object (4 bytes of text/html). {IS_IT}"),
+        (200, {"json": {"a": 1}}, f"{NO_TOKEN} has no access_token. {IS_IT}"),
         (200, {"json": {"access_token": "a b"}},
-         f"answered 200, but its answer has an access_token that cannot be put in a header. {IS_IT}"),
+         f"{NO_TOKEN} has an access_token that cannot be put in a header. {IS_IT}"),
         (200, {"json": {"access_token": "abc", "token_type": "mac"}},
-         f"answered 200, but its answer has the token_type 'mac' instead of 'bearer'. {IS_IT}"),
+         f"{NO_TOKEN} has a token_type other than 'bearer'. {IS_IT}"),
         (401, {"json": PROBLEM},
-         f"answered 401 (code: Unauthorized, message: no  such client, instance: tag:ecid/w4). {CHECK}"),
-        (200, {"json": {"error": "invalid_client"}}, f"answered 200 (error: invalid_client). {CHECK}"),
-        (400, {"json": {"error": "invalid_scope"}}, f"answered 400 (error: invalid_scope). {ASKED}"),
-        (406, page("Not Acceptable!"), f"answered 406 (30 bytes of text/html with the title 'Not Acceptable!'). {WALL}"),
-        (400, page("No required SSL certificate was sent"),
-         ("answered 400 (51 bytes of text/html with the title 'No required SSL certificate was sent')."
-          f" {CERTIFICATE}")),
-        (404, {}, f"answered 404 (empty). {IS_IT}"),
+         f"401 (code: Unauthorized, message: no  such client, instance: tag:ecid/w4). {CHECK}"),
+        (200, {"json": {"error": "invalid_client"}}, f"200 (error: invalid_client). {CHECK}"),
+        (400, {"json": {"error": "invalid_scope"}}, f"400 (error: invalid_scope). {GRANT}"),
+        (406, page("Not Acceptable!"), f"406 (30 bytes of text/html with the title 'Not Acceptable!'). {PAGE}"),
+        (400, page("No SSL certificate was sent"),
+         f"400 (42 bytes of text/html with the title 'No SSL certificate was sent'). {CERTIFICATE}"),
+        (404, {}, f"404 (empty). {IS_IT}"),
         (302, {"headers": {"Location": "https://elsewhere.example/?code=7#access_token=abc"}},
-         ("answered 302 (empty). A token endpoint that redirects (to https://elsewhere.example/) is not"
-          f" followed, so that the secret goes nowhere else. {IS_IT}")),
-        (429, {"headers": {"Retry-After": "7"}}, "answered 429 (empty). Too many requests; try again in 7 seconds."),
-        (500, {"json": {"instance": "tag:ecid/w4"}}, f"answered 500 (instance: tag:ecid/w4). {LATER}, naming tag:ecid/w4."),
+         f"302 (empty). {REDIRECT} {IS_IT}"),
+        (429, {"headers": {"Retry-After": "7"}}, "429 (empty). Too many requests; try again in 7 seconds."),
+        (500, {"json": {"instance": "tag:ecid/w4"}}, f"500 (instance: tag:ecid/w4). {SERVER}"),
     ],
-    ids=str,
+    ids=lambda one: str(one) if isinstance(one, int) else "",
 )  # fmt: skip
 def test_response_without_a_token(status: int, options: dict[str, Any], message: str) -> None:
-    assert error_of("id..", "secret..", status, options) == f"the token endpoint of {DOMAIN} {message}"
+    error = error_of("id..", "secret..", status, options)
+    assert error == f"the token endpoint of {DOMAIN} responded with {message}"
 
 
 def error_of(client_id: str, secret: str, status: int, options: dict[str, Any]) -> str:
@@ -192,22 +192,37 @@ def error_of(client_id: str, secret: str, status: int, options: dict[str, Any]) 
     [
         ("a", "b..", "The client id does not end in two dots, as those that TheBase makes do."),
         ("a..", '"b.."', "The client secret is in quotation marks; were they copied along?"),
+        ("a..", "a..", "Client id and client secret are the same; was one of them copied twice?"),
+        ("a", CLIENT_SECRET, ("The client secret looks like those that TheBase makes, the client id does not: was it"
+         " copied whole, or are the two swapped?")),
     ],
-)
-def test_slip_of_copying(client_id: str, secret: str, message: str) -> None:
+)  # fmt: skip
+def test_mistake_in_copying(client_id: str, secret: str, message: str) -> None:
     error = error_of(client_id, secret, 401, {})
-    assert error == f"the token endpoint of {DOMAIN} answered 401 (empty). {CHECK} {message}"
+    assert error == f"the token endpoint of {DOMAIN} responded with 401 (empty). {CHECK} {message}"
 
 
 # A call
 
 
-def test_plain_http(client: Client) -> None:
-    with pytest.raises(client.error) as caught:
-        client.get(auth_for(DOMAIN), f"http://{DOMAIN}/v2/users")
+def test_plain_http() -> None:
+    with pytest.raises(requests.RequestException) as caught:
+        requests.get(f"http://{DOMAIN}/v2/users", auth=auth_for(DOMAIN), timeout=5)
     assert str(caught.value) == (
         f"a request to {DOMAIN} over http:// was not sent, because anyone on the way could read its"
         " token; write https:// in its URL"
+    )
+
+
+def test_waiter_that_gives_up() -> None:
+    with broken_server("is silent") as (url, _):
+        auth = auth_for(url, timeout=0.4)
+        outcomes = in_threads(3, lambda: requests.get(url, auth=auth, timeout=0.4))
+    [error] = [one for one in outcomes if isinstance(one, TokenTimeoutError)]
+    assert str(error) == (
+        f"no access token from {auth.domain}: this call waited for the token requests of other callers, and gave up"
+        " (another one took more than 0.2 seconds; another one took more than 0.2 seconds). Check that the token"
+        f" endpoint of {auth.domain} can be reached and responds in time, or give the call a longer timeout."
     )
 
 
@@ -222,14 +237,16 @@ def test_notes_of_a_failed_token_request_of_requests(with_session: bool) -> None
         " request too: TheBaseAuth(..., session=session)."
     )
     expected = [f"This was the token request to {url}/oauth/token."]
-    assert caught.value.__notes__ == expected if with_session else [*expected, own_settings]
+    assert caught.value.__notes__ == (expected if with_session else [*expected, own_settings])
 
 
 # The log
 
+Log: TypeAlias = "Callable[[], list[str]]"
+
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def log(caplog: pytest.LogCaptureFixture) -> Log:
     """The lines so far, with the level of each."""
     caplog.set_level(logging.DEBUG, "thebase_auth")
 
@@ -240,7 +257,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lines
 
 
-def test_log_of_a_renewal(client: Client, log: Callable[[], list[str]]) -> None:
+def test_log_of_a_renewal(client: Client, log: Log) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
@@ -250,36 +267,36 @@ def test_log_of_a_renewal(client: Client, log: Callable[[], list[str]]) -> None:
     assert log() == [fetched, fetched, "DEBUG replaying POST /a after a 401"]
 
 
-def test_log_of_a_body_that_cannot_be_replayed(client: Client, log: Callable[[], list[str]]) -> None:
+def test_log_of_a_body_that_cannot_be_replayed(client: Client, log: Log) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
         api.revoke()
         client.post(auth, server.url + "/a?b=c", one_time_body(client))
-    assert log()[1:] == [
-        "DEBUG not replaying POST /a after a 401: its body cannot be sent again; the next request has another token"
-    ]
+    assert log()[1:] == ["DEBUG not replaying POST /a after a 401: its body cannot be sent again"]
 
 
-def test_log_of_a_call_without_permission(client: Client, log: Callable[[], list[str]]) -> None:
+def test_log_of_a_call_without_permission(client: Client, log: Log) -> None:
     with api_server(Forbidding("/a")) as (server, _):
         auth = auth_for(server.url)
         for _ in range(4):
             client.get(auth, server.url + "/a?b=c")
     assert [line for line in log() if line.startswith("WARNING")] == [
-        f"WARNING GET /a on {auth.domain} answers 401 even with a new access token: the client id {CLIENT_ID} probably"
-        f" lacks the right to this call. Check its rights in TheBase: {SETTINGS}. The caller gets the 401, and new"
-        " tokens are tried more and more rarely. This warning is not repeated."
+        f"WARNING GET /a on {auth.domain}: the server rejected three access tokens in a row, each newer than the one"
+        f" before. The client id {CLIENT_ID} probably lacks permission for this call. Check its permissions in"
+        f" TheBase: {SETTINGS}. Callers get the 401, and another token is fetched for it only now and then. This"
+        " warning is not repeated."
     ]
+    assert log()[-1] == "DEBUG not replaying GET /a after a 401: new tokens were rejected too"
 
 
-def test_log_of_a_401_of_another_host(client: Client, log: Callable[[], list[str]]) -> None:
+def test_log_of_a_401_of_another_host(client: Client, log: Log) -> None:
     with api_server() as (server, _):
         auth = auth_for(server.url)
         for _ in range(2):
             client.get(auth, server.url.replace("127.0.0.1", "localhost") + "/a")
-    assert [line for line in log() if line.startswith("WARNING")] == [
-        f"WARNING localhost answered 401 to a request without an access token: TheBaseAuth signs only requests to"
+    assert log() == [
+        "WARNING localhost responded with 401 to a request without an access token: TheBaseAuth signs only requests to"
         f" {auth.domain}, which is another host. If both are meant to be the same, build the URLs of the requests from"
         " auth.base_url. This warning is not repeated."
     ]

@@ -51,7 +51,7 @@ def seen_of_object(thing: object) -> Iterator[Sight]:
         elif type(one).__module__.startswith("thebase_auth"):
             kind = type(one).__name__
             yield f"the text of {kind}", f"{one!r} {one!s} {one:}"
-            if kind in ("Secret", "Hidden"):
+            if kind == "Secret":
                 continue  # it is there to hold one
             for name, value in _attributes(one).items():
                 yield f"{kind}.{name}", repr(value)
