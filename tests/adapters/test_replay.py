@@ -1,4 +1,4 @@
-"""Around a replay everything behaves as without the plugin: cookies, history, redirects, hooks, connections."""
+"""Around a replay everything behaves as without the plugin: history, cookies, redirects, requests sent again."""
 
 from __future__ import annotations
 
@@ -28,21 +28,12 @@ def test_401_is_in_the_history_with_the_token_that_was_rejected(client: Client) 
         response = client.post(auth, server.url + "/a", b"body").response
     [rejected] = response.history
     assert (rejected.status_code, rejected.content) == (401, b"refused")
-    assert rejected.request.headers["Authorization"] == "Bearer token-1"
-    assert response.request.headers["Authorization"] == "Bearer token-2"
-    for request in (rejected.request, response.request):
+    sent = [rejected.request, response.request]
+    assert [one.headers["Authorization"] for one in sent] == ["Bearer token-1", "Bearer token-2"]
+    for request in sent:
+        assert type(request.headers["Authorization"]) is str
         assert (request.body if client.name == "requests" else request.content) == b"body"
     assert response.elapsed.total_seconds() > 0
-
-
-def test_token_in_a_request_is_a_plain_str(client: Client) -> None:
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/a")
-        api.revoke()
-        response = client.get(auth, server.url + "/a").response
-    for one in (*response.history, response, pickle.loads(pickle.dumps(response))):
-        assert type(one.request.headers["Authorization"]) is str
 
 
 @pytest.mark.parametrize("length", ["long", "unknown"])
@@ -86,20 +77,6 @@ def test_cookie_that_the_401_sets_goes_with_the_replay(client: Client) -> None:
         api.revoke()
         assert client.get(auth, server.url + "/c").status == 200
     assert [one.headers.get("cookie") for one in server.to("/c")] == [None, "route=b"]
-
-
-def test_cookie_that_the_401_changes_is_in_the_session_of_requests_afterwards() -> None:
-    api = Api()
-    api.answers["/login"] = (200, {"Set-Cookie": "route=a; Path=/"}, b"")
-    api.refusal = (401, {"Set-Cookie": "route=b; Path=/"}, b"")
-    with api_server(api) as (server, _), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/login")
-        api.revoke()
-        session.get(server.url + "/c")
-        session.get(server.url + "/c")
-    # A replay keeps a Cookie header that is there, as with the library's own digest authentication.
-    assert [one.headers["cookie"] for one in server.to("/c")] == ["route=a", "route=a", "route=b"]
 
 
 @pytest.mark.parametrize("cookies", [{"a": "1"}, None])

@@ -23,7 +23,7 @@ class Chunks:
 
 
 class OneShot:
-    """A body that looks like `Chunks` and is empty the second time, like a progress bar around a generator."""
+    """A body that looks like `Chunks`, and is empty the second time it is iterated."""
 
     def __init__(self) -> None:
         self.times = 0
