@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
 
 import thebase_auth.httpx
 import thebase_auth.requests
+from tests.support.adapters import FakeAdapter
 from tests.support.broken import broken_server
 from tests.support.callers import in_threads, wait_until_waiting
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for, one_time_body
@@ -26,7 +26,6 @@ SETTINGS = "Settings, Webhooks/API, API token"
 
 # The constructor
 
-EXAMPLE = f"; give it as TheBase shows it under {SETTINGS}, for example 'acme.thebase.co.il'"
 NO_CACHE = (
     "cache must be an object with the methods load, store and lock, such as FileTokenCache(path) or"
     " RedisTokenCache(client) of thebase_auth.caches; it is of type"
@@ -47,23 +46,11 @@ class AsyncCache:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"domain": ""}, f"domain is empty{EXAMPLE}"),
-        ({"domain": 7}, f"domain must be text, not int{EXAMPLE}"),
-        ({"domain": "ftp://acme.thebase.co.il"}, f"domain has a scheme other than https{EXAMPLE}"),
-        ({"domain": "acme.thebase.co.il/v2"}, f"domain has a path, a query, a fragment or user-info{EXAMPLE}"),
-        ({"domain": "http://acme.thebase.co.il"},
-         f"domain is given with http://, which is allowed only for loopback hosts: use https{EXAMPLE}"),
-        ({"domain": "acme.thebase.co.il:x"}, f"domain has a port that is not a number from 1 to 65535{EXAMPLE}"),
-        ({"domain": "acme_!.co.il"},
-         f"domain is not a valid host name, IPv4 address or IPv6 address in brackets{EXAMPLE}"),
-        ({"domain": "\u0660\u05d0\u0660.co.il"}, f"domain is not a valid international host name{EXAMPLE}"),
-        ({"client_id": 7}, "client id must be text, not int"),
-        ({"client_id": ""}, "client id is empty"),
-        ({"client_secret": "a "}, "client secret begins or ends with white space; was it copied with a line break?"),
-        ({"client_secret": "a\u200fb"},
-         "client secret has a control or invisible character (U+200F); copy it again from TheBase"),
-        ({"client_id": "id:secret"}, ("client id has a colon, which Basic authentication cannot carry (RFC 7617 section 2);"
-         " were id and secret pasted together?")),
+        ({"domain": "acme.thebase.co.il/v2"},
+         ("domain has a path, a query, a fragment or user-info; give it as TheBase shows it under"
+          f" {SETTINGS}, for example 'acme.thebase.co.il'")),
+        ({"client_secret": "a "},
+         "client secret begins or ends with white space; was it copied with a line break?"),
         ({"timeout": 0}, "timeout must be a positive number of seconds that the machine can wait; it is 0"),
         ({"timeout": "5"}, "timeout must be a positive number of seconds that the machine can wait; it is of type str"),
         ({"cache": "tokens.json"}, f"{NO_CACHE} str"),
@@ -79,7 +66,7 @@ def test_wrong_setting(settings: dict[str, Any], message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_setting_that_the_environment_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_the_environment_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THEBASE_DOMAIN", DOMAIN)
     monkeypatch.setenv("THEBASE_CLIENT_ID", "")
     with pytest.raises(ValueError) as caught:
@@ -104,9 +91,9 @@ COMBINED = (
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda request: thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret")(request),
+        (thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret"),
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
-        (lambda request: thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow(request), COMBINED),
+        (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow, COMBINED),
     ],
     ids=["call", "auth_flow"],
 )  # fmt: skip
@@ -216,18 +203,15 @@ def test_plain_http() -> None:
 
 
 def test_waiter_that_gives_up() -> None:
-    class Down(HTTPAdapter):
-        waiters = 2
+    waiters = [1, 2]
 
-        def send(self, *_: Any, **__: Any) -> requests.Response:
-            wait_until_waiting(auth, self.waiters)
-            self.waiters -= 1
-            raise requests.ConnectionError("the network is down")
+    def fail(request: requests.PreparedRequest) -> requests.Response:
+        wait_until_waiting(auth, waiters.pop())
+        raise requests.ConnectionError("the network is down")
 
-    with requests.Session() as session:
-        session.mount("https://", Down())
-        auth = auth_for(DOMAIN, session=session)
-        outcomes = in_threads(3, lambda: requests.get(URL, auth=auth, timeout=5))
+    session = FakeAdapter(fail).session()
+    auth = auth_for(DOMAIN, session=session)
+    outcomes = in_threads(3, lambda: requests.get(URL, auth=auth, timeout=5))
     [error] = [one for one in outcomes if isinstance(one, TokenTimeoutError)]
     assert str(error) == (
         f"no access token from {DOMAIN}: this call waited for the token requests of other callers, and gave up"
@@ -291,12 +275,13 @@ def test_log_of_a_call_without_permission(client: Client, log: Log) -> None:
         auth = auth_for(server.url)
         for _ in range(4):
             client.get(auth, server.url + "/a?b=c")
-    assert [line for line in log() if line.startswith("WARNING")] == [
-        f"WARNING GET /a on {auth.domain}: the server rejected three access tokens in a row, each newer than the one"
-        f" before. The client id {CLIENT_ID} probably lacks permission for this call. Check its permissions in"
-        f" TheBase: {SETTINGS}. Callers get the 401, and another token is fetched for it only now and then. This"
-        " warning is not repeated."
-    ]
+    [warning] = [line for line in log() if line.startswith("WARNING")]
+    assert warning == (
+        f"WARNING GET /a on {auth.domain}: the server rejected three access tokens in a row, each newer than"
+        f" the one before. The client id {CLIENT_ID} probably lacks permission for this call. Check its"
+        f" permissions in TheBase: {SETTINGS}. Callers get the 401, and another token is fetched for it only"
+        " now and then. This warning is not repeated."
+    )
     assert log()[-1] == "DEBUG not replaying GET /a after a 401: new tokens were rejected too"
 
 
@@ -305,8 +290,9 @@ def test_log_of_a_401_of_another_host(client: Client, log: Log) -> None:
         auth = auth_for(server.url)
         for _ in range(2):
             client.get(auth, server.url.replace("127.0.0.1", "localhost") + "/a")
-    assert log() == [
-        "WARNING localhost responded with 401 to a request without an access token: TheBaseAuth signs only requests to"
-        f" {auth.domain}, which is another host. If both are meant to be the same, build the URLs of the requests from"
-        " auth.base_url. This warning is not repeated."
-    ]
+    [warning] = log()
+    assert warning == (
+        "WARNING localhost responded with 401 to a request without an access token: TheBaseAuth signs only"
+        f" requests to {auth.domain}, which is another host. If both are meant to be the same, build the URLs"
+        " of the requests from auth.base_url. This warning is not repeated."
+    )

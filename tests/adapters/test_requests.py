@@ -1,10 +1,8 @@
-"""What is special to requests: the session option, timeouts, hooks, prepared requests, failed token requests."""
+"""What is special to requests: the session option, timeouts, hooks, failed token requests, bytes as text."""
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import io
 import pickle
 import subprocess
 import sys
@@ -16,12 +14,14 @@ from typing import Any
 import pytest
 import requests
 import urllib3
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import HTTPAdapter
 
 from tests.support import ROOT
+from tests.support.adapters import FakeAdapter, response_to
 from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, auth_for
 from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.uploads import Chunks
 from tests.support.world import DOMAIN, URL
 
 
@@ -62,30 +62,18 @@ def test_session_lends_its_adapter_and_is_not_changed() -> None:
 def test_token_request_uses_the_proxy_of_the_environment_if_the_call_does(
     monkeypatch: pytest.MonkeyPatch, no_proxy: str
 ) -> None:
-    proxies: dict[str, Any] = {}
-
-    class Noting(BaseAdapter):
-        def send(self, request: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-            proxies[request.path_url] = dict(kwargs["proxies"])
-            response = requests.Response()
-            response.request, response.url, response.status_code = request, request.url, 200
-            response.raw = io.BytesIO(b'{"access_token": "token-1"}')
-            return response
-
-        def close(self) -> None:
-            pass
-
     monkeypatch.setenv("https_proxy", "http://proxy.example:8080")
     monkeypatch.setenv("no_proxy", no_proxy)
-    with requests.Session() as session:
-        session.mount("https://", Noting())
-        session.auth = auth_for(DOMAIN, session=session)
-        session.get(URL)
-    assert proxies["/oauth/token"] == proxies["/v2/users"]
-    assert bool(proxies["/oauth/token"]) is not bool(no_proxy)
+    adapter = FakeAdapter(lambda request: response_to(request, b'{"access_token": "token-1"}'))
+    session = adapter.session()
+    session.get(URL, auth=auth_for(DOMAIN, session=session))
+    used = {path: settings["proxies"].get("https") for path, settings in adapter.sent.items()}
+    assert used == dict.fromkeys(
+        ["/oauth/token", "/v2/users"], None if no_proxy else "http://proxy.example:8080"
+    )
 
 
-# Timeouts, and the other settings of a call
+# The settings of a call
 
 
 @pytest.mark.parametrize(
@@ -101,7 +89,7 @@ def test_token_request_uses_the_proxy_of_the_environment_if_the_call_does(
     ],
     ids=["None", "number", "tuple", "tuple with None", "Timeout", "Timeout(connect)", "Timeout(total)"],
 )
-def test_token_request_after_a_401_has_the_shorter_timeouts_of_call_and_auth_object(
+def test_replay_has_the_settings_of_the_call_and_its_token_request_the_shorter_timeouts(
     timeout: Any, connect: float, read: float
 ) -> None:
     adapter = NotingAdapter()
@@ -110,48 +98,26 @@ def test_token_request_after_a_401_has_the_shorter_timeouts_of_call_and_auth_obj
         auth = auth_for(server.url, session=session, timeout=9)
         session.get(server.url + "/a", auth=auth)
         api.revoke()
-        session.get(server.url + "/a", auth=auth, timeout=timeout)
-    cold, _, rejected, renewal, replay = [one["timeout"] for one in adapter.sent]
-    assert cold == (9, 9)
-    assert renewal == (connect, read)
-    assert rejected == replay == timeout
-
-
-def test_settings_of_the_call_go_with_the_replay() -> None:
-    adapter = NotingAdapter()
-    with api_server() as (server, api), requests.Session() as session:
-        session.mount("http://", adapter)
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/a")
-        api.revoke()
-        adapter.sent.clear()
-        session.get(server.url + "/a", timeout=7, verify=False, stream=True, cert="/dev/null").close()
-    rejected, replay = adapter.sent
-    assert rejected == replay
-    assert (replay["timeout"], replay["verify"], replay["stream"]) == (7, False, True)
+        settings: Any = {"timeout": timeout, "verify": False, "stream": True, "cert": "/dev/null"}
+        session.get(server.url + "/a", auth=auth, **settings).close()
+    cold, _, rejected, renewal, replay = adapter.sent
+    assert cold["timeout"] == (9, 9)
+    assert renewal["timeout"] == (connect, read)
+    assert rejected == replay == settings | {"proxies": replay["proxies"]}
 
 
 # Responses
 
 
-def test_streamed_response_after_a_replay_is_not_read_for_the_caller() -> None:
+@pytest.mark.parametrize(("body", "status"), [(b"in memory", 200), (Chunks(), 401)])
+def test_last_response_is_not_read_for_a_caller_who_streams(body: Any, status: int) -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         session.get(server.url + "/a")
         api.revoke()
-        with session.get(server.url + "/a", stream=True) as response:
-            assert [one.status_code for one in response.history] == [401]
-            assert response.raw.read() == b"accepted"
-
-
-def test_401_that_stands_can_be_streamed() -> None:
-    with api_server() as (server, api), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/a")
-        api.revoke()
-        with session.post(server.url + "/a", data=iter([b"once"]), stream=True) as response:
-            assert response.status_code == 401
-            assert response.raw.read() == b"refused"
+        with session.post(server.url + "/a", data=body, stream=True) as response:
+            assert response.status_code == status
+            assert response.raw.read() == (b"accepted" if status == 200 else b"refused")
 
 
 async def endless() -> AsyncIterator[bytes]:
@@ -178,20 +144,6 @@ def test_connection_of_the_401_is_released_before_a_token_is_fetched(content: st
         response = session.get(server.url + "/a")
     assert response.status_code == 200
     assert response.history[0].content == (b"refused" if content == "short" else b"")
-
-
-def test_compressed_responses_are_decoded() -> None:
-    def compress(request: Received) -> Answer:
-        status, headers, body = api(request)
-        return status, {**headers, "Content-Encoding": "gzip"}, gzip.compress(body)
-
-    with api_server() as (server, api), requests.Session() as session:
-        server.handler = compress
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/a")
-        api.revoke()
-        response = session.get(server.url + "/a")
-    assert (response.text, response.history[0].text) == ("accepted", "refused")
 
 
 # Hooks
@@ -249,41 +201,22 @@ def test_pickle_of_a_response_has_no_hook_of_ours() -> None:
 # A token request that fails
 
 
-class Failing(BaseAdapter):
-    """Raises an exception, which holds the token request as those of urllib3 and mocks do."""
-
-    def __init__(self, make: Callable[[Any], Exception]) -> None:
-        super().__init__()
-        self.make = make
-        self.raised: Any = None
-
-    def send(self, request: Any, **_: Any) -> requests.Response:  # type: ignore[override]
-        self.raised = self.make(request)
-        raise self.raised
-
-    def close(self) -> None:
-        pass
-
-
-def failure_of(adapter: BaseAdapter) -> Any:
-    with requests.Session() as session:
-        session.mount("https://", adapter)
-        with pytest.raises(Exception) as caught:
-            requests.get(URL, auth=auth_for(DOMAIN, session=session), timeout=5)
-    return caught.value
+def call_in_an_except_block(url: str) -> LookupError:
+    """Fail, with an exception whose context is the one that is returned."""
+    try:
+        raise LookupError("the user's")
+    except LookupError:
+        requests.get(url + "/a", auth=auth_for(url), timeout=5)
+        raise
 
 
 def test_failed_token_request_in_an_except_block_keeps_the_users_exception() -> None:
     with broken_server("closes") as (url, _), pytest.raises(requests.ConnectionError) as caught:
-        try:
-            raise LookupError("the user's")
-        except LookupError as error:
-            theirs = error
-            requests.get(url + "/a", auth=auth_for(url), timeout=5)
-    assert caught.value.__context__ is theirs
-    assert caught.value.__cause__ is None
+        call_in_an_except_block(url)
+    theirs = caught.value.__context__
+    assert isinstance(theirs, LookupError)
     assert theirs.__traceback__ is not None
-    assert theirs.__traceback__.tb_lineno
+    assert caught.value.__cause__ is None
 
 
 def test_failed_token_request_raises_a_new_exception_of_the_same_class_and_args() -> None:
@@ -291,13 +224,14 @@ def test_failed_token_request_raises_a_new_exception_of_the_same_class_and_args(
         requests.get(url + "/a", auth=auth_for(url), timeout=5)
     error = caught.value
     assert type(error) is requests.ConnectionError
-    [inner] = error.args
-    assert isinstance(inner, urllib3.exceptions.ProtocolError)
-    assert [one.__traceback__ for one in (inner, *inner.args) if isinstance(one, Exception)] == [None, None]
     assert error.__context__ is None
     assert error.request is not None
     assert error.request.url == f"{url}/oauth/token"
     assert "Authorization" not in error.request.headers
+    [inner] = error.args
+    assert isinstance(inner, urllib3.exceptions.ProtocolError)
+    # The last of them was raised where the request, with its header, is a local variable.
+    assert [one.__traceback__ for one in (inner, inner.args[1])] == [None, None]
 
 
 class NeedsMoreError(requests.ConnectionError):
@@ -316,23 +250,25 @@ class ForeignError(Exception):
         self.request = request
 
 
-@pytest.mark.parametrize("kind", [NeedsMoreError, WritesItsOwnMessageError, ForeignError])
+@pytest.mark.parametrize(
+    "kind", [requests.ConnectionError, NeedsMoreError, WritesItsOwnMessageError, ForeignError]
+)
 def test_exception_that_cannot_be_rebuilt_from_its_args_is_raised_as_it_is(kind: Any) -> None:
-    adapter = Failing(lambda request: kind("text", request=request))
-    error = failure_of(adapter)
-    assert error is adapter.raised
-    assert "Authorization" not in error.request.headers
+    raised: list[Any] = []
 
+    def fail(request: requests.PreparedRequest) -> requests.Response:
+        raised.append(kind("text", request=request))
+        raised[0].add_note("of the adapter")
+        raise raised[0]
 
-def test_notes_of_a_failed_token_request_are_kept() -> None:
-    def make(request: Any) -> Exception:
-        error = requests.ConnectionError("text", request=request)
-        error.add_note("of the adapter")
-        return error
-
-    error = failure_of(Failing(make))
-    assert error.__notes__[0] == "of the adapter"
-    assert "Authorization" not in error.request.headers
+    session = FakeAdapter(fail).session()
+    with pytest.raises(kind) as caught:
+        session.get(URL, auth=auth_for(DOMAIN, session=session))
+    can_be_rebuilt = kind is requests.ConnectionError
+    assert (caught.value is raised[0]) is not can_be_rebuilt
+    assert caught.value.args == raised[0].args
+    assert caught.value.__notes__[0] == "of the adapter"
+    assert "Authorization" not in caught.value.request.headers
 
 
 # Bytes and text

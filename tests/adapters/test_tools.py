@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import requests
 import responses
-import urllib3
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import HTTPAdapter
 from requests.hooks import dispatch_hook
 
+from tests.support.adapters import FakeAdapter, response_to
 from tests.support.clients import Client, auth_for
 from tests.support.forbidding import Forbidding
 from tests.support.servers import BASIC, Api, Received, api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL
-
-
-def response_to(request: requests.PreparedRequest, content: bytes = b"") -> requests.Response:
-    response = requests.Response()
-    response.status_code = 200
-    response.request, response.url = request, request.url or ""
-    response._content = content
-    return response
-
 
 # Tools that replace what sends
 
@@ -58,62 +47,20 @@ def test_token_request_can_be_looked_at_in_responses() -> None:
     assert responses.calls[0].request.body == b"grant_type=client_credentials"
 
 
-class OnlyRead:
-    """Content that has no more than `read`, as in responses of caches and recorders."""
-
-    closed = False
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def read(self, size: int = -1) -> bytes:
-        piece, self._content = self._content[:size], self._content[size:]
-        return piece
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Recorded(io.BytesIO):
-    """Content as vcrpy makes it, with some of urllib3's methods."""
-
-    def stream(self, size: int, decode_content: bool = False) -> Iterator[bytes]:
-        while piece := self.read(size):
-            yield piece
-
-    def release_conn(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        lambda content: urllib3.HTTPResponse(cast(Any, OnlyRead(content)), preload_content=False),
-        Recorded,
-        io.BytesIO,
-    ],
-    ids=["urllib3 over a reader", "vcrpy", "no urllib3"],
-)
-def test_response_that_a_tool_made_is_read_and_replayed(raw: Callable[[bytes], Any]) -> None:
-    class Making(BaseAdapter):
-        def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            status, _, content = api(Received("GET", request.path_url, headers, b""))
-            response = response_to(request)
-            response.status_code, response.raw, response._content = status, raw(content), cast(bytes, False)
-            response.connection = self  # type: ignore[assignment]
-            return response
-
-        def close(self) -> None:
-            pass
+def test_response_that_a_tool_made_of_bytes_is_read_and_replayed() -> None:
+    def respond(request: requests.PreparedRequest) -> requests.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        status, _, content = api(Received("GET", request.path_url, headers, b""))
+        response = response_to(request, status=status)
+        response.raw, response._content = io.BytesIO(content), False  # type: ignore[assignment]
+        return response
 
     api = Api()
-    with requests.Session() as session:
-        session.mount("https://", Making())
-        session.auth = auth_for(DOMAIN, session=session)
-        for _ in range(2):
-            assert session.get(URL).content == b"accepted"
-            api.revoke()
+    session = FakeAdapter(respond).session()
+    session.auth = auth_for(DOMAIN, session=session)
+    for _ in range(2):
+        assert session.get(URL).content == b"accepted"
+        api.revoke()
     assert api.token_requests == 2
 
 
@@ -212,13 +159,3 @@ def test_token_request_to_loopback_bypasses_the_proxy_of_the_environment(
         requests.get(server.url + "/a", auth=auth_for(server.url), timeout=10, proxies={"http": ""})
     assert [one.path for one in proxy.received if one.authorization == BASIC] == []
     assert server.received[0].authorization == BASIC
-
-
-def test_netrc_that_cannot_be_read_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine without an end and\nlogin")
-    monkeypatch.setenv("NETRC", str(netrc))
-    with api_server() as (server, _), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.trust_env = False
-        assert session.get(server.url + "/a").status_code == 200

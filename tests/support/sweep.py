@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from tests.support.clients import CLIENT_ID, CLIENT_SECRET
+import pytest
+
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client
 
 BASIC = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
 CANARIES = {"the secret": CLIENT_SECRET, "the Basic value": BASIC, "a token": "token-1"}
@@ -18,6 +20,7 @@ CANARIES = {"the secret": CLIENT_SECRET, "the Basic value": BASIC, "a token": "t
 #: Where a token may be: in the user's own signed request, and in the object that is the token.
 SIGNED = "a signed request"
 IN_REQUESTS = "a variable of requests"
+OURS = "a variable of ours"
 PLACES_OF_TOKENS = {SIGNED, IN_REQUESTS, "Token.access_token", "Token.authorization"}
 
 Sight: TypeAlias = "tuple[str, str | bytes]"
@@ -83,7 +86,7 @@ def seen_of_error(error: BaseException) -> Iterator[Sight]:
             yield from seen_of_response(one.response)  # type: ignore[attr-defined]
         for frame in traceback.TracebackException.from_exception(one, capture_locals=True).stack:
             if "thebase_auth/" in frame.filename:
-                yield "a variable of ours", f"{frame.locals}"
+                yield OURS, f"{frame.locals}"
             elif "/requests/" in frame.filename or "/urllib3/" in frame.filename:
                 yield IN_REQUESTS, f"{frame.locals}"
 
@@ -138,3 +141,32 @@ def seen_of_logs(records: Iterable[logging.LogRecord]) -> Iterator[Sight]:
         if record.exc_info and record.exc_info[1]:
             for where, sight in seen_of_error(record.exc_info[1]):
                 yield f"{where} in {place}", sight
+
+
+class Sweep:
+    """Makes calls with one client, and keeps all that the user gets of them."""
+
+    def __init__(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        self.client = client
+        self.seen: list[Sight] = []
+        self.caplog = caplog
+        caplog.set_level(logging.DEBUG)
+
+    def call(self, auth: Any, url: str, content: Any = None, **options: Any) -> Any:
+        """Make a call, and return its status or its exception."""
+        outcome: Any
+        try:
+            reply = self.client.post(auth, url, content, **options)
+        except Exception as error:
+            outcome = error
+            self.seen += seen_of_error(error)
+        else:
+            outcome = reply.status
+            self.seen += seen_of_response(reply.response)
+        self.seen += seen_of_object(auth)
+        return outcome
+
+    def leaks(self) -> list[str]:
+        """What the calls have leaked so far, their logs included."""
+        assert len(self.seen) > 10
+        return leaks([*self.seen, *seen_of_logs(self.caplog.records)])
