@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import Any
 
 import anyio
-import httpx2
 import pytest
 import requests
 
@@ -286,28 +285,8 @@ def test_auth_object_of_one_library_does_not_sign_for_another(library: Any) -> N
         client.get(URL)
 
 
-def in_a_process(program: str) -> None:
-    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)
-
-
-@pytest.mark.skipif(not hasattr(httpx2, "alias_httpx"), reason="needs a newer httpx2")
-def test_httpx_may_be_an_alias_of_httpx2() -> None:
-    in_a_process(f"""
-import httpx2
-httpx2.alias_httpx()
-import httpx
-from thebase_auth import TheBaseAuth
-def handler(request):
-    return httpx.Response(200, json={TOKEN!r})
-auth = TheBaseAuth("{DOMAIN}", "id", "secret")
-with httpx.Client(auth=auth, transport=httpx.MockTransport(handler)) as client:
-    response = client.get("{URL}")
-assert response.request.headers["Authorization"] == "Bearer {TOKEN["access_token"]}"
-""")
-
-
 def test_installed_library_that_is_broken_is_not_taken_for_a_missing_one() -> None:
-    in_a_process("""
+    program = """
 import sys
 sys.modules["idna"] = None  # requests and httpx cannot be imported without it
 try:
@@ -316,4 +295,5 @@ except ModuleNotFoundError as error:
     assert "idna" in str(error), error
 else:
     raise SystemExit("it was passed over")
-""")
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=60)

@@ -184,18 +184,6 @@ def test_file_whose_length_has_changed_is_not_replayed(
     assert api.token_requests == 2
 
 
-def test_body_that_a_hook_of_the_user_put_in_place_is_sent_once() -> None:
-    with api_server() as (server, api), requests.Session() as session:
-        auth = auth_for(server.url)
-        session.get(server.url + "/a", auth=auth)
-        api.revoke()
-        request = requests.Request("POST", server.url + "/a", data=b"first", auth=auth).prepare()
-        request.body = iter([b"sec", b"ond"])  # type: ignore[assignment]
-        del request.headers["Content-Length"]
-        assert session.send(request).status_code == 401
-    assert [one.body for one in server.to("/a")][1:] == [b"second"]
-
-
 # Sent again by their owner
 
 
@@ -255,11 +243,3 @@ def test_long_body_is_not_sent_with_an_expired_token(
         api.revoke()
         assert client.post(auth, server.url + "/upload", body()).status == 200
     assert len(server.to("/upload")) == sent
-
-
-def test_long_body_is_sent_with_an_unexpired_token(client: Client) -> None:
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        assert client.post(auth, server.url + "/upload", b"x" * (MIB + 1)).status == 200
-    assert api.token_requests == 1

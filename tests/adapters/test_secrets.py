@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -54,7 +53,6 @@ def as_json(status: int, **members: Any) -> Answer:
 ECHOES: dict[str, Answer] = {
     "in an OAuth error": as_json(401, access_token="token-1", error=ECHO, error_description=WITH_TOKEN),
     "in a problem document": as_json(400, code=ECHO, message=json.dumps({"sent": [ECHO]}), instance=ECHO),
-    "in other members": as_json(403, title=ECHO, detail={"headers": [ECHO]}),
     "in the title of a page": (403, {"Content-Type": "text/html"}, f"<title>{ECHO}</title>".encode()),
     "in a redirect": (302, {"Location": f"https://a.example/{CLIENT_SECRET}?{BASIC}"}, b""),
     "in Retry-After": (429, {"Retry-After": ECHO}, b""),
@@ -87,16 +85,6 @@ def test_token_response_that_echoes_credentials_leaks_none(sweep: Sweep, where: 
 def test_failed_connection_to_the_token_endpoint_leaks_nothing(sweep: Sweep, behaviour: str) -> None:
     with broken_server(behaviour) as (url, _):
         outcome = sweep.call(auth_for(url, timeout=0.2), url + "/a", timeout=0.2)
-    assert isinstance(outcome, sweep.client.error)
-    assert sweep.leaks() == []
-
-
-def test_failed_connection_of_a_renewal_leaks_nothing(sweep: Sweep) -> None:
-    with Server(Api()).running() as server:
-        auth = auth_for(server.url, timeout=1)
-        sweep.call(auth, server.url + "/a")
-        auth.forget()
-    outcome = sweep.call(auth, server.url + "/a")
     assert isinstance(outcome, sweep.client.error)
     assert sweep.leaks() == []
 
@@ -139,12 +127,6 @@ def test_calls_that_are_replayed_or_redirected_leak_nothing(sweep: Sweep) -> Non
         statuses.append(sweep.call(auth, server.url + "/a", one_time_body(sweep.client)))
         statuses.append(sweep.call(auth, other.url))
     assert statuses == [200, 200, 401, 401, 401, 401, 401]
-    assert sweep.leaks() == []
-
-
-def test_plain_http_to_the_domain_leaks_nothing(sweep: Sweep) -> None:
-    outcome = sweep.call(auth_for(DOMAIN), URL.replace("https", "http"))
-    assert isinstance(outcome, sweep.client.error)
     assert sweep.leaks() == []
 
 
@@ -213,16 +195,6 @@ def test_wrong_setting_does_not_show_the_secret(wrong: dict[str, Any]) -> None:
     is_misplaced = "client_secret" not in wrong and CLIENT_SECRET in str(wrong)
     seen = seen_of_error(caught.value)
     assert leaks(one for one in seen if not (is_misplaced and one[0] == OURS)) == []
-
-
-def test_no_frame_of_a_rejected_setting_holds_the_secret_as_text() -> None:
-    """Some tools cut a long text before they look for secrets in it."""
-    with pytest.raises(ValueError) as caught:
-        TheBaseAuth(DOMAIN, "id", "canary" * 40, timeout=-1)
-    _, *frames = traceback.walk_tb(caught.value.__traceback__)
-    assert frames
-    for frame, _ in frames:
-        assert "canary" not in f"{[str(value)[:50] for value in frame.f_locals.values()]}"
 
 
 # A canary that is planted is found: otherwise the sweep would find nothing for ever

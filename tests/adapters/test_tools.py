@@ -83,21 +83,6 @@ def test_401_without_a_connection_is_the_callers_and_the_next_request_has_a_new_
 # Tools that rewrite or repeat
 
 
-def test_tool_that_rebuilds_the_headers_does_not_prevent_renewal() -> None:
-    class Rebuilding(HTTPAdapter):
-        def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-            copied = {name: value.encode().decode() for name, value in request.headers.items()}
-            request.headers = requests.structures.CaseInsensitiveDict(copied)
-            return super().send(request, *args, **kwargs)
-
-    with api_server() as (server, api), requests.Session() as session:
-        session.mount("http://", Rebuilding())
-        session.auth = auth_for(server.url, session=session)
-        for _ in range(2):
-            api.revoke()
-            assert session.get(server.url + "/a").status_code == 200
-
-
 def test_hooks_that_a_tool_calls_twice_replay_once() -> None:
     """requests-cache does, with more arguments than an adapter accepts, and with its own class."""
 
