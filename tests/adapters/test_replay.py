@@ -1,10 +1,9 @@
-"""Around a replay everything behaves as without the plugin: history, cookies, redirects, requests sent again."""
+"""Around a replay everything behaves as without the plugin: history, cookies, redirects."""
 
 from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import requests
 
 from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.forbidding import Forbidding
+from tests.support.rejections import CONTENTS
 from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.uploads import CONTENT, Chunks
 from tests.support.world import LIBRARIES
@@ -36,22 +36,17 @@ def test_401_is_in_the_history_with_the_token_that_was_rejected(client: Client) 
     assert response.elapsed.total_seconds() > 0
 
 
-@pytest.mark.parametrize("length", ["long", "unknown"])
-def test_401_that_is_long_or_of_unknown_length_is_closed_and_has_no_content(
-    client: Client, length: str
-) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        yield b"refused"
-
-    api = Api()
-    with api_server(api) as (server, _):
+@pytest.mark.parametrize("content", CONTENTS)
+def test_long_401_is_closed_and_has_no_content(client: Client, content: str) -> None:
+    make, is_read = CONTENTS[content]
+    with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
         api.revoke()
-        api.refusal = (401, {}, chunks() if length == "unknown" else b"x" * (2**20 + 1))
+        api.refusal = (401, {}, make())
         reply = client.get(auth, server.url + "/a")
     assert (reply.status, reply.history) == (200, [401])
-    assert reply.response.history[0].content == b""
+    assert reply.response.history[0].content == (b"refused" if is_read else b"")
 
 
 def test_401_with_damaged_content_is_replayed_all_the_same(client: Client) -> None:
@@ -68,26 +63,22 @@ def test_401_with_damaged_content_is_replayed_all_the_same(client: Client) -> No
 # Cookies
 
 
-def test_cookie_that_the_401_sets_goes_with_the_replay(client: Client) -> None:
-    api = Api()
-    api.refusal = (401, {"Set-Cookie": "route=b; Path=/"}, b"")
-    with api_server(api) as (server, _):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        api.revoke()
-        assert client.get(auth, server.url + "/c").status == 200
-    assert [one.headers.get("cookie") for one in server.to("/c")] == [None, "route=b"]
-
-
-@pytest.mark.parametrize("cookies", [{"a": "1"}, None])
-def test_401_without_cookies_changes_none(client: Client, cookies: dict[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    ("set_by_the_401", "of_the_call", "replayed"),
+    [("route=b; Path=/", None, "route=b"), ("", {"a": "1"}, "a=1"), ("", None, None)],
+)
+def test_cookies_of_a_replay_are_those_of_the_call_and_of_the_401(
+    client: Client, set_by_the_401: str, of_the_call: Any, replayed: str | None
+) -> None:
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         api.revoke()
-        client.get(auth, server.url + "/c", cookies=cookies)
-    expected = "a=1" if cookies else None
-    assert [one.headers.get("cookie") for one in server.to("/c")] == [expected, expected]
+        api.refusal = (401, {"Set-Cookie": set_by_the_401} if set_by_the_401 else {}, b"")
+        assert client.get(auth, server.url + "/c", cookies=of_the_call).status == 200
+    first, second = (one.headers.get("cookie") for one in server.to("/c"))
+    assert first == ("a=1" if of_the_call else None)
+    assert second == replayed
 
 
 # Redirects
@@ -207,26 +198,20 @@ def test_prepared_request_can_be_sent_again_after_each_renewal() -> None:
     assert api.token_requests == 4
 
 
-def test_prepared_request_with_an_old_token_is_replayed_twice_if_the_newer_one_is_revoked_too() -> None:
-    with api_server() as (server, api), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        prepared = session.prepare_request(requests.Request("GET", server.url + "/a"))
-        session.auth.forget()
-        session.get(server.url + "/another")
-        api.revoke()
-        response = session.send(prepared)
-    sent = [one.request.headers["Authorization"] for one in (*response.history, response)]
-    assert sent == ["Bearer token-1", "Bearer token-2", "Bearer token-3"]
-    assert response.status_code == 200
-
-
-def test_prepared_request_is_replayed_once_with_a_token_that_was_fetched_for_it() -> None:
-    with api_server(Forbidding("/no")) as (server, _), requests.Session() as session:
+@pytest.mark.parametrize("newer_token", ["revoked", "none"])
+def test_prepared_request_with_an_old_token_is_replayed_until_a_fetched_one_is_rejected(
+    newer_token: str,
+) -> None:
+    with api_server(Forbidding("/no")) as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         prepared = session.prepare_request(requests.Request("GET", server.url + "/no"))
         session.auth.forget()
+        if newer_token == "revoked":
+            session.get(server.url + "/another")
+            api.revoke()
         assert session.send(prepared).status_code == 401
-    assert [one.authorization for one in server.to("/no")] == ["Bearer token-1", "Bearer token-2"]
+    expected = ["Bearer token-1", "Bearer token-2", "Bearer token-3"]
+    assert [one.authorization for one in server.to("/no")] == expected[: 3 if newer_token == "revoked" else 2]
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

@@ -101,7 +101,6 @@ def test_multipart_is_replayed_byte_for_byte(client: Client, kind: str, position
 
 ONE_SHOTS: dict[str, Callable[[], Any]] = {
     "generator": lambda: (chunk for chunk in Chunks()),
-    "iterator": lambda: iter(list(Chunks())),
     "iterable": Chunks,
     "iterable that looks repeatable": OneShot,
     "deque": lambda: deque(Chunks()),
