@@ -42,7 +42,7 @@ def test_request_to_another_host_is_unsigned_and_its_401_renews_nothing(client: 
     assert [one.authorization for one in other.received] == [None, None]
 
 
-def test_redirect_to_another_host_carries_no_token_and_its_401_renews_nothing(client: Client) -> None:
+def test_redirect_to_another_host_is_unsigned_and_its_401_renews_nothing(client: Client) -> None:
     with api_server() as (server, api), Server(respond_401).running() as other:
         api.answers["/away"] = redirect_to(other.url + "/there", 302)
         auth = auth_for(server.url)
@@ -109,8 +109,8 @@ def test_plain_http_to_the_domain_is_an_error_before_anything_is_sent(client: Cl
     url = f"http://{user_info}acme.thebase.co.il/v2/users"
     with pytest.raises(client.error, match="acme.thebase.co.il.*https://") as caught:
         client.get(auth, url)
-    error: Any = caught.value
-    assert isinstance(error, PlainHTTPError)
+    assert isinstance(caught.value, PlainHTTPError)
+    error: Any = caught.value  # whose request is of its library
     assert error.domain == "acme.thebase.co.il"
     assert str(error.request.url) == url
 

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
-from tests.support.rejections import CONTENTS
+from tests.support.rejections import REJECTIONS
 from tests.support.servers import Api, api_server
 from tests.support.uploads import CONTENT, Chunks
 from tests.support.world import DOMAIN, LIBRARIES, URL
@@ -92,23 +92,23 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("content", CONTENTS)
+@pytest.mark.parametrize("rejection", REJECTIONS)
 async def test_connection_of_the_401_is_released_before_a_token_is_fetched(
-    library: Any, content: str
+    library: Any, rejection: str
 ) -> None:
-    make, _ = CONTENTS[content]
+    make, _ = REJECTIONS[rejection]
     options = {"limits": library.Limits(max_connections=1), "timeout": 10}
     with api_server() as (server, api):
         auth = auth_of(library, server.url)
         with library.Client(auth=auth, **options) as client:
             client.get(server.url + "/a")
             api.revoke()
-            api.refusal = (401, {}, make())
+            api.refusal = make()
             assert client.get(server.url + "/a").status_code == 200
         async with library.AsyncClient(auth=auth, **options) as async_client:
             await async_client.get(server.url + "/a")
             api.revoke()
-            api.refusal = (401, {}, make())
+            api.refusal = make()
             assert (await async_client.get(server.url + "/a")).status_code == 200
 
 
@@ -124,7 +124,7 @@ async def raise_for_status_async(response: Any) -> None:
 
 
 @pytest.mark.anyio
-async def test_hook_that_raises_for_a_401_fails_one_call_when_the_token_has_expired(library: Any) -> None:
+async def test_hook_that_raises_for_a_401_fails_one_call_with_an_expired_token(library: Any) -> None:
     """The documentation of httpx shows this hook. It hides every 401 from every auth flow."""
     api = Api()
     api.token_answer["expires_in"] = 1e-9
@@ -219,7 +219,7 @@ async def test_one_request_object_sent_by_ten_tasks_is_renewed_once(library: Any
 def test_request_of_a_subclass_with_its_own_constructor_is_replayed(
     library: Any, options: dict[str, Any]
 ) -> None:
-    class Call(library.Request):  # type: ignore[misc]
+    class Call(library.Request):
         def __init__(self, path: str) -> None:
             super().__init__("POST", f"https://{DOMAIN}{path}", **options)
 

@@ -108,7 +108,7 @@ CERTIFICATE = (
     " have. requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
 )
 REDIRECT = (
-    "Redirects of the token endpoint (here to https://elsewhere.example/) are not followed, so that the secret goes"
+    "Redirects of the token endpoint (this one to https://elsewhere.example/) are not followed, so that the secret goes"
     " nowhere else."
 )
 SERVER = "The server has a problem; try again later, or ask its support, naming tag:ecid/w4."
@@ -197,22 +197,22 @@ def test_waiter_that_gives_up() -> None:
     outcomes = in_threads(3, lambda: requests.get(URL, auth=auth, timeout=5))
     [error] = [one for one in outcomes if isinstance(one, TokenTimeoutError)]
     assert str(error) == (
-        f"no access token from {DOMAIN}: this call waited for the token requests of other callers, and gave up"
+        f"no access token from {DOMAIN}: this call waited for token requests of other callers, and gave up"
         " (ConnectionError: the network is down; ConnectionError: the network is down). Check that the token"
         f" endpoint of {DOMAIN} can be reached and responds in time, or give the call a longer timeout."
     )
 
 
 @pytest.mark.parametrize("session", [None, requests.Session()], ids=["no session", "session"])
-def test_notes_of_a_failed_token_request_of_requests(session: requests.Session | None) -> None:
+def test_note_of_a_failed_token_request_of_requests(session: requests.Session | None) -> None:
     with broken_server("closes") as (url, _), pytest.raises(requests.ConnectionError) as caught:
         requests.get(url + "/a", auth=auth_for(url, session=session), timeout=5)
+    [note] = caught.value.__notes__
     own_settings = (
-        "If your session has a verify, a proxy or an adapter of its own, give it to the token"
+        " If your session has a verify, a proxy or an adapter of its own, give it to the token"
         " request too: TheBaseAuth(..., session=session)."
     )
-    expected = [f"This was the token request to {url}/oauth/token."]
-    assert caught.value.__notes__ == (expected if session else [*expected, own_settings])
+    assert note == f"This was the token request to {url}/oauth/token." + ("" if session else own_settings)
 
 
 # The log

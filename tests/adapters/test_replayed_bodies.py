@@ -139,7 +139,7 @@ def test_multipart_with_an_unseekable_file_is_not_replayed(client: Client) -> No
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_stream_of_the_users_own_class_is_sent_once_and_as_it_is(library: Any) -> None:
-    class Upper(library.SyncByteStream):  # type: ignore[misc]
+    class Upper(library.SyncByteStream):
         def __init__(self) -> None:
             self._stream = self.fields = [b"abc", b"def"]  # names that the library's own streams have
 

@@ -17,7 +17,7 @@ from tests.support import ROOT
 from tests.support.adapters import FakeAdapter, response_to
 from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, auth_for
-from tests.support.rejections import CONTENTS
+from tests.support.rejections import REJECTIONS
 from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.uploads import Chunks
 from tests.support.world import DOMAIN, URL
@@ -87,7 +87,7 @@ def test_token_request_uses_the_proxy_of_the_environment_if_the_call_does(
     ],
     ids=["None", "number", "tuple", "tuple with None", "Timeout", "Timeout(connect)", "Timeout(total)"],
 )
-def test_replay_has_the_settings_of_the_call_and_its_token_request_the_shorter_timeouts(
+def test_replay_has_the_settings_of_the_call_and_renewal_shorter_timeouts(
     timeout: Any, connect: float, read: float
 ) -> None:
     adapter = NotingAdapter()
@@ -118,15 +118,16 @@ def test_last_response_is_not_read_for_a_caller_who_streams(body: Any, status: i
             assert response.raw.read() == (b"accepted" if status == 200 else b"refused")
 
 
-@pytest.mark.parametrize("content", CONTENTS)
-def test_connection_of_the_401_is_released_before_a_token_is_fetched(content: str) -> None:
-    make, _ = CONTENTS[content]
+@pytest.mark.timeout(20)  # requests waits for a connection without end
+@pytest.mark.parametrize("rejection", REJECTIONS)
+def test_connection_of_the_401_is_released_before_a_token_is_fetched(rejection: str) -> None:
+    make, _ = REJECTIONS[rejection]
     with api_server() as (server, api), requests.Session() as session:
         session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
         session.auth = auth_for(server.url, session=session)
         session.get(server.url + "/a")
         api.revoke()
-        api.refusal = (401, {}, make())
+        api.refusal = make()
         assert session.get(server.url + "/a").status_code == 200
 
 
@@ -144,7 +145,7 @@ def test_response_hooks_see_the_last_response_once() -> None:
     assert seen == [200, 200]
 
 
-def test_request_that_is_signed_again_keeps_the_users_hooks_and_is_replayed_once() -> None:
+def test_request_signed_twice_keeps_the_users_hooks_and_is_replayed_once() -> None:
     def of_the_user(response: requests.Response, **_: Any) -> None:
         pass
 
@@ -183,7 +184,7 @@ def call_in_an_except_block(url: str) -> None:
         requests.get(url + "/a", auth=auth_for(url), timeout=5)
 
 
-def test_failed_token_request_raises_a_new_exception_and_keeps_that_of_the_user() -> None:
+def test_failed_token_request_raises_anew_and_keeps_the_users_exception() -> None:
     with broken_server("closes") as (url, _), pytest.raises(requests.ConnectionError) as caught:
         call_in_an_except_block(url)
     error, theirs = caught.value, caught.value.__context__
@@ -219,7 +220,7 @@ class ForeignError(Exception):
 @pytest.mark.parametrize(
     "kind", [requests.ConnectionError, NeedsMoreError, WritesItsOwnMessageError, ForeignError]
 )
-def test_exception_of_an_adapter_is_built_again_from_its_args_or_raised_as_it_is(kind: Any) -> None:
+def test_exception_of_an_adapter_is_rebuilt_or_raised_as_it_is(kind: Any) -> None:
     raised: list[Any] = []
 
     def fail(request: requests.PreparedRequest) -> requests.Response:

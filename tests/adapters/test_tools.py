@@ -64,7 +64,7 @@ def test_response_that_a_tool_made_of_bytes_is_read_and_replayed() -> None:
     assert api.token_requests == 2
 
 
-def test_401_without_a_connection_is_the_callers_and_the_next_request_has_a_new_token() -> None:
+def test_401_without_a_connection_costs_one_call() -> None:
     class Bare(HTTPAdapter):
         def send(self, *args: Any, **kwargs: Any) -> requests.Response:
             response = super().send(*args, **kwargs)

@@ -1,10 +1,11 @@
-"""What a 401 may contain."""
+"""401s of every kind that the plugin has to read or close before it fetches a token."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+
+from tests.support.servers import Answer
 
 
 async def _endless() -> AsyncIterator[bytes]:
@@ -17,10 +18,11 @@ async def _of_unknown_length() -> AsyncIterator[bytes]:
     yield b"refused"
 
 
-#: What makes the content that a test server sends, and whether the plugin reads it before a replay.
-CONTENTS: dict[str, tuple[Callable[[], Any], bool]] = {
-    "short": (lambda: b"refused", True),
-    "long": (lambda: b"x" * (2**20 + 1), False),
-    "of unknown length": (_of_unknown_length, False),
-    "endless": (_endless, False),
+#: What makes a 401, and the content that it has in the history.
+REJECTIONS: dict[str, tuple[Callable[[], Answer], bytes]] = {
+    "short": (lambda: (401, {}, b"refused"), b"refused"),
+    "long": (lambda: (401, {}, b"x" * (2**20 + 1)), b""),
+    "of unknown length": (lambda: (401, {}, _of_unknown_length()), b""),
+    "endless": (lambda: (401, {}, _endless()), b""),
+    "damaged": (lambda: (401, {"Content-Encoding": "gzip"}, b"this is not gzip" * 10_000), b""),
 }
