@@ -108,6 +108,8 @@ def test_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client, bo
     assert reply.status == 200
     assert len(server.to("/create")) == 1
     assert [one.authorization for one in server.to("/created")] == ["Bearer token-1", "Bearer token-2"]
+    # requests has no history of what a hook replays behind a redirect.
+    assert reply.history == ([303] if client.name == "requests" else [303, 401])
 
 
 def test_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
