@@ -197,9 +197,9 @@ def test_waiter_that_gives_up() -> None:
     outcomes = in_threads(3, lambda: requests.get(URL, auth=auth, timeout=5))
     [error] = [one for one in outcomes if isinstance(one, TokenTimeoutError)]
     assert str(error) == (
-        f"no access token from {DOMAIN}: this call waited for token requests of other callers, and gave up"
-        " (ConnectionError: the network is down; ConnectionError: the network is down). Check that the token"
-        f" endpoint of {DOMAIN} can be reached and responds in time, or give the call a longer timeout."
+        f"no access token from {DOMAIN}: this call waited for token requests of others, and gave up"
+        " (ConnectionError: the network is down). Check that its token endpoint is reachable and responds in"
+        " time, or give the call a longer timeout."
     )
 
 

@@ -197,7 +197,7 @@ def test_failed_token_request_raises_anew_and_keeps_the_users_exception() -> Non
     assert "Authorization" not in error.request.headers
     [inner] = error.args
     assert isinstance(inner, urllib3.exceptions.ProtocolError)
-    # The last of them was raised where the request, with its header, is a local variable.
+    # The last one was raised in a frame that holds the request, with its header.
     assert [one.__traceback__ for one in (inner, inner.args[1])] == [None, None]
 
 
