@@ -203,6 +203,13 @@ def test_waiter_that_gives_up() -> None:
     )
 
 
+def test_waiter_that_gives_up_on_a_silent_endpoint_names_no_cancellation() -> None:
+    with broken_server("is silent") as (url, _):
+        auth = auth_for(url, timeout=0.4)
+        outcomes = in_threads(12, lambda: requests.get(url, auth=auth, timeout=0.4))
+    assert [str(one) for one in outcomes if "cancelled" in str(one)] == []
+
+
 @pytest.mark.parametrize("session", [None, requests.Session()], ids=["no session", "session"])
 def test_note_of_a_failed_token_request_of_requests(session: requests.Session | None) -> None:
     with broken_server("closes") as (url, _), pytest.raises(requests.ConnectionError) as caught:
