@@ -11,7 +11,7 @@ niquests = pytest.importorskip(
 )
 
 
-def test_a_session_of_niquests_is_refused_with_a_reason() -> None:
+def test_session_of_niquests_is_rejected_with_a_reason() -> None:
     auth = TheBaseAuth("acme.thebase.co.il", "id", "secret")
     with (
         niquests.Session() as session,

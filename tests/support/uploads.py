@@ -1,4 +1,4 @@
-"""Bodies that a user uploads, and an upload whose first token is refused."""
+"""Bodies that a user uploads, and an upload whose first token is rejected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.clients import Client, Httpx, auth_for
+from tests.support.clients import Client, auth_for
 from tests.support.servers import Received, api_server
 
 CONTENT = b"".join(b"%06d\n" % number for number in range(30_000))  # 210 kB: several chunks
@@ -22,27 +22,25 @@ class Chunks:
             yield CONTENT[start : start + 50_000]
 
 
-class AsyncChunks:
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in Chunks():
-            yield chunk
-
-
-class OnceInDisguise:
-    """Looks as if it could be iterated again, like a progress bar around a generator."""
+class OneShot:
+    """A body that looks like `Chunks`, and is empty the second time it is iterated."""
 
     def __init__(self) -> None:
+        self.times = 0
         self.inner = iter(Chunks())
 
     def __iter__(self) -> Iterator[bytes]:
+        self.times += 1
         yield from self.inner
 
 
-class AsyncOnceInDisguise:
+class AsyncOneShot:
     def __init__(self) -> None:
+        self.times = 0
         self.inner = iter(Chunks())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.times += 1
         for chunk in self.inner:
             yield chunk
 
@@ -69,11 +67,6 @@ def opened(folder: Path) -> Any:
     return path.open("rb")
 
 
-def from_an_offset(file: Any) -> Any:
-    file.seek(100_000)
-    return file
-
-
 def piped() -> Any:
     read, write = os.pipe()
     os.write(write, b"x" * 1000)
@@ -81,8 +74,12 @@ def piped() -> Any:
     return os.fdopen(read, "rb")
 
 
-def post_with_first_token_refused(client: Client, **options: Any) -> tuple[int, list[Received], Any]:
-    """Post to an API that refuses the token the call begins with; what it received for it."""
+def post_with_first_token_rejected(client: Client, **options: Any) -> tuple[int, list[Received], Any]:
+    """Post to an API that rejects the token that the call begins with.
+
+    Returns:
+        The status, the requests that the API received for the call, and the reply.
+    """
     with api_server() as (server, api):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -92,11 +89,3 @@ def post_with_first_token_refused(client: Client, **options: Any) -> tuple[int, 
         assert (after.status, after.history) == (200, [])  # the next request has a fresh token
         assert api.token_requests == 2
     return reply.status, server.to("/upload"), reply
-
-
-def takes_a_pipe_for_empty(client: Client) -> bool:
-    if not isinstance(client, Httpx):
-        return False
-    with piped() as pipe:
-        request = client.library.Request("POST", "https://a", content=pipe)
-    return request.headers.get("Content-Length") == "0"

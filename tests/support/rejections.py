@@ -1,0 +1,28 @@
+"""401s of every kind that the plugin has to read or close before it fetches a token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from tests.support.servers import Answer
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x" * 1000
+        await asyncio.sleep(0.001)
+
+
+async def _of_unknown_length() -> AsyncIterator[bytes]:
+    yield b"refused"
+
+
+#: What makes a 401, and the content that it has in the history.
+REJECTIONS: dict[str, tuple[Callable[[], Answer], bytes]] = {
+    "short": (lambda: (401, {}, b"refused"), b"refused"),
+    "long": (lambda: (401, {}, b"x" * (2**20 + 1)), b""),
+    "of unknown length": (lambda: (401, {}, _of_unknown_length()), b""),
+    "endless": (lambda: (401, {}, _endless()), b""),
+    "damaged": (lambda: (401, {"Content-Encoding": "gzip"}, b"this is not gzip" * 10_000), b""),
+}
