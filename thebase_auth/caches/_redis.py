@@ -125,6 +125,10 @@ class RedisTokenCache:
         lease = max(timeout / 2, _SHORTEST_LEASE)
         lock = self._client.lock(name, timeout=lease, blocking_timeout=timeout, sleep=_POLL_INTERVAL)
 
+        if not lock.acquire():
+            return None
+        held = self._client.get(name)
+
         def release() -> None:
             try:
                 lock.release()
@@ -132,11 +136,11 @@ class RedisTokenCache:
                 pass
             except Exception:
                 # redis-py releases by a script, which an ACL may forbid.
-                if lock.owned():
+                if self._client.get(name) == held:
                     self._client.delete(name)
                 raise
 
-        return release if lock.acquire() else None
+        return release
 
 
 def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, Final
@@ -37,6 +36,7 @@ class CacheWork:
         found: The token that another process has stored, or None.
         is_given_up: Whether the leader has stopped waiting for it.
         calling: The method of the cache that is running; empty between two calls.
+        trouble: What has failed; empty if nothing has.
         thread: The thread that does it.
     """
 
@@ -52,12 +52,17 @@ class CacheWork:
         self.found: Token | None = None
         self.is_given_up = False
         self.calling = ""
+        self.trouble = ""
         self.thread: threading.Thread | None = None
 
     def is_hanging(self) -> bool:
-        """Return whether a call of the cache still runs; a forked child does not have the thread."""
-        is_alive = self.thread is not None and self.thread.is_alive()
-        return is_alive and self.is_given_up and bool(self.calling)
+        """Return whether a call of the cache still runs, and its leader has gone.
+
+        A lock may be waited for, unless its leader has given that up.
+        """
+        is_cancelled = self.flight.done and self.flight.token is None and self.calling != "lock"
+        is_alive = self.thread is not None and self.thread.is_alive()  # not in a forked child
+        return is_alive and bool(self.calling) and (self.is_given_up or is_cancelled)
 
 
 class SharedCache:
@@ -93,8 +98,8 @@ class SharedCache:
             if sys.is_finalizing():
                 return None  # before Python 3.12, start() would hang
             work.thread.start()
-        except RuntimeError as error:  # there may also be too many threads
-            self._warn(str(error))
+        except RuntimeError as error:
+            self._report(str(error))  # too many threads
             return None
         return work
 
@@ -102,45 +107,45 @@ class SharedCache:
         """Record that the leader goes on without *work*, for which it has waited."""
         work.is_given_up = True
         if work.calling:
-            self._warn(f"{work.calling}() did not return within {work.seconds:g} seconds")
+            work.trouble = f"{work.calling}() took more than {work.seconds:g} seconds"
+            self._report(work.trouble)
 
     # What follows runs in the thread.
 
     def _run(self, work: CacheWork) -> None:
         release: Any = None
-        started = time.monotonic()
         try:
             key = self.record_format.key
             self._look(work, key)
             if work.found is None and work.may_lock and not work.flight.done:
-                release = self._lock(work, key, max(work.seconds - (time.monotonic() - started), 0.0))
+                release = self._lock(work, key)
                 self._look(work, key)  # it may have been stored just before the lock was free
             work.looked.finish()
             if work.found is None and work.may_lock:
                 self._store(work, key)
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            self._warn(self._describe(error, work.flight.token))
+            work.trouble = self._describe(error, work.flight.token)
         finally:
             self._release(work, release)
+            self._report(work.trouble)
             work.looked.finish()
             work.finished.finish()
 
     def _look(self, work: CacheWork, key: str) -> None:
-        token = self.record_format.read(self._call(work, "load", key))
+        token = self.record_format.read(self._call(work, "load", self.cache.load, key))
         if token is not None and not work.is_known(token):
             work.found = token
-            self._record_working()
 
-    def _lock(self, work: CacheWork, key: str, seconds: float) -> Any:
+    def _lock(self, work: CacheWork, key: str) -> Any:
         """Return what releases the lock; None if the token must be fetched without it."""
         try:
-            release = self._call(work, "lock", key, timeout=seconds)
+            release = self._call(work, "lock", self.cache.lock, key, timeout=work.seconds)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises
-            self._warn(f"it cannot be locked: {self._describe(error, None)}")
+            work.trouble = f"it cannot be locked: {self._describe(error, None)}"
             return None
         if callable(release):
             return release
-        self._warn(f"another process has held its lock for {seconds:.1f} seconds")
+        work.trouble = f"another process has held its lock for {work.seconds:g} seconds"
         return None
 
     def _store(self, work: CacheWork, key: str) -> None:
@@ -148,41 +153,42 @@ class SharedCache:
         wait_blocking(work.flight, 2 * work.seconds)
         token = work.flight.token
         if token is not None:
-            self._call(work, "store", key, self.record_format.write(token), lifetime(token))
-            self._record_working()
+            record = self.record_format.write(token)
+            self._call(work, "store", self.cache.store, key, record, lifetime(token))
 
     def _release(self, work: CacheWork, release: Any) -> None:
         try:
             if release is not None:
-                release()
+                self._call(work, "release", release)
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            self._warn(f"its lock was not released: {self._describe(error, work.flight.token)}")
+            work.trouble = f"its lock was not released: {self._describe(error, work.flight.token)}"
 
-    def _call(self, work: CacheWork, method: str, *args: Any, **options: Any) -> Any:
-        work.calling = method
+    def _call(
+        self, work: CacheWork, name: str, method: Callable[..., Any], *args: Any, **options: Any
+    ) -> Any:
+        work.calling = name
         try:
-            return getattr(self.cache, method)(*args, **options)
+            return method(*args, **options)
         finally:
             work.calling = ""
 
-    def _record_working(self) -> None:
-        if self._has_warned:
-            logger.info("the token cache %r works again", self.cache)
-        self._has_warned = False
-
-    def _warn(self, trouble: str) -> None:
-        """Warn that the cache has failed: once, until it works again."""
-        if self._has_warned:
+    def _report(self, trouble: str) -> None:
+        """Warn once for each outage of the cache, and say when it works again."""
+        if not trouble:
+            if self._has_warned:
+                logger.info("the token cache %r works again", self.cache)
+            self._has_warned = False
+        elif self._has_warned:
             logger.debug("the token cache %r failed: %s", self.cache, trouble)
-            return
-        self._has_warned = True
-        logger.warning(
-            "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its own"
-            " access tokens. This warning is not repeated until the cache works again.",
-            self.cache,
-            trouble,
-            self._credentials.domain,
-        )
+        else:
+            self._has_warned = True
+            logger.warning(
+                "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its own"
+                " access tokens. This warning is not repeated until the cache works again.",
+                self.cache,
+                trouble,
+                self._credentials.domain,
+            )
 
     def _describe(self, failure: BaseException, token: Token | None) -> str:
         """Return what may be logged of an exception of the cache."""
