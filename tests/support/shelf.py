@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
+
+METHODS = ["load", "lock", "store", "release"]
 
 
 class Shelf:
@@ -15,9 +16,11 @@ class Shelf:
         self.before = before
         self.records: dict[str, Any] = {}
         self.lifetimes: list[float | None] = []
+        self.timeouts: list[float] = []
         self.locked: set[str] = set()
-        self.calls: list[tuple[str, int]] = []
-        self._guard = threading.Lock()
+        self.calls: list[str] = []
+        self.threads: set[threading.Thread] = set()
+        self._unlocked = threading.Condition()
 
     def load(self, key: str) -> Any:
         self._called("load")
@@ -28,10 +31,11 @@ class Shelf:
         self.lifetimes.append(lifetime)
         self.records[key] = record
 
-    def lock(self, key: str, lease: float) -> Any:
+    def lock(self, key: str, *, timeout: float) -> Any:
         self._called("lock")
-        with self._guard:
-            if key in self.locked:
+        self.timeouts.append(timeout)
+        with self._unlocked:
+            if not self._unlocked.wait_for(lambda: key not in self.locked, timeout):
                 return None
             self.locked.add(key)
         return lambda: self._release(key)
@@ -40,18 +44,18 @@ class Shelf:
         try:
             self._called("release")
         finally:
-            self.locked.discard(key)
+            with self._unlocked:
+                self.locked.discard(key)
+                self._unlocked.notify_all()
 
     def _called(self, method: str) -> None:
-        self.calls.append((method, threading.get_ident()))
+        self.calls.append(method)
+        self.threads.add(threading.current_thread())
         self.before(method)
-
-    def count(self, method: str) -> int:
-        return [name for name, _ in self.calls].count(method)
 
 
 class Gate:
-    """Stops whoever comes to it, until it is opened."""
+    """Stops whoever calls *method* until it is opened."""
 
     def __init__(self, method: str) -> None:
         self.method = method
@@ -63,17 +67,3 @@ class Gate:
         if method == self.method:
             self.reached.set()
             self.was_opened_in_time &= self.opened.wait(20)
-
-
-class ClockOfCalls:
-    """Stands for the module ``time``: each call of a cache takes so many seconds, and all else none."""
-
-    def __init__(self, seconds: float) -> None:
-        self.now, self.seconds = 1000.0, seconds
-        self.time = time.time
-
-    def __call__(self, method: str) -> None:
-        self.now += self.seconds
-
-    def monotonic(self) -> float:
-        return self.now
