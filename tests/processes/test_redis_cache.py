@@ -130,7 +130,7 @@ def test_user_without_scripts_releases_the_lock(database: Database) -> None:
         cache = database.closing(RedisTokenCache.from_url(url))
         release = cache.lock(KEY, timeout=10)
         assert release is not None
-        with pytest.raises(redis.NoPermissionError):
+        with pytest.raises(redis.exceptions.NoPermissionError):
             release()
         assert not database.client().exists(LOCK)
 
@@ -142,7 +142,7 @@ def test_user_without_scripts_does_not_release_the_lock_of_another(
         release = database.closing(RedisTokenCache.from_url(url)).lock(KEY, timeout=0.1)
         until(lambda: not database.client().exists(LOCK))
         assert cache.lock(KEY, timeout=10) is not None
-        with pytest.raises(redis.NoPermissionError):
+        with pytest.raises(redis.exceptions.NoPermissionError):
             release()  # type: ignore[misc]
         assert database.client().exists(LOCK)
 
