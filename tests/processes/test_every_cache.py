@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.caches import KEY, OTHER, in_thread
+from tests.support.caches import KEY, OTHER
 from tests.support.callers import in_threads
 from tests.support.databases import CLIENT_KINDS, Database
 from tests.support.pythons import run, without
@@ -77,21 +77,15 @@ def test_lock_has_one_holder_and_other_keys_have_other_locks(
     lock(make_cache())()
 
 
-def test_lock_is_waited_for_and_released_by_another_thread(cache: TokenCache, make_cache: MakeCache) -> None:
-    release = in_thread(lambda: lock(cache))
+def test_lock_is_waited_for(cache: TokenCache, make_cache: MakeCache) -> None:
+    release = lock(cache)
     waiting = threading.Event()
-
-    def wait() -> Any:
-        waiting.set()
-        return make_cache().lock(KEY, timeout=20)
-
-    releases: list[Any] = []
-    waiter = threading.Thread(target=lambda: releases.append(wait()))
+    waiter = threading.Thread(target=lambda: (waiting.set(), lock(make_cache(), timeout=20)()))
     waiter.start()
-    waiting.wait()
+    assert waiting.wait(10)
     release()
     waiter.join(10)
-    releases.pop()()
+    assert not waiter.is_alive()
     lock(cache)()
 
 

@@ -185,7 +185,7 @@ def test_file_system_that_shows_files_as_open_gets_no_token(
     before = path.read_bytes()
     show_all_files_as_open(monkeypatch)
     assert file_cache.load(KEY) is None
-    with pytest.raises(OSError, match="open to others"):
+    with pytest.raises(OSError, match="cannot keep a file private"):
         file_cache.store(KEY, "record", 60.0)
     monkeypatch.undo()
     assert path.read_bytes() == before

@@ -68,7 +68,7 @@ def record_of(auth: Any, token: str) -> str:
 
 def stored_token(cache: Any, auth: Any) -> Token | None:
     """The token that other processes find."""
-    return format_of(auth).read(cache.load(key_of(auth)), time.time())
+    return format_of(auth).read(cache.load(key_of(auth)))
 
 
 def is_free(cache: Any, auth: Any) -> bool:
@@ -125,4 +125,6 @@ def a_database(database: Database) -> Iterator[Shared]:
         keys = client.keys()
         return b"\n".join([*keys, *[client.get(key) or b"" for key in keys]])
 
-    yield Shared(("redis", f"redis://127.0.0.1:{database.port}"), database.cache, content)
+    options = "socket_timeout=10&socket_connect_timeout=10"  # on a busy machine one second is too short
+    url = f"redis://127.0.0.1:{database.port}/0?{options}"
+    yield Shared(("redis", url), lambda: database.cache(options=options), content)
