@@ -130,15 +130,6 @@ def test_waiters_go_on_before_the_leader_has_stored_its_token(client: Client) ->
     assert gate.was_opened_in_time
 
 
-@pytest.mark.slow
-@few_clients
-def test_slow_cache_fails_no_request(client: Client) -> None:
-    slow = Shelf(lambda _: threading.Event().wait(1.2))
-    with api_server() as (server, _):
-        auth = auth_for(server.url, cache=slow, timeout=3)
-        assert client.get(auth, server.url + "/a", timeout=3).status == 200
-
-
 @pytest.mark.parametrize("client", FEW[1:], ids=str)  # in requests a cold call's own timeout is not known
 def test_caller_in_a_hurry_does_not_wait_for_a_leader_that_waits_for_the_cache(client: Client) -> None:
     gate = Gate("load")
@@ -151,9 +142,6 @@ def test_caller_in_a_hurry_does_not_wait_for_a_leader_that_waits_for_the_cache(c
         gate.opened.set()
         assert leader.result(30).status == 200
     assert gate.was_opened_in_time
-
-
-# Files
 
 
 # Raising

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import signal
 import threading
@@ -18,24 +17,13 @@ import pytest
 import requests
 
 from tests.support.broken import broken_server
-from tests.support.caches import (
-    FEW,
-    Shared,
-    Warnings,
-    cache_threads,
-    few_clients,
-    is_free,
-    key_of,
-    stored_token,
-    until,
-)
+from tests.support.caches import Shared, cache_threads, few_clients, is_free, key_of, stored_token, until
 from tests.support.callers import TokenHold, in_threads, wait_for
-from tests.support.clients import CLIENT_SECRET, Client, auth_for
-from tests.support.databases import Database
+from tests.support.clients import Client, auth_for
 from tests.support.processes import calling_process
 from tests.support.servers import Answer, Api, Received, api_server
 from tests.support.shelf import METHODS, Gate, Shelf
-from thebase_auth import FileTokenCache, TokenRequestError
+from thebase_auth import FileTokenCache
 from thebase_auth.testing import Sandbox
 
 # Another process that dies or is stuck with the lock
@@ -63,31 +51,16 @@ def test_others_inherit_the_lock_of_a_process_that_died(client: Client, shared: 
 def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(client: Client) -> None:
     shelf = Shelf()
     with api_server() as (server, api):
-        auth = auth_for(server.url, cache=shelf, timeout=2)
+        auth = auth_for(server.url, cache=shelf, timeout=4)
         shelf.lock(key_of(auth), timeout=1)  # another process, for good
         started = time.monotonic()
-        assert client.get(auth, server.url + "/a", timeout=2).status == 200
-        assert 0.5 < time.monotonic() - started < 2
+        assert client.get(auth, server.url + "/a", timeout=4).status == 200
+        assert 1 < time.monotonic() - started < 4
         until(lambda: shelf.records)
         assert stored_token(shelf, auth) == auth.token
         assert api.token_requests == 1
-    assert shelf.timeouts[1] <= 1
+    assert shelf.timeouts[1] <= 2
     assert shelf.locked == {key_of(auth)}  # it is not ours to release
-
-
-def test_token_request_that_outlasts_the_lease_is_no_failure_of_the_cache(
-    valkey: Database, warnings: Warnings
-) -> None:
-    cache = valkey.cache()
-    with Sandbox() as thebase, ThreadPoolExecutor(1) as pool:
-        auth = auth_for(thebase.domain, cache=cache, timeout=2)
-        with thebase.hold_token_requests():
-            call = pool.submit(FEW[0].get, auth, thebase.domain + "/v2/users", timeout=20)
-            thebase.wait_for_token_requests(1)
-            until(lambda: not valkey.client().keys("*:lock"))
-        assert call.result(20).status == 200
-        until(lambda: stored_token(cache, auth) == auth.token)
-    assert warnings() == []
 
 
 # Token endpoints that fail
@@ -123,34 +96,12 @@ def test_many_callers_of_a_silent_token_endpoint_do_not_queue(client: Client) ->
     until(lambda: not shelf.locked)
 
 
-@few_clients
-def test_wrong_secret_is_reported_and_releases_the_lock(
-    client: Client, shared: Shared, warnings: Warnings
-) -> None:
-    with Sandbox(client_secret="another") as thebase:
-        cache = shared.cache()
-        auth = auth_for(thebase.domain, cache=cache)
-        with pytest.raises(client.error) as caught:
-            client.get(auth, thebase.domain + "/v2/users")
-        assert isinstance(caught.value, TokenRequestError)
-        assert caught.value.status == 401
-        until(lambda: is_free(cache, auth))
-        thebase.client.client_secret = CLIENT_SECRET
-        auth.forget()
-        assert client.get(auth, thebase.domain + "/v2/users").status == 200
-    assert warnings() == []
-
-
 # Leaders that are superseded
 
 
-@pytest.mark.parametrize("cache_kind", ["shelf", "shared"])
-def test_superseded_leader_neither_keeps_the_lock_nor_holds_up_the_next(
-    cache_kind: str, shared: Shared
-) -> None:
+def test_superseded_leader_neither_keeps_the_lock_nor_holds_up_the_next(shared: Shared) -> None:
     """A leader on an event loop cannot go on while the loop's thread makes a blocking call."""
-    hold = TokenHold()
-    cache = Shelf() if cache_kind == "shelf" else shared.cache()
+    hold, cache = TokenHold(), shared.cache()
 
     async def main(auth: Any, url: str) -> float:
         async with httpx.AsyncClient(auth=auth, timeout=20) as client:
@@ -164,12 +115,10 @@ def test_superseded_leader_neither_keeps_the_lock_nor_holds_up_the_next(
             return seconds
 
     with api_server(hold) as (server, _):
-        auth = auth_for(server.url, cache=cache)
-        assert asyncio.run(main(auth, server.url + "/a")) < 3
+        auth = auth_for(server.url, cache=cache, timeout=20)
+        assert asyncio.run(main(auth, server.url + "/a")) < 8  # it would wait 10 seconds for the lock
         until(lambda: is_free(cache, auth))
         assert stored_token(cache, auth) == auth.token
-    if isinstance(cache, Shelf):
-        assert cache.calls.count("lock") >= 2
 
 
 @few_clients
@@ -281,21 +230,6 @@ def test_interrupted_caller_releases_the_lock(stage: str) -> None:
         assert client.get(server.url + "/a", auth=auth).status_code == 200
         assert time.monotonic() - started < 5
         until(lambda: not shelf.locked)
-
-
-def test_dropped_flow_releases_the_lock() -> None:
-    shelf = Shelf()
-    auth = auth_for("acme.thebase.co.il", cache=shelf)
-    flows = [auth.sync_auth_flow(httpx.Request("GET", "https://acme.thebase.co.il/v2/users"))]
-    assert next(flows[0]).url.path == "/oauth/token"
-    assert shelf.locked
-
-    def drop() -> None:
-        flows.clear()
-        gc.collect()
-
-    in_threads(1, drop)
-    until(lambda: not shelf.locked)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of httpx, when cancelled

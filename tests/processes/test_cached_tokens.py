@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import anyio
-import httpx
 import pytest
 
 from tests.support.caches import (
@@ -25,14 +20,11 @@ from tests.support.caches import (
     stored_token,
     until,
 )
-from tests.support.callers import wait_for
-from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for, one_time_body
+from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.clock import Clock
 from tests.support.processes import calling_process
-from tests.support.servers import Answer, Api, Received, api_server
-from tests.support.shelf import METHODS, Gate, Shelf
-from thebase_auth import TheBaseAuth
-from thebase_auth.caches import _record
+from tests.support.servers import Api, api_server
+from tests.support.shelf import Shelf
 from thebase_auth.testing import Sandbox
 
 # Sharing
@@ -78,19 +70,6 @@ def test_token_stored_while_the_lock_is_waited_for_is_used(client: Client) -> No
     assert api.token_requests == 0
 
 
-def test_token_is_stored_for_as_long_as_it_is_valid() -> None:
-    shelf = Shelf()
-    with api_server() as (server, api):
-        auth = auth_for(server.url, cache=shelf)
-        for expires_in in (100, None):
-            api.token_answer["expires_in"] = expires_in
-            renew(FEW[0], auth, server.url, api)
-    brief, unknown = shelf.lifetimes
-    assert brief is not None
-    assert 50 < brief <= 100
-    assert unknown is None
-
-
 # In the background
 
 
@@ -112,83 +91,9 @@ def test_one_background_thread_per_renewal_and_none_for_a_good_token(client: Cli
     assert all(one.daemon for one in shelf.threads)
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("method", METHODS)
-async def test_event_loop_runs_on_while_a_cache_is_slow(method: str, warnings: Warnings) -> None:
-    gate = Gate(method)
-    with api_server() as (server, _):
-        auth = auth_for(server.url, cache=Shelf(gate))
-        async with httpx.AsyncClient(auth=auth, timeout=20) as client, anyio.create_task_group() as group:
-
-            async def open_later() -> None:
-                await wait_for(gate.reached.is_set)
-                for _ in range(20):
-                    await anyio.sleep(0.001)
-                gate.opened.set()
-
-            group.start_soon(open_later)
-            assert (await client.get(server.url + "/a")).status_code == 200
-    assert gate.was_opened_in_time
-    assert warnings() == []
-
-
 def test_constructor_does_not_compute_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    computed_in: list[threading.Thread] = []
-    compute = hashlib.pbkdf2_hmac
-
-    def record(*arguments: Any, **options: Any) -> bytes:
-        computed_in.append(threading.current_thread())
-        return compute(*arguments, **options)
-
-    _record._derived.cache_clear()
-    monkeypatch.setattr(hashlib, "pbkdf2_hmac", record)
-    with api_server() as (server, api):
-        auths = [auth_for(server.url, cache=Shelf()) for _ in range(2)]
-        assert computed_in == []
-        for auth in auths:
-            renew(FEW[0], auth, server.url, api)
-    assert len(computed_in) == 1  # once for the same credentials
-    assert threading.main_thread() not in computed_in
-
-
-# Credentials
-
-
-class TwoSecrets:
-    """A server that knows two secrets of one client ID, and issues each its own token."""
-
-    secrets = ("the-first-secret..", "the-second-secret..")
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.used: list[str | None] = []
-
-    def __call__(self, request: Received) -> Answer:
-        if request.path != "/oauth/token":
-            self.used.append(request.authorization)
-            return 200, {}, b"accepted"
-        pair = base64.b64decode((request.authorization or "").removeprefix("Basic ")).decode()
-        secret = pair.partition(":")[2]
-        self.asked.append(secret)
-        document = {"access_token": f"token-of-{self.secrets.index(secret)}", "token_type": "bearer"}
-        return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
-
-
-def test_two_secrets_keep_their_tokens_apart_and_are_not_stored(shared: Shared) -> None:
-    handler = TwoSecrets()
-    with api_server(handler) as (server, _):
-        for _ in range(2):
-            for secret in handler.secrets:
-                auth = TheBaseAuth(server.url, CLIENT_ID, secret, cache=shared.cache())
-                assert FEW[0].get(auth, server.url + "/a").status == 200
-        content = shared.content()
-    assert handler.asked == list(handler.secrets)
-    assert handler.used == ["Bearer token-of-0", "Bearer token-of-1"] * 2
-    assert content.count(b"token-of-") == 2
-    for secret in handler.secrets:
-        for text in (secret, f"{CLIENT_ID}:{secret}"):
-            assert text.encode() not in content
-            assert base64.b64encode(text.encode()) not in content
+    monkeypatch.setattr(hashlib, "pbkdf2_hmac", pytest.fail)
+    auth_for("acme.thebase.co.il", cache=Shelf())
 
 
 # Tokens that the server rejects

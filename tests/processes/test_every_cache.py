@@ -142,10 +142,6 @@ def test_missing_library_is_an_import_error_that_names_the_extra(missing: str, w
     assert f"needs {missing}: pip install 'thebase-auth[{extra}]'" in message
 
 
-def test_platformdirs_is_not_needed_for_a_given_path() -> None:
-    assert without({"platformdirs"}, MAKE.format(what="FileTokenCache('x')")) == "made"
-
-
 @pytest.mark.parametrize(("library", "what"), [("filelock", "FileTokenCache('x')"), ("redis", FROM_URL)])
 def test_broken_library_is_not_reported_as_missing(library: str, what: str, tmp_path: Path) -> None:
     (tmp_path / f"{library}.py").write_text("import what_is_not_there")

@@ -64,27 +64,13 @@ HOLD = """
 release = cache.lock(KEY, timeout=10)
 tell("held" if release else "not held")
 wait()
-release()
-tell("released")
-wait()
 """
-
-
-def test_lock_of_another_process_is_waited_for(file_cache: FileTokenCache, path: Path) -> None:
-    with another(path, HOLD) as other:
-        assert other.hear() == "held"
-        started = time.monotonic()
-        assert file_cache.lock(KEY, timeout=0.2) is None
-        assert 0.15 < time.monotonic() - started < 5
-        other.tell()
-        release = file_cache.lock(KEY, timeout=20)
-        assert release is not None
-        release()
 
 
 def test_lock_of_a_killed_process_is_free_at_once(file_cache: FileTokenCache, path: Path) -> None:
     with another(path, HOLD) as other:
         assert other.hear() == "held"
+        assert file_cache.lock(KEY, timeout=0.05) is None
         other.kill()
         release = file_cache.lock(KEY, timeout=0.5)
         assert release is not None
@@ -336,29 +322,6 @@ for number in range(10):
             one.output()
     for key in [f"{start} {number}" for start in range(4) for number in range(10)]:
         assert file_cache.load(key) == key
-
-
-def test_reader_never_sees_a_part_of_a_record(file_cache: FileTokenCache, path: Path) -> None:
-    short, long = "s" * 10, "l" * 50_000
-    code = """
-stopped = threading.Event()
-threading.Thread(target=lambda: (wait(), stopped.set())).start()
-tell("ready")
-seen = set()
-while not stopped.is_set():
-    for found in (cache.load(KEY), cache.load(OTHER)):
-        seen.add(found and f"{found[0]} {len(found)} {len(set(found))}")
-tell(sorted(map(str, seen)))
-"""
-    file_cache.store(KEY, long, 60.0)
-    file_cache.store(OTHER, "c", 60.0)
-    with another(path, code) as reader:
-        assert reader.hear() == "ready"
-        for _ in range(100):
-            file_cache.store(KEY, short, 60.0)
-            file_cache.store(KEY, long, 60.0)
-        reader.tell()
-        assert set(eval(reader.hear())) <= {"c 1 1", "s 10 1", "l 50000 1"}  # noqa: S307
 
 
 def test_link_planted_where_a_store_writes_is_removed(file_cache: FileTokenCache, path: Path) -> None:

@@ -15,7 +15,7 @@ import redis
 import requests
 import valkey as valkey_py
 
-from tests.support.caches import FEW, KEY, Shared, cache_threads, few_clients, is_free, until
+from tests.support.caches import KEY, Shared, cache_threads, few_clients, is_free, until
 from tests.support.callers import TokenHold
 from tests.support.clients import Client, auth_for
 from tests.support.databases import Database
@@ -119,15 +119,6 @@ def test_copy_of_a_redis_cache_has_its_own_client_for_the_same_database(
     assert another._client.acl_whoami() in {"someone", b"someone"}
     assert "a-password" not in repr(another) + repr(vars(another))
     assert database.client(db=3).keys() == [f"mine:{KEY}".encode()]
-
-
-@any_copy
-def test_copy_of_an_auth_object_shares_the_token(copied: Callable[[Any], Any], shared: Shared) -> None:
-    with Sandbox() as thebase:
-        auth = auth_for(thebase.domain, cache=shared.cache())
-        for one in (copied(auth), auth):
-            assert FEW[0].get(one, thebase.domain + "/v2/users").status == 200
-        assert thebase.token_requests == 1
 
 
 def test_pickled_session_shares_the_token(shared: Shared) -> None:

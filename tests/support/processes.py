@@ -108,13 +108,6 @@ def get(auth, timeout=20):
     return requests.get(url + "/v2/users", auth=auth, timeout=timeout).status_code
 """
 
-# root may write anywhere, until it drops its capabilities.
-WITHOUT_CAPABILITIES = """
-import ctypes
-if os.geteuid() == 0:
-    assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()) == 0
-"""
-
 
 def python(source: str, domain: str, cache: tuple[str, str]) -> Process:
     """Run *source* after `PREAMBLE` in another Python process."""
