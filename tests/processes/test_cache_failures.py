@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -175,26 +176,29 @@ def test_cache_that_raises_anything_fails_no_request_and_keeps_no_lock(
             assert len(warnings()) == number
 
 
-@few_clients
+@pytest.mark.parametrize("reason", ["can't start new thread", "the interpreter is shutting down"])
 def test_renewal_for_which_no_thread_can_start_goes_on_without_the_cache(
-    client: Client, warnings: Warnings, monkeypatch: pytest.MonkeyPatch
+    reason: str, warnings: Warnings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = threading.Thread.start
 
     def fail(thread: threading.Thread) -> None:
         if thread.name == "thebase_auth-cache":
-            raise RuntimeError("can't start new thread")
+            raise RuntimeError(reason)
         start(thread)
 
-    monkeypatch.setattr(threading.Thread, "start", fail)
     shelf = Shelf()
-    with api_server() as (server, api):
+    with api_server() as (server, api), monkeypatch.context() as patch:
+        if "thread" in reason:
+            patch.setattr(threading.Thread, "start", fail)
+        else:
+            patch.setattr(sys, "is_finalizing", lambda: True)
         auth = auth_for(server.url, cache=shelf)
-        for _ in range(3):
-            renew(client, auth, server.url, api)
+        for _ in range(2):
+            renew(FEW[0], auth, server.url, api)
     assert shelf.calls == []
     [message] = warnings()
-    assert "can't start new thread" in message
+    assert reason in message
 
 
 # What a warning may show

@@ -22,24 +22,11 @@ from tests.support.caches import (
 )
 from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.clock import Clock
-from tests.support.processes import calling_process
 from tests.support.servers import Api, api_server
 from tests.support.shelf import Shelf
 from thebase_auth.testing import Sandbox
 
 # Sharing
-
-
-@few_clients
-def test_token_of_another_process_is_used(client: Client, shared: Shared) -> None:
-    with Sandbox() as thebase:
-        url = thebase.domain + "/v2/users"
-        with calling_process(thebase.domain, shared.place) as other:
-            other.call(url)
-            assert [other.answer(), other.answer()] == ["calling", [200]]
-        auth = auth_for(thebase.domain, cache=shared.cache())
-        assert client.get(auth, url).status == 200
-        assert thebase.token_requests == 1
 
 
 def test_clients_loops_and_auth_objects_make_one_token_request(shared: Shared) -> None:

@@ -80,7 +80,12 @@ def test_lock_has_one_holder_and_other_keys_have_other_locks(
 def test_lock_is_waited_for(cache: TokenCache, make_cache: MakeCache) -> None:
     release = lock(cache)
     waiting = threading.Event()
-    waiter = threading.Thread(target=lambda: (waiting.set(), lock(make_cache(), timeout=20)()))
+
+    def wait() -> None:
+        waiting.set()
+        lock(make_cache(), timeout=20)()
+
+    waiter = threading.Thread(target=wait)
     waiter.start()
     assert waiting.wait(10)
     release()

@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +264,14 @@ def test_huge_file_is_absent_and_not_read_to_its_end(file_cache: FileTokenCache,
     assert path.stat().st_size < 1000
 
 
+def test_oldest_records_make_room_in_a_full_file(file_cache: FileTokenCache) -> None:
+    for number in range(70):
+        file_cache.store(f"{number:064x}", "r" * 4096, 60.0)
+    kept = [number for number in range(70) if file_cache.load(f"{number:064x}") is not None]
+    assert kept == list(range(kept[0], 70))
+    assert len(kept) > 10
+
+
 def test_store_drops_expired_records(file_cache: FileTokenCache, path: Path) -> None:
     file_cache.store("expired", "record", 0.0)
     file_cache.store("unknown", "record", None)
@@ -346,18 +354,23 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(file_cache: FileTokenCac
     assert names(path.parent) == {path.name}
 
 
+@pytest.mark.parametrize(("failures", "stored"), [(1, "after"), (9, "before")])
 def test_file_that_windows_holds_for_a_moment_is_replaced_after_it(
-    file_cache: FileTokenCache, monkeypatch: pytest.MonkeyPatch
+    failures: int, stored: str, file_cache: FileTokenCache, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = os.replace
+    file_cache.store(KEY, "before", 60.0)
+    replace, left = os.replace, [PermissionError("Access is denied")] * failures
 
-    def fail_once(source: Any, target: Any) -> None:
-        monkeypatch.setattr(os, "replace", replace)
-        raise PermissionError(13, "Access is denied", str(target))
+    def fail_at_first(source: Any, target: Any) -> None:
+        if left:
+            raise left.pop()
+        replace(source, target)
 
-    monkeypatch.setattr(os, "replace", fail_once)
-    file_cache.store(KEY, "record", 60.0)
-    assert file_cache.load(KEY) == "record"
+    monkeypatch.setattr(os, "replace", fail_at_first)
+    with nullcontext() if stored == "after" else pytest.raises(PermissionError):
+        file_cache.store(KEY, "after", 60.0)
+    assert file_cache.load(KEY) == stored
+    assert names(path.parent) == {path.name}
 
 
 # Where it is
