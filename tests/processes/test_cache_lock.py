@@ -19,6 +19,7 @@ import requests
 from tests.support.broken import broken_server
 from tests.support.caches import (
     Shared,
+    Warnings,
     cache_threads,
     few_clients,
     is_free,

@@ -40,14 +40,6 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
         threading.Event().wait(0.002)
 
 
-def in_thread(call: Callable[[], Any]) -> Any:
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(call()))
-    thread.start()
-    thread.join(60)
-    return results[0]
-
-
 def cache_threads() -> list[threading.Thread]:
     return [one for one in threading.enumerate() if one.name == "thebase_auth-cache"]
 
