@@ -63,9 +63,7 @@ def test_expired_token_is_absent() -> None:
     assert FORMAT.read(FORMAT.write(Token("abc", time.time()))) is None
 
 
-@pytest.mark.parametrize(
-    "content", [[2, "token", None], [2], [2, "token", None, "more"], [2, {}]]
-)
+@pytest.mark.parametrize("content", [[2, "token", None], [2], [2, "token", None, "more"], [2, {}]])
 def test_record_of_a_later_version_is_absent(content: Any) -> None:
     text = json.dumps(content)
     assert FORMAT.read(f"{FORMAT._seal(text.encode()).decode()} {text}") is None
