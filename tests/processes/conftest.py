@@ -7,28 +7,31 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.clients import pytest_generate_tests
-from tests.support.databases import CLIENT_KINDS, SERVERS, Database
-from tests.support.sharing import Shared, a_database, a_file, cache_threads, until
-from thebase_auth import FileTokenCache, RedisTokenCache
-from thebase_auth.caches import _coordinator
-
-__all__ = ["pytest_generate_tests"]
+from tests.support.caches import Shared, a_database, a_file, cache_threads, until
+from tests.support.databases import SERVERS, Database
+from thebase_auth import FileTokenCache
 
 
-@pytest.fixture(params=CLIENT_KINDS)
-def shared_client(request: pytest.FixtureRequest, database: Database) -> Any:
-    """A client of each library, on each server."""
-    return database.client(request.param)
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    """Once a cache works again, no thread of ours is left."""
+    yield
+    until(lambda: not cache_threads())
 
 
 @pytest.fixture
-def redis_cache(shared_client: Any) -> RedisTokenCache:
-    return RedisTokenCache(shared_client)
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The messages of the warnings so far."""
+    caplog.set_level(logging.DEBUG, "thebase_auth")
+
+    def messages() -> list[str]:
+        records = [one for one in caplog.records if one.name == "thebase_auth"]
+        return [one.getMessage() for one in records if one.levelno >= logging.WARNING]
+
+    return messages
 
 
 @pytest.fixture
@@ -41,31 +44,9 @@ def file_cache(path: Path) -> FileTokenCache:
     return FileTokenCache(path)
 
 
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    """Once a cache answers again, no thread of ours is left."""
-    yield
-    until(lambda: not cache_threads())
-
-
-@pytest.fixture
-def short_waits_for_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock of another is waited for a third of the time; the rest is enough on a busy machine."""
-    monkeypatch.setattr(_coordinator, "_SHARES_FOR_WAITING", (0.3, 0.35))
-
-
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Callable[[], int]:
-    """How many warnings of a failing cache there have been."""
-    caplog.set_level(logging.DEBUG, "thebase_auth")
-    return lambda: sum(
-        one.levelno == logging.WARNING and "token cache" in one.getMessage() for one in caplog.records
-    )
-
-
 @pytest.fixture(scope="session")
 def start_database() -> Iterator[Callable[[str], Database]]:
-    """Start a server of that kind, or give the one that runs; they run to the end of the session."""
+    """Start a server of that kind, or return the one that runs; they run to the end of the session."""
     with ExitStack() as running:
         yield cache(lambda kind: running.enter_context(SERVERS[kind]()))
 
@@ -81,12 +62,19 @@ def database(request: pytest.FixtureRequest, start_database: Callable[[str], Dat
 
 
 @pytest.fixture
-def valkey(start_database: Callable[[str], Database]) -> Database:
-    """A real Valkey."""
-    return start_database("valkey")
+def valkey(start_database: Callable[[str], Database]) -> Iterator[Database]:
+    """A real Valkey, empty."""
+    found = start_database("valkey")
+    with found.client() as client:
+        client.flushall()
+    yield found
+    found.close_clients()
 
 
 @pytest.fixture(params=["file", "redis"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path, valkey: Any) -> Iterator[Shared]:
-    with a_file(tmp_path) if request.param == "file" else a_database(valkey) as one:
-        yield one
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
+    """An empty cache of each kind."""
+    if request.param == "file":
+        yield from a_file(tmp_path)
+    else:
+        yield from a_database(request.getfixturevalue("valkey"))

@@ -2,205 +2,226 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
-import valkey
+import valkey as valkey_py
 import valkey.asyncio
 
-from tests.support.caches import KEY, LEASE, OTHER
-from tests.support.clients import auth_for
+from tests.support.broken import broken_server
+from tests.support.caches import FEW, KEY, Warnings, renew, stored_token, until
+from tests.support.clients import Client, auth_for
 from tests.support.databases import CLIENT_KINDS, Database
+from tests.support.servers import api_server
 from thebase_auth.caches import RedisTokenCache
 
-# A database
+NAME = f"thebase_auth:{KEY}"
+LOCK = f"{NAME}:lock"
+
+
+@pytest.fixture
+def cache(database: Database) -> RedisTokenCache:
+    return RedisTokenCache(database.client())
+
+
+# Records
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "milliseconds"),
-    [
-        (60.0, 60_000),
-        (0.5, 500),
-        (None, 3_600_000),
-        (1e300, 30 * 24 * 3_600_000),
-        (math.inf, 30 * 24 * 3_600_000),
-    ],
+    ("lifetime", "seconds"), [(60.0, 60), (None, 3600), (math.inf, 30 * 24 * 3600), (0.0, 0.001)]
 )
-def test_a_record_expires_with_its_token(
-    lifetime: float | None, milliseconds: int, redis_cache: RedisTokenCache, database: Database
+def test_record_expires_with_its_token(
+    lifetime: float | None, seconds: float, cache: RedisTokenCache, database: Database
 ) -> None:
-    client = database.client()
-    began = time.monotonic()
-    redis_cache.store(KEY, "record", lifetime)
-    left = client.pttl(f"thebase_auth:{KEY}")
-    passed = (time.monotonic() - began) * 1000
-
-    assert milliseconds - passed - 2 <= left <= milliseconds
+    started = time.monotonic()
+    cache.store(KEY, "record", lifetime)
+    left = database.client().pttl(NAME) / 1000
+    passed = time.monotonic() - started
+    assert seconds - passed - 0.002 <= max(left, 0) <= seconds
 
 
-@pytest.mark.parametrize("lifetime", [0.0, -1.0, 1e-9])
-def test_a_record_without_a_future_is_gone_in_a_moment(
-    lifetime: float, redis_cache: RedisTokenCache, database: Database
-) -> None:
-    client = database.client()
-    redis_cache.store(KEY, "record", lifetime)
-
-    assert client.pttl(f"thebase_auth:{KEY}") in {-2, 0, 1}
-
-
-def until_gone(client: Any, name: str) -> None:
-    stop_waiting_at = time.monotonic() + 10
-    while client.exists(name):
-        assert time.monotonic() < stop_waiting_at
-
-
-def test_a_lock_ends_by_itself_after_its_lease(redis_cache: RedisTokenCache, database: Database) -> None:
-    client = database.client()
-    began = time.monotonic()
-    assert redis_cache.lock(KEY, 0.2) is not None
-    assert -1 != client.pttl(f"thebase_auth:{KEY}:lock") <= 200  # -1 would be for good
-    until_gone(client, f"thebase_auth:{KEY}:lock")
-
-    assert time.monotonic() - began >= 0.19
-    assert redis_cache.lock(KEY, LEASE) is not None
-
-
-def test_a_lock_that_ended_by_itself_is_given_back_without_harm_to_the_next(
-    redis_cache: RedisTokenCache, database: Database
-) -> None:
-    late = redis_cache.lock(KEY, 0.05)
-    until_gone(database.client(), f"thebase_auth:{KEY}:lock")
-    assert late is not None
-    late()  # a cache that works well: no error
-
-    late = redis_cache.lock(KEY, 0.05)
-    until_gone(database.client(), f"thebase_auth:{KEY}:lock")
-    next_one = redis_cache.lock(KEY, LEASE)
-    late()  # type: ignore[misc]
-    assert redis_cache.lock(KEY, LEASE) is None
-    next_one()  # type: ignore[misc]
-    assert redis_cache.lock(KEY, LEASE) is not None
-
-
-@pytest.mark.parametrize("lease", [0.0, -1.0, 0.0004, 1e-12])
-def test_a_lock_with_next_to_no_lease_ends_all_the_same(
-    lease: float, redis_cache: RedisTokenCache, database: Database
-) -> None:
-    assert redis_cache.lock(KEY, lease) is not None
-    until_gone(database.client(), f"thebase_auth:{KEY}:lock")
-
-
-PLANTED: dict[str, Callable[[Any, str], Any]] = {
-    "a list": lambda client, name: client.rpush(name, "a", "b"),
-    "a hash": lambda client, name: client.hset(name, "a", "b"),
-    "a stream": lambda client, name: client.xadd(name, {"a": "b"}),
-    "binary garbage": lambda client, name: client.set(name, bytes(range(256))),
+PLANTED: dict[str, Callable[[Any], Any]] = {
+    "a list": lambda client: client.rpush(NAME, "a", "b"),
+    "binary garbage": lambda client: client.set(NAME, bytes(range(256))),
 }
 
 
+@pytest.mark.parametrize("kind", CLIENT_KINDS)
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
-def test_what_is_not_text_under_the_key_is_absent_and_gets_overwritten(
-    plant: Callable[[Any, str], Any], redis_cache: RedisTokenCache, database: Database
+def test_value_of_another_kind_is_absent_and_replaced(
+    plant: Callable[[Any], Any], kind: str, database: Database
 ) -> None:
-    plant(database.client(), f"thebase_auth:{KEY}")
-
-    assert redis_cache.load(KEY) is None
-    assert redis_cache.load(OTHER) is None  # the connection is good after it
-    redis_cache.store(KEY, "record", 60.0)
-    assert redis_cache.load(KEY) == "record"
-
-
-def test_what_a_client_turns_into_something_else_than_text_is_absent(
-    redis_cache: RedisTokenCache, shared_client: Any
-) -> None:
-    shared_client.set_response_callback("GET", lambda response, **options: [response])
-    redis_cache.store(KEY, "record", 60.0)
-
-    assert redis_cache.load(KEY) is None
+    plant(database.client())
+    cache = RedisTokenCache(database.client(kind))
+    assert cache.load(KEY) is None
+    cache.store(KEY, "record", 60.0)
+    assert cache.load(KEY) == "record"
 
 
-def test_what_is_planted_under_the_lock_counts_as_somebody_elses_lock(
-    redis_cache: RedisTokenCache, database: Database
-) -> None:
-    database.client().rpush(f"thebase_auth:{KEY}:lock", "a")
-
-    assert redis_cache.lock(KEY, LEASE) is None
-
-
-def test_all_names_begin_with_the_prefix(shared_client: Any, database: Database) -> None:
-    one, another = RedisTokenCache(shared_client, prefix="one/"), RedisTokenCache(shared_client)
+def test_all_keys_begin_with_the_prefix(cache: RedisTokenCache, database: Database) -> None:
+    one = RedisTokenCache(database.client(), prefix="one/")
     one.store(KEY, "record", 60.0)
-    release = one.lock(KEY, LEASE)
-
+    release = one.lock(KEY, timeout=5)
     assert sorted(database.client().keys()) == [f"one/{KEY}".encode(), f"one/{KEY}:lock".encode()]
-    assert another.load(KEY) is None
-    assert another.lock(KEY, LEASE) is not None
+    assert cache.load(KEY) is None
+    assert cache.lock(KEY, timeout=0.1) is not None
     release()  # type: ignore[misc]
 
 
-def test_the_clients_of_all_libraries_share_one_record_and_one_lock(database: Database) -> None:
-    several = [RedisTokenCache(database.client(kind)) for kind in CLIENT_KINDS]
-    several[0].store(KEY, "record", 60.0)
-    assert [cache.load(KEY) for cache in several] == ["record"] * len(several)
-    release = several[0].lock(KEY, LEASE)
-    assert [cache.lock(KEY, LEASE) for cache in several] == [None] * len(several)
+# The lock
+
+
+@pytest.mark.parametrize("kind", CLIENT_KINDS)
+def test_lease_is_half_of_the_wait_so_a_waiter_inherits_the_lock(kind: str, database: Database) -> None:
+    holder, waiter = RedisTokenCache(database.client(kind)), RedisTokenCache(database.client(kind))
+    assert holder.lock(KEY, timeout=1) is not None  # and then it dies
+    assert 0 < database.client().pttl(LOCK) <= 500
+    started = time.monotonic()
+    release = waiter.lock(KEY, timeout=1)
+    assert release is not None
+    assert 0.3 < time.monotonic() - started < 1
+    release()
+
+
+def test_lapsed_lock_is_released_without_harm_to_the_next(cache: RedisTokenCache, database: Database) -> None:
+    late = cache.lock(KEY, timeout=0.1)
+    until(lambda: not database.client().exists(LOCK))
+    late()  # type: ignore[misc]
+    late = cache.lock(KEY, timeout=0.1)
+    until(lambda: not database.client().exists(LOCK))
+    release = cache.lock(KEY, timeout=10)
+    late()  # type: ignore[misc]
+    assert cache.lock(KEY, timeout=0.05) is None
     release()  # type: ignore[misc]
-    assert several[-1].lock(KEY, LEASE) is not None
 
 
-# Which clients it takes
+@pytest.mark.parametrize("timeout", [0.0, -1.0, 1e-12])
+def test_lock_with_hardly_any_timeout_lapses(
+    timeout: float, cache: RedisTokenCache, database: Database
+) -> None:
+    assert cache.lock(KEY, timeout=timeout) is not None
+    until(lambda: not database.client().exists(LOCK))
 
 
+# Users who may not run scripts
+
+
+@contextmanager
+def user_without(database: Database, permission: str) -> Iterator[dict[str, Any]]:
+    """Credentials of a database user who lacks a permission."""
+    client = database.client()
+    rules = ["on", ">a-password", "~*", "&*", "+@all", permission]
+    client.execute_command("ACL", "SETUSER", "someone", *rules)
+    yield {"username": "someone", "password": "a-password"}
+    client.acl_deluser("someone")
+
+
+@pytest.mark.parametrize("kind", CLIENT_KINDS)
+def test_user_without_scripts_releases_only_its_own_lock(kind: str, database: Database) -> None:
+    with user_without(database, "-@scripting") as credentials:
+        mine = RedisTokenCache(database.client(kind, **credentials))
+        release = mine.lock(KEY, timeout=10)
+        assert release is not None
+        with pytest.raises(Exception, match="evalsha"):
+            release()
+        assert not database.client().exists(LOCK)
+
+        late = mine.lock(KEY, timeout=0.1)
+        until(lambda: not database.client().exists(LOCK))
+        assert RedisTokenCache(database.client()).lock(KEY, timeout=10) is not None
+        with pytest.raises(Exception, match="evalsha"):
+            late()  # type: ignore[misc]
+        assert database.client().exists(LOCK)
+
+
+@pytest.mark.parametrize("client", FEW, ids=str)
 @pytest.mark.parametrize(
-    "make", [redis.asyncio.Redis, valkey.asyncio.Valkey], ids=["redis.asyncio", "valkey.asyncio"]
+    ("lacks", "reason"), [("-@scripting", "evalsha"), ("-set", "'set'"), ("-get", "'get'")]
 )
-def test_an_asyncio_client_is_refused(make: Any) -> None:
+def test_lacking_permission_fails_no_request_and_is_the_reason_in_one_warning(
+    lacks: str, reason: str, client: Client, database: Database, warnings: Warnings
+) -> None:
+    with user_without(database, lacks) as credentials, api_server() as (server, api):
+        cache = RedisTokenCache(database.client(**credentials))
+        auth = auth_for(server.url, cache=cache)
+        started = time.monotonic()
+        for _ in range(3):
+            renew(client, auth, server.url, api)
+            until(lambda: not database.client().keys("*:lock"))
+        assert time.monotonic() - started < 10
+        assert api.token_requests == 3
+        [message] = warnings()
+        assert reason in message
+        if lacks == "-@scripting":
+            assert stored_token(cache, auth) == auth.token
+
+
+# Clients
+
+
+@pytest.mark.parametrize("make", [redis.asyncio.Redis, valkey_py.asyncio.Valkey])
+def test_asyncio_client_is_an_error(make: Any) -> None:
     with pytest.raises(TypeError, match=r"asyncio .* redis\.Redis"):
         RedisTokenCache(make())
 
 
-@pytest.mark.parametrize("kind", [redis.Redis, valkey.Valkey, redis.asyncio.Redis])
-def test_a_class_in_the_place_of_a_client_is_refused(kind: Any) -> None:
-    with pytest.raises(TypeError, match=f"not {kind.__name__}"):
-        RedisTokenCache(kind)
-
-
-@pytest.mark.parametrize("nonsense", [None, "redis://localhost", {}, object()])
-def test_what_is_not_a_client_is_refused(nonsense: Any) -> None:
-    with pytest.raises(TypeError, match=f"redis-py or valkey-py, not {type(nonsense).__name__}$"):
+@pytest.mark.parametrize(
+    ("nonsense", "name"), [(redis.Redis, "Redis"), (None, "NoneType"), ("redis://localhost", "str")]
+)
+def test_what_is_not_a_client_is_an_error(nonsense: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"redis-py or valkey-py, not {name}$"):
         RedisTokenCache(nonsense)
 
 
-@pytest.mark.parametrize("construct", [redis.Redis, valkey.Valkey])
-def test_neither_repr_nor_a_refusal_shows_the_password(construct: Any) -> None:
+@pytest.mark.parametrize("construct", [redis.Redis, valkey_py.Valkey])
+def test_repr_shows_the_place_and_no_password(construct: Any) -> None:
     with construct(username="someone", password="a-password") as client:
         assert repr(RedisTokenCache(client)) == (
             f"RedisTokenCache(<{construct.__name__} localhost 6379 0>, prefix='thebase_auth:')"
         )
 
 
-# Copies
+# from_url
 
 
-@pytest.mark.parametrize("construct", [redis.Redis, valkey.Valkey])
-@pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_live_client_can_be_neither_pickled_nor_copied_and_it_says_what_can(
-    construct: Any, how: Callable[[Any], Any]
-) -> None:
-    with construct(password="a-password") as client:
-        cache = RedisTokenCache(client)
-        auth = auth_for("acme.thebase.co.il", cache=cache)
-        with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url\(url\)") as caught:
-            how(cache)
-        assert "a-password" not in str(caught.value)
-        with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url\(url\)"):
-            pickle.dumps(auth)
-        # In one process a copy has no need of another client.
-        assert copy.deepcopy(auth)._core.coordinator.cache is cache  # type: ignore[union-attr]
+def settings_of(cache: RedisTokenCache) -> dict[str, Any]:
+    settings: dict[str, Any] = cache._client.connection_pool.connection_kwargs
+    return settings
+
+
+def test_from_url_has_short_timeouts_and_no_retries(database: Database) -> None:
+    settings = settings_of(database.cache())
+    assert (settings["socket_timeout"], settings["socket_connect_timeout"]) == (1, 1)
+    with broken_server("closes") as (url, connections):
+        cache = RedisTokenCache.from_url(url.replace("http", "redis", 1))
+        with pytest.raises(redis.ConnectionError):
+            cache.load(KEY)
+        assert len(connections) == 1
+        cache._client.close()
+
+
+def test_options_in_the_url_apply(database: Database) -> None:
+    options = "socket_timeout=7&max_connections=9&decode_responses=yes"
+    cache = database.cache(database=3, options=options, prefix="mine:")
+    cache.store(KEY, "record", 60.0)
+    assert settings_of(cache)["socket_timeout"] == 7
+    assert cache._client.connection_pool.max_connections == 9
+    assert cache.load(KEY) == "record"
+    assert database.client(db=3).keys() == [f"mine:{KEY}".encode()]
+    assert repr(cache) == f"RedisTokenCache(<Redis 127.0.0.1 {database.port} 3>, prefix='mine:')"
+    database.client(db=3).flushdb()
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:6379", "http://localhost", "redis://user:pass/word@host", "redis://h?db=x"]
+)
+def test_what_is_not_a_url_of_a_database_is_an_error_that_does_not_show_it(url: str) -> None:
+    with pytest.raises(ValueError, match="redis-py cannot parse the URL") as caught:
+        RedisTokenCache.from_url(url)
+    assert "pass/word" not in str(caught.value)

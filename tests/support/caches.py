@@ -2,127 +2,121 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
-from thebase_auth.caches import FileTokenCache
+from tests.support.clients import ALL_CLIENTS, CLIENT_ID, CLIENT_SECRET, Client
+from tests.support.databases import Database
+from tests.support.servers import Api
+from thebase_auth import FileTokenCache, Token
+from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.origin import Origin
+from thebase_auth.caches._record import RecordFormat
 
 KEY = "a1" * 32
 OTHER = "b2" * 32
-LEASE = 10.0
+
+#: The messages of the warnings so far.
+Warnings: TypeAlias = Callable[[], list[str]]
+
+#: One client for each way to wait: threads, asyncio, trio.
+FEW = [one for one in ALL_CLIENTS if one.name in {"requests", "httpx on asyncio", "httpx2 on trio"}]
+
+few_clients = pytest.mark.parametrize("client", FEW, ids=str)
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="file modes and owners are POSIX's")
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    """Wait for what is going to happen; fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.002)
 
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def cache_threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name == "thebase_auth-cache"]
 
 
-fork_with_threads = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def format_of(auth: Any) -> RecordFormat:
+    """Key and form of the records of an auth object with the tests' credentials."""
+    return RecordFormat(Credentials(Origin.of_domain(auth.base_url), CLIENT_ID, CLIENT_SECRET))
 
 
-def in_a_child(work: Callable[[], Any]) -> bool:
-    """Whether *work* gives something true in a forked child, within 20 seconds."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if work() else 2
-        finally:
-            os._exit(code)
-    killer = threading.Timer(20, os.kill, (child, 9))
-    killer.start()
-    _, status = os.waitpid(child, 0)
-    killer.cancel()
-    killer.join()
-    return status == 0
+def key_of(auth: Any) -> str:
+    return format_of(auth).key
 
 
-def in_thread(call: Callable[[], Any]) -> Any:
-    return at_once(1, lambda _: call())[0]
+def record_of(auth: Any, token: str) -> str:
+    """What a process with the same credentials would store."""
+    return format_of(auth).write(Token(token))
 
 
-def at_once(count: int, call: Callable[[int], Any]) -> list[Any]:
-    """What *call* gives in each of so many threads, which begin together."""
-    begin = threading.Barrier(count)
-    results: list[Any] = [None] * count
-
-    def work(number: int) -> None:
-        begin.wait(30)
-        try:
-            results[number] = call(number)
-        except Exception as error:
-            results[number] = error
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return results
+def stored_token(cache: Any, auth: Any) -> Token | None:
+    """The token that other processes find."""
+    return format_of(auth).read(cache.load(key_of(auth)))
 
 
-def mode_of(path: Path) -> int:
-    return stat.S_IMODE(path.lstat().st_mode)
+def is_free(cache: Any, auth: Any) -> bool:
+    """Return True if the lock of the cache is free; it is released at once."""
+    release = cache.lock(key_of(auth), timeout=0.1)
+    if release is None:
+        return False
+    release()
+    return True
 
 
-def is_mended_by_the_next_store(cache: FileTokenCache, path: Path) -> bool:
-    cache.store(KEY, "new", 60.0)
-    status = path.lstat()
-    own = os.name != "posix" or (mode_of(path), status.st_uid) == (0o600, os.geteuid())
-    return cache.load(KEY) == "new" and stat.S_ISREG(status.st_mode) and own
+def renew(client: Client, auth: Any, url: str, api: Api, timeout: float = 20) -> None:
+    """Make a call after the server has revoked all tokens."""
+    api.revoke()
+    assert client.get(auth, url + "/a", timeout=timeout).status == 200
 
 
-def record_file(path: Path, record: str = "planted") -> None:
-    path.touch(0o600)
-    path.write_text(json.dumps({KEY: [record, time.time() + 60]}))
+def show_all_files_as_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show every file as 0777, as vfat, many network shares and the drives of WSL do."""
+
+    def opened(real: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def status(*arguments: Any, **options: Any) -> os.stat_result:
+            found = real(*arguments, **options)
+            return os.stat_result((found.st_mode | 0o777, *found[1:]))
+
+        return status
+
+    for name in ("stat", "lstat", "fstat"):
+        monkeypatch.setattr(os, name, opened(getattr(os, name)))
 
 
-class Process:
-    """Another Python. It has ``cache`` for *path*, and talks in lines."""
+@dataclass
+class Shared:
+    """A cache of one kind at one place, for any number of objects in any number of processes."""
 
-    def __init__(self, path: Path, code: str) -> None:
-        beginning = (
-            "import sys, threading\n"
-            "from thebase_auth.caches import FileTokenCache\n"
-            f"cache = FileTokenCache({str(path)!r})\n"
-            "def tell(word): print(word, flush=True)\n"
-            "def wait(): return sys.stdin.readline()\n"
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", beginning + code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def hear(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def nudge(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+    place: tuple[str, str]
+    cache: Callable[[], Any]
+    content: Callable[[], bytes]
 
 
-@contextmanager
-def processes(path: Path, *codes: str) -> Iterator[list[Process]]:
-    """A process for each of *codes*. All have ended well, or were killed, when the block ends."""
-    started = [Process(path, code) for code in codes]
-    try:
-        yield started
-        for one in started:
-            assert one.process.wait(30) in {0, -9}
-    finally:
-        for one in started:
-            one.process.kill()
-            one.process.communicate()
+def a_file(tmp_path: Path) -> Iterator[Shared]:
+    path = tmp_path / "cache" / "tokens.json"
+
+    def content() -> bytes:
+        return b"\n".join(str(one).encode() + one.read_bytes() for one in path.parent.iterdir())
+
+    yield Shared(("file", str(path)), lambda: FileTokenCache(path), content)
+
+
+def a_database(database: Database) -> Iterator[Shared]:
+    client = database.client()
+
+    def content() -> bytes:
+        keys = client.keys()
+        return b"\n".join([*keys, *[client.get(key) or b"" for key in keys]])
+
+    options = "socket_timeout=10&socket_connect_timeout=10"  # on a busy machine one second is too short
+    url = f"redis://127.0.0.1:{database.port}/0?{options}"
+    yield Shared(("redis", url), lambda: database.cache(options=options), content)

@@ -1,6 +1,6 @@
-"""One process of the fleet in test_fleet.py: makes a call when told to, and says how that went.
+"""A process that makes a call when told to, and reports its status and its warnings.
 
-Commands and answers are lines of JSON, on standard input and output.
+Commands and replies are lines of JSON, on standard input and output.
 """
 
 from __future__ import annotations
@@ -16,38 +16,40 @@ from thebase_auth.caches import FileTokenCache, RedisTokenCache
 class Warnings(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.texts: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
-def cache_of(kind: str, address: str) -> FileTokenCache | RedisTokenCache:
-    if kind == "file":
-        return FileTokenCache(address)
-    import redis
+def cache_of(kind: str, address: str) -> FileTokenCache | RedisTokenCache | None:
+    """The cache at a path or a URL."""
+    match kind:
+        case "file":
+            return FileTokenCache(address)
+        case "redis":
+            return RedisTokenCache.from_url(address)
+    return None
 
-    return RedisTokenCache(redis.Redis.from_url(address))
 
-
-def client_of(library: str, credentials: list[str], cache: Any) -> Any:
+def client_of(library: str, credentials: list[str], **options: Any) -> Any:
     if library == "requests":
         import requests
 
         from thebase_auth.requests import TheBaseAuth
 
         session = requests.Session()
-        session.auth = TheBaseAuth(*credentials, cache=cache)
+        session.auth = TheBaseAuth(*credentials, **options)
         return session
     import httpx
 
     from thebase_auth.httpx import TheBaseAuth as HttpxAuth
 
-    return httpx.Client(auth=HttpxAuth(*credentials, cache=cache), timeout=30)
+    return httpx.Client(auth=HttpxAuth(*credentials, **options), timeout=options["timeout"])
 
 
-def say(answer: Any) -> None:
-    print(json.dumps(answer), flush=True)
+def say(reply: Any) -> None:
+    print(json.dumps(reply), flush=True)
 
 
 def main() -> None:
@@ -56,12 +58,16 @@ def main() -> None:
     client: Any = None
     for line in sys.stdin:
         match json.loads(line):
-            case {"library": library, "credentials": credentials, "cache": cache}:
-                client = client_of(library, credentials, cache_of(*cache))
+            case {"library": library, "credentials": credentials, "cache": cache, "timeout": timeout}:
+                client = client_of(library, credentials, cache=cache_of(*cache), timeout=timeout)
                 say("ready")
             case {"get": url}:
                 say("calling")
-                say([client.get(url).status_code, *warnings.texts])
+                try:
+                    result = client.get(url).status_code
+                except Exception as error:
+                    result = type(error).__name__
+                say([result, *warnings.messages])
 
 
 if __name__ == "__main__":

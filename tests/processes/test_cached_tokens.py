@@ -1,0 +1,211 @@
+"""Which tokens of a cache are used, and which are not: revoked, rejected, forgotten, another client's."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.caches import (
+    FEW,
+    Shared,
+    Warnings,
+    few_clients,
+    is_free,
+    key_of,
+    record_of,
+    renew,
+    stored_token,
+    until,
+)
+from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
+from tests.support.clock import Clock
+from tests.support.servers import Api, api_server
+from tests.support.shelf import Shelf
+from thebase_auth.testing import Sandbox
+
+# Sharing
+
+
+def test_clients_loops_and_auth_objects_make_one_token_request(shared: Shared) -> None:
+    with Sandbox() as thebase, ThreadPoolExecutor(12) as pool:
+        url = thebase.domain + "/v2/users"
+        one_cache = shared.cache()
+        auths = [auth_for(thebase.domain, cache=cache) for cache in (one_cache, one_cache, shared.cache())]
+        for expiries in range(2):
+            calls = [pool.submit(client.get, auth, url, timeout=20) for client in FEW for auth in auths]
+            assert [call.result(30).status for call in calls] == [200] * 9
+            assert thebase.token_requests == 1 + expiries
+            thebase.revoke_tokens()
+
+
+@few_clients
+def test_token_stored_while_the_lock_is_waited_for_is_used(client: Client) -> None:
+    with api_server() as (server, api):
+        api.live.add("from-another")
+
+        def store(method: str) -> None:
+            if method == "lock":
+                shelf.records[key_of(auth)] = record_of(auth, "from-another")
+
+        shelf = Shelf(store)
+        auth = auth_for(server.url, cache=shelf)
+        assert client.get(auth, server.url + "/a").status == 200
+        until(lambda: not shelf.locked)
+    assert api.token_requests == 0
+
+
+# In the background
+
+
+@few_clients
+def test_one_background_thread_per_renewal_and_none_for_a_good_token(client: Client) -> None:
+    shelf = Shelf()
+    with api_server() as (server, api):
+        auth = auth_for(server.url, cache=shelf)
+        for number in (1, 2):
+            shelf.calls.clear()
+            renew(client, auth, server.url, api)
+            until(lambda: not shelf.locked)
+            assert shelf.calls == ["load", "lock", "load", "store", "release"]
+            assert len(shelf.threads) == number
+        shelf.calls.clear()
+        assert client.get(auth, server.url + "/a").status == 200
+        assert shelf.calls == []
+    assert threading.current_thread() not in shelf.threads
+    assert all(one.daemon for one in shelf.threads)
+
+
+def test_constructor_does_not_compute_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashlib, "pbkdf2_hmac", pytest.fail)
+    auth_for("acme.thebase.co.il", cache=Shelf())
+
+
+# Tokens that the server rejects
+
+
+@few_clients
+def test_revoked_token_from_the_cache_costs_one_more_replay(client: Client) -> None:
+    with api_server() as (server, api):
+        shelf = Shelf()
+        auth = auth_for(server.url, cache=shelf)
+        renew(client, auth, server.url, api)
+        api.revoke()
+        shelf.records[key_of(auth)] = record_of(auth, "revoked")
+        reply = client.get(auth, server.url + "/a")
+        assert (reply.status, reply.history) == (200, [401, 401])
+        carried = [one.authorization for one in server.to("/a")][-3:]
+        assert carried == ["Bearer token-1", "Bearer revoked", "Bearer token-2"]
+    assert api.token_requests == 2
+
+
+@few_clients
+def test_call_without_permission_is_replayed_twice_at_most(client: Client) -> None:
+    with api_server() as (server, api):
+        shelf = Shelf()
+        auth = auth_for(server.url, cache=shelf)
+        renew(client, auth, server.url, api)
+        api.answers["/a"] = api.refusal
+        shelf.records[key_of(auth)] = record_of(auth, "revoked")
+        reply = client.get(auth, server.url + "/a")
+        assert (reply.status, reply.history) == (401, [401, 401])
+    assert api.token_requests == 2
+
+
+@few_clients
+def test_throttled_operation_uses_a_newer_token_of_the_cache(
+    client: Client, shared: Shared, clock: Clock, warnings: Warnings
+) -> None:
+    with api_server(Api(one_at_a_time=True)) as (server, api):
+        mine, other = (auth_for(server.url, cache=shared.cache()) for _ in range(2))
+        url = server.url + "/a"
+        assert client.get(mine, url).status == client.get(other, url).status == 200
+        api.answers["/a"] = api.refusal
+        for _ in range(3):
+            assert client.get(mine, url).status == 401
+        fetched = api.token_requests
+        reply = client.get(mine, url)
+        assert (reply.status, reply.history, api.token_requests) == (401, [], fetched)
+        assert len(warnings()) == 1
+
+        del api.answers["/a"]
+        other.forget()
+        api.revoke()
+        assert client.get(other, url).status == 200
+        fetched = api.token_requests
+        reply = client.get(mine, url)
+        assert (reply.status, reply.history, api.token_requests) == (200, [401], fetched)
+        assert mine.token == other.token
+
+
+@few_clients
+def test_token_of_another_process_is_used_while_the_token_endpoint_is_paused(client: Client) -> None:
+    shelf = Shelf()
+    with Sandbox(client_secret="another") as thebase:
+        url = thebase.domain + "/v2/users"
+        auth = auth_for(thebase.domain, cache=shelf)
+        for _ in range(2):
+            with pytest.raises(client.error):
+                client.get(auth, url)
+        assert thebase.token_requests == 1
+        until(lambda: not shelf.locked)
+        thebase.client.client_secret = CLIENT_SECRET
+        other = auth_for(thebase.domain, cache=shelf)
+        for one in (other, auth):
+            assert client.get(one, url).status == 200
+        assert thebase.token_requests == 2
+
+
+# Tokens that this object has retired
+
+
+@few_clients
+def test_rejected_token_is_not_used_again(client: Client, shared: Shared) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url, cache=shared.cache())
+        for number in (1, 2, 3):
+            renew(client, auth, server.url, api)
+            assert api.token_requests == number
+            assert client.get(auth, server.url + "/a").history == []
+
+
+@few_clients
+def test_token_rejected_with_a_one_shot_body_is_not_used_again(client: Client, shared: Shared) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url, cache=shared.cache())
+        renew(client, auth, server.url, api)
+        api.revoke()
+        assert client.post(auth, server.url + "/b", one_time_body(client)).status == 401
+        assert auth.token is None
+        assert client.get(auth, server.url + "/a").history == []
+        assert auth.token == "token-2"
+
+
+def test_forgotten_token_is_not_used_again_but_by_others(shared: Shared) -> None:
+    with api_server() as (server, _):
+        auth = auth_for(server.url, cache=shared.cache())
+        for number in (1, 2):
+            auth.forget()
+            assert FEW[0].get(auth, server.url + "/a").status == 200
+            assert auth.token == f"token-{number}"
+        cache = shared.cache()
+        another = auth_for(server.url, cache=cache)
+        assert FEW[0].get(another, server.url + "/a").status == 200
+        assert another.token == stored_token(cache, another) == "token-2"
+        until(lambda: is_free(cache, auth))
+
+
+def test_older_token_is_not_used_again_after_stores_have_failed() -> None:
+    def fail(method: str) -> None:
+        if method == "store" and shelf.records:
+            raise OSError("full")
+
+    with api_server() as (server, api):
+        shelf = Shelf(fail)
+        auth = auth_for(server.url, cache=shelf)
+        for _ in range(20):
+            renew(FEW[0], auth, server.url, api)
+        assert api.token_requests == 20
+        assert stored_token(shelf, auth) == "token-1"

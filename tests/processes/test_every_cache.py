@@ -1,0 +1,163 @@
+"""What FileTokenCache and RedisTokenCache have in common, on real files and real servers."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.caches import KEY, OTHER
+from tests.support.callers import in_threads
+from tests.support.databases import CLIENT_KINDS, Database
+from tests.support.pythons import run, without
+from thebase_auth.caches import FileTokenCache, RedisTokenCache, TokenCache
+
+MakeCache = Callable[[], TokenCache]
+
+
+@pytest.fixture(params=["file", *CLIENT_KINDS, "url"])
+def make_cache(request: pytest.FixtureRequest, tmp_path: Path) -> MakeCache:
+    """Make another object for one and the same cache."""
+    if request.param == "file":
+        return lambda: FileTokenCache(tmp_path / "tokens.json")
+    database: Database = request.getfixturevalue("valkey")
+    if request.param == "url":
+        return database.cache
+    return lambda: RedisTokenCache(database.client(request.param))
+
+
+@pytest.fixture
+def cache(make_cache: MakeCache) -> TokenCache:
+    return make_cache()
+
+
+def lock(cache: TokenCache, key: str = KEY, timeout: float = 10.0) -> Callable[[], object]:
+    release = cache.lock(key, timeout=timeout)
+    assert release is not None
+    return release
+
+
+@pytest.mark.parametrize("kind", [FileTokenCache, RedisTokenCache])
+@pytest.mark.parametrize("method", ["load", "store", "lock"])
+def test_cache_has_the_methods_of_the_protocol(kind: type, method: str) -> None:
+    assert inspect.signature(getattr(kind, method)) == inspect.signature(getattr(TokenCache, method))
+
+
+def test_last_record_of_each_key_is_loaded(cache: TokenCache, make_cache: MakeCache) -> None:
+    assert cache.load(KEY) is None
+    cache.store(KEY, "first", 60.0)
+    cache.store(KEY, "second", None)
+    cache.store(OTHER, "another", 60.0)
+    for one in (cache, make_cache()):
+        assert (one.load(KEY), one.load(OTHER)) == ("second", "another")
+        assert type(one.load(KEY)) is str
+
+
+@pytest.mark.parametrize("lifetime", [0.0, -5.0, 1e-9, 1e300, math.inf])
+def test_any_lifetime_can_be_stored(cache: TokenCache, lifetime: float) -> None:
+    cache.store(KEY, "record", lifetime)
+    cache.store(OTHER, "record", 60.0)
+    assert cache.load(OTHER) == "record"
+
+
+def test_lock_has_one_holder_and_other_keys_have_other_locks(
+    cache: TokenCache, make_cache: MakeCache
+) -> None:
+    release = lock(cache)
+    assert make_cache().lock(KEY, timeout=0.05) is None
+    lock(cache, OTHER)()
+    cache.store(KEY, "record", 60.0)  # the lock does not block its holder
+    assert cache.load(KEY) == "record"
+    release()
+    lock(make_cache())()
+
+
+def test_lock_is_waited_for(cache: TokenCache, make_cache: MakeCache) -> None:
+    release = lock(cache)
+    waiting = threading.Event()
+
+    def wait() -> None:
+        waiting.set()
+        lock(make_cache(), timeout=20)()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    assert waiting.wait(10)
+    release()
+    waiter.join(10)
+    assert not waiter.is_alive()
+    lock(cache)()
+
+
+def test_lock_released_twice_does_not_release_that_of_another(cache: TokenCache) -> None:
+    first = lock(cache)
+    first()
+    second = lock(cache)
+    first()
+    assert cache.lock(KEY, timeout=0.05) is None
+    second()
+
+
+def test_many_threads_lock_store_and_load_at_once(make_cache: MakeCache) -> None:
+    inside: list[int] = []
+
+    def work() -> Any:
+        cache, key = make_cache(), f"{threading.get_ident():064x}"
+        release = lock(cache, timeout=30)
+        inside.append(1)
+        assert inside == [1]
+        inside.pop()
+        release()
+        cache.store(key, key, 60.0)
+        return cache.load(key) == key
+
+    assert in_threads(10, work) == [True] * 10
+
+
+# Libraries that are missing
+
+MAKE = """
+from thebase_auth.caches import FileTokenCache, RedisTokenCache
+try:
+    {what}
+except ImportError as error:
+    print(json.dumps([type(error).__name__, error.name, str(error)]))
+else:
+    print(json.dumps("made"))
+"""
+FROM_URL = "RedisTokenCache.from_url('redis://localhost')"
+
+
+@pytest.mark.parametrize(
+    ("missing", "what", "extra"),
+    [
+        ("filelock", "FileTokenCache('x')", "file"),
+        ("platformdirs", "FileTokenCache()", "file"),
+        ("redis", FROM_URL, "redis"),
+    ],
+)
+def test_missing_library_is_an_import_error_that_names_the_extra(missing: str, what: str, extra: str) -> None:
+    kind, name, message = without({missing}, MAKE.format(what=what))
+    assert (kind, name) == ("ImportError", missing)
+    assert f"needs {missing}: pip install 'thebase-auth[{extra}]'" in message
+
+
+@pytest.mark.parametrize(("library", "what"), [("filelock", "FileTokenCache('x')"), ("redis", FROM_URL)])
+def test_broken_library_is_not_reported_as_missing(library: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / f"{library}.py").write_text("import what_is_not_there")
+    kind, name, message = run(f"sys.path.insert(0, {str(tmp_path)!r})\n" + MAKE.format(what=what))
+    assert (kind, name) == ("ModuleNotFoundError", "what_is_not_there")
+    assert "thebase-auth[" not in message
+
+
+def test_caches_module_imports_no_library() -> None:
+    code = """
+import thebase_auth.caches
+print(json.dumps(sorted({"redis", "valkey", "filelock", "platformdirs"} & set(sys.modules))))
+"""
+    assert run(code) == []
