@@ -151,8 +151,8 @@ class TheBaseAuth(CommonAuth, AuthBase):
             raise _library_error(error, request) from None
         if is_signed:
             token = self._renewal.token
-            if token is None or (token.is_expired() and _must_renew_first(self, request)):
-                token = cast("Token", _renew(self, request, token))  # only for an operation it is None
+            if token is None or (token.is_expired() and _Call(self, request).must_renew_first()):
+                token = cast("Token", _Call(self, request).renew(token))  # only for an operation it is None
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
         # A request may be signed a second time.
@@ -179,18 +179,20 @@ class _ResponseHook:
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
         auth, request = self.auth, response.request
-        origin = Origin.of_url(request.url or "")
-        if origin != auth._credentials.origin:  # a redirect may have led there, without our header
+        if Origin.of_url(request.url or "") != auth._credentials.origin:  # a redirect may have led there
             if "Authorization" not in request.headers:
                 auth._warn_of_unsigned_401(urlsplit(request.url or "").hostname or "")
             return response
         if not self._is_signed:
             return response  # another host has redirected it to the domain, and would act in the user's name
-        token = auth._renewal.token_in(request.headers.get("Authorization"))
-        if token is None and not _has_basic_header(request):
-            return response  # the user's own header
-        response = _replay(auth, response, token, settings)
-        setattr(response, _HANDLED, True)
+        value = request.headers.get("Authorization")
+        token = auth._renewal.token_in(value)
+        # At a redirect, requests puts a header of .netrc in the place of ours. Any other one is the user's.
+        is_from_netrc = isinstance(value, str) and value.startswith("Basic ")
+        del value  # a local variable, which tools print
+        if token is not None or is_from_netrc:
+            response = _Call(auth, request, settings).replay(response, token)
+            setattr(response, _HANDLED, True)
         return response
 
 
@@ -198,65 +200,143 @@ def _ignore(response: requests.Response, **settings: Any) -> None:
     """What our hook becomes in the pickle of a response."""
 
 
-def _must_renew_first(auth: TheBaseAuth, request: requests.PreparedRequest) -> bool:
-    return auth._renewal.must_renew_first(request.headers, partial(_rewind, request))
+class _Call:
+    """One request that needs a token, and the settings with which requests sends it, once they are known."""
 
+    def __init__(
+        self, auth: TheBaseAuth, request: requests.PreparedRequest, settings: dict[str, Any] | None = None
+    ) -> None:
+        self._auth = auth
+        self._renewal = auth._renewal
+        self._request = request
+        self._settings = settings or {}
 
-def _has_basic_header(request: requests.PreparedRequest) -> bool:
-    """Return whether requests has put a header of .netrc in the place of ours, as it does at a redirect."""
-    value = request.headers.get("Authorization")
-    return isinstance(value, str) and value.startswith("Basic ")
+    def must_renew_first(self) -> bool:
+        """Return whether the token, which has expired, must not be tried with this request."""
+        return self._renewal.must_renew_first(self._request.headers, self._rewind)
 
+    def replay(self, response: requests.Response, rejected: Token | None) -> requests.Response:
+        """Replay the request of a 401 with another token, and return the last response."""
+        renewal = self._renewal
+        operation = Operation.of(self._request.method or "", self._request.url or "")
+        renewal.record_response(operation, rejected, rejected=True)
+        # Some tools make responses without a connection.
+        can_send = hasattr(response, "connection")
+        for _ in range(2):
+            if renewal.is_final(operation, rejected, lambda: can_send and self._rewind()):
+                break
+            _release(response, may_be_returned=renewal.is_throttled(operation, rejected))
+            known = renewal.token
+            token = self.renew(rejected, operation)
+            if token is None:
+                break
+            logger.debug("replaying %s after a 401", operation)
+            response = self._send_again(response, token)
+            is_rejected = response.status_code == 401
+            renewal.record_response(operation, token, rejected=is_rejected)
+            if not is_rejected or not (token is known or token.is_from_cache):
+                break
+            rejected = token  # it was not fetched since the 401: once more
+        return response
 
-def _replay(
-    auth: TheBaseAuth, response: requests.Response, rejected: Token | None, settings: dict[str, Any]
-) -> requests.Response:
-    """Replay the request of a 401 with another token, and return the last response."""
-    renewal, request = auth._renewal, response.request
-    operation = Operation.of(request.method or "", request.url or "")
-    renewal.record_response(operation, rejected, rejected=True)
-    for _ in range(2):
-        if renewal.is_final(operation, rejected, partial(_rewind, request, response)):
-            break
-        _release(response, may_be_returned=renewal.is_throttled(operation, rejected))
-        known = renewal.token
-        token = _renew(auth, request, rejected, operation, settings.get("timeout"))
-        if token is None:
-            break
-        logger.debug("replaying %s after a 401", operation)
-        response = _send_again(response, token, settings)
-        is_rejected = response.status_code == 401
-        renewal.record_response(operation, token, rejected=is_rejected)
-        if not is_rejected or not (token is known or token.is_from_cache):
-            break
-        rejected = token  # it was not fetched since the 401: once more
-    return response
+    def renew(self, rejected: Token | None, operation: Operation | None = None) -> Token | None:
+        """Obtain a token, as `Renewal.steps` does."""
+        caller = Caller()
+        _, caller.timeout = self._timeouts()
+        caller.fetch = self._fetch
+        try:
+            return run_blocking(self._renewal.steps(caller, rejected, operation))
+        except errors.TheBaseAuthError as error:
+            failure = _library_error(error, self._request)
+        raise failure  # here, so that its context is what the user is handling
 
+    def _timeouts(self) -> tuple[float, float]:
+        """Return the connect and read timeouts of the token request, in seconds."""
+        timeout, longest = self._settings.get("timeout"), self._renewal.timeout
+        if isinstance(timeout, Timeout):  # urllib3's
+            timeout = (
+                timeout.connect_timeout,
+                timeout.read_timeout if timeout.total is None else timeout.total,
+            )
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        return longest if connect is None else min(connect, longest), longest if read is None else min(
+            read, longest
+        )
 
-def _send_again(response: requests.Response, token: Token, settings: dict[str, Any]) -> requests.Response:
-    """Send the user's own request again: redirects are made of it, and the user may send it once more."""
-    request, connection = response.request, response.connection
-    response.request = request.copy()  # the 401 keeps the rejected token
-    request.headers["Authorization"] = token.authorization
-    jar = request._cookies  # type: ignore[attr-defined]
-    if jar is not None:
-        extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
-        request.prepare_cookies(jar)
-    accepted = {name: settings[name] for name in _SETTINGS if name in settings}
-    started = time.perf_counter()
-    replayed: requests.Response = connection.send(request, **accepted)
-    replayed.elapsed = timedelta(seconds=time.perf_counter() - started)
-    replayed.history = [*response.history, response]
-    return replayed
+    def _rewind(self) -> bool:
+        """Return whether the request can be sent again, and make its body ready."""
+        body, start = self._request.body, getattr(self._request, "_body_position", None)
+        length = announced_length(self._request.headers)
+        # requests keeps something else than a number where the position cannot be told.
+        return is_in_memory(body) or (isinstance(start, int) and rewind(body, start, length))
 
+    def _send_again(self, response: requests.Response, token: Token) -> requests.Response:
+        """Send the user's own request: redirects are made of it, and the user may send it once more."""
+        request = self._request
+        response.request = request.copy()  # the 401 keeps the rejected token
+        request.headers["Authorization"] = token.authorization
+        jar = request._cookies  # type: ignore[attr-defined]
+        if jar is not None:
+            extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
+            request.prepare_cookies(jar)
+        settings = {name: self._settings[name] for name in _SETTINGS if name in self._settings}
+        started = time.perf_counter()
+        replayed: requests.Response = response.connection.send(request, **settings)
+        replayed.elapsed = timedelta(seconds=time.perf_counter() - started)
+        replayed.history = [*response.history, response]
+        return replayed
 
-def _rewind(request: requests.PreparedRequest, response: requests.Response | None = None) -> bool:
-    """Return whether *request* can be sent again, and make its body ready."""
-    if response is not None and getattr(response, "connection", None) is None:
-        return False  # some tools make responses without
-    start = getattr(request, "_body_position", None)  # neither None nor a number if it cannot be told
-    length = announced_length(request.headers)
-    return is_in_memory(request.body) or (isinstance(start, int) and rewind(request.body, start, length))
+    def _fetch(self) -> Generator[Any, Any, Token]:
+        """Send the token request; in requests this is no generator's work, but `Renewal` expects one.
+
+        Raises:
+            requests.RequestException: if it fails. It is a new exception, without the traceback of the first
+                one: frames of urllib3 hold the header with the secret.
+        """
+        yield from ()
+        request, credentials = requests.PreparedRequest(), self._auth._credentials
+        sent_at = time.time()
+        try:
+            response = self._send_token_request(request)
+            received = TokenResponse(response.status_code, response.headers, response.content, sent_at)
+        except BaseException as error:
+            if request.headers is not None:
+                request.headers.pop("Authorization", None)
+            if not isinstance(error, requests.RequestException):
+                raise
+            failure = _without_frames(error, request)
+        else:
+            return parse_token_response(received, credentials)
+        hint = "" if self._auth._session is not None else _HINT
+        failure.add_note(f"This was the token request to {credentials.token_url}.{hint}")
+        raise failure  # here, so that its context is what the user is handling
+
+    def _send_token_request(self, request: requests.PreparedRequest) -> requests.Response:
+        """Send the token request with nothing of the user's session but its adapters and their settings.
+
+        It goes through `Session.send`, which tools replace and watch, on a session that is thrown away.
+        """
+        credentials = self._auth._credentials
+        url = credentials.token_url
+        with requests.Session() as sender:
+            user_session = sender if self._auth._session is None else self._auth._session
+            sender.get_adapter = user_session.get_adapter  # type: ignore[method-assign]
+            # `Session.send` would look for a redirect even if it does not follow it.
+            sender.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
+            settings: Any = user_session.merge_environment_settings(
+                url, {}, stream=False, verify=None, cert=None
+            )
+            if url.startswith("http://"):
+                settings["proxies"] = user_session.proxies  # a loopback host: past those of the environment
+            user_agent = self._request.headers.get("User-Agent")
+            headers = credentials.token_request_headers  # no local variable has the secret
+            request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
+            # A `send` among the session's attributes was patched in by a test tool.
+            send = vars(user_session).get("send", sender.send)
+            response: requests.Response = send(
+                request, allow_redirects=False, timeout=self._timeouts(), **settings
+            )
+            return response
 
 
 def _release(response: requests.Response, *, may_be_returned: bool) -> None:
@@ -273,85 +353,6 @@ def _release(response: requests.Response, *, may_be_returned: bool) -> None:
     if not isinstance(response._content, bytes):
         response._content = b""
         response._content_consumed = True  # type: ignore[attr-defined]
-
-
-def _renew(
-    auth: TheBaseAuth,
-    request: requests.PreparedRequest,
-    rejected: Token | None,
-    operation: Operation | None = None,
-    timeout: Any = None,
-) -> Token | None:
-    """Obtain a token, as `Renewal.steps` does. *timeout* is that of the call, in any form of requests."""
-    if isinstance(timeout, Timeout):
-        timeout = (timeout.connect_timeout, timeout.read_timeout if timeout.total is None else timeout.total)
-    phases = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    longest = auth._renewal.timeout
-    timeouts = tuple(min(one, longest) if isinstance(one, (int, float)) else longest for one in phases)
-
-    def fetch() -> Generator[Any, Any, Token]:
-        yield from ()  # it waits in its own way
-        return _fetch(auth, request.headers.get("User-Agent"), timeouts)
-
-    caller = Caller()
-    caller.timeout, caller.fetch = timeouts[1], fetch
-    try:
-        return run_blocking(auth._renewal.steps(caller, rejected, operation))
-    except errors.TheBaseAuthError as error:
-        failure = _library_error(error, request)
-    raise failure  # here, so that its context is what the user is handling
-
-
-def _fetch(auth: TheBaseAuth, user_agent: str | bytes | None, timeouts: tuple[float, ...]) -> Token:
-    """Send the token request.
-
-    Raises:
-        requests.RequestException: if it fails. It is a new exception, without the traceback of the first one:
-            frames of urllib3 hold the header with the secret.
-    """
-    request = requests.PreparedRequest()
-    sent_at = time.time()
-    try:
-        response = _send_token_request(auth, request, user_agent, timeouts)
-        content = TokenResponse(response.status_code, response.headers, response.content, sent_at)
-    except BaseException as error:
-        if request.headers is not None:
-            request.headers.pop("Authorization", None)
-        if not isinstance(error, requests.RequestException):
-            raise
-        failure = _without_frames(error, request)
-    else:
-        return parse_token_response(content, auth._credentials)
-    hint = "" if auth._session is not None else _HINT
-    failure.add_note(f"This was the token request to {auth._credentials.token_url}.{hint}")
-    raise failure  # here, so that its context is what the user is handling
-
-
-def _send_token_request(
-    auth: TheBaseAuth,
-    request: requests.PreparedRequest,
-    user_agent: str | bytes | None,
-    timeouts: tuple[float, ...],
-) -> requests.Response:
-    """Send the token request with nothing of the user's session but its adapters and their settings.
-
-    It goes through `Session.send`, which tools replace and watch, on a session that is thrown away.
-    """
-    url = auth._credentials.token_url
-    with requests.Session() as sender:
-        user_session = sender if auth._session is None else auth._session
-        sender.get_adapter = user_session.get_adapter  # type: ignore[method-assign]
-        # `Session.send` would look for a redirect even if it does not follow it.
-        sender.get_redirect_target = lambda resp: None  # type: ignore[method-assign]  # noqa: ARG005
-        settings: Any = user_session.merge_environment_settings(url, {}, stream=False, verify=None, cert=None)
-        if url.startswith("http://"):
-            settings["proxies"] = user_session.proxies  # a loopback host: past the proxies of the environment
-        headers = auth._credentials.token_request_headers
-        request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
-        # A `send` among the session's attributes was patched in by a test tool.
-        send = vars(user_session).get("send", sender.send)
-        response: requests.Response = send(request, allow_redirects=False, timeout=timeouts, **settings)
-        return response
 
 
 def _without_frames(

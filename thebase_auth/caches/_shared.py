@@ -183,8 +183,8 @@ class SharedCache:
         else:
             self._has_warned = True
             logger.warning(
-                "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its own"
-                " access tokens. This warning is not repeated until the cache works again.",
+                "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its"
+                " own access tokens. This warning is not repeated until the cache works again.",
                 self.cache,
                 trouble,
                 self._credentials.domain,
