@@ -32,7 +32,6 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # The extras whose lower bounds are promised; what else the tests need are tools.
 PROMISED = ["requests", "httpx", "httpx2", "redis", "file", "testing", "demo", "cli", "httpie"]
-OLD_URLLIB3 = "urllib3<2"  # which the lowest requests still takes
 # In these versions the tests of requests and httpx pass by themselves.
 SUITES = ["requests[socks]==2.34.2", "httpx[brotli,cli,http2,socks,zstd]==0.28.1"]
 SUITE_TOOLS = [
@@ -55,11 +54,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests with the lowest versions of the libraries, and the old major of urllib3."""
+    """Run the tests with the lowest versions of the libraries."""
     wheel = build(session)
     bounds = [one for extra in PROMISED for one in EXTRAS[extra] if ">=" in one]
     constraints = Path(session.create_tmp(), "lowest.txt")
-    constraints.write_text("\n".join([OLD_URLLIB3, *(one.replace(">=", "==") for one in bounds)]))
+    constraints.write_text("\n".join(one.replace(">=", "==") for one in bounds))
     session.install("--constraint", str(constraints), str(wheel), *TEST)
     run(session, "-n", "auto", *session.posargs)
 
