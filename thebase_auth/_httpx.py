@@ -219,7 +219,8 @@ class _Flow:
             seconds = given.get(phase)
             timeouts[phase] = renewal.timeout if seconds is None else min(seconds, renewal.timeout)
         caller = self._make_caller()
-        caller.timeout, caller.fetch = timeouts["read"], partial(self._fetch, timeouts)
+        caller.timeout, caller.shortest_timeout = timeouts["read"], min(timeouts.values())
+        caller.fetch = partial(self._fetch, timeouts)
         try:
             return (yield from renewal.steps(caller, rejected, operation))
         except TheBaseAuthError as error:
@@ -231,10 +232,12 @@ class _Flow:
         credentials = self._auth._credentials
         # The raw value: the library would encode it differently.
         user_agents = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
-        headers = credentials.token_request_headers(next(user_agents, None))
-        extensions = {"timeout": timeouts}
         request = self._binding.library.Request(
-            "POST", credentials.token_url, headers=headers, content=TOKEN_REQUEST_BODY, extensions=extensions
+            "POST",
+            credentials.token_url,
+            headers=credentials.token_request_headers(next(user_agents, None)),  # not in a local variable
+            content=TOKEN_REQUEST_BODY,
+            extensions={"timeout": timeouts},
         )
         sent_at = time.time()
         try:

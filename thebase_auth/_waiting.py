@@ -81,11 +81,11 @@ async def _wait_asyncio(event: Event, seconds: float) -> None:
             asleep.set_result(None)
 
     def wake() -> None:
-        if threading.get_ident() == thread:
-            wake_here()  # without the system call that wakes a loop from another thread
-            return
         with contextlib.suppress(RuntimeError):  # the waiter's loop has been closed
-            loop.call_soon_threadsafe(wake_here)
+            if threading.get_ident() == thread:
+                wake_here()  # without the system call that wakes a loop from another thread
+            else:
+                loop.call_soon_threadsafe(wake_here)
 
     with _waker(event, wake):
         if event.done:

@@ -141,32 +141,28 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             super().__call__(request)  # raises
-        url = request.url or ""
+        url, origin = request.url or "", self._credentials.origin
         try:
             # What follows the slash cannot change the host, so the common case needs no parsing.
-            is_signed = url.startswith(self._url_prefix) or self._credentials.origin.must_sign(
-                Origin.of_url(url)
-            )
+            must_sign = url.startswith(self._url_prefix) or origin.must_sign(Origin.of_url(url))
         except errors.PlainHTTPError as error:
             raise _library_error(error, request) from None
-        if is_signed:
+        if must_sign:
             token = self._renewal.token
             if token is None or (token.is_expired() and _Call(self, request).must_renew_first()):
                 token = cast("Token", _Call(self, request).renew(token))  # only for an operation it is None
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
-        # A request may be signed a second time.
-        hooks[:] = [hook for hook in hooks if not (isinstance(hook, _ResponseHook) and hook.auth is self)]
-        hooks.append(_ResponseHook(self, is_signed=is_signed))
+        if not any(isinstance(hook, _ResponseHook) and hook.auth is self for hook in hooks):
+            hooks.append(_ResponseHook(self))
         return request
 
 
 class _ResponseHook:
     """Our response hook: it sees each response to a request and to its redirects."""
 
-    def __init__(self, auth: TheBaseAuth, *, is_signed: bool) -> None:
+    def __init__(self, auth: TheBaseAuth) -> None:
         self.auth = auth
-        self._is_signed = is_signed
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A response is pickled with its request and that one's hooks. Our secret must not go along.
@@ -176,24 +172,33 @@ class _ResponseHook:
         return self
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
+        auth, request = self.auth, response.request
+        if not (request.url or "").startswith(auth._url_prefix) and self._is_elsewhere(response):
+            return response
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
-        auth, request = self.auth, response.request
-        if Origin.of_url(request.url or "") != auth._credentials.origin:  # a redirect may have led there
-            if "Authorization" not in request.headers:
-                auth._warn_of_unsigned_401(urlsplit(request.url or "").hostname or "")
-            return response
-        if not self._is_signed:
-            return response  # another host has redirected it to the domain, and would act in the user's name
         value = request.headers.get("Authorization")
         token = auth._renewal.token_in(value)
         # At a redirect, requests puts a header of .netrc in the place of ours. Any other one is the user's.
         is_from_netrc = isinstance(value, str) and value.startswith("Basic ")
-        del value  # a local variable, which tools print
+        del value  # tools print local variables
         if token is not None or is_from_netrc:
             response = _Call(auth, request, settings).replay(response, token)
             setattr(response, _HANDLED, True)
         return response
+
+    def _is_elsewhere(self, response: requests.Response) -> bool:
+        """Return whether *response* is of another host; if so, leave alone whatever that redirects to.
+
+        If it redirects to the domain, that request would act in the user's name.
+        """
+        request = response.request
+        if Origin.of_url(request.url or "") == self.auth._credentials.origin:
+            return False
+        request.hooks = {"response": [hook for hook in request.hooks["response"] if hook is not self]}
+        if response.status_code == 401 and "Authorization" not in request.headers:
+            self.auth._warn_of_unsigned_401(urlsplit(request.url or "").hostname or "")
+        return True
 
 
 def _ignore(response: requests.Response, **settings: Any) -> None:
@@ -242,7 +247,8 @@ class _Call:
     def renew(self, rejected: Token | None, operation: Operation | None = None) -> Token | None:
         """Obtain a token, as `Renewal.steps` does."""
         caller = Caller()
-        _, caller.timeout = self._timeouts()
+        timeouts = self._timeouts()
+        caller.timeout, caller.shortest_timeout = timeouts[1], min(timeouts)
         caller.fetch = self._fetch
         try:
             return run_blocking(self._renewal.steps(caller, rejected, operation))
@@ -258,10 +264,10 @@ class _Call:
                 timeout.connect_timeout,
                 timeout.read_timeout if timeout.total is None else timeout.total,
             )
-        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        return longest if connect is None else min(connect, longest), longest if read is None else min(
-            read, longest
-        )
+        pair = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        # None, or a value of urllib3 that stands for the default, is not known to be shorter.
+        connect, read = (min(one, longest) if isinstance(one, (int, float)) else longest for one in pair)
+        return connect, read
 
     def _rewind(self) -> bool:
         """Return whether the request can be sent again, and make its body ready."""
@@ -287,23 +293,23 @@ class _Call:
         return replayed
 
     def _fetch(self) -> Generator[Any, Any, Token]:
-        """Send the token request; in requests this is no generator's work, but `Renewal` expects one.
+        """Send the token request.
 
         Raises:
             requests.RequestException: if it fails. It is a new exception, without the traceback of the first
                 one: frames of urllib3 hold the header with the secret.
         """
-        yield from ()
+        yield from ()  # `Renewal` expects a generator
         request, credentials = requests.PreparedRequest(), self._auth._credentials
         sent_at = time.time()
         try:
             response = self._send_token_request(request)
             received = TokenResponse(response.status_code, response.headers, response.content, sent_at)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - each is raised again, without frames that hold the secret
             if request.headers is not None:
                 request.headers.pop("Authorization", None)
             if not isinstance(error, requests.RequestException):
-                raise
+                raise error.with_traceback(None)  # noqa: B904 - it is what it was
             failure = _without_frames(error, request)
         else:
             return parse_token_response(received, credentials)
@@ -373,7 +379,7 @@ def _without_frames(
 
 def _drop_frames(parts: Iterable[object]) -> None:
     for part in parts:
-        if isinstance(part, BaseException):
+        if isinstance(part, BaseException) and part.__traceback__ is not None:
             part.__traceback__ = part.__cause__ = part.__context__ = None
             _drop_frames((*part.args, getattr(part, "reason", None)))  # that of urllib3's MaxRetryError
 

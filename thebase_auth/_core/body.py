@@ -26,12 +26,12 @@ def announced_length(headers: Any) -> int | None:
     """Return the ``Content-Length`` in *headers*, in bytes; None without one."""
     value = headers.get("Content-Length", "")
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
 def position_of(file: Any) -> int | None:
     """Return the position of a file object, in bytes; None if it has none."""
-    if not hasattr(file, "tell"):
+    if not hasattr(file, "tell") or hasattr(file, "__aiter__"):
         return None
     try:
         return int(file.tell())

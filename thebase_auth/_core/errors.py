@@ -4,7 +4,7 @@
 
     TheBaseAuthError
     ├── TokenRequestError    the token endpoint responded, but not with a usable access token
-    ├── TokenTimeoutError    this call waited for others to fetch a token, in vain
+    ├── TokenTimeoutError    this call waited for token requests of others, which failed or took too long
     └── PlainHTTPError       a request to the domain over http://, stopped before it was sent
 
 A wrong domain, client ID or client secret is a `ValueError`, raised by the constructor. When the
@@ -91,6 +91,15 @@ class TokenTimeoutError(TheBaseAuthError):
 
 class PlainHTTPError(TheBaseAuthError):
     """A request to the domain over ``http://`` was not sent: anyone on the way could read its token."""
+
+
+def describe(error: BaseException) -> str:
+    """Return the class and the message of any exception, on one line, and cut."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - whatever a user's class raises
+        message = "no message"
+    return f"{type(error).__name__}: {message[:300]}"
 
 
 def as_library_error(

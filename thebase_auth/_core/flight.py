@@ -43,6 +43,7 @@ class Caller:
 
     Attributes:
         timeout: Seconds that it may wait for other callers.
+        shortest_timeout: Seconds: the shortest of all the timeouts of its token request.
         fetch: Sends its token request, in steps, and returns the token.
         is_lost: Whether its task or event loop has ended.
         is_cancelled: Whether its task is being cancelled.
@@ -56,6 +57,7 @@ class Caller:
         is_cancelled: Callable[[], bool] = lambda: True,
     ) -> None:
         self.timeout = 0.0
+        self.shortest_timeout = 0.0
         self.fetch: Callable[[], Generator[Any, Any, Token]]
         self.is_lost = is_lost
         self.is_cancelled = is_cancelled
@@ -70,6 +72,10 @@ class Caller:
         if self._thread != other._thread:
             return True
         return self._loop is not None and self._loop is other._loop and self._task is not other._task
+
+    def has_time_of(self, other: Caller) -> bool:
+        """Return whether what took too long for this caller is too long for *other*, too."""
+        return self.timeout >= other.timeout and self.shortest_timeout >= other.shortest_timeout
 
 
 class Flight(Event):
@@ -89,7 +95,7 @@ class Flight(Event):
         self.token: Token | None = None
         self.error: TokenRequestError | None = None
         self._failure: str | None = None
-        self._failed_for = 0.0  # seconds
+        self._failed_for = leader
 
     def can_be_waited_for(self, caller: Caller) -> bool:
         """Return whether the leader can go on while *caller* waits for it."""
@@ -97,11 +103,11 @@ class Flight(Event):
 
     def fail(self, failure: str | None, caller: Caller) -> None:
         """Record what has failed for *caller*, the leader or a waiter; None if the leader was cancelled."""
-        self._failure, self._failed_for = failure, caller.timeout
+        self._failure, self._failed_for = failure, caller
 
     def failures_for(self, caller: Caller) -> list[str]:
-        """Return what has failed. What a caller with less time has given up says nothing to one with more."""
-        return [self._failure] if self._failure is not None and self._failed_for >= caller.timeout else []
+        """Return what has failed: nothing if that was only too slow for a caller with less time."""
+        return [self._failure] if self._failure and self._failed_for.has_time_of(caller) else []
 
 
 def wait_for(

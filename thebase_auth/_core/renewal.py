@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from .body import LARGE, announced_length
 from .credentials import Credentials
-from .errors import TokenRequestError, TokenTimeoutError
+from .errors import TokenRequestError, TokenTimeoutError, describe
 from .flight import Caller, Flight, wait_for
 from .throttle import EndpointPause, Operation, Throttle
 from .token import Token
@@ -84,20 +84,21 @@ class Renewal:
 
         Raises:
             TokenRequestError: if the token endpoint responds without a token, or did so and there is a pause.
-            TokenTimeoutError: if two token requests of others have failed or taken too long, while this
-                caller waited for them.
+            TokenTimeoutError: if two token requests of others have failed, or have taken more than half of
+                the caller's time, while it waited for them.
         """
         may_fetch = operation is None or not self.is_throttled(operation, rejected)
         left = caller.timeout
+        half = left_for_one = left / 2
         failures: list[str] = []
         passed_over: Flight | None = None
-        while True:
+        while len(failures) < 2:
             token, flight = self.token, self._flight
             if token is not None and token is not rejected:
                 return token
-            if flight is None or flight is passed_over or not flight.can_be_waited_for(caller):
-                if len(failures) == 2:
-                    break
+            if flight is None or flight is passed_over or left <= 0 or not flight.can_be_waited_for(caller):
+                if flight is not None and not may_fetch:
+                    return None
                 own = Flight(next(self._flight_numbers), caller)
                 try:  # It encloses the assignment in _claim: an interruption must not leave it endless.
                     if self._claim(own, token, flight):
@@ -105,15 +106,15 @@ class Renewal:
                 finally:
                     self._end(own)
                 continue
-            if len(failures) == 2 or left <= 0:
-                break
-            seconds = min(caller.timeout / 2, left)
-            left -= yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
+            seconds = min(left_for_one, left)
+            waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
+            left, left_for_one = left - waited, left_for_one - waited
             if flight.error is not None and may_fetch:
                 raise flight.error.with_retry_after(flight.error.retry_after)
-            passed_over = flight
-            if not flight.done and flight.can_be_waited_for(caller):
-                flight.fail(f"one took more than {seconds:g} seconds", caller)
+            if not flight.done:
+                if seconds == half:
+                    flight.fail(f"one took more than {half:g} seconds", caller)
+                passed_over, left_for_one = flight, half
             failures += flight.failures_for(caller)
         if may_fetch:
             raise self._gave_up(failures)
@@ -148,11 +149,14 @@ class Renewal:
         if error is None:
             try:
                 token = yield from flight.leader.fetch()
-            except TokenRequestError as response:
-                error = self._pause.start(response, time.monotonic())
             except BaseException as failure:
-                flight.fail(_failure_of(failure, flight.leader), flight.leader)
-                raise
+                newest = self.token
+                if newest is not None and newest.number > flight.number and isinstance(failure, Exception):
+                    return newest  # this flight was passed over
+                if not isinstance(failure, TokenRequestError):
+                    flight.fail(_failure_of(failure, flight.leader), flight.leader)
+                    raise
+                error = self._pause.start(failure, time.monotonic())
         if error is not None:
             flight.error = error
             raise error.with_retry_after(error.retry_after)
@@ -202,7 +206,7 @@ class Renewal:
 
     def _gave_up(self, failures: list[str]) -> TokenTimeoutError:
         domain = self._credentials.domain
-        reasons = "; ".join(dict.fromkeys(failures)) or "their callers were cancelled"
+        reasons = "; ".join(dict.fromkeys(failures))
         return TokenTimeoutError(
             f"no access token from {domain}: this call waited for token requests of others, and gave up"
             f" ({self._credentials.redact(reasons)}). Check that its token endpoint is reachable and responds"
@@ -263,10 +267,12 @@ class Renewal:
         """
         must_warn = False
         with self._lock:
-            if token is not None and rejected:
-                must_warn = self._throttle.record_rejection(operation, token.number, time.monotonic())
-            elif token is not None:
+            if token is None:
+                return
+            if not rejected:
                 self._throttle.record_renewal_helped(operation, token.number)
+            elif token is self.token:  # else it may have expired long ago, and says nothing about permission
+                must_warn = self._throttle.record_rejection(operation, token.number, time.monotonic())
         if must_warn:
             warn_of_missing_permission(self._credentials, operation)
 
@@ -306,7 +312,7 @@ def _failure_of(error: BaseException, leader: Caller) -> str | None:
     while isinstance(cause, GeneratorExit):
         cause = cause.__context__
     if isinstance(cause, Exception):
-        return f"{type(cause).__name__}: {cause}"
+        return describe(cause)
     return "the connection failed" if cause is None and not leader.is_cancelled() else None
 
 

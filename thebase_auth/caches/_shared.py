@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import Any, Final
 
 from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.errors import describe
 from thebase_auth._core.flight import Event, Flight
 from thebase_auth._core.token import Token
 from thebase_auth._core.warnings import logger
@@ -192,11 +193,7 @@ class SharedCache:
 
     def _describe(self, failure: BaseException, token: Token | None) -> str:
         """Return what may be logged of an exception of the cache."""
-        try:
-            message = str(failure)
-        except Exception:  # noqa: BLE001 - any class may come here
-            message = "no message"
-        message = self._credentials.redact(RECORD_BEGINS.split(message)[0])  # a driver may quote the record
-        if token is not None:
-            message = message.replace(token.access_token, "[hidden]")
-        return f"{type(failure).__name__}: {message[:300]}"
+        text = self._credentials.redact(
+            RECORD_BEGINS.split(describe(failure))[0]
+        )  # a driver may quote the record
+        return text if token is None else text.replace(token.access_token, "[hidden]")
