@@ -70,6 +70,19 @@ def test_redirect_to_another_port_of_the_domain_carries_no_token(client: Client,
     assert api.token_requests == 1
 
 
+def test_redirect_by_another_host_back_to_the_domain_is_not_signed(client: Client, tmp_path: Path) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password netrc-secret\n")
+    netrc.chmod(0o600)
+    with api_server() as (server, api), Server(lambda request: back).running() as other:
+        away = other.url.replace("127.0.0.1", "localhost")
+        back = redirect_to(server.url + "/delete", 302)
+        api.answers["/away"] = redirect_to(away + "/there", 302)
+        reply = client.get(auth_for(server.url), server.url + "/away", follow_redirects=True)
+    assert reply.status == 401
+    assert not [one for one in server.to("/delete") if (one.authorization or "").startswith("Bearer")]
+
+
 @pytest.mark.parametrize("with_netrc", [False, True])
 def test_redirect_from_another_host_to_the_domain_is_not_signed(
     client: Client, with_netrc: bool, tmp_path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -244,6 +245,20 @@ def test_body_that_a_redirect_replaced_with_a_one_shot_is_not_sent_twice(library
 
 
 # Who may call it
+
+
+@pytest.mark.anyio
+async def test_file_of_anyio_is_sent_once(library: Any, tmp_path: Path) -> None:
+    """Its `tell` is a coroutine, and one that nobody awaits is a warning."""
+    path = tmp_path / "upload"
+    path.write_bytes(CONTENT)
+    with api_server() as (server, api):
+        auth = auth_of(library, server.url)
+        async with library.AsyncClient(auth=auth) as client, await anyio.open_file(path, "rb") as file:
+            await client.get(server.url + "/a")
+            api.revoke()
+            assert (await client.post(server.url + "/a", content=file)).status_code == 401
+    assert [one.body for one in server.to("/a")[1:]] == [CONTENT]
 
 
 def test_auth_object_of_one_library_does_not_sign_for_another(library: Any) -> None:

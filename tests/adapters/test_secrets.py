@@ -89,6 +89,14 @@ def test_failed_connection_to_the_token_endpoint_leaks_nothing(sweep: Sweep, beh
     assert sweep.leaks() == []
 
 
+def test_token_response_that_cannot_be_decoded_leaks_nothing(sweep: Sweep) -> None:
+    damaged = (200, {"Content-Encoding": "gzip"}, b"no gzip")
+    with Server(lambda request: damaged).running() as server:
+        outcome = sweep.call(auth_for(server.url), server.url + "/a")
+    assert isinstance(outcome, sweep.client.error)
+    assert sweep.leaks() == []
+
+
 def test_token_endpoint_with_an_unknown_certificate_leaks_nothing(sweep: Sweep, certificates: Any) -> None:
     with Server(Api()).running(**certificates.tls) as server:
         outcome = sweep.call(auth_for(server.url), server.url + "/a")
