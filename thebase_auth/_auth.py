@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -127,7 +126,9 @@ def _check_cache(cache: object) -> None:
             "cache must be an object with the methods load, store and lock, such as FileTokenCache(path) or"
             f" RedisTokenCache(client) of thebase_auth.caches; it is of type {type(cache).__name__}"
         )
-    if any(map(inspect.iscoroutinefunction, methods)):
+    from inspect import iscoroutinefunction  # slow to load
+
+    if any(map(iscoroutinefunction, methods)):
         raise TypeError("cache must have plain methods: they are called in threads, not awaited")
 
 

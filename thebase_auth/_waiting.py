@@ -122,4 +122,10 @@ def _waker(event: Event, wake: Callable[[], object]) -> Iterator[None]:
 
 def _in_trio() -> bool:
     trio = sys.modules.get("trio")
-    return trio is not None and trio.lowlevel.in_trio_task()
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.shared_tokens import TOKEN, renew
-from thebase_auth._core.shared_token import SharedToken
+from tests.support.renewals import a_renewal, renew
+from thebase_auth._core.renewal import Renewal
+from thebase_auth._core.token import Token
 
 
 @pytest.fixture
-def shared() -> SharedToken:
-    return SharedToken()
+def renewal() -> Renewal:
+    return a_renewal()
 
 
 @pytest.fixture
-def renewed(shared: SharedToken) -> SharedToken:
-    """One that has a token."""
-    renew(shared, TOKEN)
-    return shared
+def token(renewal: Renewal) -> Token:
+    """The token that is in use."""
+    return renew(renewal)

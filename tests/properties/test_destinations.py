@@ -1,8 +1,8 @@
-"""No URL, however spelt, takes a token elsewhere: in each library, up to where it would connect to.
+"""No URL, however spelled, takes a token elsewhere: in each library, up to where it would connect to.
 
 A call either raises what it raises without us, or `PlainHTTPError`, or goes out unsigned, or carries the
 token and then goes to scheme, host and port of the domain: according to the library, which is asked where it
-would connect to, and to three other readers of URLs (the standard library, urllib3, and ada, which reads as
+would connect to, and to three other parsers of URLs (the standard library, urllib3, and ada, which parses as
 browsers do). The same holds of a redirect from the domain.
 """
 
@@ -31,7 +31,7 @@ from thebase_auth._core.origin import Origin
 
 try:
     ada_url: Any = import_module("ada_url")
-except ImportError:  # no wheel for this Python: the other readers have to do
+except ImportError:  # no wheel for this Python: the other parsers have to do
     ada_url = None
 
 TOKEN = "canary~token"
@@ -76,9 +76,9 @@ def by_ada(url: str) -> Place:
     return place(parts.protocol, parts.hostname, parts.port)
 
 
-READERS: list[Callable[[str], Place]] = [by_urlsplit, by_urllib3]
+PARSERS: list[Callable[[str], Place]] = [by_urlsplit, by_urllib3]
 if ada_url is not None:
-    READERS.append(by_ada)
+    PARSERS.append(by_ada)
 
 
 class Sent(NamedTuple):
@@ -90,14 +90,14 @@ class Sent(NamedTuple):
 
 
 class Network:
-    """Takes the place of one. Gives tokens, and redirects ``/from`` to *location*."""
+    """Responds with tokens, and redirects ``/from`` to *location*."""
 
     def __init__(self, location: str = "") -> None:
         self.location = location.encode("utf-8", "surrogatepass").translate(None, b"\r\n")
         self.sent: list[Sent] = []
 
-    def answer(self, sent: Sent, path: str) -> tuple[int, bytes, bytes]:
-        """Status, ``Location`` and body."""
+    def respond(self, sent: Sent, path: str) -> tuple[int, bytes, bytes]:
+        """Return status, ``Location`` and body."""
         self.sent.append(sent)
         if path == "/oauth/token":
             return 200, b"", b'{"access_token": "%s"}' % TOKEN.encode()
@@ -120,13 +120,13 @@ class Adapter(HTTPAdapter):
         goes_to = place(where["scheme"], where["host"], where["port"])
         sent = Sent(request.url, goes_to, request.headers.get("Authorization"))
         path = self.request_url(request, {}).partition("?")[0]
-        status, location, body = self.network.answer(sent, path)
+        status, location, body = self.network.respond(sent, path)
         headers = {"Location": location.decode("latin-1")} if location else {}
         raw = urllib3.HTTPResponse(io.BytesIO(body), headers, status, preload_content=False)
         return self.build_response(request, raw)
 
 
-def a_header(request: Any) -> Any:
+def no_auth(request: Any) -> Any:
     """The plainest auth. Without any, the libraries would take the user-info of the URL for one."""
     request.headers["Authorization"] = "none"
     return request
@@ -137,7 +137,7 @@ def call_requests(network: Network, url: str, origin: Origin | None) -> None:
         session.trust_env = False
         for scheme in ("https://", "http://"):
             session.mount(scheme, Adapter(network))
-        session.auth = a_header if origin is None else auth_for(origin.url, session=session)
+        session.auth = no_auth if origin is None else auth_for(origin.url, session=session)
         session.get(url, timeout=5)
 
 
@@ -151,12 +151,12 @@ def call_httpx(library: Any) -> Callable[[Network, str, Origin | None], None]:
             url = request.url
             goes_to = place(url.raw_scheme.decode(), url.raw_host.decode(), url.port)
             sent = Sent(str(url), goes_to, request.headers.get("Authorization"))
-            status, location, body = self.network.answer(sent, url.path)
+            status, location, body = self.network.respond(sent, url.path)
             headers = [(b"Location", location)] if location else []
             return library.Response(status, headers=headers, content=body)
 
     def call(network: Network, url: str, origin: Origin | None) -> None:
-        auth: Any = a_header if origin is None else auth_for(origin.url)
+        auth: Any = no_auth if origin is None else auth_for(origin.url)
         with library.Client(auth=auth, transport=Transport(network), follow_redirects=True) as client:
             client.get(url)
 
@@ -169,7 +169,7 @@ if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
 each_library = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 
-# URLs around a domain, spelt in all the ways that have fooled somebody.
+# URLs around a domain, spelled in all the ways that have fooled somebody.
 
 ODD = ["\t", "\n", "\r", "\x00", " ", "\u200b", "\u200f", "\u00ad", "\ufeff", "\xa0", "@", ":", "/", "\\", "?",
        "#", "%", "%00", "%2e", "%2f", "%40", "%5c", "%09", ";", ",", "&", "=", "+", "*", "[", "]", "^", "|", "<",
@@ -259,12 +259,12 @@ def assert_goes_to_the_domain_alone(network: Network, origin: Origin) -> None:
         if sent.authorization is None:
             continue
         assert sent.goes_to == ours, sent.url
-        for read in READERS:
+        for parse in PARSERS:
             try:
-                reading = read(sent.url)
+                parsed = parse(sent.url)
             except (ValueError, KeyError, urllib3.exceptions.LocationParseError):
                 continue  # this one would go nowhere
-            assert reading == ours, (read.__name__, sent.url)
+            assert parsed == ours, (parse.__name__, sent.url)
 
 
 @each_library

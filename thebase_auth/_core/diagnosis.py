@@ -88,9 +88,7 @@ class _Diagnosis:
         found = re.search(rb"(?i)<title[^>]*>([^<]*)", self._page)
         if found is None:
             return kind
-        import html  # slow to load
-
-        words = html.unescape(found[1].decode("utf-8", "replace")).split()
+        words = found[1].decode("utf-8", "replace").split()
         title = self._quote(" ".join(words))
         return f"{kind} with the title {title!r}" if title else kind
 

@@ -79,6 +79,10 @@ class TokenRequestError(TheBaseAuthError):
         self.instance = instance
         self.retry_after = retry_after
 
+    def copy(self) -> TokenRequestError:
+        """Return a copy without this one's traceback."""
+        return self.with_retry_after(self.retry_after)
+
     def with_retry_after(self, seconds: float | None) -> TokenRequestError:
         """Return a copy with another ``retry_after``, in seconds, and without this one's traceback."""
         args: tuple[Any, ...] = (*self.args[:-1], seconds)

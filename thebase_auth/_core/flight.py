@@ -96,6 +96,7 @@ class Flight(Event):
         self.error: TokenRequestError | None = None
         self._failure: str | None = None
         self._failed_for = leader
+        self._started_at = time.monotonic()
 
     def can_be_waited_for(self, caller: Caller) -> bool:
         """Return whether the leader can go on while *caller* waits for it."""
@@ -105,8 +106,20 @@ class Flight(Event):
         """Record what has failed for *caller*, the leader or a waiter; None if the leader was cancelled."""
         self._failure, self._failed_for = failure, caller
 
+    def fail_if_slow(self, waiter: Caller, waited: float) -> None:
+        """Record that the flight takes more than half of *waiter*'s time, if so.
+
+        Args:
+            waiter: Who has waited.
+            waited: For how many seconds: it may have had little time left when the flight started.
+        """
+        half = waiter.timeout / 2
+        is_slow = half <= max(waited, time.monotonic() - self._started_at)
+        if is_slow and not self.done and self.can_be_waited_for(waiter):
+            self.fail(f"one took more than {half:.2g} seconds", waiter)
+
     def failures_for(self, caller: Caller) -> list[str]:
-        """Return what has failed: nothing if that was only too slow for a caller with less time."""
+        """Return what has failed, unless it may only have been too slow for a caller with less time."""
         return [self._failure] if self._failure and self._failed_for.has_time_of(caller) else []
 
 

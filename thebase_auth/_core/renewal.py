@@ -89,33 +89,32 @@ class Renewal:
         """
         may_fetch = operation is None or not self.is_throttled(operation, rejected)
         left = caller.timeout
-        half = left_for_one = left / 2
         failures: list[str] = []
-        passed_over: Flight | None = None
-        while len(failures) < 2:
+        too_slow: Flight | None = None
+        while True:
             token, flight = self.token, self._flight
             if token is not None and token is not rejected:
                 return token
-            if flight is None or flight is passed_over or left <= 0 or not flight.can_be_waited_for(caller):
+            if len(failures) == 2 or (failures and left <= 0):
+                break
+            if flight is None or flight is too_slow or left <= 0 or not flight.can_be_waited_for(caller):
                 if flight is not None and not may_fetch:
-                    return None
+                    break  # it must not replace a token request
                 own = Flight(next(self._flight_numbers), caller)
-                try:  # It encloses the assignment in _claim: an interruption must not leave it endless.
+                try:  # encloses the assignment in _claim: after an interruption there, the flight must end
                     if self._claim(own, token, flight):
                         return (yield from self._lead(own, may_fetch=may_fetch))
                 finally:
                     self._end(own)
                 continue
-            seconds = min(left_for_one, left)
+            seconds = min(caller.timeout / 2, left)
             waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
-            left, left_for_one = left - waited, left_for_one - waited
-            if flight.error is not None and may_fetch:
-                raise flight.error.with_retry_after(flight.error.retry_after)
-            if not flight.done:
-                if seconds == half:
-                    flight.fail(f"one took more than {half:g} seconds", caller)
-                passed_over, left_for_one = flight, half
+            left -= waited
+            if flight.error is not None and flight.token is None and may_fetch:
+                raise flight.error.copy()  # or the tracebacks of all callers would be in one
+            flight.fail_if_slow(caller, waited)
             failures += flight.failures_for(caller)
+            too_slow = flight
         if may_fetch:
             raise self._gave_up(failures)
         return None
@@ -159,7 +158,7 @@ class Renewal:
                 error = self._pause.start(failure, time.monotonic())
         if error is not None:
             flight.error = error
-            raise error.with_retry_after(error.retry_after)
+            raise error.copy()
         self._pause = EndpointPause()
         logger.debug("fetched an access token from %s", self._credentials.domain)
         if self._cache is None:

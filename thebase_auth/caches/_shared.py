@@ -108,7 +108,7 @@ class SharedCache:
         """Record that the leader goes on without *work*, for which it has waited."""
         work.is_given_up = True
         if work.calling:
-            work.trouble = f"{work.calling}() took more than {work.seconds:g} seconds"
+            work.trouble = f"{work.calling}() took more than {work.seconds:.2g} seconds"
             self._report(work.trouble)
 
     # What follows runs in the thread.
@@ -146,7 +146,7 @@ class SharedCache:
             return None
         if callable(release):
             return release
-        work.trouble = f"another process has held its lock for {work.seconds:g} seconds"
+        work.trouble = f"another process has held its lock for {work.seconds:.2g} seconds"
         return None
 
     def _store(self, work: CacheWork, key: str) -> None:

@@ -1,4 +1,4 @@
-"""Answers of a token endpoint, read for one client."""
+"""Responses of a token endpoint, parsed for one client."""
 
 from __future__ import annotations
 
@@ -9,57 +9,41 @@ from typing import Any
 import httpx
 import pytest
 
-from thebase_auth._core.credentials import Credentials
+from thebase_auth._core.credentials import Credentials, TokenResponse
 from thebase_auth._core.errors import TokenRequestError
 from thebase_auth._core.origin import Origin
-from thebase_auth._core.token import Answer, Token, parse_token_response
+from thebase_auth._core.token import Token, parse_token_response
 
-NOW = 1_700_000_000.0
-
-
+NOW = 1_700_000_000.0  # epoch seconds
 DOMAIN = "acme.thebase.co.il"
-
-
 SECRET = "canary..4f1c-K9_x"
-
-
 CREDENTIALS = Credentials(Origin("https", DOMAIN, 443), "LvTJmqtlvEKyuqvz1brRMg..", SECRET)
-
-
 BASIC = base64.b64encode(f"{CREDENTIALS.client_id}:{SECRET}".encode()).decode()
-
-
 GOOD: dict[str, Any] = {"access_token": "HsXI8gp1B5F2d5EDnGy3Tw", "token_type": "bearer", "expires_in": 3600}
-
-
 WHERE = "Settings, Webhooks/API, API token"
 
 
-def answer(
-    document: object,
-    *,
-    status: int = 200,
-    media_type: str = "application/json",
-    cut: str = "",
-    **headers: str,
-) -> Answer:
+def a_response(
+    document: object, *, status: int = 200, media_type: str = "application/json", **headers: str
+) -> TokenResponse:
+    """Return a response with a JSON document, or with bytes as they are."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, httpx.Headers({"Content-Type": media_type, **named}), body, cut)
+    return TokenResponse(status, httpx.Headers({"Content-Type": media_type, **named}), body, NOW)
 
 
-def parse(given_answer: Answer) -> Token:
-    return parse_token_response(given_answer, credentials=CREDENTIALS, epoch=NOW)
+def parse(response: TokenResponse) -> Token:
+    return parse_token_response(response, CREDENTIALS)
 
 
-def refused(given_answer: Answer) -> TokenRequestError:
+def error_of(response: TokenResponse) -> TokenRequestError:
+    """Return the error that *response* gives, after checks that hold for every one."""
     with pytest.raises(TokenRequestError) as caught:
-        parse(given_answer)
+        parse(response)
     error = caught.value
     assert error.__context__ is None
     assert type(error) is TokenRequestError
-    assert error.domain == DOMAIN
-    assert error.status == given_answer.status
-    assert f"the token endpoint of {DOMAIN} answered {given_answer.status}" in str(error)
+    assert (error.domain, error.status) == (DOMAIN, response.status)
+    assert f"the token endpoint of {DOMAIN} responded with {response.status}" in str(error)
     assert str(error).isprintable()
     return error

@@ -1,0 +1,120 @@
+"""A body is sent again as it was first sent, or not at all."""
+
+from __future__ import annotations
+
+import array
+import io
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thebase_auth._core.body import announced_length, is_in_memory, is_seekable, position_of, rewind
+
+CONTENT = b"0123456789"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", "שלום", bytearray(b"a"), memoryview(b"a"), array.array("B", b"a"), [b"a", b"b"], (b"a",), []],
+)
+def test_body_in_memory_can_be_sent_again(content: object) -> None:
+    assert is_in_memory(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [iter([CONTENT]), map(bytes, [CONTENT]), deque([CONTENT]), {CONTENT}, [CONTENT, "x"], io.BytesIO(), 17],
+)
+def test_anything_else_is_not_in_memory(content: object) -> None:
+    assert not is_in_memory(content)
+
+
+@pytest.mark.parametrize(
+    ("value", "length"),
+    [("10", 10), (b"10", 10), ("0", 0), (10, 10), ("", None), ("-1", None), ("1.5", None), ("x", None)],
+)
+def test_announced_length_is_that_of_the_header(value: Any, length: int | None) -> None:
+    assert announced_length({"Content-Length": value}) == length
+    assert announced_length({}) is None
+
+
+def test_length_of_more_digits_than_python_converts_counts_as_none() -> None:
+    assert announced_length({"Content-Length": "9" * 5000}) is None
+
+
+class Stream:
+    """A file object whose methods do what a test says."""
+
+    def __init__(self, **methods: Callable[..., Any]) -> None:
+        self.__dict__.update(methods)
+
+
+def fail(*_: object) -> Any:
+    raise OSError("on purpose")
+
+
+@pytest.mark.parametrize("stream", [object(), Stream(tell=fail), Stream(tell=lambda: None), iter([CONTENT])])
+def test_stream_that_cannot_tell_its_position_has_none(stream: object) -> None:
+    assert position_of(stream) is None
+    assert not is_seekable(stream)
+
+
+def test_stream_that_cannot_seek_is_not_seekable() -> None:
+    assert not is_seekable(Stream(tell=lambda: 0, seek=fail))
+    assert is_seekable(io.BytesIO(CONTENT))
+
+
+@pytest.fixture(params=["memory", "disk"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    path = tmp_path / "content"
+    path.write_bytes(CONTENT)
+    with io.BytesIO(CONTENT) if request.param == "memory" else path.open("r+b") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("start", [0, 4, 10])
+def test_file_is_rewound_to_where_it_was_if_its_length_is_what_was_announced(file: Any, start: int) -> None:
+    file.seek(start)
+    assert position_of(file) == start
+    sent = file.read()
+
+    assert rewind(file, start, len(sent))
+    assert file.read() == sent
+
+
+@pytest.mark.parametrize("change", [lambda file: file.truncate(9), lambda file: file.write(b"x")])
+def test_file_whose_length_has_changed_is_left_where_it_was(file: Any, change: Callable[[Any], Any]) -> None:
+    file.read()
+    change(file)
+    position = file.tell()
+
+    assert not rewind(file, 0, len(CONTENT))
+    assert file.tell() == position
+
+
+@pytest.mark.parametrize(("start", "length"), [(None, 10), (0, None)])
+def test_file_of_unknown_position_or_length_is_sent_once(file: Any, start: Any, length: Any) -> None:
+    assert not rewind(file, start, length)
+    assert file.tell() == 0
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        object(),
+        Stream(tell=lambda: 10, seek=fail),
+        Stream(tell=fail, seek=lambda *_: 0),
+        Stream(tell=lambda: 10, seek=lambda *_: 0),  # it says that it has gone back, and has not
+    ],
+)
+def test_stream_that_cannot_go_back_is_sent_once(stream: object) -> None:
+    assert not rewind(stream, 0, 10)
+
+
+def test_closed_file_is_sent_once(file: Any) -> None:
+    file.close()
+
+    assert not rewind(file, 0, len(CONTENT))

@@ -1,0 +1,697 @@
+"""Who fetches the shared token, who waits, for how long, and what becomes of those who fail."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.clock import Clock
+from tests.support.renewals import (
+    PATIENCE,
+    USERS,
+    Driven,
+    a_rejection,
+    a_renewal,
+    a_task,
+    a_thread,
+    in_another_thread,
+    renew,
+)
+from tests.support.token_responses import DOMAIN, SECRET
+from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
+from thebase_auth._core.renewal import Renewal
+from thebase_auth._core.token import Token
+from thebase_auth.caches._shared import CacheWork
+
+HALF = PATIENCE / 2
+LOST = ConnectionError("no route to host")
+
+
+# One token request, and all have its token
+
+
+def test_first_caller_leads_and_all_others_use_its_token(renewal: Renewal) -> None:
+    leader, *waiters = (Driven(renewal) for _ in range(4))
+    assert leader.is_fetching
+    assert all(waiter.waits_for for waiter in waiters)
+
+    leader.go_on(Token("new"))
+    for waiter in waiters:
+        waiter.go_on()
+
+    assert {caller.result for caller in (leader, *waiters)} == {Token("new")}
+    assert sum(caller.fetches for caller in (leader, *waiters)) == 1
+
+
+def test_token_in_use_costs_no_step(renewal: Renewal, token: Token) -> None:
+    assert Driven(renewal).result is token
+
+
+def test_rejected_token_is_not_handed_out_again_but_others_use_it_meanwhile(
+    renewal: Renewal, token: Token
+) -> None:
+    leader, waiter = Driven(renewal, token), Driven(renewal, token)
+    assert Driven(renewal).result is token
+
+    leader.go_on(Token("new"))
+    waiter.go_on()
+
+    assert waiter.result == leader.result == Token("new")
+    assert Driven(renewal, token).result == Token("new")  # a late report costs nothing
+
+
+def test_waiters_use_the_token_of_their_leader_even_if_the_server_repeats_the_rejected_one(
+    renewal: Renewal, token: Token
+) -> None:
+    leader, waiter = Driven(renewal, token), Driven(renewal, token)
+    leader.go_on(Token(token.access_token))
+    waiter.go_on()
+
+    assert waiter.result == token
+    assert waiter.fetches == 0
+
+
+def test_lock_is_free_when_waiters_are_woken(renewal: Renewal) -> None:
+    leader, waiter = Driven(renewal), Driven(renewal)
+    assert waiter.waits_for is not None
+    seen: list[Token | None] = []
+    waiter.waits_for.wakers.add(lambda: seen.append(in_another_thread(lambda: Driven(renewal).result)))
+    leader.go_on(Token("new"))
+
+    assert seen == [Token("new")]
+
+
+def when_a_caller_is_about_to_lead(
+    renewal: Renewal, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]
+) -> None:
+    """Take *action* once a caller has seen that it may lead, and before it leads."""
+
+    def number() -> int:
+        if pending:
+            pending.pop()()
+        return next(numbers)
+
+    pending, numbers = [action], renewal._flight_numbers
+    monkeypatch.setattr(renewal, "_flight_numbers", iter(number, None))
+
+
+def test_caller_that_is_too_late_to_lead_waits(renewal: Renewal, monkeypatch: pytest.MonkeyPatch) -> None:
+    when_a_caller_is_about_to_lead(renewal, monkeypatch, lambda: Driven(renewal))
+
+    assert Driven(renewal).waits_for
+
+
+def test_caller_that_is_too_late_to_lead_uses_the_token(
+    renewal: Renewal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    when_a_caller_is_about_to_lead(renewal, monkeypatch, lambda: renew(renewal))
+
+    assert Driven(renewal).result is renewal.token
+
+
+# Leaders that cannot go on
+
+
+def test_cancelled_leader_is_replaced_and_the_others_wait_for_the_next(renewal: Renewal) -> None:
+    leader, *waiters = (Driven(renewal) for _ in range(3))
+    leader.cancel()
+    for waiter in waiters:
+        waiter.go_on()
+
+    assert [waiter.is_fetching for waiter in waiters] == [True, False]
+    waiters[0].go_on(Token("new"))
+    waiters[1].go_on()
+    assert waiters[1].result == Token("new")
+
+
+@pytest.mark.parametrize("how", ["its own thread", "its own task", "a task of another loop", "a lost loop"])
+def test_caller_leads_at_once_if_the_leader_cannot_go_on_while_it_waits(renewal: Renewal, how: str) -> None:
+    leader, other = a_task(), a_task(object())
+    if how == "its own thread":
+        leader = other = a_thread()
+    elif how == "its own task":
+        other = leader
+    elif how == "a lost loop":
+        leader, other = a_task(), a_thread()
+        leader.is_lost = lambda: True
+
+    first = Driven(renewal, caller=leader)
+    second = Driven(renewal, caller=other)
+
+    assert second.is_fetching
+    second.go_on(Token("second"))
+    first.go_on(Token("first"))
+    assert first.result == second.result == Token("second")
+
+
+def test_waiter_notices_within_a_second_that_its_leader_was_lost(renewal: Renewal) -> None:
+    leader = Driven(renewal)
+    waiter = Driven(renewal)
+    leader.caller.is_lost = lambda: True
+
+    assert waiter.wait_in_vain() <= 1
+    assert waiter.is_fetching
+
+
+# Token requests that fail
+
+
+def test_response_without_a_token_is_shared_and_each_has_its_own_copy(renewal: Renewal) -> None:
+    leader, *waiters = (Driven(renewal) for _ in range(3))
+    leader.go_on(a_rejection(503, None))
+    for waiter in waiters:
+        waiter.go_on()
+
+    errors = [caller.error for caller in (leader, *waiters)]
+    assert {type(error) for error in errors} == {TokenRequestError}
+    assert len({id(error) for error in errors}) == 3
+    assert {error.args for error in errors if error} == {a_rejection(503, None).args}
+    assert Driven(renewal).is_fetching
+
+
+def test_lost_leader_does_not_count_as_a_failure(renewal: Renewal, clock: Clock) -> None:
+    leader, second, waiter = (Driven(renewal) for _ in range(3))
+    leader.caller.is_lost = lambda: True
+    second.wait_in_vain()
+    waiter.go_on()
+    second.go_on(LOST)
+    waiter.go_on()
+
+    assert waiter.is_fetching, waiter.error
+
+
+def test_connection_failure_is_raised_to_its_leader_alone_and_the_next_waiter_leads(renewal: Renewal) -> None:
+    leader, *waiters = (Driven(renewal) for _ in range(3))
+    leader.go_on(LOST)
+    for waiter in waiters:
+        waiter.go_on()
+
+    assert leader.error is LOST
+    assert [waiter.is_fetching for waiter in waiters] == [True, False]
+
+
+def waiter_that_has_seen(
+    renewal: Renewal, *ends: Callable[[Driven], None], timeout: float = PATIENCE
+) -> Driven:
+    """Return a waiter whose leaders have ended so; another caller was always faster to lead."""
+    leader, waiter = Driven(renewal, timeout=timeout), Driven(renewal)
+    for end in ends:
+        end(leader)
+        leader = Driven(renewal, timeout=timeout)
+        waiter.go_on()
+    return waiter
+
+
+def fail(leader: Driven) -> None:
+    leader.go_on(LOST)
+
+
+def interrupt(leader: Driven) -> None:
+    leader.go_on(KeyboardInterrupt())
+
+
+def close_after(raised: BaseException) -> Callable[[Driven], None]:
+    """Return how a client of httpx ends a flow whose request has failed."""
+
+    def close(leader: Driven) -> None:
+        try:
+            raise raised
+        except BaseException:
+            leader.cancel()
+
+    return close
+
+
+def test_waiter_gives_up_after_two_failures_and_says_what_failed(renewal: Renewal) -> None:
+    waiter = waiter_that_has_seen(renewal, fail, lambda leader: leader.go_on(TimeoutError(f"sent {SECRET}")))
+
+    assert type(waiter.error) is TokenTimeoutError
+    assert waiter.error.domain == DOMAIN
+    assert "(ConnectionError: no route to host; TimeoutError: sent [hidden])" in str(waiter.error)
+    assert waiter.fetches == 0
+
+
+def close_task(leader: Driven) -> None:
+    """End a task's flow, which does not see the exception that ended its request."""
+    leader.caller.is_cancelled = lambda: False
+    leader.cancel()
+
+
+@pytest.mark.parametrize(
+    ("close", "reason"),
+    [(close_after(LOST), "(ConnectionError: no route to host)"), (close_task, "(the connection failed)")],
+)
+def test_failed_request_of_a_closed_flow_counts(
+    renewal: Renewal, close: Callable[[Driven], None], reason: str
+) -> None:
+    assert reason in str(waiter_that_has_seen(renewal, close, close).error)
+
+
+@pytest.mark.parametrize("end", [Driven.cancel, interrupt, close_after(KeyboardInterrupt())])
+def test_cancelled_leaders_never_count_as_failures(renewal: Renewal, end: Callable[[Driven], None]) -> None:
+    assert waiter_that_has_seen(renewal, fail, end, end, end).waits_for
+
+
+def test_failures_of_leaders_with_less_patience_do_not_count(renewal: Renewal) -> None:
+    assert waiter_that_has_seen(renewal, fail, fail, fail, timeout=HALF).waits_for
+    assert waiter_that_has_seen(a_renewal(), fail, fail, timeout=2 * PATIENCE).error
+
+
+# Patience
+
+
+def test_waiter_waits_half_of_its_patience_for_one_leader_and_then_leads(renewal: Renewal) -> None:
+    leader, waiter = Driven(renewal, timeout=10 * PATIENCE), Driven(renewal)
+
+    assert waiter.wait_in_vain() == HALF
+    assert waiter.is_fetching
+    assert leader.is_fetching
+
+
+def test_half_of_its_patience_in_vain_counts_as_a_failure(renewal: Renewal, clock: Clock) -> None:
+    waiter = waiter_that_has_seen(renewal, fail)
+
+    assert waiter.wait_in_vain() == HALF
+    assert type(waiter.error) is TokenTimeoutError
+    assert f"no route to host; one took more than {HALF:g} seconds" in str(waiter.error)
+
+
+def test_waiter_gives_up_after_its_whole_patience(
+    renewal: Renewal, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    Driven(renewal)
+    waiter, faster = Driven(renewal), Driven(renewal)
+    when_a_caller_is_about_to_lead(renewal, monkeypatch, faster.wait_in_vain)
+
+    assert waiter.wait_in_vain() == HALF
+    assert waiter.waits_for
+    assert waiter.wait_in_vain() == HALF
+    assert type(waiter.error) is TokenTimeoutError
+    assert waiter.fetches == 0
+
+
+def test_leader_that_has_replaced_another_is_waited_for_as_long(renewal: Renewal, clock: Clock) -> None:
+    Driven(renewal)
+    early = Driven(renewal)
+    early.go_on()
+    late = Driven(renewal)
+    late.go_on()
+    early.wait_in_vain()
+    clock.now += 1
+    late.go_on()  # it has waited two seconds for the first leader
+
+    assert late.wait_in_vain() == HALF
+
+
+# Tokens that arrive late
+
+
+@pytest.fixture
+def passed_over(renewal: Renewal) -> Driven:
+    """A leader whose waiter has lost its patience, and leads now too."""
+    return Driven(renewal)
+
+
+@pytest.fixture
+def successor(renewal: Renewal, passed_over: Driven) -> Driven:
+    waiter = Driven(renewal)
+    waiter.wait_in_vain()
+    assert passed_over.is_fetching
+    assert waiter.is_fetching
+    return waiter
+
+
+def test_late_token_is_used_and_wakes_everyone(
+    renewal: Renewal, passed_over: Driven, successor: Driven
+) -> None:
+    waiter = Driven(renewal)
+    passed_over.go_on(Token("late"))
+    waiter.go_on()
+
+    assert passed_over.result == waiter.result == Driven(renewal).result == Token("late")
+    successor.go_on(Token("newest"))
+    assert successor.result == renewal.token == Token("newest")
+
+
+def test_late_token_does_not_replace_a_newer_one(
+    renewal: Renewal, passed_over: Driven, successor: Driven
+) -> None:
+    successor.go_on(Token("newest"))
+    passed_over.go_on(Token("late"))
+
+    assert passed_over.result == renewal.token == Token("newest")
+    assert renewal.token_in("Bearer late")  # it is known as ours
+
+
+def test_all_who_wait_for_a_leader_that_is_passed_over_wait_for_its_successor(renewal: Renewal) -> None:
+    Driven(renewal)
+    successor, waiter = Driven(renewal), Driven(renewal, timeout=10 * PATIENCE)
+    woken: list[bool] = []
+    assert waiter.waits_for is not None
+    waiter.waits_for.wakers.add(lambda: woken.append(True))
+    successor.wait_in_vain()
+    assert woken
+    waiter.go_on()
+    successor.go_on(Token("new"))
+    waiter.go_on()
+
+    assert waiter.result == Token("new")
+
+
+@pytest.mark.parametrize("end", [fail, interrupt, Driven.cancel])
+def test_leader_that_was_passed_over_ends_nobody_elses_flight(
+    renewal: Renewal, passed_over: Driven, successor: Driven, end: Callable[[Driven], None]
+) -> None:
+    waiter = Driven(renewal)
+    end(passed_over)
+    waiter.go_on()
+    assert waiter.waits_for
+    successor.go_on(Token("new"))
+    waiter.go_on()
+
+    assert waiter.result == Token("new")
+
+
+def test_waiter_takes_a_late_token_although_its_leader_is_rejected_afterwards(
+    renewal: Renewal, passed_over: Driven, successor: Driven
+) -> None:
+    waiter = Driven(renewal)
+    passed_over.go_on(Token("late"))
+    successor.go_on(a_rejection())
+    waiter.go_on()  # it was woken by the token, and is slow
+
+    assert waiter.result == Token("late"), waiter.error
+
+
+# The pause of the token endpoint
+
+
+@pytest.fixture
+def pausing(renewal: Renewal, clock: Clock) -> Renewal:
+    """One whose token endpoint has rejected the client, which gives a pause of a second."""
+    Driven(renewal).go_on(a_rejection())
+    return renewal
+
+
+def test_during_the_pause_callers_get_the_error_with_the_seconds_left_and_nothing_is_sent(
+    pausing: Renewal, clock: Clock
+) -> None:
+    clock.now += 0.25
+    caller = Driven(pausing)
+
+    assert caller.fetches == 0
+    assert isinstance(caller.error, TokenRequestError)
+    assert (caller.error.status, caller.error.retry_after) == (401, 0.75)
+    clock.now += 0.75
+    assert Driven(pausing).is_fetching
+
+
+def test_pause_doubles_until_a_token_is_fetched(pausing: Renewal, clock: Clock) -> None:
+    clock.now += 1
+    caller = Driven(pausing)
+    caller.go_on(a_rejection())
+    assert caller.error is not None
+    assert caller.error.args[-1] == 2
+
+    clock.now += 2
+    token = renew(pausing)
+    caller = Driven(pausing, token)
+    caller.go_on(a_rejection())
+    assert caller.error is not None
+    assert caller.error.args[-1] == 1
+
+
+# An operation that is throttled
+
+
+@pytest.fixture
+def throttled(renewal: Renewal, clock: Clock) -> Renewal:
+    """One whose `USERS` has rejected three tokens, which gives a pause of a second."""
+    for number in range(3):
+        renewal.record_response(USERS, renew(renewal, Token(f"rejected {number}")), rejected=True)
+    return renewal
+
+
+def can_be_replayed() -> bool:
+    return True
+
+
+def test_throttled_operation_fetches_nothing_and_its_401_stands(throttled: Renewal, clock: Clock) -> None:
+    token = throttled.token
+
+    assert throttled.is_final(USERS, token, can_be_replayed)
+    caller = Driven(throttled, token, USERS)
+    assert caller.is_done
+    assert caller.result is None
+    clock.now += 1
+    assert not throttled.is_final(USERS, token, can_be_replayed)
+    assert Driven(throttled, token, USERS).is_fetching
+
+
+def test_throttled_operation_uses_a_newer_token_that_is_there(throttled: Renewal) -> None:
+    rejected = throttled.token
+    new = renew(throttled, Token("of another operation"))
+
+    assert not throttled.is_final(USERS, rejected, can_be_replayed)
+    assert Driven(throttled, rejected, USERS).result is new
+
+
+# A cache
+
+
+class FakeCache:
+    """A `SharedCache` whose work a test finishes by hand."""
+
+    def __init__(self) -> None:
+        self.works: list[Any] = []
+        self.given_up: list[Any] = []
+
+    def start(self, flight: Any, seconds: float, is_known: Any, *, may_lock: bool) -> Any:
+        work = CacheWork(flight, seconds, is_known, may_lock=may_lock)
+        self.works.append(work)
+        return work
+
+    def give_up(self, work: Any) -> None:
+        work.is_given_up = True
+        self.given_up.append(work)
+
+
+@pytest.fixture
+def cache() -> FakeCache:
+    return FakeCache()
+
+
+@pytest.fixture
+def cached(cache: FakeCache, clock: Clock) -> Renewal:
+    return a_renewal(cache)
+
+
+def look(cache: FakeCache, found: Token | None = None) -> None:
+    work = cache.works[-1]
+    work.found = found
+    work.looked.finish()
+
+
+def test_leader_uses_the_token_in_the_cache(cached: Renewal, cache: FakeCache) -> None:
+    leader, waiter = Driven(cached), Driven(cached)
+    look(cache, Token("of another process"))
+    leader.go_on()
+    waiter.go_on()
+
+    assert leader.result == waiter.result == Token("of another process")
+    assert leader.fetches == 0
+
+
+def test_leader_fetches_what_is_not_in_the_cache_and_waits_until_it_is_stored(
+    cached: Renewal, cache: FakeCache
+) -> None:
+    leader, waiter = Driven(cached), Driven(cached)
+    look(cache)
+    leader.go_on()
+    assert leader.is_fetching
+    leader.go_on(Token("new"))
+    assert leader.waits_for == cache.works[0].finished
+    waiter.go_on()
+    assert waiter.result == Token("new")  # only the leader waits for the cache
+    cache.works[0].finished.finish()
+    leader.go_on()
+
+    assert leader.result == Token("new")
+    assert cache.given_up == []
+
+
+def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
+    cached: Renewal, cache: FakeCache
+) -> None:
+    leader = Driven(cached)
+    assert leader.wait_in_vain() == HALF
+    assert leader.is_fetching
+    leader.go_on(Token("new"))
+    assert leader.result == Token("new")
+
+    slow_to_store = Driven(cached, cached.token)
+    look(cache)
+    slow_to_store.go_on()
+    slow_to_store.go_on(Token("newer"))
+    assert slow_to_store.wait_in_vain() == HALF
+    assert slow_to_store.result == Token("newer")
+    assert cache.given_up == cache.works
+
+
+def test_retired_token_is_not_taken_from_the_cache(cached: Renewal, cache: FakeCache) -> None:
+    leader = Driven(cached)
+    look(cache, Token("old"))
+    leader.go_on()
+    cached.drop(cached.token)
+    Driven(cached)
+
+    assert cache.works[-1].is_known(Token("old"))
+    assert not cache.works[-1].is_known(Token("another"))
+
+
+@pytest.fixture
+def throttled_and_cached(cached: Renewal, cache: FakeCache) -> Renewal:
+    for number in range(3):
+        leader = Driven(cached, cached.token)
+        look(cache, Token(f"rejected {number}"))
+        leader.go_on()
+        cached.record_response(USERS, cached.token, rejected=True)
+    return cached
+
+
+def test_throttled_operation_only_looks_into_the_cache(
+    throttled_and_cached: Renewal, cache: FakeCache
+) -> None:
+    renewal = throttled_and_cached
+    assert not renewal.is_final(USERS, renewal.token, can_be_replayed)
+
+    in_vain, waiter = Driven(renewal, renewal.token, USERS), Driven(renewal, renewal.token)
+    assert not cache.works[-1].may_lock
+    look(cache)
+    in_vain.go_on()
+    assert in_vain.is_done
+    assert (in_vain.result, in_vain.error, in_vain.fetches) == (None, None, 0)
+    waiter.go_on()
+    assert cache.works[-1].may_lock  # the waiter is not throttled
+    waiter.cancel()
+
+    finding = Driven(renewal, renewal.token, USERS)
+    look(cache, Token("of another process"))
+    finding.go_on()
+    assert finding.result == Token("of another process")
+
+
+def test_throttled_waiter_gets_no_error_of_the_token_endpoint(
+    throttled_and_cached: Renewal, cache: FakeCache
+) -> None:
+    renewal = throttled_and_cached
+    leader, waiter = Driven(renewal, renewal.token), Driven(renewal, renewal.token, USERS)
+    look(cache)
+    leader.go_on()
+    leader.go_on(a_rejection())
+    waiter.go_on()
+    look(cache)
+    waiter.go_on()
+
+    assert waiter.is_done
+    assert (waiter.result, waiter.error) == (None, None)
+
+
+# What becomes of a token
+
+
+def test_token_is_dropped_only_while_it_is_in_use(renewal: Renewal, token: Token) -> None:
+    new = renew(renewal)
+    renewal.drop(token)
+    renewal.drop(None)
+    assert renewal.token is new
+
+    renewal.drop(new)
+    assert renewal.token is None
+    assert Driven(renewal).is_fetching
+
+
+def test_forget_drops_the_token_and_ends_no_flight(renewal: Renewal, token: Token) -> None:
+    leader, waiter = Driven(renewal, token), Driven(renewal, token)
+    renewal.forget()
+    assert renewal.token is None
+    leader.go_on(Token("new"))
+    waiter.go_on()
+
+    assert waiter.result == Token("new")
+
+
+@pytest.mark.parametrize("encode", [str, str.encode], ids=["str", "bytes"])
+def test_token_is_recognised_in_a_header_while_in_use_and_retired(
+    renewal: Renewal, token: Token, encode: Callable[[str], Any]
+) -> None:
+    header = encode(token.authorization)
+    assert renewal.token_in(header) is token
+    renewal.drop(token)
+    assert renewal.token_in(header) is token
+
+    for other in (None, encode(""), encode("Basic fetched"), encode("Bearer x")):
+        assert renewal.token_in(other) is None
+
+
+def test_last_256_retired_tokens_are_recognised(renewal: Renewal) -> None:
+    for number in range(258):
+        renew(renewal, Token(str(number)))
+
+    assert renewal.token_in("Bearer 0") is None
+    assert renewal.token_in("Bearer 1") is not None
+
+
+def test_401_stands_if_the_body_cannot_be_sent_again_and_the_token_is_dropped(
+    renewal: Renewal, token: Token, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert renewal.is_final(USERS, token, lambda: False)
+
+    assert renewal.token is None
+    assert caplog.messages == ["not replaying GET /v2/users after a 401: its body cannot be sent again"]
+
+
+def test_throttled_operation_drops_no_token_for_a_body_that_cannot_be_sent_again(throttled: Renewal) -> None:
+    rejected, new = throttled.token, renew(throttled)
+    assert throttled.is_final(USERS, rejected, lambda: False)
+    assert throttled.is_final(USERS, new, lambda: False)
+
+    assert throttled.token is new
+
+
+@pytest.mark.parametrize(
+    ("can_be_replayed", "length", "renews"), [(True, 2**20, False), (True, 2**20 + 1, True), (False, 5, True)]
+)
+def test_expired_token_is_not_tried_with_a_large_body_or_one_that_is_sent_once(
+    renewal: Renewal, can_be_replayed: bool, length: int, renews: bool
+) -> None:
+    headers = {"Content-Length": str(length)}
+
+    assert renewal.must_renew_first(headers, lambda: can_be_replayed) == renews
+
+
+@pytest.mark.parametrize(("expires_at", "is_dropped"), [(1.0, True), (None, True), (9e9, False)])
+def test_after_a_call_without_a_response_expired_tokens_are_renewed_first(
+    renewal: Renewal, expires_at: float | None, is_dropped: bool
+) -> None:
+    token = renew(renewal, Token("dated", expires_at))
+    renewal.record_no_response(token)
+
+    assert (renewal.token is None) == is_dropped
+    assert renewal.must_renew_first({}, can_be_replayed) == is_dropped
+
+
+def test_unused_renewal_is_freed() -> None:
+    renewal = a_renewal()
+    renew(renewal)
+    seen = weakref.ref(renewal)
+    del renewal
+    gc.collect()
+
+    assert seen() is None
