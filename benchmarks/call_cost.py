@@ -25,8 +25,8 @@ from ._peers import Peer, least_auth, peers_of, requests_oauthlib
 from ._timing import Batch, Effort, contest
 
 _CALLS = 200  # a round
-_REQUESTS_TARGET = 1.1
-_HTTPX_TARGET = 1.05
+_REQUESTS_TARGET = 1.5
+_HTTPX_TARGET = 2.0
 
 # What a session tells its hooks.
 _SEND_OPTIONS: dict[str, Any] = dict.fromkeys(("timeout", "verify", "cert", "stream", "proxies"))

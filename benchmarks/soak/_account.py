@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 
 from . import _bodies
 from ._callers import PATIENT
-from ._journal import ANSWER, AUTH_ERROR, FOREIGN, Entry
-from ._refusals import Refusals
+from ._journal import AUTH_ERROR, FOREIGN, RESPONSE, Entry
+from ._rejections import Rejections
 
 _SHOWN = 5
 #: Not a ReadTimeout: threads that share a client may lose a connection to each other, between httpcore's look
 #: whether it is idle and its look whether there is something to read from it. The one that reads then waits
-#: for its whole time. Whoever waits for a token too long gets a TokenTimeoutError.
-_TIMEOUT = re.compile("(Token|Pool|Connect|Write)Timeout|connection pool")
+#: for its whole time. Nor a TokenTimeoutError, unless the caller has waited in vain: two token requests that
+#: failed are reason enough.
+_TIMEOUT = re.compile("(Pool|Connect|Write)Timeout|connection pool|took more than|were cancelled")
 #: The part of all calls that has to succeed, so that the others prove something.
 _MOST = 0.5
 #: Seconds beyond its own timeouts in which a call may be held up by a machine that does other things.
@@ -38,12 +39,12 @@ class Check(NamedTuple):
 class Account:
     """All that is known when the run is over.
 
-    A token is fetched where there is none, and where the one that all share has been refused. With a
-    cache, who fetches has the lock and has seen in the cache no other token than one refused to it. So
+    A token is fetched where there is none, and where the one that all share has been rejected. With a
+    cache, who fetches has the lock and has seen in the cache no other token than one rejected for it. So
     each token that was issued is the first, or comes after the one before it
 
     * was ended by a revocation: one for each revocation that ended any token,
-    * was refused though it was good: one for each token with such a 401,
+    * was rejected though it was good: one for each token with such a 401,
 
     or it is a stray, which did not come in the place of the one in the cache:
 
@@ -70,13 +71,13 @@ class Account:
         issued = {one["issued"] for one in asked} - {None}
         used = {one["token"] for one in received} - {None}
         hurried = (len(one.token_requests) for one in entries if one.seconds >= one.call.timeout / 2)
-        refused_alive = {one["token"] for one in received if one["status"] == 401 and one["known"]}
+        rejected_alive = {one["token"] for one in received if one["status"] == 401 and one["known"]}
         self.token_requests = len(asked)
         self.explained = Counter(
             {
                 "the first": 1,
                 "revocations": revocations,
-                "good tokens refused": len(refused_alive),
+                "good tokens rejected": len(rejected_alive),
                 "brought no token": len(asked) - len(issued),
                 "tokens that reached nobody, twice": 2 * len(issued - used),
                 "token requests of callers in a hurry, twice": 2 * sum(hurried),
@@ -84,9 +85,9 @@ class Account:
             }
         )
         self._unused, self._forged = len(issued - used), len(used - issued)
-        self._refusals = Refusals(entries)
+        self._rejections = Rejections(entries)
         self._reason = {
-            one.call.id: self._refusals.reason(one) for one in entries if one.received and one.got(401)
+            one.call.id: self._rejections.reason(one) for one in entries if one.received and one.got(401)
         }
         self.reasons = Counter(self._reason.values())
         self.outcomes = Counter(f"{one.end.outcome} {one.end.status or ''}".strip() for one in entries)
@@ -94,13 +95,13 @@ class Account:
     def checks(self) -> list[Check]:
         may_be = self.explained.total()
         succeeded = sum(one.got(200, 201) for one in self._entries)
-        unanswered = sum(one.end.outcome != ANSWER for one in self._entries)
+        without_response = sum(one.end.outcome != RESPONSE for one in self._entries)
         rules: dict[str, Callable[[Entry], bool]] = {
             "every call ends once": lambda one: len(one.ends) == 1,
-            "every call ends with an answer, an error of its library, or its own cancellation": (
+            "every call ends with a response, an error of its library, or its own cancellation": (
                 lambda one: one.end.outcome != FOREIGN
             ),
-            "what a caller was answered is what the sandbox answered": _is_answered,
+            "the response that a caller got is the sandbox's last one": _is_the_last_response,
             "every 401 that reaches a caller has its reason": (
                 lambda one: self._reason.get(one.call.id, "none is needed") is not None
             ),
@@ -119,8 +120,8 @@ class Account:
             "a body that can be sent once is sent once": (
                 lambda one: one.call.body != _bodies.GENERATOR or len(one.received) <= 1
             ),
-            "no call asks for a token more than once to begin with, and once for each refusal": (
-                lambda one: len(one.token_requests) <= 1 + one.refusals
+            "no call asks for a token more than once to begin with, and once for each 401": (
+                lambda one: len(one.token_requests) <= 1 + one.rejections
             ),
         }
         return [
@@ -137,16 +138,16 @@ class Account:
                 f"{self.token_requests}, and {may_be} are explained: {dict(self.explained)}",
             ),
             rule(
-                "tokens that nobody used are no more than calls without an answer",
-                self._unused <= unanswered,
-                f"{self._unused} tokens, {unanswered} calls",
+                "tokens that nobody used are no more than calls without a response",
+                self._unused <= without_response,
+                f"{self._unused} tokens, {without_response} calls",
             ),
             rule("no token is used but those issued", not self._forged, f"{self._forged}"),
         ]
 
     def _check_all(self, name: str, is_so: Callable[[Entry], bool]) -> Check:
         faults = [one for one in self._entries if not is_so(one)]
-        shown = [_told(one, self._refusals) for one in faults[:_SHOWN]]
+        shown = [_told(one, self._rejections) for one in faults[:_SHOWN]]
         return Check(name, shown + [f"and {len(faults) - _SHOWN} more"] * (len(faults) > _SHOWN))
 
 
@@ -170,13 +171,13 @@ def rule(name: str, is_so: bool, fault: str) -> Check:
     return Check(name, [] if is_so else [fault])
 
 
-def _told(entry: Entry, refusals: Refusals) -> str:
+def _told(entry: Entry, rejections: Rejections) -> str:
     """The call, and what arrived for it: when, with which token that lived from when to when."""
     began = entry.began
     requests = sorted([*entry.received, *entry.token_requests], key=lambda one: one["at"])
     shown = [
         f"{one['at'] - began:.3f} s: {one['status']} {one['wrong'] or ''}"
-        f" {refusals.life(one['token'] or one['issued'], began)}"
+        f" {rejections.life(one['token'] or one['issued'], began)}"
         for one in requests
     ]
     return f"{entry}, {entry.seconds:.3f} s; received: {shown}"
@@ -185,22 +186,22 @@ def _told(entry: Entry, refusals: Refusals) -> str:
 def _longest(entry: Entry) -> float:
     """Seconds that this call may take at most.
 
-    Each time it was sent, it may have waited for a connection and for the answer. Before each time, and
-    after the last, it may have waited for a token, or fetched one: for the cache half its timeout, for a
-    connection, and for the answer. Connecting and writing take no time on loopback. In requests the wait
-    for a connection of a small pool has no timeout of its own: it is that for the answers before.
+    Each time it was sent, it may have waited for a connection and for the response. Before each time, and
+    after the last, it may have waited for others, for the cache, and for a connection and a response of its
+    own token request. Connecting and writing take no time on loopback. In requests the wait for a
+    connection of a small pool has no timeout of its own: it is that for the responses before.
     """
     times = len(entry.received)
-    return entry.call.timeout * (2 * times + 2.5 * (times + 1)) + _ALLOWANCE
+    return entry.call.timeout * (2 * times + 4 * (times + 1)) + _ALLOWANCE
 
 
-def _is_answered(entry: Entry) -> bool:
+def _is_the_last_response(entry: Entry) -> bool:
     statuses = [one["status"] for one in entry.received[-1:]]
-    return entry.end.outcome != ANSWER or statuses == [entry.end.status]
+    return entry.end.outcome != RESPONSE or statuses == [entry.end.status]
 
 
 def _is_sent_again_after_401s(entry: Entry) -> bool:
-    """At most twice: a token from the cache may be dead, and a request may have been signed long ago."""
+    """At most twice: the first replay may have had a token that was not fetched since the 401."""
     return len(entry.received) <= 3 and all(
         one["status"] == 401 and one["token"] != again["token"] for one, again in pairwise(entry.received)
     )

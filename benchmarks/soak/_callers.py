@@ -27,7 +27,7 @@ from requests.adapters import HTTPAdapter
 from thebase_auth import TheBaseAuthError
 
 from . import _bodies
-from ._journal import ANSWER, AUTH_ERROR, CANCELLED, FOREIGN, TRANSPORT_ERROR, Call, Journal
+from ._journal import AUTH_ERROR, CANCELLED, FOREIGN, RESPONSE, TRANSPORT_ERROR, Call, Journal
 
 #: Seconds that nearly every call may take for each of its phases: ten times what anything is delayed
 #: here, so that whoever runs out of them was forgotten. And those of the calls after the chaos.
@@ -225,7 +225,7 @@ class Client:
             if not isinstance(error, Exception):
                 raise
         else:
-            self._journal.end(call, ANSWER, answers[0].status_code)
+            self._journal.end(call, RESPONSE, answers[0].status_code)
 
 
 def _tasks_living() -> int:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ANSWER = "answer"
+RESPONSE = "response"
 AUTH_ERROR = "error of thebase_auth"
 TRANSPORT_ERROR = "error of the transport"
 CANCELLED = "cancelled by its caller"
@@ -28,7 +28,7 @@ class Call:
         client: name of the process, and of the client.
         body: the kind of its body; see _bodies.py.
         timeout: seconds, for each phase.
-        streamed: whether its answer is read only after the call has given it.
+        streamed: whether its response is read only after the call has returned it.
         cancel_after: seconds after which its caller cancels it; None for never.
     """
 
@@ -71,21 +71,16 @@ class Entry:
         return self.end.at - self.began
 
     def got(self, *statuses: int) -> bool:
-        """Whether its caller got an answer with one of these."""
-        return self.end.outcome == ANSWER and self.end.status in statuses
+        """Whether its caller got a response with one of these."""
+        return self.end.outcome == RESPONSE and self.end.status in statuses
 
     @property
     def carried_out(self) -> int:
         return sum(one["status"] in (200, 201) for one in self.received)
 
     @property
-    def refusals(self) -> int:
+    def rejections(self) -> int:
         return sum(one["status"] == 401 for one in self.received)
-
-    @property
-    def is_sent_again(self) -> bool:
-        """Whether it carried what an earlier call had been signed with; httpx signs each time."""
-        return "~" in self.call.id and "requests" in self.call.client
 
     @property
     def operation(self) -> tuple[str, str]:

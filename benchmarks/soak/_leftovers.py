@@ -22,13 +22,15 @@ from ._callers import PATIENT
 # Of Linux; elsewhere descriptors and memory are not looked at.
 _DESCRIPTORS = Path("/proc/self/fd")
 _STATM = Path("/proc/self/statm")
-#: Of the objects that one auth object is made of, whatever it has been through, beside the former tokens that
-#: it remembers.
+#: Of the objects that one auth object is made of, whatever it has been through, beside the retired
+#: tokens that it remembers.
 _MOST_OBJECTS = 120
 
+_LOCK_HELD = re.compile(r"another process has held its lock for ([0-9.]+) seconds")
+
 #: The libraries leave generators unfinished, with any auth or none, and trio warns of each: when a call is
-#: cancelled while its body is sent (theirs and the caller's), and when the reading of an
-#: answer is broken off, as we do with a 401 that takes too long (all of theirs below the outermost).
+#: cancelled while its body is sent (theirs and the caller's), and when a response
+#: is closed before it was read to its end (all of theirs below the outermost).
 _UNFINISHED = re.compile(
     r"Async generator '(httpx2?\._(content|multipart|client|transports)|httpcore2?\._async"
     r"|benchmarks\.soak\._bodies)\."
@@ -59,8 +61,9 @@ class Watch(logging.Handler):
         details: Any = record.args
         if text.startswith("the token cache") and " failed" in text:
             self.cache_failures.append(details[1])
-        if text.startswith("another process holds the lock") and details[1] > PATIENT / 2:
-            self._lock_kept.append(text)
+            held = _LOCK_HELD.match(details[1])
+            if held and float(held[1]) > PATIENT / 4:  # its callers wait half their timeout
+                self._lock_kept.append(text)
 
     def _warn(self, message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if not _UNFINISHED.match(f"{message}"):
@@ -106,8 +109,7 @@ def _descriptors() -> Counter[str]:
 
 
 def _objects_left(auth: TheBaseAuth) -> list[str]:
-    shared = auth._core.shared
-    remembered = {id(token) for token in (*shared._former, *shared._of_superseded)}
+    remembered = {id(token) for token in auth._renewal._retired}
     kinds = Counter(
         type(one).__qualname__
         for one in gc.get_objects()
@@ -118,10 +120,9 @@ def _objects_left(auth: TheBaseAuth) -> list[str]:
 
 def _held(auth: TheBaseAuth) -> list[str]:
     left = []
-    if auth._core.shared._flight is not None:
+    if auth._renewal._flight is not None:
         left.append("a token request is under way")
-    coordinator = auth._core.coordinator
-    last = None if coordinator is None else coordinator._last
-    if last is not None and last.is_running():
-        left.append("the lock of the cache is held")
+    last = auth._renewal._cache._last
+    if last is not None and last.thread.is_alive():
+        left.append("the work at the cache is not finished")
     return left

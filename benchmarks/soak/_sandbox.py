@@ -56,7 +56,7 @@ class _Service(Service):
             wrong = what_is_wrong(_document(request), call)
         with self.lock:
             self.access.newest = None
-            has_right = self._client.may(request.method, request.path)
+            has_permission = self._client.may(request.method, request.path)
             answer, decided = super()._decide(request, record)
             record.answered.clear()
             self.record.append(
@@ -69,7 +69,7 @@ class _Service(Service):
                     "token": request.credentials("bearer") or None,
                     "issued": self.access.newest,
                     "known": decided.client_id is not None,
-                    "has_right": has_right,
+                    "has_permission": has_permission,
                     "wrong": wrong,
                 }
             )

@@ -15,8 +15,8 @@ import pytest
 from benchmarks.soak._account import Account
 from benchmarks.soak._bodies import document, document_in, what_is_wrong
 from benchmarks.soak._callers import PATIENT
-from benchmarks.soak._journal import ANSWER, AUTH_ERROR, CANCELLED, FOREIGN, Call, End, Entry
-from benchmarks.soak._refusals import ON_PURPOSE, ONCE, PAUSE, REVOKED, RIGHT, STALE, TWICE
+from benchmarks.soak._journal import AUTH_ERROR, CANCELLED, FOREIGN, RESPONSE, Call, End, Entry
+from benchmarks.soak._rejections import CACHED, ON_PURPOSE, ONE_SHOT, PERMISSION, REVOKED, THROTTLED
 from tests.support import ROOT
 
 
@@ -44,11 +44,11 @@ def entry(number: int, *outcomes: str, status: int | None = 201, body: str = "by
 
 def request(number: int, status: int | None = 201, **more: Any) -> dict[str, Any]:
     usual = {"call": f"{number}", "method": "POST", "path": "/v2/leads/create", "status": status,
-             "at": number + 0.05, "token": "first", "known": True, "has_right": True, "wrong": None}  # fmt: skip
+             "at": number + 0.05, "token": "first", "known": True, "has_permission": True, "wrong": None}  # fmt: skip
     return usual | more
 
 
-def dead(number: int, at: float, token: str = "first", **more: Any) -> dict[str, Any]:
+def rejected(number: int, at: float, token: str = "first", **more: Any) -> dict[str, Any]:
     """A request with a token that has ended."""
     return request(number, 401, at=number + at, token=token, known=False, **more)
 
@@ -65,7 +65,7 @@ def account_of(entries: list[Entry], *record: dict[str, Any], revocations: int =
     """The account of these calls, and of twenty that went well before."""
     well = range(100, 120)
     return Account(
-        [*(entry(number, ANSWER) for number in well), *deepcopy(entries)],  # some are in several tests
+        [*(entry(number, RESPONSE) for number in well), *deepcopy(entries)],  # some are in several tests
         [token_request(100, "first"), *(request(number) for number in well), *record],
         revocations=revocations,
         cache_failures=0,
@@ -78,8 +78,8 @@ def broken(*arguments: Any, **more: Any) -> list[str]:
 
 
 def test_what_goes_well_breaks_no_rule() -> None:
-    replayed = [dead(201, 0.02), token_request(202, None), token_request(201, "second"), request(201, token="second")]  # fmt: skip
-    entries = [entry(201, ANSWER), entry(202, AUTH_ERROR)]
+    replayed = [rejected(201, 0.02), token_request(202, None), token_request(201, "second"), request(201, token="second")]  # fmt: skip
+    entries = [entry(201, RESPONSE), entry(202, AUTH_ERROR)]
 
     assert broken(entries, *replayed, revocations=1) == []
     assert broken([entry(201, CANCELLED)], request(201)) == []
@@ -91,20 +91,20 @@ def test_what_goes_well_breaks_no_rule() -> None:
     [
         ([entry(201)], [], "every call ends once"),
         ([entry(201, CANCELLED, CANCELLED)], [], "every call ends once"),
-        ([entry(201, FOREIGN)], [], "every call ends with an answer, an error of its library, or its own cancellation"),
-        ([entry(201, ANSWER)], [], "what a caller was answered is what the sandbox answered"),
-        ([entry(201, ANSWER)], [request(201, 401)], "what a caller was answered is what the sandbox answered"),
+        ([entry(201, FOREIGN)], [], "every call ends with a response, an error of its library, or its own cancellation"),
+        ([entry(201, RESPONSE)], [], "the response that a caller got is the sandbox's last one"),
+        ([entry(201, RESPONSE)], [request(201, 401)], "the response that a caller got is the sandbox's last one"),
         ([entry(201, CANCELLED)], [request(201, wrong="half of it")], "every body arrives whole and untouched"),
-        ([entry(201, ANSWER)], [request(201), request(201)], "no write is carried out twice"),
-        ([entry(201, ANSWER)], [request(201, None), request(201, token="second")], "nothing is sent again but after a 401, with another token"),
-        ([entry(201, ANSWER)], [dead(201, 0.01), request(201)], "nothing is sent again but after a 401, with another token"),
-        ([entry(201, ANSWER)], [*(dead(201, n / 100, f"{n}") for n in range(3)), request(201)], "nothing is sent again but after a 401, with another token"),
+        ([entry(201, RESPONSE)], [request(201), request(201)], "no write is carried out twice"),
+        ([entry(201, RESPONSE)], [request(201, None), request(201, token="second")], "nothing is sent again but after a 401, with another token"),
+        ([entry(201, RESPONSE)], [rejected(201, 0.01), request(201)], "nothing is sent again but after a 401, with another token"),
+        ([entry(201, RESPONSE)], [*(rejected(201, n / 100, f"{n}") for n in range(3)), request(201)], "nothing is sent again but after a 401, with another token"),
         ([entry(201, AUTH_ERROR)], [request(201)], "what ends with an error of thebase_auth was not carried out"),
-        ([entry(201, ANSWER, body="generator")], [request(201, 401), request(201)], "a body that can be sent once is sent once"),
+        ([entry(201, RESPONSE, body="generator")], [request(201, 401), request(201)], "a body that can be sent once is sent once"),
         ([], [request(201)], "every request that arrives is one of a call"),
-        ([], [token_request(100, None)], "no call asks for a token more than once to begin with, and once for each refusal"),
+        ([], [token_request(100, None)], "no call asks for a token more than once to begin with, and once for each 401"),
         ([], [token_request(101, "second"), request(100, 401, token="second", known=False)], "no token request but those explained"),
-        ([], [token_request(101, "second")], "tokens that nobody used are no more than calls without an answer"),
+        ([], [token_request(101, "second")], "tokens that nobody used are no more than calls without a response"),
         ([], [request(100, 401, token="forged")], "no token is used but those issued"),
         ([entry(number, CANCELLED) for number in range(201, 222)], [], "at least 50% of the calls succeed"),
     ],
@@ -114,14 +114,19 @@ def test_each_rule_can_be_broken(entries: Any, record: Any, rule: str) -> None:
 
 
 def test_a_call_that_takes_too_long_is_found() -> None:
-    slow = entry(201, ANSWER)
-    slow.ends[0] = End(201 + 10 * PATIENT, ANSWER, 201)
+    slow = entry(201, RESPONSE)
+    slow.ends[0] = End(201 + 11 * PATIENT, RESPONSE, 201)
     assert broken([slow], request(201)) == ["no call takes longer than its own timeouts allow"]
 
-    forgotten = entry(201, AUTH_ERROR)
-    detail = "thebase_auth.httpx.TokenTimeoutError: this call timed out"
-    forgotten.ends[0] = forgotten.end._replace(detail=detail)
-    assert broken([forgotten]) == ["no call that has time enough runs out of it"]
+
+@pytest.mark.parametrize(
+    ("failed", "is_found"), [("another one took more than 5 seconds", True), ("ConnectError: dropped", False)]
+)
+def test_a_call_that_waits_in_vain_is_found(failed: str, is_found: bool) -> None:
+    gave_up = entry(201, AUTH_ERROR)
+    detail = f"thebase_auth.httpx.TokenTimeoutError: it gave up (ConnectError: dropped; {failed})"
+    gave_up.ends[0] = gave_up.end._replace(detail=detail)
+    assert broken([gave_up]) == ["no call that has time enough runs out of it"] * is_found
 
 
 # A 401 and its reason
@@ -131,66 +136,52 @@ ENDED = token_request(200, "other's", ended=1.001)  # fetched by the call before
 
 
 def got_401(number: int = 201, **more: Any) -> Entry:
-    return entry(number, ANSWER, status=401, **more)
+    return entry(number, RESPONSE, status=401, **more)
 
 
-def sent_again(one: Entry) -> Entry:
-    return replace(one, call=replace(one.call, id=f"{one.call.id}~2"))
-
-
-def again(*record: dict[str, Any]) -> list[dict[str, Any]]:
-    return [one | {"call": f"{one['call']}~2"} for one in record]
-
-
-def strike(number: int, token: str) -> list[dict[str, Any]]:
-    """A token that is fetched after a 401 of the call, and revoked under the replay."""
+def renewed(number: int, token: str) -> list[dict[str, Any]]:
+    """A call whose token is replaced by one that is revoked under the replay."""
     return [
-        dead(number, 0.01, token=f"before {token}"),
+        rejected(number, 0.01, token="T0"),
         token_request(number, token, 0.03, ended=0.04),
-        dead(number, 0.05, token),
+        rejected(number, 0.05, token),
     ]
 
 
-FIRST, SECOND = strike(201, "A"), strike(202, "B")
-STRUCK = [got_401(201), got_401(202)]
+FIRST, SECOND = renewed(201, "A"), renewed(202, "B")
+BOTH = [got_401(201), got_401(202)]
 
 
 @pytest.mark.parametrize(
     ("entries", "record", "reason"),
     [
-        # the right
-        ([got_401()], [request(201, 401, has_right=False)], RIGHT),
-        ([got_401()], [request(201, 401, has_right=False, known=False)], None),
+        # permission
+        ([got_401()], [request(201, 401, has_permission=False)], PERMISSION),
+        ([got_401()], [request(201, 401, has_permission=False, known=False)], None),
         # the body
-        ([got_401(body="generator")], [dead(201, 0.05)], ONCE),
-        ([got_401(body="multipart")], [dead(201, 0.05)], None),
-        # refused on purpose: it explains no first 401
-        ([got_401()], [dead(201, 0.01), token_request(201, "A"), request(201, 401, token="A")], ON_PURPOSE),
+        ([got_401(body="generator")], [rejected(201, 0.05)], ONE_SHOT),
+        ([got_401(body="multipart")], [rejected(201, 0.05)], None),
+        # rejected on purpose: it explains no first 401
+        ([got_401()], [rejected(201, 0.01), token_request(201, "A"), request(201, 401, token="A")], ON_PURPOSE),
         ([got_401()], [request(201, 401)], None),
-        # revoked under the replay, or before
+        # revoked under the replay; a token that the process had before gets another one
         ([got_401()], FIRST, REVOKED),
-        ([got_401()], [dead(201, 0.02), ENDED | {"ended": 201.03}, dead(201, 0.05, "other's")], REVOKED),
-        ([got_401()], [dead(201, 0.02), ENDED | {"ended": 201.01}, dead(201, 0.05, "other's")], None),
-        ([got_401()], [dead(201, 0.02), ENDED | {"at": 201.001, "ended": 201.01}, dead(201, 0.05, "other's")], TWICE),
-        ([got_401()], [dead(201, 0.02), ENDED | {"ended": 201.06}, dead(201, 0.05, "other's")], None),
-        # a token of another process gets another replay
-        ([got_401(client=OTHER)], [dead(201, 0.02), ENDED | {"ended": 201.03}, dead(201, 0.05, "other's")], None),
-        ([got_401(client=OTHER)], [dead(201, 0.01), dead(201, 0.02, "x"), ENDED | {"ended": 201.03}, dead(201, 0.05, "other's")], REVOKED),
-        ([got_401(client=OTHER)], [dead(201, 0.01), dead(201, 0.02, "x"), ENDED, dead(201, 0.05, "other's")], None),
-        ([sent_again(got_401(client=OTHER))], [*again(dead(201, 0.01), dead(201, 0.02, "x")), ENDED, *again(dead(201, 0.05, "other's"))], STALE),
-        # a pause, after two strikes and no longer than it lasts
-        ([*STRUCK, got_401(203)], [*FIRST, *SECOND, dead(203, 0.05)], PAUSE),
-        ([*STRUCK, got_401(204)], [*FIRST, *SECOND, dead(204, 0.05)], None),
-        ([got_401(201), got_401(203)], [*FIRST, dead(203, 0.05)], None),
-        ([*STRUCK, got_401(203, client=OTHER)], [*FIRST, *SECOND, dead(203, 0.05)], None),
-        ([*STRUCK, got_401(203), got_401(205)], [*FIRST, *SECOND, *strike(203, "C"), dead(205, 0.05)], PAUSE),
-        # nothing else is a strike
-        ([got_401(201, body="generator"), got_401(202, body="generator"), got_401(203)], [dead(201, 0.05), dead(202, 0.05), dead(203, 0.05)], None),
-        ([entry(201, CANCELLED), entry(202, CANCELLED), got_401(203)], [dead(201, 0.05), dead(202, 0.05), dead(203, 0.05)], None),
+        ([got_401()], [rejected(201, 0.02), ENDED, rejected(201, 0.05, "other's")], None),
+        ([got_401()], [rejected(201, 0.02), ENDED | {"at": 201.025, "ended": 201.03}, rejected(201, 0.05, "other's")], REVOKED),
+        ([got_401()], [rejected(201, 0.02), ENDED | {"at": 201.025, "ended": 201.06}, rejected(201, 0.05, "other's")], None),
+        # so does a token of another process
+        ([got_401(client=OTHER)], [rejected(201, 0.02), ENDED, rejected(201, 0.05, "other's")], None),
+        ([got_401(client=OTHER)], [rejected(201, 0.01), rejected(201, 0.02, "x"), ENDED, rejected(201, 0.05, "other's")], CACHED),
+        # throttled, after three rejected tokens and no longer than it lasts
+        ([*BOTH, got_401(203)], [*FIRST, *SECOND, rejected(203, 0.05, "B")], THROTTLED),
+        ([*BOTH, got_401(204)], [*FIRST, *SECOND, rejected(204, 0.05, "B")], None),
+        ([got_401(201), got_401(202)], [*FIRST, rejected(202, 0.05, "A")], None),
+        ([*BOTH, got_401(203, client=OTHER)], [*FIRST, *SECOND, rejected(203, 0.05, "B")], None),
+        ([*BOTH, got_401(203), got_401(205)], [*FIRST, *SECOND, *renewed(203, "C"), rejected(205, 0.05, "C")], THROTTLED),
     ],
 )  # fmt: skip
 def test_each_reason_of_a_401_is_seen_and_nothing_else(entries: Any, record: Any, reason: str | None) -> None:
-    fetched_before = [entry(200, ANSWER)]
+    fetched_before = [entry(200, RESPONSE)]
     account = account_of([*fetched_before, *entries], request(200), *record)
 
     assert account.reasons[reason] >= 1
@@ -199,14 +190,18 @@ def test_each_reason_of_a_401_is_seen_and_nothing_else(entries: Any, record: Any
     assert (rule in [check.name for check in account.checks() if check.faults]) is (reason is None)
 
 
-def test_an_acceptance_ends_a_pause_and_forgets_strikes() -> None:
-    accepted = replace(entry(300, ANSWER), began=202.2, ends=[End(202.4, ANSWER, 201)])
-    taken = request(300) | {"at": 202.3}
-    assert PAUSE not in account_of([*STRUCK, accepted, got_401(203)], *FIRST, *SECOND, taken, dead(203, 0.05)).reasons  # fmt: skip
-
-    between = replace(accepted, began=201.2, ends=[End(201.4, ANSWER, 201)])
-    earlier = taken | {"at": 201.3}
-    assert PAUSE not in account_of([*STRUCK, between, got_401(203)], *FIRST, *SECOND, earlier, dead(203, 0.05)).reasons  # fmt: skip
+@pytest.mark.parametrize("at", [201.5, 202.5])
+@pytest.mark.parametrize(("token", "is_throttled"), [("new", False), ("first", True)])
+def test_a_renewal_that_helps_ends_the_throttling(at: float, token: str, is_throttled: bool) -> None:
+    """Two of the three tokens are rejected before half past, or all of them; an old token helps nobody."""
+    helped = replace(entry(300, RESPONSE), began=at, ends=[End(at + 0.2, RESPONSE, 201)])
+    record = [
+        request(300, 401, at=at + 0.05, token="T0", known=False),
+        token_request(300, "new") | {"at": at + 0.07},
+        request(300, token=token) | {"at": at + 0.1},
+    ]
+    last = rejected(203, 0.05, "B")
+    assert (THROTTLED in account_of([*BOTH, helped, got_401(203)], *FIRST, *SECOND, *record, last).reasons) is is_throttled  # fmt: skip
 
 
 def test_a_body_says_itself_whether_it_is_whole() -> None:
