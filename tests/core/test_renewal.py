@@ -295,6 +295,21 @@ def test_waiter_gives_up_after_its_whole_patience(
     assert waiter.fetches == 0
 
 
+def test_waiter_of_cancelled_leaders_leads_when_its_patience_is_over(renewal: Renewal, clock: Clock) -> None:
+    leader, waiter, waited = Driven(renewal), Driven(renewal), 0
+    while waiter.waits_for:
+        was_woken = waiter.waits_for.done
+        waiter.go_on()  # a second later, unless it was woken
+        if not was_woken:
+            waited += 1
+            if waited % 3 == 0:
+                leader.cancel()
+                leader = Driven(renewal)
+
+    assert waiter.is_fetching
+    assert HALF <= waited <= PATIENCE
+
+
 def test_leader_that_has_replaced_another_is_waited_for_as_long(renewal: Renewal, clock: Clock) -> None:
     Driven(renewal)
     early = Driven(renewal)
@@ -657,12 +672,13 @@ def test_401_stands_if_the_body_cannot_be_sent_again_and_the_token_is_dropped(
     assert caplog.messages == ["not replaying GET /v2/users after a 401: its body cannot be sent again"]
 
 
-def test_throttled_operation_drops_no_token_for_a_body_that_cannot_be_sent_again(throttled: Renewal) -> None:
-    rejected, new = throttled.token, renew(throttled)
-    assert throttled.is_final(USERS, rejected, lambda: False)
-    assert throttled.is_final(USERS, new, lambda: False)
+def test_throttled_operation_drops_no_token_for_a_body_that_cannot_be_sent_again(
+    throttled_and_cached: Renewal,
+) -> None:
+    token = throttled_and_cached.token
+    assert throttled_and_cached.is_final(USERS, token, lambda: False)
 
-    assert throttled.token is new
+    assert throttled_and_cached.token is token
 
 
 @pytest.mark.parametrize(
