@@ -45,7 +45,7 @@ class Binding(NamedTuple):
 
 
 class Do(NamedTuple):
-    """A step of a flow: call one of two, which do the same. The result is the exception, or None."""
+    """A step of a flow: call `blocking`, or await `awaitable`. The flow is sent the exception, or None."""
 
     blocking: Callable[[], object]
     awaitable: Callable[[], Awaitable[object]]
@@ -160,7 +160,7 @@ class _Flow:
         self._start = position_of(getattr(request.stream, "_stream", None))
         token = renewal.token
         if token is None or (token.is_expired() and self._must_renew_first()):
-            token = cast("Token", (yield from self._renew(token)))  # only for an operation it is None
+            token = cast("Token", (yield from self._renew(token)))  # None only if none may be fetched
         request.headers["Authorization"] = token.authorization
         try:
             response = yield request
@@ -183,34 +183,35 @@ class _Flow:
         renewal = auth._renewal
         # A redirect may have led to another host. And another task may have signed the same request since:
         # what was rejected is the token that this flow has put there.
-        token = renewal.token_in(sent.headers.get("Authorization"))
-        if token is None or _origin_of(sent.url) != auth._credentials.origin:
+        carried = renewal.token_in(sent.headers.get("Authorization"))
+        if carried is None or _origin_of(sent.url) != auth._credentials.origin:
             return response
         operation = Operation.of(sent.method, str(sent.url))
-        renewal.record_response(operation, rejected, rejected=True)
+        renewal.record_response(operation, rejected, is_401=True)
         self._mend_history(response)
         self._redirects = response.history
         for _ in range(2):
             if renewal.is_final(operation, rejected, partial(self._rewind, sent)):
                 break
-            yield from _release(response, may_be_returned=renewal.is_throttled(operation, rejected))
-            known = renewal.token
-            token = yield from self._renew(rejected, operation)
+            may_fetch = not renewal.is_throttled(operation, rejected)
+            yield from _release(response, may_be_returned=not may_fetch)
+            in_use = renewal.token
+            token = yield from self._renew(rejected, may_fetch=may_fetch)
             if token is None:
                 break
             logger.debug("replaying %s after a 401", operation)
             replay = self._replay_of(response, token)
             response = yield replay
-            is_rejected = response.status_code == 401
-            if is_rejected and response.request is not replay:  # another request, to which a redirect has led
+            is_401 = response.status_code == 401
+            if is_401 and response.request is not replay:  # another request, to which a redirect has led
                 return (yield from self._replay(response, token))
-            renewal.record_response(operation, token, rejected=is_rejected)
-            if not is_rejected or not (token is known or token.is_from_cache):
+            renewal.record_response(operation, token, is_401=is_401)
+            if not is_401 or not (token is in_use or token.is_from_cache):
                 break
             rejected = token  # it was not fetched since the 401: once more
         return response
 
-    def _renew(self, rejected: Token | None, operation: Operation | None = None) -> Steps[Token | None]:
+    def _renew(self, rejected: Token | None, *, may_fetch: bool = True) -> Steps[Token | None]:
         """Obtain a token, as `Renewal.steps` does."""
         renewal = self._auth._renewal
         given = self._request.extensions.get("timeout", {})
@@ -222,7 +223,7 @@ class _Flow:
         caller.timeout, caller.shortest_timeout = timeouts["read"], min(timeouts.values())
         caller.fetch = partial(self._fetch, timeouts)
         try:
-            return (yield from renewal.steps(caller, rejected, operation))
+            return (yield from renewal.steps(caller, rejected, may_fetch=may_fetch))
         except TheBaseAuthError as error:
             failure = self._library_error(error)
         raise failure  # here, so that its context is what the user is handling
@@ -248,7 +249,7 @@ class _Flow:
         error = yield Do(response.read, response.aread)
         if error is not None:
             raise error
-        # The client may have followed a redirect. What comes from there is not used.
+        # The client may have followed a redirect. Only the response to our own request is used.
         for one in (*response.history, response):
             if "Basic " in one.request.headers.get("Authorization", ""):
                 del one.request.headers["Authorization"]
@@ -304,7 +305,7 @@ class _Flow:
 
     @property
     def _binding(self) -> Binding:
-        """That of the library of the request: the combined class has several."""
+        """What differs for the request's library: the combined class has several bindings."""
         bindings: Any = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
         return next(one for one in bindings if one and isinstance(self._request, one.library.Request))  # type: ignore[no-any-return]
 

@@ -150,7 +150,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         if must_sign:
             token = self._renewal.token
             if token is None or (token.is_expired() and _Call(self, request).must_renew_first()):
-                token = cast("Token", _Call(self, request).renew(token))  # only for an operation it is None
+                token = cast("Token", _Call(self, request).renew(token))  # None only if none may be fetched
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
         if not any(isinstance(hook, _ResponseHook) and hook.auth is self for hook in hooks):
@@ -179,7 +179,7 @@ class _ResponseHook:
             return response
         value = request.headers.get("Authorization")
         token = auth._renewal.token_in(value)
-        # At a redirect, requests puts a header of .netrc in the place of ours. Any other one is the user's.
+        # On a redirect, requests replaces our header with one from .netrc. Any other header is the user's.
         is_from_netrc = isinstance(value, str) and value.startswith("Basic ")
         del value  # tools print local variables
         if token is not None or is_from_netrc:
@@ -224,34 +224,35 @@ class _Call:
         """Replay the request of a 401 with another token, and return the last response."""
         renewal = self._renewal
         operation = Operation.of(self._request.method or "", self._request.url or "")
-        renewal.record_response(operation, rejected, rejected=True)
+        renewal.record_response(operation, rejected, is_401=True)
         # Some tools make responses without a connection.
         can_send = hasattr(response, "connection")
         for _ in range(2):
             if renewal.is_final(operation, rejected, lambda: can_send and self._rewind()):
                 break
-            _release(response, may_be_returned=renewal.is_throttled(operation, rejected))
-            known = renewal.token
-            token = self.renew(rejected, operation)
+            may_fetch = not renewal.is_throttled(operation, rejected)
+            _release(response, may_be_returned=not may_fetch)
+            in_use = renewal.token
+            token = self.renew(rejected, may_fetch=may_fetch)
             if token is None:
                 break
             logger.debug("replaying %s after a 401", operation)
             response = self._send_again(response, token)
-            is_rejected = response.status_code == 401
-            renewal.record_response(operation, token, rejected=is_rejected)
-            if not is_rejected or not (token is known or token.is_from_cache):
+            is_401 = response.status_code == 401
+            renewal.record_response(operation, token, is_401=is_401)
+            if not is_401 or not (token is in_use or token.is_from_cache):
                 break
             rejected = token  # it was not fetched since the 401: once more
         return response
 
-    def renew(self, rejected: Token | None, operation: Operation | None = None) -> Token | None:
+    def renew(self, rejected: Token | None, *, may_fetch: bool = True) -> Token | None:
         """Obtain a token, as `Renewal.steps` does."""
         caller = Caller()
         timeouts = self._timeouts()
         caller.timeout, caller.shortest_timeout = timeouts[1], min(timeouts)
         caller.fetch = self._fetch
         try:
-            return run_blocking(self._renewal.steps(caller, rejected, operation))
+            return run_blocking(self._renewal.steps(caller, rejected, may_fetch=may_fetch))
         except errors.TheBaseAuthError as error:
             failure = _library_error(error, self._request)
         raise failure  # here, so that its context is what the user is handling

@@ -154,7 +154,7 @@ def test_redirect_of_the_token_endpoint_is_not_followed_to_a_token(
 
         server.handler = other.handler = redirect
         auth = auth_for(server.url)
-        with pytest.raises(TokenRequestError, match="Redirects") as caught:
+        with pytest.raises(TokenRequestError, match="It redirects") as caught:
             client.get(auth, server.url + "/a", follow_redirects=follow)
     assert caught.value.status == status
     assert auth.token is None

@@ -107,10 +107,7 @@ CERTIFICATE = (
     "That page is about a client certificate: the token request needs the one that your other requests"
     " have. requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
 )
-REDIRECT = (
-    "Redirects of the token endpoint (this one to https://elsewhere.example/) are not followed, so that the secret goes"
-    " nowhere else."
-)
+REDIRECT = "It redirects to https://elsewhere.example/, and a token from elsewhere is not used."
 SERVER = "The server has a problem; try again later, or ask its support, naming tag:ecid/w4."
 NO_TOKEN = "200, but its response"
 PROBLEM = {"code": "Unauthorized", "message": "no\x1b such\nclient", "instance": "tag:ecid/w4"}

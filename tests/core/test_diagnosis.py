@@ -67,7 +67,7 @@ def test_token_in_a_response_with_an_error_is_neither_used_nor_shown(status: int
 def test_redirect_is_named_with_its_target_but_not_the_query() -> None:
     error = error_of(a_response(b"", status=307, Location="https://login.thebase.co.il/oauth?canary#canary"))
 
-    assert "(this one to https://login.thebase.co.il/oauth) are not followed" in str(error)
+    assert "It redirects to https://login.thebase.co.il/oauth, and a token from elsewhere" in str(error)
     assert "canary" not in str(error)
 
 

@@ -448,7 +448,7 @@ def test_pause_doubles_until_a_token_is_fetched(pausing: Renewal, clock: Clock) 
 def throttled(renewal: Renewal, clock: Clock) -> Renewal:
     """One whose `USERS` has rejected three tokens, which gives a pause of a second."""
     for number in range(3):
-        renewal.record_response(USERS, renew(renewal, Token(f"rejected {number}")), rejected=True)
+        renewal.record_response(USERS, renew(renewal, Token(f"rejected {number}")), is_401=True)
     return renewal
 
 
@@ -575,7 +575,7 @@ def throttled_and_cached(cached: Renewal, cache: FakeCache) -> Renewal:
         leader = Driven(cached, cached.token)
         look(cache, Token(f"rejected {number}"))
         leader.go_on()
-        cached.record_response(USERS, cached.token, rejected=True)
+        cached.record_response(USERS, cached.token, is_401=True)
     return cached
 
 
@@ -599,6 +599,31 @@ def test_throttled_operation_only_looks_into_the_cache(
     look(cache, Token("of another process"))
     finding.go_on()
     assert finding.result == Token("of another process")
+
+
+def test_throttled_waiter_does_not_replace_a_running_token_request(throttled: Renewal) -> None:
+    rejected = throttled.token
+    leader = Driven(throttled, rejected)
+    waiter = Driven(throttled, rejected, USERS)
+    waiter.wait_in_vain()
+    assert waiter.is_done
+    assert waiter.result is None
+    leader.go_on(Token("new"))
+    assert leader.result == Token("new")
+
+
+def test_waiters_with_different_timeouts_do_not_lead_one_after_the_other(
+    renewal: Renewal, clock: Clock
+) -> None:
+    leader, *waiters = (Driven(renewal, timeout=PATIENCE + number / 100) for number in range(20))
+    for _ in range(12):
+        clock.now += 1
+        for waiter in waiters:
+            if waiter.waits_for is not None:
+                waiter.go_on()
+    assert leader.is_fetching
+    assert sum(waiter.fetches for waiter in waiters) <= 2
+    assert sum(type(waiter.error) is TokenTimeoutError for waiter in waiters) >= 17
 
 
 def test_throttled_waiter_gets_no_error_of_the_token_endpoint(

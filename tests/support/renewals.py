@@ -71,7 +71,8 @@ class Driven:
         self.error: BaseException | None = None
         self.is_done = False
         self.fetches = 0
-        self._steps = renewal.steps(self.caller, rejected, operation)
+        may_fetch = operation is None or not renewal.is_throttled(operation, rejected)
+        self._steps = renewal.steps(self.caller, rejected, may_fetch=may_fetch)
         self._step: Any = None
         self.go_on()
 

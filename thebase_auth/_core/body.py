@@ -11,7 +11,8 @@ import io
 from array import array
 from typing import Any, Final
 
-#: The 401 to a longer body may be lost while the body is still being sent, and the body would travel twice.
+#: A server may close the connection before it has read a longer body, and its 401 is lost. A 401 with a
+#: longer body is closed unread.
 LARGE: Final = 2**20  # bytes
 
 
@@ -57,7 +58,7 @@ def rewind(file: Any, start: int | None, length: int | None) -> bool:
         length: How many bytes of it were announced; None if none were.
 
     Returns:
-        Whether *length* bytes follow from *start*. If not, the file is left where it was.
+        Whether exactly *length* bytes follow *start*. If not, the file is left where it was.
     """
     if start is None or length is None:
         return False

@@ -28,23 +28,23 @@ class Secret:
 
     __slots__ = ("_text",)
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: Any) -> None:
         self._text = text
 
     def __repr__(self) -> str:
         return "'[hidden]'"
 
-    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+    def __reduce__(self) -> tuple[type[Secret], tuple[Any]]:
         return Secret, (self._text,)
 
-    def reveal(self) -> str:
+    def reveal(self) -> Any:
         """Return the text. Do not keep it in a local variable of a function that may raise."""
         return self._text
 
 
 def hidden(value: object) -> Any:
-    """Return *value* as a `Secret` if it is text, else as it is: its type is checked elsewhere."""
-    return Secret(value) if isinstance(value, str) else value
+    """Return *value* as a `Secret`, also where bytes were given by mistake; anything else as it is."""
+    return Secret(value) if isinstance(value, (str, bytes)) else value
 
 
 class Credentials:
@@ -107,7 +107,7 @@ class Credentials:
 
 
 class TokenResponse:
-    """A response of the token endpoint, redirects not followed.
+    """A response of the token endpoint itself, not of what it may redirect to.
 
     Attributes:
         status: The HTTP status.

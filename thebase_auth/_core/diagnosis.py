@@ -98,8 +98,7 @@ class _Diagnosis:
             # Without the query and the fragment, which may carry secrets.
             target = self._quote(re.split("[?#]", headers.get("location", "no location"))[0])
             return (
-                f"Redirects of the token endpoint (this one to {target}) are not followed, so that the secret"
-                f" goes nowhere else. {self._is_it_the_domain}"
+                f"It redirects to {target}, and a token from elsewhere is not used. {self._is_it_the_domain}"
             )
         if status == 429:
             after = self._quote(headers.get("retry-after", ""))

@@ -9,12 +9,12 @@
 #   1. with a token, which all waiters use;
 #   2. with a response that has no token: all waiters raise the same error;
 #   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
-#   4. its leader is cancelled, or cannot go on while the asking caller waits: somebody else leads;
-#   5. a waiter has waited for it for half of its time, and leads in its place.
+#   4. its leader is cancelled, or cannot go on while the asking caller waits: a waiter leads;
+#   5. it is too slow for a waiter, which leads in its place after half of its own time.
 #
-# All callers share what is written under Renewal._lock: token, renews_expired, _flight, _retired, _pause and
-# _throttle. The lock is never held across I/O, an await or a user's code. It is reentrant, because a signal
-# handler or the garbage collector may ask for a token anywhere.
+# All callers share one Renewal. Its _lock guards writing to token, _flight, _retired and _throttle;
+# anything else is replaced as a whole. The lock is never held across I/O, an await or a user's code. It is
+# reentrant, as a signal handler or the garbage collector may ask for a token anywhere.
 
 from __future__ import annotations
 
@@ -70,24 +70,23 @@ class Renewal:
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
-        self, caller: Caller, rejected: Token | None = None, operation: Operation | None = None
+        self, caller: Caller, rejected: Token | None = None, *, may_fetch: bool = True
     ) -> Generator[Any, Any, Token | None]:
         """Obtain a token, in steps: each is a `Wait`, or one of the caller's `fetch`.
 
         Args:
             caller: Who asks.
-            rejected: A token that is of no use; None to take any.
-            operation: What the server has rejected it for; None if that is not why.
+            rejected: The token that was rejected, or has expired; None to take any.
+            may_fetch: Whether it may cost a token request. If not, a cache may still have a newer token.
 
         Returns:
-            The token; None if *operation* must not cost a token request now, and nobody has a newer token.
+            The token; None if there is no newer one, and none may be fetched.
 
         Raises:
             TokenRequestError: if the token endpoint responds without a token, or did so and there is a pause.
             TokenTimeoutError: if two token requests of others have failed, or have taken more than half of
                 the caller's time, while it waited for them.
         """
-        may_fetch = operation is None or not self.is_throttled(operation, rejected)
         left = caller.timeout
         failures: list[str] = []
         too_slow: Flight | None = None
@@ -256,19 +255,19 @@ class Renewal:
             self.renews_expired = True
             self.drop(token)
 
-    def record_response(self, operation: Operation, token: Token | None, *, rejected: bool) -> None:
+    def record_response(self, operation: Operation, token: Token | None, *, is_401: bool) -> None:
         """Record a 401, or that a replay was accepted.
 
         Args:
             operation: What was called.
             token: The token that the request carried; None if it was none of ours.
-            rejected: Whether it is a 401.
+            is_401: Whether it is a 401.
         """
+        if token is None:
+            return
         must_warn = False
         with self._lock:
-            if token is None:
-                return
-            if not rejected:
+            if not is_401:
                 self._throttle.record_renewal_helped(operation, token.number)
             elif token is self.token:  # else it may have expired long ago, and says nothing about permission
                 must_warn = self._throttle.record_rejection(operation, token.number, time.monotonic())
