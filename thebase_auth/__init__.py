@@ -20,11 +20,11 @@ class of the same name for one library each, and import only that one.
 #   credentials      client ID and secret; the token request and its response as plain data
 #   diagnosis        what a response without a token means, and what to do about it
 #   token            the token, and how it is read from a response
-#   body             whether a request's body can be sent again
 #   throttle         pauses: for operations whose every token is rejected, and for the token endpoint
 #   warnings         the logger, and what is logged as a warning
 #   flight           one token request, its leader, and those who wait
-#   renewal          the shared token: who fetches it, who waits, when a 401 is final
+#   renewal          the shared token: who fetches it, and who waits
+#   call             one call: how it is signed, whether its body can be sent again, when its 401 is final
 # _waiting           waiting in threads, asyncio and trio
 # caches/            where processes share a token: the protocol, two caches, and the work at any of them
 # _auth              what every TheBaseAuth offers to its users

@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 from requests.exceptions import SSLError
 
 from ._auth import settings_from_env
-from ._core.body import is_in_memory, is_seekable
+from ._core.call import is_in_memory, is_seekable
 from ._core.credentials import hidden
 from ._core.origin import Origin
 from .caches import FileTokenCache

@@ -12,17 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
-from ._core.body import LARGE, announced_length, is_in_memory, is_seekable, position_of, rewind
+from ._core.call import LARGE, Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from ._core.flight import Caller, Wait
 from ._core.origin import DEFAULT_PORTS, Origin
-from ._core.throttle import Operation
 from ._core.token import Token, parse_token_response
-from ._core.warnings import logger
 from ._waiting import async_caller, wait_async, wait_blocking
 
 if TYPE_CHECKING:
@@ -31,10 +29,6 @@ if TYPE_CHECKING:
 # A request and a response of either library.
 Request: TypeAlias = Any
 Response: TypeAlias = Any
-
-_Result = TypeVar("_Result")
-# What a flow yields, is sent, and returns.
-Steps: TypeAlias = Generator[Any, Response, _Result]
 
 
 class Binding(NamedTuple):
@@ -135,32 +129,33 @@ class HttpxAuth(CommonAuth):
         )
 
 
-class _Flow:
-    """One request, from its signature to the response that the caller gets."""
+class _Flow(Call):
+    """One call of httpx or httpx2, from its signature to the response that the caller gets."""
 
-    def __init__(self, auth: HttpxAuth, request: Request, make_caller: Callable[[], Caller]) -> None:
+    def __init__(self, auth: HttpxAuth, request: Request, here: Callable[[], Caller]) -> None:
+        self.renewal = auth._renewal
+        self.request = request
         self._auth = auth
-        self._request = request
-        self._make_caller = make_caller
+        self._here = here
         self._start: int | None = None  # the position of a file before it is sent
         self._token_responses: list[Response] = []
         self._redirects: list[Response] = []  # before the 401
 
     def steps(self) -> Steps[None]:
         """Sign and send the request, and replay it after a 401."""
-        auth, request = self._auth, self._request
-        renewal = auth._renewal
+        request, renewal = self.request, self.renewal
         try:
-            is_signed = auth._credentials.origin.must_sign(_origin_of(request.url))
+            must_sign = self._auth._credentials.origin.must_sign(_origin_of(request.url))
         except PlainHTTPError as error:
-            raise self._library_error(error) from None
-        if not is_signed:
-            self._warn_if_unsigned_401((yield request))
+            raise as_library_error(error, self.error_kinds, request) from None
+        if not must_sign:
+            response = yield request
+            self._warn_if_unsigned_401(response)
             return
         self._start = position_of(getattr(request.stream, "_stream", None))
         token = renewal.token
-        if token is None or (token.is_expired() and self._must_renew_first()):
-            token = cast("Token", (yield from self._renew(token)))  # None only if none may be fetched
+        if token is None or token.is_expired():
+            token = yield from self.sign()
         request.headers["Authorization"] = token.authorization
         try:
             response = yield request
@@ -168,71 +163,90 @@ class _Flow:
             renewal.record_no_response(token)
             raise
         if response.status_code == 401:
-            self._warn_if_unsigned_401(response)
-            response = yield from self._replay(response, token)
-        if self._token_responses:
-            self._mend_history(response)
+            response = yield from self._replay_each(response, token)
+        if self._token_responses or self._redirects:
+            self._correct_history(response)
 
-    def _must_renew_first(self) -> bool:
-        request = self._request
-        return self._auth._renewal.must_renew_first(request.headers, partial(self._rewind, request))
-
-    def _replay(self, response: Response, rejected: Token) -> Steps[Response]:
-        """Replay the request of a 401 with another token, and return the last response."""
-        auth, sent = self._auth, response.request
-        renewal = auth._renewal
-        # A redirect may have led to another host. And another task may have signed the same request since:
-        # what was rejected is the token that this flow has put there.
-        carried = renewal.token_in(sent.headers.get("Authorization"))
-        if carried is None or _origin_of(sent.url) != auth._credentials.origin:
-            return response
-        operation = Operation.of(sent.method, str(sent.url))
-        renewal.record_response(operation, rejected, is_401=True)
-        self._mend_history(response)
-        self._redirects = response.history
-        for _ in range(2):
-            if renewal.is_final(operation, rejected, partial(self._rewind, sent)):
+    def _replay_each(self, response: Response, token: Token) -> Steps[Response]:
+        """Replay the request of a 401, and any other that is rejected after a redirect of its replay."""
+        self._warn_if_unsigned_401(response)
+        # Another task may have signed the same request since: the token that this flow has sent was rejected.
+        rejected: Token | None = token
+        while response.status_code == 401 and rejected is not None and self._is_ours(response.request):
+            self.request = response.request
+            self._correct_history(response)
+            self._redirects = response.history
+            response = yield from self.replay(response, rejected)
+            if not self.was_redirected(response):
                 break
-            may_fetch = not renewal.is_throttled(operation, rejected)
-            yield from _release(response, may_be_returned=not may_fetch)
-            in_use = renewal.token
-            token = yield from self._renew(rejected, may_fetch=may_fetch)
-            if token is None:
-                break
-            logger.debug("replaying %s after a 401", operation)
-            replay = self._replay_of(response, token)
-            response = yield replay
-            is_401 = response.status_code == 401
-            if is_401 and response.request is not replay:  # another request, to which a redirect has led
-                return (yield from self._replay(response, token))
-            renewal.record_response(operation, token, is_401=is_401)
-            if not is_401 or not (token is in_use or token.is_from_cache):
-                break
-            rejected = token  # it was not fetched since the 401: once more
+            rejected = self.renewal.token_in(response.request.headers.get("Authorization"))
         return response
 
-    def _renew(self, rejected: Token | None, *, may_fetch: bool = True) -> Steps[Token | None]:
-        """Obtain a token, as `Renewal.steps` does."""
-        renewal = self._auth._renewal
-        given = self._request.extensions.get("timeout", {})
+    def _is_ours(self, request: Request) -> bool:
+        """Return whether *request* goes to the domain with our token: a redirect may have led elsewhere."""
+        is_signed = self.renewal.token_in(request.headers.get("Authorization")) is not None
+        return is_signed and _origin_of(request.url) == self._auth._credentials.origin
+
+    def was_redirected(self, response: Response) -> bool:
+        """Return whether *response* is that to another request, to which a redirect has led."""
+        return response.request is not self.request
+
+    def make_caller(self) -> Caller:
+        """Return this thread or task."""
+        given, longest = self.request.extensions.get("timeout", {}), self.renewal.timeout
         timeouts = {}
         for phase in ("connect", "read", "write", "pool"):
             seconds = given.get(phase)
-            timeouts[phase] = renewal.timeout if seconds is None else min(seconds, renewal.timeout)
-        caller = self._make_caller()
+            timeouts[phase] = longest if seconds is None else min(seconds, longest)
+        caller = self._here()
         caller.timeout, caller.shortest_timeout = timeouts["read"], min(timeouts.values())
         caller.fetch = partial(self._fetch, timeouts)
-        try:
-            return (yield from renewal.steps(caller, rejected, may_fetch=may_fetch))
-        except TheBaseAuthError as error:
-            failure = self._library_error(error)
-        raise failure  # here, so that its context is what the user is handling
+        return caller
+
+    def rewind(self) -> bool:
+        """Return whether the body can be sent again, and make it ready."""
+        library, stream = self._binding.library, self.request.stream
+        if isinstance(stream, library.ByteStream):
+            return True
+        if type(stream).__module__.partition(".")[0] != library.__name__:
+            return False  # the attributes of a user's stream may mean something else
+        length = announced_length(self.request.headers)
+        if hasattr(stream, "fields"):  # multipart: the library itself reads each file from its beginning
+            files = [getattr(field, "file", b"") for field in stream.fields]
+            can_seek = all(is_in_memory(file) or is_seekable(file) for file in files)
+            return can_seek and length is not None and stream.get_content_length() == length
+        content = getattr(stream, "_stream", None)
+        return (content is not None and is_in_memory(content)) or rewind(content, self._start, length)
+
+    def release(self, response: Response, *, must_read: bool) -> Steps[None]:
+        """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
+        length = announced_length(response.headers)
+        if must_read or (length is not None and length <= LARGE):
+            yield Do(response.read, response.aread)
+        yield Do(response.close, response.aclose)
+        if not hasattr(response, "_content"):
+            response._content = b""  # the client reads it later
+
+    def send_again(self, response: Response, token: Token) -> Steps[Response]:
+        """Send a new request: mocks, recorders and the history keep the rejected one, with its token."""
+        library, sent = self._binding.library, self.request
+        self.request = library.Request(
+            sent.method, sent.url, headers=sent.headers, stream=sent.stream, extensions=sent.extensions
+        )
+        self.request.headers["Authorization"] = token.authorization
+        if isinstance(sent.stream, library.ByteStream):
+            self.request.read()  # so that it has a `content`
+        if "Set-Cookie" in response.headers:
+            cookies = library.Cookies()  # those of the response would keep it from being pickled
+            cookies.extract_cookies(response)
+            cookies.set_cookie_header(self.request)
+        return (yield self.request)
 
     def _fetch(self, timeouts: dict[str, float]) -> Steps[Token]:
         """Send the token request, by the client that sends the user's request."""
         credentials = self._auth._credentials
         # The raw value: the library would encode it differently.
-        user_agents = (value for name, value in self._request.headers.raw if name.lower() == b"user-agent")
+        user_agents = (value for name, value in self.request.headers.raw if name.lower() == b"user-agent")
         request = self._binding.library.Request(
             "POST",
             credentials.token_url,
@@ -258,41 +272,11 @@ class _Flow:
         token_response = TokenResponse(response.status_code, response.headers, response.content, sent_at)
         return parse_token_response(token_response, credentials)
 
-    def _replay_of(self, response: Response, token: Token) -> Request:
-        """Return a new request: mocks, recorders and the history keep the rejected one, with its token."""
-        library, sent = self._binding.library, response.request
-        replay = library.Request(
-            sent.method, sent.url, headers=sent.headers, stream=sent.stream, extensions=sent.extensions
-        )
-        replay.headers["Authorization"] = token.authorization
-        if isinstance(replay.stream, library.ByteStream):
-            replay.read()  # so that it has a `content`
-        if "Set-Cookie" in response.headers:
-            cookies = library.Cookies()  # those of the response would keep it from being pickled
-            cookies.extract_cookies(response)
-            cookies.set_cookie_header(replay)
-        return replay
-
-    def _rewind(self, request: Request) -> bool:
-        """Return whether the body of *request* can be sent again, and make it ready."""
-        library, stream = self._binding.library, request.stream
-        if isinstance(stream, library.ByteStream):
-            return True
-        if type(stream).__module__.partition(".")[0] != library.__name__:
-            return False  # the attributes of a user's stream may mean something else
-        length = announced_length(request.headers)
-        if hasattr(stream, "fields"):  # multipart: the library itself reads each file from its beginning
-            files = [getattr(field, "file", b"") for field in stream.fields]
-            can_seek = all(is_in_memory(file) or is_seekable(file) for file in files)
-            return can_seek and length is not None and stream.get_content_length() == length
-        content = getattr(stream, "_stream", None)
-        return (content is not None and is_in_memory(content)) or rewind(content, self._start, length)
-
-    def _mend_history(self, response: Response) -> None:
+    def _correct_history(self, response: Response) -> None:
         """Take the token responses out of each history, and add the redirects before the 401."""
-        not_there = (*self._token_responses, *self._redirects)
+        not_shown = (*self._token_responses, *self._redirects)
         for one in (*response.history, response):
-            one.history = self._redirects + [past for past in one.history if past not in not_there]
+            one.history = self._redirects + [past for past in one.history if past not in not_shown]
 
     def _warn_if_unsigned_401(self, response: Response) -> None:
         request, origin = response.request, self._auth._credentials.origin
@@ -300,14 +284,16 @@ class _Flow:
         if response.status_code == 401 and is_elsewhere:
             self._auth._warn_of_unsigned_401(request.url.host)
 
-    def _library_error(self, error: TheBaseAuthError) -> TheBaseAuthError:
-        return as_library_error(error, self._binding.errors, self._request)
+    @property
+    def error_kinds(self) -> tuple[type[TheBaseAuthError], ...]:  # type: ignore[override]
+        """Those of the binding."""
+        return self._binding.errors
 
     @property
     def _binding(self) -> Binding:
         """What differs for the request's library: the combined class has several bindings."""
         bindings: Any = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
-        return next(one for one in bindings if one and isinstance(self._request, one.library.Request))  # type: ignore[no-any-return]
+        return next(one for one in bindings if one and isinstance(self.request, one.library.Request))  # type: ignore[no-any-return]
 
 
 def _origin_of(url: Any) -> Origin:
@@ -315,16 +301,3 @@ def _origin_of(url: Any) -> Origin:
     host = url.raw_host.decode("ascii")
     port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
     return Origin(url.scheme, f"[{host}]" if ":" in host else host, port)
-
-
-def _release(response: Response, *, may_be_returned: bool) -> Steps[None]:
-    """Release the connection of a 401, before anyone waits for a token.
-
-    A long body is not read, unless the response may become the caller's. If that fails, the status is enough.
-    """
-    length = announced_length(response.headers)
-    if may_be_returned or (length is not None and length <= LARGE):
-        yield Do(response.read, response.aread)
-    yield Do(response.close, response.aclose)
-    if not hasattr(response, "_content"):
-        response._content = b""  # the client reads it later

@@ -12,11 +12,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 try:
@@ -34,13 +34,11 @@ from urllib3 import Timeout
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
-from ._core.body import LARGE, announced_length, is_in_memory, rewind
+from ._core.call import LARGE, Call, Steps, announced_length, is_in_memory, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse, hidden
 from ._core.flight import Caller
 from ._core.origin import Origin
-from ._core.throttle import Operation
 from ._core.token import Token, parse_token_response
-from ._core.warnings import logger
 from ._waiting import run_blocking
 
 if TYPE_CHECKING:
@@ -146,11 +144,11 @@ class TheBaseAuth(CommonAuth, AuthBase):
             # What follows the slash cannot change the host, so the common case needs no parsing.
             must_sign = url.startswith(self._url_prefix) or origin.must_sign(Origin.of_url(url))
         except errors.PlainHTTPError as error:
-            raise _library_error(error, request) from None
+            raise errors.as_library_error(error, _Call.error_kinds, request) from None
         if must_sign:
             token = self._renewal.token
-            if token is None or (token.is_expired() and _Call(self, request).must_renew_first()):
-                token = cast("Token", _Call(self, request).renew(token))  # None only if none may be fetched
+            if token is None or token.is_expired():
+                token = run_blocking(_Call(self, request).sign())
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
         if not any(isinstance(hook, _ResponseHook) and hook.auth is self for hook in hooks):
@@ -182,9 +180,13 @@ class _ResponseHook:
         # On a redirect, requests replaces our header with one from .netrc. Any other header is the user's.
         is_from_netrc = isinstance(value, str) and value.startswith("Basic ")
         del value  # tools print local variables
-        if token is not None or is_from_netrc:
-            response = _Call(auth, request, settings).replay(response, token)
-            setattr(response, _HANDLED, True)
+        if token is None and not is_from_netrc:
+            return response
+        if not hasattr(response, "connection"):  # some tools make responses without
+            auth._renewal.drop(token)
+            return response
+        response = run_blocking(_Call(auth, request, settings).replay(response, token))
+        setattr(response, _HANDLED, True)
         return response
 
     def _is_elsewhere(self, response: requests.Response) -> bool:
@@ -205,61 +207,29 @@ def _ignore(response: requests.Response, **settings: Any) -> None:
     """What our hook becomes in the pickle of a response."""
 
 
-class _Call:
-    """One request that needs a token, and the settings with which requests sends it, once they are known."""
+class _Call(Call):
+    """One call of requests, with the settings of its sending as far as they are known."""
+
+    error_kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
 
     def __init__(
         self, auth: TheBaseAuth, request: requests.PreparedRequest, settings: dict[str, Any] | None = None
     ) -> None:
+        self.renewal = auth._renewal
+        self.request = request
         self._auth = auth
-        self._renewal = auth._renewal
-        self._request = request
         self._settings = settings or {}
 
-    def must_renew_first(self) -> bool:
-        """Return whether the token, which has expired, must not be tried with this request."""
-        return self._renewal.must_renew_first(self._request.headers, self._rewind)
-
-    def replay(self, response: requests.Response, rejected: Token | None) -> requests.Response:
-        """Replay the request of a 401 with another token, and return the last response."""
-        renewal = self._renewal
-        operation = Operation.of(self._request.method or "", self._request.url or "")
-        renewal.record_response(operation, rejected, is_401=True)
-        # Some tools make responses without a connection.
-        can_send = hasattr(response, "connection")
-        for _ in range(2):
-            if renewal.is_final(operation, rejected, lambda: can_send and self._rewind()):
-                break
-            may_fetch = not renewal.is_throttled(operation, rejected)
-            _release(response, may_be_returned=not may_fetch)
-            in_use = renewal.token
-            token = self.renew(rejected, may_fetch=may_fetch)
-            if token is None:
-                break
-            logger.debug("replaying %s after a 401", operation)
-            response = self._send_again(response, token)
-            is_401 = response.status_code == 401
-            renewal.record_response(operation, token, is_401=is_401)
-            if not is_401 or not (token is in_use or token.is_from_cache):
-                break
-            rejected = token  # it was not fetched since the 401: once more
-        return response
-
-    def renew(self, rejected: Token | None, *, may_fetch: bool = True) -> Token | None:
-        """Obtain a token, as `Renewal.steps` does."""
-        caller = Caller()
-        timeouts = self._timeouts()
+    def make_caller(self) -> Caller:
+        """Return this thread."""
+        caller, timeouts = Caller(), self._timeouts()
         caller.timeout, caller.shortest_timeout = timeouts[1], min(timeouts)
         caller.fetch = self._fetch
-        try:
-            return run_blocking(self._renewal.steps(caller, rejected, may_fetch=may_fetch))
-        except errors.TheBaseAuthError as error:
-            failure = _library_error(error, self._request)
-        raise failure  # here, so that its context is what the user is handling
+        return caller
 
     def _timeouts(self) -> tuple[float, float]:
         """Return the connect and read timeouts of the token request, in seconds."""
-        timeout, longest = self._settings.get("timeout"), self._renewal.timeout
+        timeout, longest = self._settings.get("timeout"), self.renewal.timeout
         if isinstance(timeout, Timeout):  # urllib3's
             timeout = (
                 timeout.connect_timeout,
@@ -270,19 +240,33 @@ class _Call:
         connect, read = (min(one, longest) if isinstance(one, (int, float)) else longest for one in pair)
         return connect, read
 
-    def _rewind(self) -> bool:
-        """Return whether the request can be sent again, and make its body ready."""
-        body, start = self._request.body, getattr(self._request, "_body_position", None)
-        length = announced_length(self._request.headers)
+    def rewind(self) -> bool:
+        """Return whether the body can be sent again, and make it ready."""
+        body, start = self.request.body, getattr(self.request, "_body_position", None)
+        length = announced_length(self.request.headers)
         # requests keeps something else than a number where the position cannot be told.
         return is_in_memory(body) or (isinstance(start, int) and rewind(body, start, length))
 
-    def _send_again(self, response: requests.Response, token: Token) -> requests.Response:
+    def release(self, response: requests.Response, *, must_read: bool) -> Steps[None]:
+        """Release the connection of a 401; see `Call`."""
+        yield from ()  # it waits in its own way
+        length = announced_length(response.headers)
+        if must_read or (length is not None and length <= LARGE):
+            with suppress(Exception):  # its status is enough
+                response.content  # noqa: B018
+        with suppress(Exception):  # of a response that a tool has made
+            response.close()
+        if not isinstance(response._content, bytes):
+            response._content = b""
+            response._content_consumed = True  # type: ignore[attr-defined]
+
+    def send_again(self, response: requests.Response, token: Token) -> Steps[requests.Response]:
         """Send the user's own request: redirects are made of it, and the user may send it once more."""
-        request = self._request
+        yield from ()
+        request = self.request
         response.request = request.copy()  # the 401 keeps the rejected token
         request.headers["Authorization"] = token.authorization
-        jar = request._cookies  # type: ignore[attr-defined]
+        jar = request._cookies
         if jar is not None:
             extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
             request.prepare_cookies(jar)
@@ -293,14 +277,14 @@ class _Call:
         replayed.history = [*response.history, response]
         return replayed
 
-    def _fetch(self) -> Generator[Any, Any, Token]:
+    def _fetch(self) -> Steps[Token]:
         """Send the token request.
 
         Raises:
             requests.RequestException: if it fails. It is a new exception, without the traceback of the first
                 one: frames of urllib3 hold the header with the secret.
         """
-        yield from ()  # `Renewal` expects a generator
+        yield from ()
         request, credentials = requests.PreparedRequest(), self._auth._credentials
         sent_at = time.time()
         try:
@@ -335,7 +319,7 @@ class _Call:
             )
             if url.startswith("http://"):
                 settings["proxies"] = user_session.proxies  # a loopback host: past those of the environment
-            user_agent = self._request.headers.get("User-Agent")
+            user_agent = self.request.headers.get("User-Agent")
             headers = credentials.token_request_headers  # no local variable has the secret
             request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
             # A `send` among the session's attributes was patched in by a test tool.
@@ -344,22 +328,6 @@ class _Call:
                 request, allow_redirects=False, timeout=self._timeouts(), **settings
             )
             return response
-
-
-def _release(response: requests.Response, *, may_be_returned: bool) -> None:
-    """Release the connection of a 401, before anyone waits for a token.
-
-    A long body is not read, unless the response may become the caller's.
-    """
-    length = announced_length(response.headers)
-    if may_be_returned or (length is not None and length <= LARGE):
-        with suppress(Exception):  # its status is enough
-            response.content  # noqa: B018
-    with suppress(Exception):  # some tools make responses without a connection
-        response.close()
-    if not isinstance(response._content, bytes):
-        response._content = b""
-        response._content_consumed = True  # type: ignore[attr-defined]
 
 
 def _without_frames(
@@ -383,8 +351,3 @@ def _drop_frames(parts: Iterable[object]) -> None:
         if isinstance(part, BaseException) and part.__traceback__ is not None:
             part.__traceback__ = part.__cause__ = part.__context__ = None
             _drop_frames((*part.args, getattr(part, "reason", None)))  # that of urllib3's MaxRetryError
-
-
-def _library_error(error: errors.TheBaseAuthError, request: requests.PreparedRequest) -> Exception:
-    kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
-    return errors.as_library_error(error, kinds, request)

@@ -30,14 +30,14 @@ LIBRARIES = ("requests", "httpx", "httpx2")
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
-    ("_core", "_core.errors", "_core.body", "caches._protocol"),
+    ("_core", "_core.errors", "caches._protocol"),
     ("_core.origin", "_core.throttle"),
     ("_core.credentials",),
     ("_core.diagnosis", "_core.warnings", "caches._file", "caches._redis"),
     ("_core.token", "caches"),
     ("_core.flight", "caches._record"),
     ("_core.renewal", "_waiting"),
-    ("caches._shared",),
+    ("_core.call", "caches._shared"),
     ("_auth",),
     ("_httpx",),
     ("requests", "httpx", "httpx2"),

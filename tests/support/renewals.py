@@ -6,9 +6,11 @@ import itertools
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from tests.support.token_responses import CREDENTIALS, DOMAIN
+from thebase_auth._core.call import Call
 from thebase_auth._core.errors import TokenRequestError
 from thebase_auth._core.flight import Caller, Event, Wait
 from thebase_auth._core.renewal import Renewal
@@ -116,6 +118,36 @@ class Driven:
             seconds += self._step.seconds
             self.go_on()
         return seconds
+
+
+class FakeCall(Call):
+    """A call that is not sent; its body can be sent again, or not."""
+
+    def __init__(self, renewal: Renewal, headers: Any = None, *, can_rewind: bool = True) -> None:
+        self.renewal = renewal
+        self.request = SimpleNamespace(headers=headers or {})
+        self.can_rewind = can_rewind
+
+    def make_caller(self) -> Caller:
+        raise AssertionError
+
+    def rewind(self) -> bool:
+        return self.can_rewind
+
+    def release(self, response: Any, *, must_read: bool) -> Generator[Any, Any, None]:
+        raise AssertionError
+
+    def send_again(self, response: Any, token: Token) -> Generator[Any, Any, Any]:
+        raise AssertionError
+
+
+def is_prepared(
+    renewal: Renewal, operation: Operation, rejected: Token | None, *, can_rewind: bool = True
+) -> bool:
+    """Return whether a call that was rejected may be replayed."""
+    call = FakeCall(renewal, can_rewind=can_rewind)
+    is_throttled = renewal.is_throttled(operation, rejected)
+    return call._prepare_replay(operation, rejected, is_throttled=is_throttled)
 
 
 def renew(renewal: Renewal, token: Token | None = None, rejected: Token | None = None) -> Token:

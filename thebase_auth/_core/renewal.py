@@ -23,11 +23,10 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import Any, Final
 
-from .body import LARGE, announced_length
 from .credentials import Credentials
 from .errors import TokenRequestError, TokenTimeoutError, describe
 from .flight import Caller, Flight, wait_for
@@ -237,15 +236,6 @@ class Renewal:
     def _is_known(self, token: Token) -> bool:
         return self.token_in(token.authorization) is not None
 
-    def must_renew_first(self, headers: Any, rewind: Callable[[], bool]) -> bool:
-        """Return whether an expired token must not be tried with a request.
-
-        Args:
-            headers: The headers of the request.
-            rewind: Makes its body ready to be sent again, if it can.
-        """
-        return self.renews_expired or (announced_length(headers) or 0) > LARGE or not rewind()
-
     def record_no_response(self, token: Token) -> None:
         """Record that a call with *token* has ended without a response.
 
@@ -279,25 +269,9 @@ class Renewal:
         is_expired = rejected is not None and rejected.is_expired()
         return not is_expired and self._throttle.is_throttled(operation, time.monotonic())
 
-    def is_final(self, operation: Operation, rejected: Token | None, rewind: Callable[[], bool]) -> bool:
-        """Return whether a 401 stands as it is, and log why.
-
-        Args:
-            operation: What was called.
-            rejected: The token that the request carried; None if it was none of ours.
-            rewind: Makes the body ready to be sent again, if it can.
-        """
-        is_throttled = self.is_throttled(operation, rejected)
-        has_newer = self.token is not None and self.token is not rejected
-        if is_throttled and not has_newer and self._cache is None:
-            logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
-            return True
-        if rewind():
-            return False
-        logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
-        if not is_throttled:
-            self.drop(rejected)
-        return True
+    def may_have_newer(self, rejected: Token | None) -> bool:
+        """Return whether a newer token than *rejected* is there, or may be in the cache."""
+        return self._cache is not None or (self.token is not None and self.token is not rejected)
 
 
 def _failure_of(error: BaseException, leader: Caller) -> str | None:

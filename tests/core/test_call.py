@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from thebase_auth._core.body import announced_length, is_in_memory, is_seekable, position_of, rewind
+from thebase_auth._core.call import announced_length, is_in_memory, is_seekable, position_of, rewind
 
 CONTENT = b"0123456789"
 
