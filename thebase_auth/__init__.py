@@ -33,6 +33,14 @@ class of the same name for one library each, and import only that one.
 # httpx httpx2       what the two do not share: base class and exceptions
 # _combined          one class out of those that can be imported
 #
+# A request is signed with the token in use, even with an expired one: the server decides. After a 401,
+# `Call.replay` asks `Renewal.steps` for another token. The caller leads a flight, which fetches one, or
+# waits for a flight.
+#
+# Another HTTP library needs a class like requests.TheBaseAuth or _httpx.HttpxAuth, a `Call` that says how a
+# request is sent again and a token fetched, three exceptions, something that takes the steps, and its name
+# in _combined.
+#
 # Beside the plugin: testing/ (a fake TheBase server for tests), _pytest_plugin, _httpie, _cli/ (the command).
 
 from __future__ import annotations

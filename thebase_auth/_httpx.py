@@ -170,7 +170,7 @@ class _Flow(Call):
     def _replay_each(self, response: Response, token: Token) -> Steps[Response]:
         """Replay the request of a 401, and any other that is rejected after a redirect of its replay."""
         self._warn_if_unsigned_401(response)
-        # Another task may have signed the same request since: the token that this flow has sent was rejected.
+        # The token that this flow has sent: another task may have written another one into a shared request.
         rejected: Token | None = token
         while response.status_code == 401 and rejected is not None and self._is_ours(response.request):
             self.request = response.request
@@ -273,7 +273,7 @@ class _Flow(Call):
         return parse_token_response(token_response, credentials)
 
     def _correct_history(self, response: Response) -> None:
-        """Take the token responses out of each history, and add the redirects before the 401."""
+        """Let each history be the redirects before the 401 and what came since, without token responses."""
         not_shown = (*self._token_responses, *self._redirects)
         for one in (*response.history, response):
             one.history = self._redirects + [past for past in one.history if past not in not_shown]

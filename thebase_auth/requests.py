@@ -171,7 +171,7 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         auth, request = self.auth, response.request
-        if not (request.url or "").startswith(auth._url_prefix) and self._is_elsewhere(response):
+        if not (request.url or "").startswith(auth._url_prefix) and self._let_go_if_elsewhere(response):
             return response
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
@@ -189,10 +189,10 @@ class _ResponseHook:
         setattr(response, _HANDLED, True)
         return response
 
-    def _is_elsewhere(self, response: requests.Response) -> bool:
-        """Return whether *response* is of another host; if so, leave alone whatever that redirects to.
+    def _let_go_if_elsewhere(self, response: requests.Response) -> bool:
+        """Return whether *response* is of another host. If so, do not see what that redirects to.
 
-        If it redirects to the domain, that request would act in the user's name.
+        Where another host redirects to the domain, it would act in the user's name.
         """
         request = response.request
         if Origin.of_url(request.url or "") == self.auth._credentials.origin:
@@ -294,7 +294,7 @@ class _Call(Call):
             if request.headers is not None:
                 request.headers.pop("Authorization", None)
             if not isinstance(error, requests.RequestException):
-                raise error.with_traceback(None)  # noqa: B904 - it is what it was
+                raise error.with_traceback(None)  # noqa: B904 - the same exception
             failure = _without_frames(error, request)
         else:
             return parse_token_response(received, credentials)
@@ -322,7 +322,7 @@ class _Call(Call):
             user_agent = self.request.headers.get("User-Agent")
             headers = credentials.token_request_headers  # no local variable has the secret
             request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
-            # A `send` among the session's attributes was patched in by a test tool.
+            # Test tools replace the `send` of one session.
             send = vars(user_session).get("send", sender.send)
             response: requests.Response = send(
                 request, allow_redirects=False, timeout=self._timeouts(), **settings

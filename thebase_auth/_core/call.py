@@ -1,8 +1,9 @@
-# A call that needs a token: how it is signed, and how it is replayed after a 401.
+# A call that needs a token: how it is signed (gets its Authorization header), and replayed after a 401.
 #
-# The rule for its body: the body first sent, or none. An exhausted iterator and a file that was read to its
-# end are silently empty the second time. So a file is sent again only from its first position, and only if
-# the length from there is what was announced. What is neither in memory nor such a file is sent once.
+# The rule for its body: a replay sends the same content, or there is none. An exhausted iterator and a file
+# that was read to its end are silently empty the second time. So a file is sent again only from its first
+# position, and only if the length from there is what was announced. What is neither in memory nor such a
+# file is sent once.
 
 from __future__ import annotations
 
@@ -77,6 +78,11 @@ class Call(ABC):
     def replay(self, response: Any, rejected: Token | None) -> Steps[Any]:
         """Replay the request of a 401 with another token, and return the last response.
 
+        The 401 is final, and the caller's, if
+        * the server has rejected three tokens in a row for this operation, and nobody has a newer one;
+        * its body cannot be sent again; then the next call gets a new token;
+        * the replay is rejected too, with a token that was fetched since, or for the second time.
+
         Args:
             response: The 401. Its connection is released before anyone waits for a token.
             rejected: The token that the request carried; None if it was none of ours.
@@ -91,7 +97,8 @@ class Call(ABC):
             is_throttled = renewal.is_throttled(operation, rejected)
             if not self._prepare_replay(operation, rejected, is_throttled=is_throttled):
                 break
-            yield from self.release(response, must_read=is_throttled)  # it may become the caller's
+            # If no token may be fetched, the caller may get this response.
+            yield from self.release(response, must_read=is_throttled)
             in_use = renewal.token
             token = yield from self._renew(rejected, may_fetch=not is_throttled)
             if token is None:
@@ -104,7 +111,7 @@ class Call(ABC):
             renewal.record_response(operation, token, is_401=is_401)
             if not is_401 or not (token is in_use or token.is_from_cache):
                 break
-            rejected = token  # it was not fetched since the 401: once more
+            rejected = token  # older than the 401, or from the cache: it proves nothing, so once more
         return response
 
     def _must_renew_first(self) -> bool:

@@ -48,14 +48,14 @@ class _Diagnosis:
         self._media_type = response.headers.get("content-type", "").partition(";")[0]
         self._is_page = "html" in self._media_type.lower() and not document
         self._page = response.body[:_SEARCHED] if self._is_page else b""
-        self._is_it_the_domain = f"Is {credentials.domain} the domain that TheBase shows under {SETTINGS}?"
+        self._domain_question = f"Is {credentials.domain} the domain that TheBase shows under {SETTINGS}?"
 
     def error(self, problem: str) -> TokenRequestError:
         domain, status = self._credentials.domain, self._response.status
         message = f"the token endpoint of {domain} responded with {status}"
         if 200 <= status < 300 and not self._document.get("error"):
             described = f" ({self._kind()})" if not self._document else ""
-            message += f", but its response {problem}{described}. {self._is_it_the_domain}"
+            message += f", but its response {problem}{described}. {self._domain_question}"
             return TokenRequestError(message, domain, status)
         said = self._said()
         shown = ", ".join(f"{name}: {text}" for name, text in said.items()) or self._kind()
@@ -98,7 +98,7 @@ class _Diagnosis:
             # Without the query and the fragment, which may carry secrets.
             target = self._quote(re.split("[?#]", headers.get("location", "no location"))[0])
             return (
-                f"It redirects to {target}, and a token from elsewhere is not used. {self._is_it_the_domain}"
+                f"It redirects to {target}, and a token from elsewhere is not used. {self._domain_question}"
             )
         if status == 429:
             after = self._quote(headers.get("retry-after", ""))
@@ -121,7 +121,7 @@ class _Diagnosis:
                 f"Check that client id and client secret belong to {domain}, are not swapped, and were not"
                 f" cancelled: in TheBase, {SETTINGS}.{_copying_mistakes(self._credentials)}"
             )
-        return self._is_it_the_domain
+        return self._domain_question
 
 
 def _copying_mistakes(credentials: Credentials) -> str:

@@ -45,8 +45,9 @@ class Caller:
         timeout: Seconds that it may wait for other callers.
         shortest_timeout: Seconds: the shortest of all the timeouts of its token request.
         fetch: Sends its token request, in steps, and returns the token.
-        is_lost: Whether its task or event loop has ended.
-        is_cancelled: Whether its task is being cancelled.
+        is_lost: Whether its task or event loop has ended (asyncio only).
+        is_cancelled: Whether its task is being cancelled. Of a thread, a flow that is closed without an
+            exception was abandoned, which is the same.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Caller:
         self._thread = threading.get_ident()
 
     def can_go_on_while_waiting(self, other: Caller) -> bool:
-        """Return whether this caller can go on while *other* waits for it."""
+        """Return whether this caller can go on while *other* waits for it: no thread can wait for itself."""
         if self.is_lost():
             return False
         if self._thread != other._thread:

@@ -107,7 +107,7 @@ class Origin(NamedTuple):
         return _is_loopback(self.host) is not None
 
     def must_sign(self, other: Origin | None) -> bool:
-        """Return whether a request to *other* may carry a token.
+        """Return whether a request to *other* gets the token.
 
         Raises:
             PlainHTTPError: if it goes to the domain over plain http.

@@ -10,11 +10,11 @@
 #   2. with a response that has no token: all waiters raise the same error;
 #   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
 #   4. its leader is cancelled, or cannot go on while the asking caller waits: a waiter leads;
-#   5. it is too slow for a waiter, which leads in its place after half of its own time.
+#   5. it is too slow for a waiter, which leads in its place after half of its own time: it is passed over.
 #
-# All callers share one Renewal. Its _lock guards writing to token, _flight, _retired and _throttle;
-# anything else is replaced as a whole. The lock is never held across I/O, an await or a user's code. It is
-# reentrant, as a signal handler or the garbage collector may ask for a token anywhere.
+# All callers share one Renewal. Its _lock guards writing to token, _flight, _retired and _throttle; if an
+# update of _pause is lost, that costs a token request. The lock is never held across I/O, an await or a
+# user's code. It is reentrant, as a signal handler or the garbage collector may ask for a token anywhere.
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class Renewal:
 
     Attributes:
         token: The token in use, or None.
-        renews_expired: Whether an expired token is renewed before it is sent with any request.
+        renews_expired: Whether an expired token is renewed before it is sent. It is tried first, until a call
+            with an expired token has got no response.
         timeout: Seconds: the upper bound of each phase of a token request, and of waiting for others.
     """
 
@@ -76,7 +77,8 @@ class Renewal:
         Args:
             caller: Who asks.
             rejected: The token that was rejected, or has expired; None to take any.
-            may_fetch: Whether it may cost a token request. If not, a cache may still have a newer token.
+            may_fetch: Whether it may cost a token request. If not, a cache may still have a newer token, and
+                nothing is raised.
 
         Returns:
             The token; None if there is no newer one, and none may be fetched.
@@ -88,18 +90,18 @@ class Renewal:
         """
         left = caller.timeout
         failures: list[str] = []
-        too_slow: Flight | None = None
+        waited_for: Flight | None = None  # each flight once
         while True:
             token, flight = self.token, self._flight
             if token is not None and token is not rejected:
                 return token
             if len(failures) == 2 or (failures and left <= 0):
                 break
-            if flight is None or flight is too_slow or left <= 0 or not flight.can_be_waited_for(caller):
+            if flight is None or flight is waited_for or left <= 0 or not flight.can_be_waited_for(caller):
                 if flight is not None and not may_fetch:
-                    break  # it must not replace a token request
+                    break  # a look into the cache must not take the place of a token request
                 own = Flight(next(self._flight_numbers), caller)
-                try:  # encloses the assignment in _claim: after an interruption there, the flight must end
+                try:  # KeyboardInterrupt may come right after the assignment in _claim: the flight must end
                     if self._claim(own, token, flight):
                         return (yield from self._lead(own, may_fetch=may_fetch))
                 finally:
@@ -112,7 +114,7 @@ class Renewal:
                 raise flight.error.copy()  # or the tracebacks of all callers would be in one
             flight.fail_if_slow(caller, waited)
             failures += flight.failures_for(caller)
-            too_slow = flight
+            waited_for = flight
         if may_fetch:
             raise self._gave_up(failures)
         return None
@@ -246,7 +248,7 @@ class Renewal:
             self.drop(token)
 
     def record_response(self, operation: Operation, token: Token | None, *, is_401: bool) -> None:
-        """Record a 401, or that a replay was accepted.
+        """Record a 401, or any other response to a replay.
 
         Args:
             operation: What was called.
@@ -277,8 +279,8 @@ class Renewal:
 def _failure_of(error: BaseException, leader: Caller) -> str | None:
     """Return what made a token request fail, as a text; None if its caller was cancelled.
 
-    A flow of httpx is only closed. In a thread, the exception that ended its request is the context. In a
-    task there is none, and only a cancellation can be told.
+    httpx does not pass an exception of its transport to a flow, but closes it. In a thread, that exception
+    is the context of GeneratorExit. In a task it is not, but we can see whether the task is being cancelled.
     """
     cause: BaseException | None = error
     while isinstance(cause, GeneratorExit):

@@ -92,7 +92,7 @@ class _Rejections:
 
 
 class Throttle:
-    """Which operations must not cost a token request for now. `Renewal` guards it with its lock."""
+    """Which operations must not cost a token request for now. `Renewal` holds its lock while it records."""
 
     def __init__(self) -> None:
         self._rejections: dict[Operation, _Rejections] = {}
@@ -120,7 +120,7 @@ class Throttle:
     def record_renewal_helped(self, operation: Operation, token_number: int) -> None:
         """Record that a replay was accepted, and forget the rejections of older tokens.
 
-        If the server has rejected this token too, for another record, the renewal has helped nobody.
+        If the server has rejected this token too, for another record, nothing is forgotten.
         """
         rejections = self._rejections.get(operation)
         if rejections is not None and rejections.newest < token_number:

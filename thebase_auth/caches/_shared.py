@@ -59,7 +59,7 @@ class CacheWork:
     def is_hanging(self) -> bool:
         """Return whether a call of the cache still runs, and its leader has gone.
 
-        A lock may be waited for, unless its leader has given that up.
+        To wait in lock() is not to hang, unless the leader has given up.
         """
         is_cancelled = self.flight.done and self.flight.token is None and self.calling != "lock"
         is_alive = self.thread is not None and self.thread.is_alive()  # not in a forked child
@@ -162,7 +162,7 @@ class SharedCache:
             if release is not None:
                 self._call(work, "release", release)
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            work.trouble = f"its lock was not released: {self._describe(error, work.flight.token)}"
+            work.trouble = f"releasing its lock failed: {self._describe(error, work.flight.token)}"
 
     def _call(
         self, work: CacheWork, name: str, method: Callable[..., Any], *args: Any, **options: Any
