@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
@@ -300,4 +301,4 @@ def _origin_of(url: Any) -> Origin:
     """Return the origin of a URL as the library has parsed it, and will connect to it."""
     host = url.raw_host.decode("ascii")
     port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
-    return Origin(url.scheme, f"[{host}]" if ":" in host else host, port)
+    return Origin(url.scheme, f"[{IPv6Address(host)}]" if ":" in host else host, port)

@@ -30,6 +30,7 @@ except ModuleNotFoundError as _missing:
 
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
@@ -182,10 +183,9 @@ class _ResponseHook:
         del value  # tools print local variables
         if token is None and not is_from_netrc:
             return response
-        if not hasattr(response, "connection"):  # some tools make responses without
-            auth._renewal.drop(token)
-            return response
-        response = run_blocking(_Call(auth, request, settings).replay(response, token))
+        call = _Call(auth, request, settings)
+        call.has_connection = hasattr(response, "connection")
+        response = run_blocking(call.replay(response, token))
         setattr(response, _HANDLED, True)
         return response
 
@@ -197,7 +197,8 @@ class _ResponseHook:
         request = response.request
         if Origin.of_url(request.url or "") == self.auth._credentials.origin:
             return False
-        request.hooks = {"response": [hook for hook in request.hooks["response"] if hook is not self]}
+        if hasattr(request, "hooks"):  # a cached request of requests-cache has none
+            request.hooks = {"response": [hook for hook in request.hooks["response"] if hook is not self]}
         if response.status_code == 401 and "Authorization" not in request.headers:
             self.auth._warn_of_unsigned_401(urlsplit(request.url or "").hostname or "")
         return True
@@ -211,6 +212,7 @@ class _Call(Call):
     """One call of requests, with the settings of its sending as far as they are known."""
 
     error_kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
+    has_connection = True  # some tools make responses without
 
     def __init__(
         self, auth: TheBaseAuth, request: requests.PreparedRequest, settings: dict[str, Any] | None = None
@@ -244,6 +246,8 @@ class _Call(Call):
         """Return whether the body can be sent again, and make it ready."""
         body, start = self.request.body, getattr(self.request, "_body_position", None)
         length = announced_length(self.request.headers)
+        if not self.has_connection:
+            return False
         # requests keeps something else than a number where the position cannot be told.
         return is_in_memory(body) or (isinstance(start, int) and rewind(body, start, length))
 
@@ -286,13 +290,13 @@ class _Call(Call):
         """
         yield from ()
         request, credentials = requests.PreparedRequest(), self._auth._credentials
+        request.headers = CaseInsensitiveDict()
         sent_at = time.time()
         try:
             response = self._send_token_request(request)
             received = TokenResponse(response.status_code, response.headers, response.content, sent_at)
-        except BaseException as error:  # noqa: BLE001 - each is raised again, without frames that hold the secret
-            if request.headers is not None:
-                request.headers.pop("Authorization", None)
+        except BaseException as error:  # noqa: BLE001 - each is raised again
+            request.headers.pop("Authorization", None)
             if not isinstance(error, requests.RequestException):
                 raise error.with_traceback(None)  # noqa: B904 - the same exception
             failure = _without_frames(error, request)

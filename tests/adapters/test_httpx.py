@@ -261,6 +261,13 @@ async def test_file_of_anyio_is_sent_once(library: Any, tmp_path: Path) -> None:
     assert [one.body for one in server.to("/a")[1:]] == [CONTENT]
 
 
+def test_address_in_another_spelling_is_the_domain(library: Any) -> None:
+    transport = Transport(library)
+    with transport.client(auth_of(library, "[::1]")) as client:
+        assert client.get("https://[0:0:0:0:0:0:0:1]/v2/users").status_code == 200
+    assert len(transport.calls) == 2
+
+
 def test_auth_object_of_one_library_does_not_sign_for_another(library: Any) -> None:
     auth = auth_of(library, DOMAIN)
     with pytest.raises(TypeError, match="which serves all three"):

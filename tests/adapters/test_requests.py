@@ -6,6 +6,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -236,6 +237,35 @@ def test_exception_of_an_adapter_is_rebuilt_or_raised_as_it_is(kind: Any) -> Non
     assert caught.value.args == raised[0].args
     assert caught.value.__notes__[0] == "of the adapter"
     assert "Authorization" not in caught.value.request.headers
+
+
+def test_request_without_a_cookie_jar_is_replayed() -> None:
+    """As one that a program has put together by hand."""
+    with api_server() as (server, api):
+        prepared = requests.PreparedRequest()
+        prepared.prepare("GET", server.url + "/a", auth=auth_for(server.url))
+        prepared._cookies = None  # type: ignore[attr-defined]
+        api.revoke()
+        [hook] = prepared.hooks["response"]
+        rejected = HTTPAdapter().send(prepared)
+        assert rejected.status_code == 401
+        assert hook(rejected).status_code == 200
+
+
+def test_copied_response_has_the_same_hook() -> None:
+    with api_server() as (server, _):
+        response = requests.get(server.url + "/a", auth=auth_for(server.url), timeout=10)
+    copied = deepcopy(response.request.hooks)
+    assert copied["response"] == response.request.hooks["response"]
+
+
+def test_response_of_another_host_whose_request_has_no_hooks_is_left_alone() -> None:
+    """requests-cache calls our hook with such a one."""
+    prepared = requests.Request("GET", URL).prepare()
+    hook = auth_for(DOMAIN)(requests.Request("GET", "https://other.example/").prepare()).hooks["response"][0]
+    response = response_to(prepared)
+    response.request = SimpleNamespace(url="https://other.example/", headers={})  # type: ignore[assignment]
+    assert hook(response) is response
 
 
 def test_exception_that_is_among_its_own_args_is_rebuilt() -> None:

@@ -21,6 +21,7 @@ from tests.support.renewals import (
     is_prepared,
     renew,
 )
+from thebase_auth._core.errors import TokenRequestError
 from thebase_auth._core.renewal import Renewal
 from thebase_auth._core.token import Token
 from thebase_auth.caches._shared import CacheWork
@@ -140,6 +141,18 @@ def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
     assert slow_to_store.wait_in_vain() == HALF
     assert slow_to_store.result == Token("newer")
     assert cache.given_up == cache.works
+
+
+def test_pause_of_the_token_endpoint_takes_no_lock(cached: Renewal, cache: FakeCache) -> None:
+    rejected = Driven(cached)
+    look(cache)
+    rejected.go_on()
+    rejected.go_on(a_rejection())
+    paused = Driven(cached)
+    assert not cache.works[-1].may_lock
+    look(cache)
+    paused.go_on()
+    assert isinstance(paused.error, TokenRequestError)
 
 
 def test_retired_token_is_not_taken_from_the_cache(cached: Renewal, cache: FakeCache) -> None:

@@ -384,6 +384,10 @@ def test_every_adapter_exports_the_same_names() -> None:
         assert importlib.import_module(f"thebase_auth.{library}").__all__ == names
 
 
+def test_dir_of_the_package_has_the_names_that_are_loaded_when_asked_for() -> None:
+    assert set(thebase_auth.__all__) <= set(dir(thebase_auth))
+
+
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         thebase_auth.nonsense  # type: ignore[attr-defined]  # noqa: B018

@@ -67,6 +67,12 @@ wait()
 """
 
 
+def test_record_that_has_expired_is_not_loaded(tmp_path: Path) -> None:
+    cache = FileTokenCache(tmp_path / "tokens.json")
+    cache.store("key", "record", 0.0)
+    assert cache.load("key") is None
+
+
 def test_lock_of_a_killed_process_is_free_at_once(file_cache: FileTokenCache, path: Path) -> None:
     with another(path, HOLD) as other:
         assert other.hear() == "held"

@@ -98,12 +98,12 @@ class PlainHTTPError(TheBaseAuthError):
 
 
 def describe(error: BaseException) -> str:
-    """Return the class and the message of any exception, on one line, and cut."""
+    """Return the class and the message of any exception, on one line."""
     try:
         message = " ".join(str(error).split())
     except Exception:  # noqa: BLE001 - whatever a user's class raises
         message = "no message"
-    return f"{type(error).__name__}: {message[:300]}"
+    return f"{type(error).__name__}: {message}"
 
 
 def as_library_error(

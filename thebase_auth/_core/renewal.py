@@ -125,7 +125,8 @@ class Renewal:
         if cache is None:
             return (yield from self._fetch(flight)) if may_fetch else None
         half = flight.leader.timeout / 2
-        work = cache.start(flight, half, self._is_known, may_lock=may_fetch)
+        may_lock = may_fetch and self._pause.error(time.monotonic()) is None
+        work = cache.start(flight, half, self._is_known, may_lock=may_lock)
         if work is not None:
             yield from wait_for(work.looked, half)
             if work.found is not None:
@@ -205,11 +206,11 @@ class Renewal:
 
     def _gave_up(self, failures: list[str]) -> TokenTimeoutError:
         domain = self._credentials.domain
-        reasons = "; ".join(dict.fromkeys(failures))
+        reasons = self._credentials.redact("; ".join(dict.fromkeys(failures)))
         return TokenTimeoutError(
             f"no access token from {domain}: this call waited for token requests of others, and gave up"
-            f" ({self._credentials.redact(reasons)}). Check that its token endpoint is reachable and responds"
-            " in time, or give the call a longer timeout.",
+            f" ({reasons[:600]}). Check that its token endpoint is reachable and responds in time, or give"
+            " the call a longer timeout.",
             domain,
         )
 

@@ -61,7 +61,8 @@ class FileTokenCache:
 
     def load(self, key: str) -> str | None:
         """Return the record that was stored last under *key*, or None; see `TokenCache.load`."""
-        return self._records().get(key, (None, 0.0))[0]
+        record, until = self._records().get(key, (None, 0.0))
+        return record if until > time.time() else None
 
     def store(self, key: str, record: str, lifetime: float | None) -> None:
         """Keep *record* under *key*; see `TokenCache.store`.

@@ -59,6 +59,8 @@ class RedisTokenCache:
             ValueError: if redis-py cannot parse the URL.
             ImportError: if redis-py is missing.
         """
+        kept = Secret(url)  # a password may be in it
+        del url
         try:
             from redis import Redis
         except ModuleNotFoundError as missing:
@@ -67,8 +69,6 @@ class RedisTokenCache:
             raise ImportError(
                 "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'", name="redis"
             ) from missing
-        kept = Secret(url)  # a password may be in it
-        del url
         try:
             client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None)
         except ValueError:
@@ -90,7 +90,7 @@ class RedisTokenCache:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._url is None:
             raise TypeError("a live client cannot be pickled or copied; use RedisTokenCache.from_url(url)")
-        return _from_url, (type(self), self._url.reveal(), self._prefix)
+        return _from_url, (type(self), self._url, self._prefix)
 
     def load(self, key: str) -> str | None:
         """Return the record that was stored last under *key*, or None; see `TokenCache.load`."""
@@ -143,5 +143,5 @@ class RedisTokenCache:
         return release
 
 
-def _from_url(cls: type[RedisTokenCache], url: str, prefix: str) -> RedisTokenCache:
-    return cls.from_url(url, prefix=prefix)
+def _from_url(cls: type[RedisTokenCache], url: Secret, prefix: str) -> RedisTokenCache:
+    return cls.from_url(url.reveal(), prefix=prefix)

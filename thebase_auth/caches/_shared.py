@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Final
 
 from thebase_auth._core.credentials import Credentials
@@ -78,9 +78,9 @@ class SharedCache:
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(SharedCache, self.cache, self._credentials), ()
 
-    @cached_property
+    @property
     def record_format(self) -> RecordFormat:
-        """Key and form of the record. Made in a thread when first needed, because it takes about 30 ms."""
+        """Key and form of the record. Ask for it in a thread: the first time takes about 30 ms."""
         return RecordFormat(self._credentials)
 
     def start(
@@ -127,10 +127,12 @@ class SharedCache:
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
             work.trouble = self._describe(error, work.flight.token)
         finally:
-            self._release(work, release)
-            self._report(work.trouble)
-            work.looked.finish()
-            work.finished.finish()
+            try:
+                self._release(work, release)
+                self._report(work.trouble)
+            finally:
+                work.looked.finish()
+                work.finished.finish()
 
     def _look(self, work: CacheWork, key: str) -> None:
         token = self.record_format.read(self._call(work, "load", self.cache.load, key))
@@ -193,7 +195,8 @@ class SharedCache:
 
     def _describe(self, failure: BaseException, token: Token | None) -> str:
         """Return what may be logged of an exception of the cache."""
-        text = self._credentials.redact(
-            RECORD_BEGINS.split(describe(failure))[0]
-        )  # a driver may quote the record
-        return text if token is None else text.replace(token.access_token, "[hidden]")
+        quoted = RECORD_BEGINS.split(describe(failure))[0]  # a driver may quote the record
+        text = self._credentials.redact(quoted)
+        if token is not None:
+            text = text.replace(token.access_token, "[hidden]")
+        return text[:300]
