@@ -184,17 +184,18 @@ class Renewal:
         """
         token.number = flight.number
         with self._lock:
-            current, other = self.token, self._flight
+            current, under_way = self.token, self._flight
             is_newest = current is None or current.number < token.number
             retired = current if is_newest else token
             if retired is not None:
                 self._retired = (*self._retired, retired)[-_RETIRED_REMEMBERED:]
             if is_newest:
                 self.token, self._flight = token, None
-        for ended in (flight, other):
-            if ended is flight or (ended is not None and is_newest):
-                ended.token = token
-                ended.finish()
+        flight.token = token
+        flight.finish()
+        if is_newest and under_way is not None:  # it has passed this flight over
+            under_way.token = token
+            under_way.finish()
         return self.token or token
 
     def _end(self, flight: Flight) -> None:

@@ -68,7 +68,7 @@ class EndpointPause:
         self._pause = Pause(_LONGEST_ENDPOINT_PAUSE)
 
     def start(self, error: TokenRequestError, now: float) -> TokenRequestError:
-        """Start the pause, if *error* is a reason for one, and return the error with its length."""
+        """Start the pause, if *error* is a reason for one, and return the error with the pause's length."""
         if error.status not in _REJECTIONS or (error.status == 200 and not error.error):
             return error.with_retry_after(None)
         seconds = self._pause.start(now, error.retry_after)

@@ -61,9 +61,9 @@ class CacheWork:
 
         To wait in lock() is not to hang, unless the leader has given up.
         """
-        is_cancelled = self.flight.done and self.flight.token is None and self.calling != "lock"
+        has_no_use = self.flight.done and self.flight.token is None and self.calling != "lock"
         is_alive = self.thread is not None and self.thread.is_alive()  # not in a forked child
-        return is_alive and bool(self.calling) and (self.is_given_up or is_cancelled)
+        return is_alive and bool(self.calling) and (self.is_given_up or has_no_use)
 
 
 class SharedCache:
