@@ -157,14 +157,14 @@ class Renewal:
                     flight.fail(_failure_of(failure, flight.leader), flight.leader)
                     raise
                 error = self._pause.start(failure, time.monotonic())
-        if error is not None:
-            flight.error = error
-            raise error.copy()
-        self._pause = EndpointPause()
-        logger.debug("fetched an access token from %s", self._credentials.domain)
-        if self._cache is None:
-            record_fetch(self._credentials, self._number)
-        return self._use(flight, token)
+            else:
+                self._pause = EndpointPause()
+                logger.debug("fetched an access token from %s", self._credentials.domain)
+                if self._cache is None:
+                    record_fetch(self._credentials, self._number)
+                return self._use(flight, token)
+        flight.error = error
+        raise error.copy()
 
     def _claim(self, own: Flight, token: Token | None, flight: Flight | None) -> bool:
         """Put *own* in the place of *flight*, unless something has changed since the caller looked."""

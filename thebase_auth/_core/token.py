@@ -37,7 +37,7 @@ class Token:
         self.expires_at: Final = expires_at
         self.authorization: Final = f"Bearer {access_token}"
         self.is_from_cache: Final = is_from_cache
-        self.number = 0
+        self.number: int = 0
 
     def __repr__(self) -> str:
         return f"Token(expires_at={self.expires_at!r})"
