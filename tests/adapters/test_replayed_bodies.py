@@ -27,7 +27,7 @@ from tests.support.uploads import (
 )
 from tests.support.world import LIBRARIES
 
-TEXT = "שלום " * 1000
+TEXT = "shalom " * 1000  # until 2.32, requests announces a wrong length for what is not ASCII
 MIB = 2**20
 
 
