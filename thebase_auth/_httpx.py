@@ -16,7 +16,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
-from ._core.call import LARGE, Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind
+from ._core.call import Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from ._core.flight import Caller, Wait
@@ -221,8 +221,7 @@ class _Flow(Call):
 
     def release(self, response: Response, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
-        length = announced_length(response.headers)
-        if must_read or (length is not None and length <= LARGE):
+        if must_read:
             yield Do(response.read, response.aread)
         yield Do(response.close, response.aclose)
         if not hasattr(response, "_content"):

@@ -35,7 +35,7 @@ from urllib3 import Timeout
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
 from ._core import errors
-from ._core.call import LARGE, Call, Steps, announced_length, is_in_memory, rewind
+from ._core.call import Call, Steps, announced_length, is_in_memory, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse, hidden
 from ._core.flight import Caller
 from ._core.origin import Origin
@@ -254,8 +254,7 @@ class _Call(Call):
     def release(self, response: requests.Response, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`."""
         yield from ()  # it waits in its own way
-        length = announced_length(response.headers)
-        if must_read or (length is not None and length <= LARGE):
+        if must_read:
             with suppress(Exception):  # its status is enough
                 response.content  # noqa: B018
         with suppress(Exception):  # of a response that a tool has made

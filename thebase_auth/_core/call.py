@@ -52,7 +52,7 @@ class Call(ABC):
 
     @abstractmethod
     def release(self, response: Any, *, must_read: bool) -> Steps[None]:
-        """Release the connection of a 401. A long body is lost, unless it must be read."""
+        """Release the connection of a 401. Its body is lost, unless it must be read."""
 
     @abstractmethod
     def send_again(self, response: Any, token: Token) -> Steps[Any]:
@@ -97,8 +97,10 @@ class Call(ABC):
             is_throttled = renewal.is_throttled(operation, rejected)
             if not self._prepare_replay(operation, rejected, is_throttled=is_throttled):
                 break
+            length = announced_length(response.headers)
+            is_short = length is not None and length <= LARGE
             # If no token may be fetched, the caller may get this response.
-            yield from self.release(response, must_read=is_throttled)
+            yield from self.release(response, must_read=is_short or is_throttled)
             in_use = renewal.token
             token = yield from self._renew(rejected, may_fetch=not is_throttled)
             if token is None:

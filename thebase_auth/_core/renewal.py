@@ -1,4 +1,4 @@
-# The token that all callers of one auth object share: who fetches it, who waits, and when a 401 is final.
+# The token that all callers of one auth object share: who fetches it, and who waits.
 #
 # A caller without a good token asks `Renewal.steps`. It becomes the leader of a flight, which is one token
 # request, or it waits for the flight of another caller. Nothing is handed to a particular waiter: when a
