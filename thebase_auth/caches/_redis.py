@@ -10,7 +10,6 @@ from thebase_auth._core.credentials import Secret
 
 from ._protocol import bounded
 
-_SHORTEST_LEASE: Final = 0.05  # seconds; to Redis 0 is an error, to redis-py no limit
 _POLL_INTERVAL: Final = 0.02  # seconds
 
 
@@ -94,14 +93,8 @@ class RedisTokenCache:
 
     def load(self, key: str) -> str | None:
         """Return the record that was stored last under *key*, or None; see `TokenCache.load`."""
-        try:
-            record = self._client.get(self._prefix + key)
-            text = record.decode() if isinstance(record, bytes) else record
-        except Exception as error:
-            if isinstance(error, UnicodeDecodeError) or "WRONGTYPE" in str(error):
-                return None  # not ours; `store` overwrites it
-            raise
-        return text if isinstance(text, str) else None
+        record = self._client.get(self._prefix + key)
+        return record.decode() if isinstance(record, bytes) else record
 
     def store(self, key: str, record: str, lifetime: float | None) -> None:
         """Keep *record* under *key*, and let it expire; see `TokenCache.store`.
@@ -122,9 +115,7 @@ class RedisTokenCache:
             timeout: Seconds to wait. After half of them the database ends the lock of a dead process.
         """
         name = f"{self._prefix}{key}:lock"
-        lease = max(timeout / 2, _SHORTEST_LEASE)
-        lock = self._client.lock(name, timeout=lease, blocking_timeout=timeout, sleep=_POLL_INTERVAL)
-
+        lock = self._client.lock(name, timeout=timeout / 2, blocking_timeout=timeout, sleep=_POLL_INTERVAL)
         if not lock.acquire():
             return None
         held = self._client.get(name)
