@@ -98,8 +98,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _one_aut
 @pytest.fixture(autouse=True)
 def _other_tests_have_fetched_nothing() -> None:
     """Each test is its own process, as far as warnings about many auth objects go."""
-    warnings._fetched_by.clear()
-    warnings._warned.clear()
+    warnings._first_fetches.clear()
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -68,17 +68,13 @@ class FakeCache:
     """A `SharedCache` whose work a test finishes by hand."""
 
     def __init__(self) -> None:
-        self.works: list[Any] = []
-        self.given_up: list[Any] = []
+        self.works: list[CacheWork] = []
 
-    def start(self, flight: Any, seconds: float, is_known: Any, *, may_lock: bool) -> Any:
-        work = CacheWork(flight, seconds, is_known, may_lock=may_lock)
+    def start(self, flight: Any, is_known: Any, *, may_lock: bool) -> CacheWork:
+        shared: Any = self
+        work = CacheWork(shared, flight, is_known, may_lock=may_lock)
         self.works.append(work)
         return work
-
-    def give_up(self, work: Any) -> None:
-        work.is_given_up = True
-        self.given_up.append(work)
 
 
 @pytest.fixture
@@ -122,7 +118,7 @@ def test_leader_fetches_what_is_not_in_the_cache_and_waits_until_it_is_stored(
     leader.go_on()
 
     assert leader.result == Token("new")
-    assert cache.given_up == []
+    assert not cache.works[0]._is_given_up
 
 
 def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
@@ -140,7 +136,7 @@ def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
     slow_to_store.go_on(Token("newer"))
     assert slow_to_store.wait_in_vain() == HALF
     assert slow_to_store.result == Token("newer")
-    assert cache.given_up == cache.works
+    assert all(work._is_given_up for work in cache.works)
 
 
 def test_pause_of_the_token_endpoint_takes_no_lock(cached: Renewal, cache: FakeCache) -> None:
@@ -149,7 +145,7 @@ def test_pause_of_the_token_endpoint_takes_no_lock(cached: Renewal, cache: FakeC
     rejected.go_on()
     rejected.go_on(a_rejection())
     paused = Driven(cached)
-    assert not cache.works[-1].may_lock
+    assert not cache.works[-1]._may_lock
     look(cache)
     paused.go_on()
     assert isinstance(paused.error, TokenRequestError)
@@ -162,8 +158,8 @@ def test_retired_token_is_not_taken_from_the_cache(cached: Renewal, cache: FakeC
     cached.drop(cached.token)
     Driven(cached)
 
-    assert cache.works[-1].is_known(Token("old"))
-    assert not cache.works[-1].is_known(Token("another"))
+    assert cache.works[-1]._is_known(Token("old"))
+    assert not cache.works[-1]._is_known(Token("another"))
 
 
 @pytest.fixture
@@ -183,13 +179,13 @@ def test_throttled_operation_only_looks_into_the_cache(
     assert is_prepared(renewal, USERS, renewal.token)
 
     in_vain, waiter = Driven(renewal, renewal.token, USERS), Driven(renewal, renewal.token)
-    assert not cache.works[-1].may_lock
+    assert not cache.works[-1]._may_lock
     look(cache)
     in_vain.go_on()
     assert in_vain.is_done
     assert (in_vain.result, in_vain.error, in_vain.fetches) == (None, None, 0)
     waiter.go_on()
-    assert cache.works[-1].may_lock  # the waiter is not throttled
+    assert cache.works[-1]._may_lock  # the waiter is not throttled
     waiter.cancel()
 
     finding = Driven(renewal, renewal.token, USERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -193,9 +192,6 @@ def test_renewal_for_which_no_thread_can_start_goes_on_without_the_cache(
             patch.setattr(threading.Thread, "start", fail)
             for _ in range(2):
                 renew(FEW[0], auth, server.url, api)
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "is_finalizing", lambda: True)
-            renew(FEW[0], auth, server.url, api)
     assert shelf.calls == []
     [message] = warnings()
     assert "can't start new thread" in message

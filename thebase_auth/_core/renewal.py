@@ -32,11 +32,9 @@ from .errors import TokenRequestError, TokenTimeoutError, describe
 from .flight import Caller, Flight, wait_for
 from .throttle import EndpointPause, Operation, Throttle
 from .token import Token
-from .warnings import logger, record_fetch, warn_of_missing_permission
+from .warnings import logger, record_first_fetch, warn_of_missing_permission
 
 _RETIRED_REMEMBERED: Final = 256  # tokens
-
-_numbers: Final = itertools.count()  # of auth objects
 
 
 class Renewal:
@@ -56,7 +54,7 @@ class Renewal:
         self.timeout: Final = timeout
         self._credentials: Final = credentials
         self._cache: Final = cache
-        self._number: Final = next(_numbers)
+        self._has_fetched = False
         self._flight_numbers: Final = itertools.count(1)
         self._flight: Flight | None = None
         self._retired: tuple[Token, ...] = ()  # rejected or replaced
@@ -121,26 +119,19 @@ class Renewal:
 
     def _lead(self, flight: Flight, *, may_fetch: bool) -> Generator[Any, Any, Token | None]:
         """Obtain a token from the cache, if there is one, or else from the token endpoint."""
-        cache = self._cache
-        if cache is None:
-            return (yield from self._fetch(flight)) if may_fetch else None
-        half = flight.leader.timeout / 2
-        may_lock = may_fetch and self._pause.error(time.monotonic()) is None
-        work = cache.start(flight, half, self._is_known, may_lock=may_lock)
+        work = None
+        if self._cache is not None:
+            may_lock = may_fetch and self._pause.error(time.monotonic()) is None
+            work = self._cache.start(flight, self._is_known, may_lock=may_lock)
         if work is not None:
-            yield from wait_for(work.looked, half)
-            if work.found is not None:
-                return self._use(flight, work.found)
-            if not work.looked.done:
-                cache.give_up(work)
+            found = yield from work.look()
+            if found is not None:
+                return self._use(flight, found)
         if not may_fetch:
             return None
         token = yield from self._fetch(flight)
-        if work is not None and not work.is_given_up:
-            # The process may end right after this call, and the work with it.
-            yield from wait_for(work.finished, half)
-            if not work.finished.done:
-                cache.give_up(work)
+        if work is not None:
+            yield from work.finish()
         return token
 
     def _fetch(self, flight: Flight) -> Generator[Any, Any, Token]:
@@ -160,8 +151,9 @@ class Renewal:
             else:
                 self._pause = EndpointPause()
                 logger.debug("fetched an access token from %s", self._credentials.domain)
-                if self._cache is None:
-                    record_fetch(self._credentials, self._number)
+                if self._cache is None and not self._has_fetched:
+                    self._has_fetched = True
+                    record_first_fetch(self._credentials)
                 return self._use(flight, token)
         flight.error = error
         raise error.copy()
@@ -186,9 +178,7 @@ class Renewal:
         with self._lock:
             current, under_way = self.token, self._flight
             is_newest = current is None or current.number < token.number
-            retired = current if is_newest else token
-            if retired is not None:
-                self._retired = (*self._retired, retired)[-_RETIRED_REMEMBERED:]
+            self._retire(current if is_newest else token)
             if is_newest:
                 self.token, self._flight = token, None
         flight.token = token
@@ -220,9 +210,14 @@ class Renewal:
     def drop(self, token: Token | None) -> None:
         """Retire *token* if it is in use, so that the next request fetches another one."""
         with self._lock:
-            if token is not None and self.token is token:
-                self._retired = (*self._retired, token)[-_RETIRED_REMEMBERED:]
+            if self.token is token:
+                self._retire(token)
                 self.token = None
+
+    def _retire(self, token: Token | None) -> None:
+        """Remember *token* as one of ours; the caller holds the lock."""
+        if token is not None:
+            self._retired = (*self._retired, token)[-_RETIRED_REMEMBERED:]
 
     def forget(self) -> None:
         """Retire the token in use, and end the pause of the token endpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Final
 
 from .credentials import Credentials
@@ -11,23 +12,16 @@ from .throttle import Operation
 
 logger: Final = logging.getLogger("thebase_auth")
 
-# For each token endpoint and client ID: the auth object that has fetched a token first.
-_fetched_by: dict[tuple[str, str], object] = {}
-_warned: set[tuple[str, str]] = set()
+# How many auth objects have fetched a token, for each token endpoint and client ID.
+_first_fetches: Counter[tuple[str, str]] = Counter()
 
 
-def record_fetch(credentials: Credentials, owner: object) -> None:
-    """Warn, once for each client ID, if several auth objects have each fetched a token.
-
-    Args:
-        credentials: Whose token it is.
-        owner: What identifies the auth object.
-    """
+def record_first_fetch(credentials: Credentials) -> None:
+    """Record that an auth object has fetched its first token, and warn if it is the second one to do so."""
     key = (credentials.token_url, credentials.client_id)
-    first = _fetched_by.setdefault(key, owner)
-    if first == owner or key in _warned or credentials.origin.is_loopback:
+    _first_fetches[key] += 1
+    if _first_fetches[key] != 2 or credentials.origin.is_loopback:
         return
-    _warned.add(key)
     logger.warning(
         "several TheBaseAuth objects of this process have each fetched an access token from %s for the"
         " client id %s. Make one and keep it: one object serves any number of sessions, clients, threads"
