@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ._core.credentials import VARIABLES, Credentials, hidden
 from ._core.origin import Origin
@@ -58,6 +58,19 @@ class CommonAuth:
             shared = SharedCache(cache, self._credentials)
         self._renewal = Renewal(self._credentials, _seconds(timeout), shared)
         self._has_warned_of_unsigned_401 = False
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Take domain, ID and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
+
+        Args:
+            options: The constructor's keyword arguments: ``cache``, ``timeout`` (seconds) and, for requests,
+                ``session``.
+
+        Raises:
+            ValueError: if a variable is missing, or as in the constructor.
+        """
+        return cls(*settings_from_env(), **options)
 
     def __repr__(self) -> str:
         if not hasattr(self, "_credentials"):  # the constructor has failed, and a traceback shows us

@@ -13,9 +13,9 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
 from ipaddress import IPv6Address
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
+from ._auth import CommonAuth
 from ._core.call import Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
@@ -23,9 +23,6 @@ from ._core.flight import Caller, Wait
 from ._core.origin import DEFAULT_PORTS, Origin
 from ._core.token import Token, parse_token_response
 from ._waiting import async_caller, wait_async, wait_blocking
-
-if TYPE_CHECKING:
-    from .caches import TokenCache
 
 # A request and a response of either library.
 Request: TypeAlias = Any
@@ -50,19 +47,6 @@ class HttpxAuth(CommonAuth):
     """The auth flow of httpx and httpx2."""
 
     _binding: ClassVar[Binding]
-
-    @classmethod
-    def from_env(cls, *, cache: TokenCache | None = None, timeout: float = DEFAULT_TIMEOUT) -> Self:
-        """Take domain, ID and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
-
-        Args:
-            cache: As in the constructor.
-            timeout: As in the constructor, in seconds.
-
-        Raises:
-            ValueError: if a variable is missing, or as in the constructor.
-        """
-        return cls(*settings_from_env(), cache=cache, timeout=timeout)
 
     def sync_auth_flow(self, request: Request) -> Generator[Request, Response, None]:
         """Sign *request*, and replay it after a 401; for ``Client``.

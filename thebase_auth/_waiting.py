@@ -73,24 +73,21 @@ async def _wait_asyncio(event: Event, seconds: float) -> None:
     import asyncio
 
     # Ten thousand tasks may wait: a future and a timer is nearly all that each of them costs.
-    loop, thread = asyncio.get_running_loop(), threading.get_ident()
+    loop = asyncio.get_running_loop()
     asleep = loop.create_future()
 
-    def wake_here() -> None:
+    def finish() -> None:
         if not asleep.done():
             asleep.set_result(None)
 
     def wake() -> None:
         with contextlib.suppress(RuntimeError):  # the waiter's loop has been closed
-            if threading.get_ident() == thread:
-                wake_here()  # without the system call that wakes a loop from another thread
-            else:
-                loop.call_soon_threadsafe(wake_here)
+            loop.call_soon_threadsafe(finish)
 
     with _waker(event, wake):
         if event.done:
             return
-        timer = loop.call_later(seconds, wake_here)
+        timer = loop.call_later(seconds, finish)
         try:
             await asleep
         finally:

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -33,7 +32,7 @@ from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
 
-from ._auth import DEFAULT_TIMEOUT, CommonAuth, settings_from_env
+from ._auth import DEFAULT_TIMEOUT, CommonAuth
 from ._core import errors
 from ._core.call import Call, Steps, announced_length, is_in_memory, rewind
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse, hidden
@@ -108,26 +107,6 @@ class TheBaseAuth(CommonAuth, AuthBase):
             raise TypeError(f"session must be a requests.Session, not {type(session).__name__}")
         self._session = session
         super().__init__(domain, client_id, client_secret, cache=cache, timeout=timeout)
-
-    @classmethod
-    def from_env(
-        cls,
-        *,
-        cache: TokenCache | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        session: requests.Session | None = None,
-    ) -> Self:
-        """Take domain, ID and secret from THEBASE_DOMAIN, THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET.
-
-        Args:
-            cache: As in the constructor.
-            timeout: As in the constructor, in seconds.
-            session: As in the constructor.
-
-        Raises:
-            ValueError: if a variable is missing, or as in the constructor.
-        """
-        return cls(*settings_from_env(), cache=cache, timeout=timeout, session=session)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Sign *request* if it goes to the domain; requests calls this while it prepares a request.
@@ -298,7 +277,7 @@ class _Call(Call):
             request.headers.pop("Authorization", None)
             if not isinstance(error, requests.RequestException):
                 raise error.with_traceback(None)  # noqa: B904 - the same exception
-            failure = _without_frames(error, request)
+            failure = errors.without_frames(error, request=request, response=error.response)
         else:
             return parse_token_response(received, credentials)
         hint = "" if self._auth._session is not None else _HINT
@@ -331,26 +310,3 @@ class _Call(Call):
                 request, allow_redirects=False, timeout=self._timeouts(), **settings
             )
             return response
-
-
-def _without_frames(
-    failure: requests.RequestException, request: requests.PreparedRequest
-) -> requests.RequestException:
-    """Return an exception like *failure*; or *failure* itself, if its class cannot be built from its args."""
-    _drop_frames(failure.args)
-    try:
-        copy = type(failure)(*failure.args, request=request, response=failure.response)
-        if copy.args != failure.args:
-            return failure
-    except Exception:  # noqa: BLE001 - a user's class, or that of a mock
-        return failure
-    for note in getattr(failure, "__notes__", ()):
-        copy.add_note(note)
-    return copy
-
-
-def _drop_frames(parts: Iterable[object]) -> None:
-    for part in parts:
-        if isinstance(part, BaseException) and part.__traceback__ is not None:
-            part.__traceback__ = part.__cause__ = part.__context__ = None
-            _drop_frames((*part.args, getattr(part, "reason", None)))  # that of urllib3's MaxRetryError

@@ -103,10 +103,6 @@ GRANT = (
     " documentation knows; no scope was asked for. Check what the client id may do in TheBase:"
     f" {SETTINGS}, and whether {DOMAIN} is the domain there; or ask its support."
 )
-CERTIFICATE = (
-    "That page is about a client certificate: the token request needs the one that your other requests"
-    " have. requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
-)
 REDIRECT = "It redirects to https://elsewhere.example/, and a token from elsewhere is not used."
 SERVER = "The server has a problem; try again later, or ask its support, naming tag:ecid/w4."
 NO_TOKEN = "200, but its response"
@@ -132,8 +128,6 @@ def page(title: str) -> dict[str, Any]:
         (200, {"json": {"error": "invalid_client"}}, f"200 (error: invalid_client). {CHECK}"),
         (400, {"json": {"error": "invalid_scope"}}, f"400 (error: invalid_scope). {GRANT}"),
         (406, page("Not Acceptable!"), f"406 (30 bytes of text/html with the title 'Not Acceptable!'). {PAGE}"),
-        (400, page("No SSL certificate was sent"),
-         f"400 (42 bytes of text/html with the title 'No SSL certificate was sent'). {CERTIFICATE}"),
         (404, {}, f"404 (empty). {IS_IT}"),
         (302, {"headers": {"Location": "https://elsewhere.example/?code=7#access_token=abc"}},
          f"302 (empty). {REDIRECT} {IS_IT}"),

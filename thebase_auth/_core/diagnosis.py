@@ -12,10 +12,6 @@ from .credentials import Credentials, TokenResponse
 from .errors import TokenRequestError
 from .origin import SETTINGS
 
-_ABOUT_CERTIFICATE: Final = (
-    "That page is about a client certificate: the token request needs the one that your other requests have."
-    " requests takes it from TheBaseAuth(..., session=session), httpx from httpx.Client(verify=...)."
-)
 _ABOUT_PAGE: Final = (
     "That is a web page, not a response of TheBase's API: a firewall or a gateway on the way has rejected the"
     " request. Ask whoever runs it; client id and client secret are probably not to blame."
@@ -47,7 +43,6 @@ class _Diagnosis:
         self._credentials = credentials
         self._media_type = response.headers.get("content-type", "").partition(";")[0]
         self._is_page = "html" in self._media_type.lower() and not document
-        self._page = response.body[:_SEARCHED] if self._is_page else b""
         self._domain_question = f"Is {credentials.domain} the domain that TheBase shows under {SETTINGS}?"
 
     def error(self, problem: str) -> TokenRequestError:
@@ -85,12 +80,11 @@ class _Diagnosis:
         if not body:
             return "empty"
         kind = f"{len(body)} bytes of {self._quote(self._media_type) or 'no media type'}"
-        found = re.search(rb"(?i)<title[^>]*>([^<]*)", self._page)
-        if found is None:
+        title = re.search(rb"(?i)<title[^>]*>([^<]*)", body[:_SEARCHED]) if self._is_page else None
+        if title is None:
             return kind
-        words = found[1].decode("utf-8", "replace").split()
-        title = self._quote(" ".join(words))
-        return f"{kind} with the title {title!r}" if title else kind
+        words = self._quote(title[1].decode("utf-8", "replace")).split()
+        return f"{kind} with the title '{' '.join(words)}'"
 
     def _advice(self, said: Mapping[str, str]) -> str:
         domain, headers, status = self._credentials.domain, self._response.headers, self._response.status
@@ -108,8 +102,7 @@ class _Diagnosis:
             naming = f", naming {said['instance']}" if "instance" in said else ""
             return f"The server has a problem; try again later, or ask its support{naming}."
         if self._is_page and status != 404:
-            is_about_certificate = re.search(rb"(?i)(client|ssl) certificate", self._page)
-            return _ABOUT_CERTIFICATE if is_about_certificate else _ABOUT_PAGE
+            return _ABOUT_PAGE
         if said.get("error") in {"invalid_scope", "unsupported_grant_type", "unauthorized_client"}:
             return (
                 "The server rejects the kind of request: a token for grant_type=client_credentials, the only"

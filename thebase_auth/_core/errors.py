@@ -17,6 +17,7 @@ never a secret or a token.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -104,6 +105,31 @@ def describe(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - whatever a user's class raises
         message = "no message"
     return f"{type(error).__name__}: {message}"
+
+
+def without_frames(error: Exception, **attributes: object) -> Exception:
+    """Return an exception like *error* without its traceback: frames of a library may hold the secret.
+
+    Args:
+        error: The exception. Those among its `args` lose their tracebacks.
+        attributes: What its class takes beside the `args`, such as ``request``.
+
+    Returns:
+        A new exception; *error* itself, if its class cannot be built so.
+    """
+    _drop_frames(error.args)
+    try:
+        copy = type(error)(*error.args, **attributes)
+    except Exception:  # noqa: BLE001 - a user's class, or that of a mock
+        return error
+    return copy if copy.args == error.args else error
+
+
+def _drop_frames(parts: Iterable[object]) -> None:
+    for part in parts:
+        if isinstance(part, BaseException) and part.__traceback__ is not None:
+            part.__traceback__ = part.__cause__ = part.__context__ = None
+            _drop_frames((*part.args, getattr(part, "reason", None)))  # that of urllib3's MaxRetryError
 
 
 def as_library_error(
