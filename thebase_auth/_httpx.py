@@ -147,27 +147,18 @@ class _Flow(Call):
         except GeneratorExit:
             renewal.record_no_response(token)
             raise
-        if response.status_code == 401:
-            response = yield from self._replay_each(response, token)
-        if self._token_responses or self._redirects:
-            self._correct_history(response)
-
-    def _replay_each(self, response: Response, token: Token) -> Steps[Response]:
-        """Replay the request of a 401, and any other that is rejected after a redirect of its replay."""
+        self._correct_history(response)
+        if response.status_code != 401:
+            return
         self._warn_if_unsigned_401(response)
-        # The token that this flow has sent: another task may have written another one into a shared request.
-        rejected: Token | None = token
-        while response.status_code == 401 and rejected is not None and self._is_ours(response.request):
+        if self._has_our_token(response.request):
             self.request = response.request
-            self._correct_history(response)
             self._redirects = response.history
-            response = yield from self.replay(response, rejected)
-            if not self.was_redirected(response):
-                break
-            rejected = self.renewal.token_in(response.request.headers.get("Authorization"))
-        return response
+            # The token that this flow has sent: another task may have written another one into the request.
+            response = yield from self.replay(response, token)
+            self._correct_history(response)
 
-    def _is_ours(self, request: Request) -> bool:
+    def _has_our_token(self, request: Request) -> bool:
         """Return whether *request* goes to the domain with our token: a redirect may have led elsewhere."""
         is_signed = self.renewal.token_in(request.headers.get("Authorization")) is not None
         return is_signed and _origin_of(request.url) == self._auth._credentials.origin
@@ -259,8 +250,9 @@ class _Flow(Call):
     def _correct_history(self, response: Response) -> None:
         """Let each history be the redirects before the 401 and what came since, without token responses."""
         not_shown = (*self._token_responses, *self._redirects)
-        for one in (*response.history, response):
-            one.history = self._redirects + [past for past in one.history if past not in not_shown]
+        if not_shown:
+            for one in (*response.history, response):
+                one.history = self._redirects + [past for past in one.history if past not in not_shown]
 
     def _warn_if_unsigned_401(self, response: Response) -> None:
         request, origin = response.request, self._auth._credentials.origin

@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 try:
@@ -145,9 +145,6 @@ class _ResponseHook:
     def __reduce__(self) -> tuple[Any, ...]:
         # A response is pickled with its request and that one's hooks. Our secret must not go along.
         return partial, (_ignore,)
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         auth, request = self.auth, response.request

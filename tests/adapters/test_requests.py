@@ -250,13 +250,6 @@ def test_request_without_a_cookie_jar_is_replayed() -> None:
         assert hook(rejected).status_code == 200
 
 
-def test_copied_response_has_the_same_hook() -> None:
-    with api_server() as (server, _):
-        response = requests.get(server.url + "/a", auth=auth_for(server.url), timeout=10)
-    copied = deepcopy(response.request.hooks)
-    assert copied["response"] == response.request.hooks["response"]
-
-
 def test_response_of_another_host_whose_request_has_no_hooks_is_left_alone() -> None:
     """requests-cache calls our hook with such a one."""
     prepared = requests.Request("GET", URL).prepare()

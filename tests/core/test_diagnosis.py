@@ -75,10 +75,10 @@ def test_redirect_is_named_with_its_target_but_not_the_query() -> None:
     ("after", "advice", "seconds"),
     [
         ("120", "in 120 seconds", 120.0),
-        ("Tue, 14 Nov 2023 22:14:20 GMT", "after Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", "after Fri, 31 Dec 1999 23:59:59 GMT", 0.0),
-        ("1234567890", "in 1234567890 seconds", None),
-        ("Tue, 99 Nov 2023 22:14:20 GMT", "after Tue, 99 Nov 2023 22:14:20 GMT", None),
+        ("Tue, 14 Nov 2023 22:14:20 GMT", "in 60 seconds", 60.0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", "in 0 seconds", 0.0),
+        ("1234567890", "later", None),
+        ("Tue, 99 Nov 2023 22:14:20 GMT", "later", None),
         ("", "later", None),
     ],
 )
@@ -100,7 +100,6 @@ PLACES: list[Callable[[str], TokenResponse]] = [
     lambda said: a_response({"error": said}, status=500),
     lambda said: a_response({"instance": said}, status=500),
     lambda said: TokenResponse(302, {"location": said}, b"", NOW),
-    lambda said: TokenResponse(429, {"retry-after": said}, b"", NOW),
     lambda said: TokenResponse(401, {"content-type": said}, b"x", NOW),
     lambda said: TokenResponse(200, {"content-type": said}, b"x", NOW),
     a_page,

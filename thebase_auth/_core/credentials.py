@@ -26,16 +26,11 @@ class Secret:
     they ask for a repr.
     """
 
-    __slots__ = ("_text",)
-
     def __init__(self, text: Any) -> None:
         self._text = text
 
     def __repr__(self) -> str:
         return "'[hidden]'"
-
-    def __reduce__(self) -> tuple[type[Secret], tuple[Any]]:
-        return Secret, (self._text,)
 
     def reveal(self) -> Any:
         """Return the text. Do not keep it in a local variable of a function that may raise."""

@@ -55,7 +55,7 @@ class _Diagnosis:
         said = self._said()
         shown = ", ".join(f"{name}: {text}" for name, text in said.items()) or self._kind()
         retry_after = _seconds(self._response.headers.get("retry-after", ""), self._response.sent_at)
-        message += f" ({shown}). {self._advice(said)}"
+        message += f" ({shown}). {self._advice(said, retry_after)}"
         return TokenRequestError(message, domain, status, retry_after=retry_after, **said)
 
     def _said(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class _Diagnosis:
         words = self._quote(title[1].decode("utf-8", "replace")).split()
         return f"{kind} with the title '{' '.join(words)}'"
 
-    def _advice(self, said: Mapping[str, str]) -> str:
+    def _advice(self, said: Mapping[str, str], retry_after: float | None) -> str:
         domain, headers, status = self._credentials.domain, self._response.headers, self._response.status
         if 300 <= status < 400:
             # Without the query and the fragment, which may carry secrets.
@@ -95,8 +95,7 @@ class _Diagnosis:
                 f"It redirects to {target}, and a token from elsewhere is not used. {self._domain_question}"
             )
         if status == 429:
-            after = self._quote(headers.get("retry-after", ""))
-            when = f"in {after} seconds" if after.isdecimal() else f"after {after}" if after else "later"
+            when = f"in {retry_after:.0f} seconds" if retry_after is not None else "later"
             return f"Too many requests; try again {when}."
         if status >= 500:
             naming = f", naming {said['instance']}" if "instance" in said else ""

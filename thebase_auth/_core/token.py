@@ -50,9 +50,6 @@ class Token:
     def __hash__(self) -> int:
         return hash(self.access_token)
 
-    def __reduce__(self) -> tuple[type[Token], tuple[str, float | None]]:
-        return Token, (self.access_token, self.expires_at)
-
     def is_expired(self) -> bool:
         """Return whether ``expires_at`` is known and has passed."""
         return self.expires_at is not None and self.expires_at <= time.time()
