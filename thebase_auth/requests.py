@@ -119,7 +119,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             super().__call__(request)  # raises
-        url, origin = request.url or "", self._credentials.origin
+        url, origin = str(request.url), self._credentials.origin
         try:
             # What follows the slash cannot change the host, so the common case needs no parsing.
             must_sign = url.startswith(self._url_prefix) or origin.must_sign(Origin.of_url(url))
@@ -148,7 +148,7 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         auth, request = self.auth, response.request
-        if not (request.url or "").startswith(auth._url_prefix) and self._let_go_if_elsewhere(response):
+        if not str(request.url).startswith(auth._url_prefix) and self._let_go_if_elsewhere(response):
             return response
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
@@ -171,12 +171,12 @@ class _ResponseHook:
         Where another host redirects to the domain, it would act in the user's name.
         """
         request = response.request
-        if Origin.of_url(request.url or "") == self.auth._credentials.origin:
+        if Origin.of_url(str(request.url)) == self.auth._credentials.origin:
             return False
         if hasattr(request, "hooks"):  # a cached request of requests-cache has none
             request.hooks = {"response": [hook for hook in request.hooks["response"] if hook is not self]}
         if response.status_code == 401 and "Authorization" not in request.headers:
-            self.auth._warn_of_unsigned_401(urlsplit(request.url or "").hostname or "")
+            self.auth._warn_of_unsigned_401(str(urlsplit(str(request.url)).hostname))
         return True
 
 

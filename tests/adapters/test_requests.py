@@ -19,7 +19,7 @@ from tests.support.adapters import FakeAdapter, response_to
 from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, auth_for
 from tests.support.rejections import REJECTIONS
-from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.servers import Answer, Api, Received, Server, api_server
 from tests.support.uploads import Chunks
 from tests.support.world import DOMAIN, URL
 
@@ -248,6 +248,46 @@ def test_request_without_a_cookie_jar_is_replayed() -> None:
         rejected = HTTPAdapter().send(prepared)
         assert rejected.status_code == 401
         assert hook(rejected).status_code == 200
+
+
+NETRC = "machine localhost login someone password netrc-secret\n"
+
+
+def test_401_of_another_host_with_a_netrc_entry_is_not_replayed(tmp_path: Path) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(NETRC)
+    netrc.chmod(0o600)
+    with api_server() as (server, api), Server(lambda request: (401, {}, b"")).running() as other:
+        there = other.url.replace("127.0.0.1", "localhost") + "/there"
+        api.answers["/away"] = (302, {"Location": there}, b"")
+        response = requests.get(server.url + "/away", auth=auth_for(server.url), timeout=5)
+    assert response.status_code == 401
+    [sent] = other.received
+    assert (sent.authorization or "").startswith("Basic ")
+
+
+def test_hooks_of_the_user_see_what_another_host_redirects_to() -> None:
+    seen: list[str] = []
+
+    def see(response: requests.Response, **_: Any) -> None:
+        seen.append(str(response.url).rpartition("/")[2])
+
+    with api_server() as (server, api):
+        back = (302, {"Location": server.url + "/back"}, b"")
+        with Server(lambda request: back).running() as other:
+            api.answers["/away"] = (302, {"Location": other.url + "/there"}, b"")
+            requests.get(server.url + "/away", auth=auth_for(server.url), hooks={"response": see}, timeout=5)
+    assert seen == ["away", "there", "back"]
+
+
+def test_401_to_a_url_with_user_info_renews_the_token() -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url)
+        url = server.url.replace("://", "://user:password@") + "/a"
+        for _ in range(2):
+            assert requests.get(url, auth=auth, timeout=5).status_code == 200
+            api.revoke()
+    assert api.token_requests == 2
 
 
 def test_response_of_another_host_whose_request_has_no_hooks_is_left_alone() -> None:

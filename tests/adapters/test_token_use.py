@@ -88,9 +88,18 @@ def test_settings_can_come_from_the_environment(client: Client, monkeypatch: pyt
         monkeypatch.setenv("THEBASE_DOMAIN", server.url)
         monkeypatch.setenv("THEBASE_CLIENT_ID", CLIENT_ID)
         monkeypatch.setenv("THEBASE_CLIENT_SECRET", CLIENT_SECRET)
-        auth = TheBaseAuth.from_env()
-        assert (auth.base_url, auth.client_id) == (server.url, CLIENT_ID)
+        auth = TheBaseAuth.from_env(timeout=7)
+        assert (auth.base_url, auth.client_id, auth._renewal.timeout) == (server.url, CLIENT_ID, 7)
         assert client.get(auth, auth.base_url + "/a").status == 200
+
+
+def test_settings_missing_in_the_environment_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEBASE_DOMAIN", "acme.thebase.co.il")
+    monkeypatch.setenv("THEBASE_CLIENT_ID", "")
+    monkeypatch.delenv("THEBASE_CLIENT_SECRET", raising=False)
+    with pytest.raises(ValueError) as caught:
+        TheBaseAuth.from_env()
+    assert str(caught.value) == "unset or empty in the environment: THEBASE_CLIENT_ID, THEBASE_CLIENT_SECRET"
 
 
 # Expired tokens that are not sent

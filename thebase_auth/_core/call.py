@@ -91,7 +91,7 @@ class Call(ABC):
             TokenRequestError: as `Renewal.steps`, in the library's own kind.
             TokenTimeoutError: likewise.
         """
-        renewal, operation = self.renewal, Operation.of(self.request.method or "", str(self.request.url))
+        renewal, operation = self.renewal, Operation.of(str(self.request.method), str(self.request.url))
         renewal.record_response(operation, rejected, is_401=True)
         for _ in range(2):
             is_throttled = renewal.is_throttled(operation, rejected)
@@ -118,7 +118,8 @@ class Call(ABC):
 
     def _must_renew_first(self) -> bool:
         """Return whether the token, which has expired, must not be tried with this request."""
-        is_large = (announced_length(self.request.headers) or 0) > LARGE
+        length = announced_length(self.request.headers)
+        is_large = length is not None and length > LARGE
         return self.renewal.renews_expired or is_large or not self.rewind()
 
     def _prepare_replay(self, operation: Operation, rejected: Token | None, *, is_throttled: bool) -> bool:
