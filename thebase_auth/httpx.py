@@ -10,8 +10,6 @@ from __future__ import annotations
 try:
     import httpx
 except ModuleNotFoundError as _missing:
-    if _missing.name != "httpx":
-        raise
     raise ImportError("thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'") from _missing
 
 from ._core import errors

@@ -10,8 +10,6 @@ from __future__ import annotations
 try:
     import httpx2
 except ModuleNotFoundError as _missing:
-    if _missing.name != "httpx2":
-        raise
     raise ImportError("thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'") from _missing
 
 from ._core import errors

@@ -21,8 +21,6 @@ from urllib.parse import urlsplit
 try:
     import requests
 except ModuleNotFoundError as _missing:
-    if _missing.name != "requests":
-        raise
     raise ImportError(
         "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
     ) from _missing

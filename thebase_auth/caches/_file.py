@@ -41,17 +41,15 @@ class FileTokenCache:
         if path is not None and not os.fspath(path):
             raise ValueError("path is empty; leave it out for a file in the user's cache directory")
         try:
-            import filelock  # noqa: F401 - to tell early
+            import filelock  # noqa: F401 - to say it early
 
             if path is None:
                 import platformdirs
 
                 path = platformdirs.user_cache_path("thebase_auth", appauthor=False) / "tokens.json"
         except ModuleNotFoundError as missing:
-            if missing.name not in {"filelock", "platformdirs"}:
-                raise
             raise ImportError(
-                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'", name=missing.name
+                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'"
             ) from missing
         self._path = Path(path).expanduser().absolute()
 

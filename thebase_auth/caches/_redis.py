@@ -63,10 +63,8 @@ class RedisTokenCache:
         try:
             from redis import Redis
         except ModuleNotFoundError as missing:
-            if missing.name != "redis":
-                raise
             raise ImportError(
-                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'", name="redis"
+                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'"
             ) from missing
         try:
             client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None)
