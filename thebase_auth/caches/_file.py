@@ -70,7 +70,7 @@ class FileTokenCache:
             lifetime: Seconds, or None.
         """
         now = time.time()
-        with self._file_lock("update").acquire(timeout=1.0, poll_interval=0.005):
+        with self._file_lock("update").acquire(timeout=1.0):
             kept = {other: (text, until) for other, (text, until) in self._records().items() if until > now}
             kept[key] = (record, now + bounded(lifetime))
             self._replace(json.dumps(kept).encode())
@@ -86,7 +86,7 @@ class FileTokenCache:
 
         lock = self._file_lock(key[:16])
         try:
-            lock.acquire(timeout=timeout, poll_interval=0.01)
+            lock.acquire(timeout=timeout)
         except filelock.Timeout:
             return None
         release: Callable[[], object] = lock.release

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from thebase_auth._core.credentials import Secret
 
 from ._protocol import bounded
-
-_POLL_INTERVAL: Final = 0.02  # seconds
 
 
 class RedisTokenCache:
@@ -113,7 +111,7 @@ class RedisTokenCache:
             timeout: Seconds to wait. After half of them the database ends the lock of a dead process.
         """
         name = f"{self._prefix}{key}:lock"
-        lock = self._client.lock(name, timeout=timeout / 2, blocking_timeout=timeout, sleep=_POLL_INTERVAL)
+        lock = self._client.lock(name, timeout=timeout / 2, blocking_timeout=timeout)
         if not lock.acquire():
             return None
         held = self._client.get(name)
