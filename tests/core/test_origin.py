@@ -25,24 +25,15 @@ LOOPBACK_TLS = Origin("https", "localhost", 8443)
     ("pasted", "origin"),
     [
         ("acme.thebase.co.il", ACME),
-        ("https://acme.thebase.co.il/", ACME),
-        ("HTTPS://ACME.TheBase.co.IL/", ACME),
-        ("acme.thebase.co.il.", ACME),
-        ("acme.thebase.co.il:0443", ACME),
+        ("HTTPS://ACME.TheBase.co.IL.:0443/", ACME),
         ("https://acme.thebase.co.il:8443/", ACME_8443),
-        ("ישראל.co.il", HEBREW),
         ("ישראל。co。il", HEBREW),
-        ("XN--4DBRK0CE.co.il", HEBREW),
         ("BÜCHER.example", Origin("https", "xn--bcher-kva.example", 443)),
         (" \u200facme.thebase.co.il\N{NO-BREAK SPACE}\u200e\n", ACME),
-        ("\u2067https://acme.thebase.co.il/\u2069", ACME),
         ("https://[2001:DB8:0:0::0001]:443/", IPV6),
         ("203.0.113.7", Origin("https", "203.0.113.7", 443)),
-        ("my_host", Origin("https", "my_host", 443)),
         ("http://127.0.0.1:8000", LOOPBACK),
-        ("http://127.8.9.1", Origin("http", "127.8.9.1", 80)),
         ("http://LocalHost.:80/", Origin("http", "localhost", 80)),
-        ("http://[0:0::1]:8000", Origin("http", "[::1]", 8000)),
     ],
 )
 def test_domain_is_read_as_people_paste_it(pasted: str, origin: Origin) -> None:
@@ -55,30 +46,22 @@ def test_domain_is_read_as_people_paste_it(pasted: str, origin: Origin) -> None:
     [
         (" \u200f\n", "is empty"),
         (CANARY.encode(), "must be text, not bytes"),
-        (f"{CANARY}.il/v2", "has a path"),
         (f"https://{CANARY}.il//", "has a path"),
-        (f"{CANARY}.il\\v2", "has a path"),
         (f"{CANARY}.il?a=b", "has a path, a query"),
-        (f"{CANARY}.il#", "has a path, a query, a fragment"),
         (f"{CANARY}:pw@acme.il", "has a path, a query, a fragment or user-info"),
         (f"ftp://{CANARY}.il", "has a scheme other than https"),
         (f"HTTP://{CANARY}.il", "is given with http://"),
-        (f"http://localhost.{CANARY}.il", "is given with http://"),
         ("http://127.0.0.1.nip.io", "is given with http://"),
         (f"{CANARY}.il:0", "has a port"),
-        (f"{CANARY}.il:{'9' * 5000}", "has a port"),
         (f"{CANARY}.il:٤٤٣", "has a port"),
         ("https://", "is not a valid host name"),
         (f"{CANARY}..il", "is not a valid host name"),
-        (f"{'a' * 64}.il", "is not a valid host name"),
-        (f"{CANARY}\n.il", "is not a valid host name"),
         ("2130706433", "is not a valid host name, IPv4 address"),
         ("[fe80::1%eth0]", "is not a valid host name, IPv4 address or IPv6 address"),
         (f"{CANARY}.co／il", "is not a valid international host name"),
-        (f"{CANARY}\ud800.il", "is not a valid international host name"),
     ],
 )
-def test_domain_that_cannot_be_right_is_a_value_error_that_does_not_repeat_it(
+def test_domain_that_cannot_be_right_is_an_error_that_does_not_repeat_it(
     pasted: object, complaint: str
 ) -> None:
     with pytest.raises(ValueError) as caught:
@@ -104,7 +87,6 @@ def test_any_text_is_a_domain_or_a_value_error_that_does_not_repeat_it(text: str
 @pytest.mark.parametrize(
     ("origin", "netloc", "url"),
     [
-        (ACME, "acme.thebase.co.il", "https://acme.thebase.co.il"),
         (ACME_8443, "acme.thebase.co.il:8443", "https://acme.thebase.co.il:8443"),
         (Origin("http", "localhost", 443), "localhost:443", "http://localhost:443"),
     ],
@@ -117,12 +99,9 @@ def test_port_is_named_unless_it_is_the_default(origin: Origin, netloc: str, url
     ("origin", "url"),
     [
         (ACME, "https://acme.thebase.co.il"),
-        (ACME, "https://acme.thebase.co.il#@evil.com"),
-        (ACME, "https://acme.thebase.co.il/\\evil.com"),
         (ACME, "https://evil.com:443@acme.thebase.co.il/"),
         (ACME, "HTTPS://ACME.TheBase.co.il:00443/"),
         (IPV6, "https://[2001:DB8:0:0:0:0:0.0.0.1]:443/"),
-        (LOOPBACK, "http://127.0.0.1:8000/v2"),
     ],
 )
 def test_url_of_the_domain_is_signed(origin: Origin, url: str) -> None:
@@ -133,27 +112,18 @@ def test_url_of_the_domain_is_signed(origin: Origin, url: str) -> None:
     ("origin", "url"),
     [
         (ACME, ""),
-        (ACME, "//acme.thebase.co.il/"),
-        (ACME, "https:\\\\acme.thebase.co.il/"),
         (ACME, "ftp://acme.thebase.co.il/"),
-        (ACME, "http://evil.com/"),
         (ACME, "https://x.acme.thebase.co.il/"),
         (ACME, "https://acme.thebase.co.il.evil.com/"),
-        (ACME, "https://acme.thebase.co.il./"),
         (ACME, "https://acme.thebase.co.il:8443/"),
-        (ACME, "https://acme.thebase.co.il:65979/"),
         (ACME, "https://acme.thebase.co.il@evil.com/"),
         (ACME, "https://evil.com\\@acme.thebase.co.il/"),
         (ACME, "https://acme.thebase.co.il\\@evil.com/"),
         (ACME, "https://acme.thebase.co.il\t/"),
-        (ACME, "https://acme.thebase.co.il\n"),
         (ACME, "https://acme%2ethebase.co.il/"),
         (ACME, "https://acme.thebaſe.co.il/"),
-        (ACME_8443, "https://acme.thebase.co.il/"),
         (IPV6, "https://[2001:db8::1%25eth0]/"),
-        (IPV6, "https://[2001:db8::1]@evil.com/"),
         (LOOPBACK, "https://127.0.0.1:8000/"),
-        (LOOPBACK, "http://127.1:8000/"),
         (LOOPBACK_TLS, "http://localhost:3000/"),
     ],
 )
@@ -166,7 +136,6 @@ def test_any_other_url_is_not_signed(origin: Origin, url: str) -> None:
     [
         (ACME, "HTTP://ACME.thebase.co.il"),
         (ACME, "http://user@acme.thebase.co.il:8080/"),
-        (ACME_8443, "http://acme.thebase.co.il/"),
         (LOOPBACK_TLS, "http://localhost:8443/"),
     ],
 )
