@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +22,11 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         return [one.getMessage() for one in records if one.levelno >= logging.WARNING]
 
     return texts
+
+
+@pytest.fixture
+def netrc(tmp_path: Path) -> None:
+    """Another user's name and password for this machine, in ``.netrc``."""
+    path = tmp_path / ".netrc"
+    path.write_text("machine 127.0.0.1 login someone password netrc-secret\n")
+    path.chmod(0o600)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,10 +136,8 @@ def test_target_of_a_redirect_that_always_rejects_ends_in_its_401(client: Client
     assert len(server.to("/to")) <= 2
 
 
-def test_netrc_entry_does_not_replace_the_token(client: Client, tmp_path: Path) -> None:
-    netrc = tmp_path / ".netrc"
-    netrc.write_text("machine 127.0.0.1 login someone password netrc-secret\n")
-    netrc.chmod(0o600)
+@pytest.mark.usefixtures("netrc")
+def test_netrc_entry_does_not_replace_the_token(client: Client) -> None:
     api = Api()
     api.answers["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
