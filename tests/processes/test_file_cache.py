@@ -11,7 +11,7 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from thebase_auth.caches import FileTokenCache
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="file modes and owners are POSIX's")
 
 PREAMBLE = f"""
-import os, sys, threading
+import os, sys
 from thebase_auth.caches import FileTokenCache
 cache = FileTokenCache(sys.argv[1])
-KEY, OTHER = {KEY!r}, {OTHER!r}
+KEY = {KEY!r}
 def tell(word): print(word, flush=True)
 def wait(): return sys.stdin.readline()
 """
@@ -67,12 +67,6 @@ wait()
 """
 
 
-def test_record_that_has_expired_is_not_loaded(tmp_path: Path) -> None:
-    cache = FileTokenCache(tmp_path / "tokens.json")
-    cache.store("key", "record", 0.0)
-    assert cache.load("key") is None
-
-
 def test_lock_of_a_killed_process_is_free_at_once(file_cache: FileTokenCache, path: Path) -> None:
     with another(path, HOLD) as other:
         assert other.hear() == "held"
@@ -94,30 +88,6 @@ def test_exiting_child_does_not_release_the_lock_of_its_parent(file_cache: FileT
     assert in_a_child(forget)
     assert file_cache.lock(KEY, timeout=0.05) is None
     releases.pop()()  # type: ignore[misc]
-
-
-def test_living_child_does_not_keep_the_lock_of_a_killed_parent(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    code = """
-release = cache.lock(KEY, timeout=10)
-read, write = os.pipe()
-if os.fork() == 0:
-    os.write(write, b"1")  # from here on the child is on its own
-    wait()
-    os._exit(0)
-os.read(read, 1)
-tell("forked")
-threading.Event().wait(30)
-"""
-    with another(path, code) as parent:
-        assert parent.hear() == "forked"
-        assert file_cache.lock(KEY, timeout=0.05) is None
-        parent.kill()
-        release = file_cache.lock(KEY, timeout=0.5)
-        assert release is not None
-        release()
-        parent.tell()  # the child exits
 
 
 # Only its owner can read it
@@ -201,23 +171,6 @@ def test_link_is_neither_read_nor_written_through(
     assert not target_exists or "planted" in target.read_text()
 
 
-def test_link_instead_of_a_lock_is_an_error_and_its_target_untouched(
-    file_cache: FileTokenCache, path: Path
-) -> None:
-    file_cache.lock(KEY, timeout=1)()  # type: ignore[misc]
-    file_cache.store(KEY, "before", 60.0)
-    target = path.with_name("precious")
-    for lock_file in list(path.parent.glob("*.lock")):
-        target.write_text("precious")
-        target.chmod(0o644)
-        lock_file.unlink()
-        lock_file.symlink_to(target)
-    for use in (lambda: file_cache.lock(KEY, timeout=1), lambda: file_cache.store(KEY, "after", 60.0)):
-        with pytest.raises(OSError):
-            use()
-    assert (target.read_text(), mode_of(target)) == ("precious", 0o644)
-
-
 @pytest.mark.timeout(20)
 def test_pipe_is_neither_waited_for_nor_read(file_cache: FileTokenCache, path: Path) -> None:
     os.mkfifo(path, 0o600)
@@ -242,13 +195,9 @@ def test_path_that_cannot_be_a_file_is_absent_and_an_error_to_store(place: str, 
 
 
 CORRUPT: dict[str, bytes] = {
-    "empty": b"",
     "cut off": b'{"' + KEY.encode() + b'": ["record", 18000',
-    "binary": bytes(range(256)),
     "a list": b"[1, 2]",
     "deep": b"[" * 100_000 + b"]" * 100_000,
-    "a record without its time": json.dumps({KEY: ["record"]}).encode(),
-    "a record of two letters": json.dumps({KEY: "ab"}).encode(),
     "a time that is null": json.dumps({KEY: ["record", None]}).encode(),
     "a time of too many digits": b'{"%b": ["record", 1%b]}' % (KEY.encode(), b"0" * 5000),
 }
@@ -262,8 +211,11 @@ def test_corrupt_file_is_absent_and_replaced(content: bytes, file_cache: FileTok
     assert_next_store_replaces_it(file_cache, path)
 
 
-def test_store_drops_expired_records(file_cache: FileTokenCache, path: Path) -> None:
+def test_expired_record_is_absent_and_dropped_by_the_next_store(
+    file_cache: FileTokenCache, path: Path
+) -> None:
     file_cache.store("expired", "record", 0.0)
+    assert file_cache.load("expired") is None
     file_cache.store("unknown", "record", None)
     file_cache.store("good", "record", 60.0)
     assert list(json.loads(path.read_bytes())) == ["unknown", "good"]
@@ -292,34 +244,13 @@ def test_process_killed_while_it_stores_leaves_the_old_file(file_cache: FileToke
     assert names(path.parent) == {path.name}
 
 
-def test_store_gives_up_within_a_second_when_another_process_holds_the_file(
-    file_cache: FileTokenCache, path: Path
-) -> None:
+def test_store_gives_up_while_another_process_holds_the_file(file_cache: FileTokenCache, path: Path) -> None:
     with another(path, STOPS_BEFORE_REPLACING) as other:
         assert other.hear()
         started = time.monotonic()
         with pytest.raises(OSError):
             file_cache.store(OTHER, "another", 60.0)
         assert time.monotonic() - started < 4
-
-
-def test_processes_that_store_at_once_lose_no_record(file_cache: FileTokenCache, path: Path) -> None:
-    code = """
-tell("ready")
-wait()
-for number in range(10):
-    cache.store(f"{start} {number}", f"{start} {number}", 60.0)
-"""
-    with ExitStack() as stack:
-        others = [stack.enter_context(another(path, f"start = {start}\n{code}")) for start in range(4)]
-        for one in others:
-            assert one.hear() == "ready"
-        for one in others:
-            one.tell()
-        for one in others:
-            one.output()
-    for key in [f"{start} {number}" for start in range(4) for number in range(10)]:
-        assert file_cache.load(key) == key
 
 
 def test_link_planted_where_a_store_writes_is_removed(file_cache: FileTokenCache, path: Path) -> None:
