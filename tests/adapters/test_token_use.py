@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, CLIENTS, Client, Requests, auth_for, one_time_body
 from tests.support.servers import BASIC, Answer, Api, Received, Server, api_server
-from tests.support.shelf import Shelf
-from tests.support.world import LIBRARIES
 from thebase_auth import TheBaseAuth, TokenRequestError
-from thebase_auth.caches import FileTokenCache
 
 MIB = 2**20
 
@@ -106,9 +101,7 @@ def test_settings_missing_in_the_environment_are_named(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("kind", ["one-shot", "long"])
-def test_expired_token_is_renewed_before_a_body_that_is_costly_to_send_twice(
-    client: Client, kind: str
-) -> None:
+def test_expired_token_is_renewed_before_a_costly_body(client: Client, kind: str) -> None:
     with api_server(always_expired()) as (server, _):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -174,119 +167,3 @@ def test_token_that_another_caller_fetched_meanwhile_is_used_first(client: Clien
     tokens = ["token-1", "token-2", "token-3"] if then == "revoked" else ["token-1", "token-2"]
     assert carried(server, "/slow") == tokens
     assert api.token_requests == len(tokens)
-
-
-# Tokens of a cache
-
-
-def test_revoked_token_of_a_cache_costs_one_more_replay(client: Client, tmp_path: Path) -> None:
-    with api_server() as (server, api):
-        mine, others = (auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens")) for _ in range(2))
-        client.get(mine, server.url + "/first")
-        api.revoke()
-        client.get(others, server.url + "/first")
-        api.revoke()
-        reply = client.post(mine, server.url + "/a", b"body")
-
-        assert (reply.status, reply.history) == (200, [401, 401])
-        assert carried(server, "/a") == ["token-1", "token-2", "token-3"]
-        assert [one.body for one in server.to("/a")] == [b"body"] * 3
-        assert client.get(others, server.url + "/b").status == 200
-        assert api.token_requests == 3
-
-
-class CacheOfRevokedTokens(Shelf):
-    """Has another revoked token each time it is asked."""
-
-    def __init__(self, server: Server, api: Api) -> None:
-        super().__init__()
-        shelves = [Shelf() for _ in range(8)]
-        for shelf in shelves:
-            Requests("another").get(auth_for(server.url, cache=shelf), server.url + "/warm-up")
-        api.revoke()
-        self.left = [record for shelf in shelves for record in shelf.records.values()]
-
-    def load(self, key: str) -> str | None:
-        return self.left.pop(0) if self.left else None
-
-
-def test_cache_of_revoked_tokens_costs_a_call_no_more_than_two_replays(client: Client) -> None:
-    with api_server() as (server, api):
-        auth = auth_for(server.url, cache=CacheOfRevokedTokens(server, api))
-        reply = client.post(auth, server.url + "/a", b"body")
-    assert (reply.status, reply.history) == (401, [401, 401])
-    assert carried(server, "/a") == ["token-1", "token-2", "token-3"]
-
-
-# Hooks of httpx that hide the 401
-
-
-def raise_for_status(response: Any) -> None:
-    response.raise_for_status()
-
-
-async def raise_for_status_async(response: Any) -> None:
-    response.raise_for_status()
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_program_whose_hook_hides_the_401_fails_once_and_then_renews_in_time(library: Any) -> None:
-    hooks = {"response": [raise_for_status]}
-    with (
-        api_server(always_expired()) as (server, api),
-        library.Client(auth=auth_for(server.url), event_hooks=hooks) as client,
-    ):
-        client.get(server.url + "/a")
-        api.revoke()
-        with pytest.raises(library.HTTPStatusError):
-            client.get(server.url + "/a")
-        for _ in range(3):
-            api.revoke()
-            assert client.get(server.url + "/a").status_code == 200
-    assert carried(server, "/a") == ["token-1", "token-1", "token-2", "token-3", "token-4"]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("library", LIBRARIES)
-async def test_async_program_whose_hook_hides_the_401_fails_once(library: Any) -> None:
-    hooks = {"response": [raise_for_status_async]}
-    with api_server(always_expired()) as (server, api):
-        async with library.AsyncClient(auth=auth_for(server.url), event_hooks=hooks) as client:
-            await client.get(server.url + "/a")
-            api.revoke()
-            with pytest.raises(library.HTTPStatusError):
-                await client.get(server.url + "/a")
-            for _ in range(3):
-                api.revoke()
-                assert (await client.get(server.url + "/a")).status_code == 200
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_hidden_401_drops_a_token_without_expires_in(library: Any) -> None:
-    hooks = {"response": [raise_for_status]}
-    with (
-        api_server() as (server, api),
-        library.Client(auth=auth_for(server.url), event_hooks=hooks) as client,
-    ):
-        del api.token_answer["expires_in"]
-        for _ in range(2):
-            client.get(server.url + "/a")
-            api.revoke()
-            with pytest.raises(library.HTTPStatusError):
-                client.get(server.url + "/a")
-    assert api.token_requests == 2
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_call_without_a_response_keeps_a_token_that_has_not_expired(library: Any) -> None:
-    hooks = {"response": [raise_for_status]}
-    with (
-        api_server() as (server, api),
-        library.Client(auth=auth_for(server.url), event_hooks=hooks) as client,
-    ):
-        api.answers["/error"] = (500, {}, b"")
-        for _ in range(3):
-            with pytest.raises(library.HTTPStatusError):
-                client.get(server.url + "/error")
-            assert client.get(server.url + "/a").status_code == 200
-    assert api.token_requests == 1
