@@ -131,7 +131,7 @@ def test_waiters_go_on_before_the_leader_has_stored_its_token(client: Client) ->
 
 
 @pytest.mark.parametrize("client", FEW[1:], ids=str)  # in requests a cold call's own timeout is not known
-def test_caller_in_a_hurry_does_not_wait_for_a_leader_that_waits_for_the_cache(client: Client) -> None:
+def test_caller_in_a_hurry_leads_while_another_waits_for_the_cache(client: Client) -> None:
     gate = Gate("load")
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=Shelf(gate), timeout=20)
@@ -173,6 +173,28 @@ def test_cache_that_raises_anything_fails_no_request_and_keeps_no_lock(
                 renew(client, auth, server.url, api)
                 until(lambda: not shelf.locked and not cache_threads())
             assert len(warnings()) == number
+
+
+class OldCache(Shelf):
+    """A cache for version 0.2, whose `lock` did not wait."""
+
+    def lock(self, key: str, lease: float) -> Any:  # type: ignore[override]
+        raise AssertionError("never called: a wait is not a lease")
+
+    def __repr__(self) -> str:
+        return "<our old cache>"
+
+
+@few_clients
+def test_cache_for_version_0_2_fails_with_a_warning_that_names_it(client: Client, warnings: Warnings) -> None:
+    with api_server() as (server, api):
+        auth = auth_for(server.url, cache=OldCache())
+        for _ in range(3):
+            renew(client, auth, server.url, api)
+        assert api.token_requests == 3
+    [message] = warnings()
+    assert "<our old cache>" in message
+    assert "'timeout'" in message
 
 
 def test_renewal_for_which_no_thread_can_start_goes_on_without_the_cache(
