@@ -299,30 +299,6 @@ def test_response_of_another_host_whose_request_has_no_hooks_is_left_alone() -> 
     assert hook(response) is response
 
 
-def test_exception_that_is_among_its_own_args_is_rebuilt() -> None:
-    error = requests.ConnectionError("text")
-    error.args = (error,)
-
-    def fail(request: requests.PreparedRequest) -> requests.Response:
-        raise error
-
-    session = FakeAdapter(fail).session()
-    with pytest.raises(requests.ConnectionError):
-        session.get(URL, auth=auth_for(DOMAIN, session=session))
-
-
-def test_401_with_an_endless_content_length_is_the_callers() -> None:
-    def respond(request: requests.PreparedRequest) -> requests.Response:
-        if request.url == f"https://{DOMAIN}/oauth/token":
-            return response_to(request, b'{"access_token": "abc"}')
-        rejection = response_to(request, status=401)
-        rejection.headers["Content-Length"] = "9" * 5000
-        return rejection
-
-    session = FakeAdapter(respond).session()
-    assert session.get(URL, auth=auth_for(DOMAIN, session=session)).status_code == 401
-
-
 # Bytes and text
 
 CALLS = f"""

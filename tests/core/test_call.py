@@ -34,15 +34,11 @@ def test_anything_else_is_not_in_memory(content: object) -> None:
 
 @pytest.mark.parametrize(
     ("value", "length"),
-    [("10", 10), (b"10", 10), ("0", 0), (10, 10), ("", None), ("-1", None), ("1.5", None), ("x", None)],
+    [("10", 10), (b"10", 10), ("0", 0), (10, 10), ("", None), ("-1", None), ("x", None), ("9" * 20, None)],
 )
 def test_announced_length_is_that_of_the_header(value: Any, length: int | None) -> None:
     assert announced_length({"Content-Length": value}) == length
     assert announced_length({}) is None
-
-
-def test_length_of_more_digits_than_python_converts_counts_as_none() -> None:
-    assert announced_length({"Content-Length": "9" * 5000}) is None
 
 
 class Stream:
@@ -76,7 +72,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("start", [0, 4, 10])
-def test_file_is_rewound_to_where_it_was_if_its_length_is_what_was_announced(file: Any, start: int) -> None:
+def test_file_is_rewound_to_where_it_was_if_its_length_is_as_announced(file: Any, start: int) -> None:
     file.seek(start)
     assert position_of(file) == start
     sent = file.read()
@@ -112,9 +108,3 @@ def test_file_of_unknown_position_or_length_is_sent_once(file: Any, start: Any, 
 )
 def test_stream_that_cannot_go_back_is_sent_once(stream: object) -> None:
     assert not rewind(stream, 0, 10)
-
-
-def test_closed_file_is_sent_once(file: Any) -> None:
-    file.close()
-
-    assert not rewind(file, 0, len(CONTENT))
