@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import string
 import time
-import urllib.parse
 from typing import Any
 
 import pytest
@@ -73,18 +71,14 @@ OTHERS = {
     "secret": format_of(client_secret=CLIENT_SECRET + "."),
     "client id": format_of(client_id=CLIENT_ID + "."),
     "domain": format_of("acme2.thebase.co.il"),
-    "scheme and port": format_of("http://127.0.0.1:8000"),
-    "port": format_of("http://127.0.0.1:8001"),
+    "port": format_of("acme.thebase.co.il:8443"),
     "cut elsewhere": format_of(client_id=CLIENT_ID[:-1], client_secret=CLIENT_ID[-1] + CLIENT_SECRET),
 }
 
 
-def test_each_part_of_the_credentials_changes_the_key() -> None:
-    assert len({FORMAT.key, *(other.key for other in OTHERS.values())}) == 1 + len(OTHERS)
-
-
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
-def test_record_of_other_credentials_is_absent(other: RecordFormat) -> None:
+def test_record_of_other_credentials_has_another_key_and_is_absent(other: RecordFormat) -> None:
+    assert other.key != FORMAT.key
     assert FORMAT.read(other.write(TOKEN)) is None
 
 
@@ -103,46 +97,32 @@ def test_unsealed_json_is_not_parsed(content: str, monkeypatch: pytest.MonkeyPat
     assert FORMAT.read(f"{SEAL} {content}") is None
 
 
-def test_record_with_one_character_changed_is_absent() -> None:
-    for position, character in enumerate(RECORD):
-        for other in set(string.printable + "\0é\ud800") - {character}:
-            assert FORMAT.read(RECORD[:position] + other + RECORD[position + 1 :]) is None, (position, other)
+CHANGED = {
+    "other seal": RECORD.swapcase(),
+    "shorter": RECORD[:-1],
+    "shorter seal": RECORD[1:],
+    "longer": RECORD + " ",
+    "longer seal": SEAL + RECORD,
+    "other token": RECORD.replace("SlAV", "SlAW"),
+    "other time": RECORD.replace(f"{TOKEN.expires_at}", "null"),
+    "planted": f"{SEAL} {FORMAT.write(Token('planted')).partition(' ')[2]}",
+}
 
 
-def test_truncated_or_extended_record_is_absent() -> None:
-    for length in range(len(RECORD)):
-        assert FORMAT.read(RECORD[:length]) is None
-        assert FORMAT.read(RECORD[length + 1 :]) is None
-    for more in (" ", "\n", "]", "\0", RECORD):
-        assert FORMAT.read(RECORD + more) is None
-        assert FORMAT.read(more + RECORD) is None
-
-
-def test_seal_of_one_token_is_invalid_for_another() -> None:
-    other = FORMAT.write(Token("planted", time.time() + 3600))
-    assert FORMAT.read(f"{SEAL} {other.partition(' ')[2]}") is None
+@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
+def test_changed_record_is_absent(changed: str) -> None:
+    assert changed != RECORD
+    assert FORMAT.read(changed) is None
 
 
 # What it shows
 
 
-def forms(text: str) -> set[str]:
-    """Ways in which *text* could be found in something else, in lower case."""
-    plain = text.encode()
-    # Base64 of it at each of the three offsets at which it may lie in something longer.
-    encoded = [base64.b64encode(b"\0" * before + plain).decode().rstrip("=") for before in range(3)]
-    cores = [one[4 if before else 0 : -2] for before, one in enumerate(encoded)]
-    parts = [text[start : start + 8] for start in range(len(text) - 7)]
-    return {form.lower() for form in (text, urllib.parse.quote_plus(text), plain.hex(), *cores, *parts)}
-
-
-@pytest.mark.parametrize("secret", [CLIENT_SECRET, "קוד סודי למדי", "p@ss:word&more=100%"])
-def test_neither_key_nor_record_shows_the_secret_in_any_form(secret: str) -> None:
-    seen = format_of(client_secret=secret)
-    shown = f"{seen.key} {seen.write(TOKEN)}".lower()
-    for form in forms(secret) | forms(f"{CLIENT_ID}:{secret}"):
+def test_neither_key_nor_record_shows_the_secret() -> None:
+    shown = f"{FORMAT.key} {RECORD} {vars(FORMAT)}"
+    pair = f"{CLIENT_ID}:{CLIENT_SECRET}".encode()
+    for form in (CLIENT_SECRET, CLIENT_SECRET.encode().hex(), base64.b64encode(pair).decode()):
         assert form not in shown
-    assert secret not in repr(vars(seen))
 
 
 def test_key_is_64_hexadecimal_digits_and_unlike_the_key_of_the_seal() -> None:
