@@ -46,9 +46,7 @@ def test_token_in_use_costs_no_step(renewal: Renewal, token: Token) -> None:
     assert Driven(renewal).result is token
 
 
-def test_rejected_token_is_not_handed_out_again_but_others_use_it_meanwhile(
-    renewal: Renewal, token: Token
-) -> None:
+def test_rejected_token_is_used_by_others_until_there_is_a_new_one(renewal: Renewal, token: Token) -> None:
     leader, waiter = Driven(renewal, token), Driven(renewal, token)
     assert Driven(renewal).result is token
 
@@ -59,9 +57,7 @@ def test_rejected_token_is_not_handed_out_again_but_others_use_it_meanwhile(
     assert Driven(renewal, token).result == Token("new")  # a late report costs nothing
 
 
-def test_waiters_use_the_token_of_their_leader_even_if_the_server_repeats_the_rejected_one(
-    renewal: Renewal, token: Token
-) -> None:
+def test_waiters_use_the_rejected_token_if_the_server_repeats_it(renewal: Renewal, token: Token) -> None:
     leader, waiter = Driven(renewal, token), Driven(renewal, token)
     leader.go_on(Token(token.access_token))
     waiter.go_on()
@@ -179,7 +175,7 @@ def test_lost_leader_does_not_count_as_a_failure(renewal: Renewal, clock: Clock)
     assert waiter.is_fetching, waiter.error
 
 
-def test_connection_failure_is_raised_to_its_leader_alone_and_the_next_waiter_leads(renewal: Renewal) -> None:
+def test_connection_failure_fails_its_leader_alone_and_the_next_leads(renewal: Renewal) -> None:
     leader, *waiters = (Driven(renewal) for _ in range(3))
     leader.go_on(LOST)
     for waiter in waiters:
@@ -371,7 +367,7 @@ def test_late_token_does_not_replace_a_newer_one(
     assert renewal.token_in("Bearer late")  # it is known as ours
 
 
-def test_all_who_wait_for_a_leader_that_is_passed_over_wait_for_its_successor(renewal: Renewal) -> None:
+def test_waiters_of_a_superseded_leader_wait_for_its_successor(renewal: Renewal) -> None:
     Driven(renewal)
     successor, waiter = Driven(renewal), Driven(renewal, timeout=10 * PATIENCE)
     woken: list[bool] = []
@@ -400,7 +396,7 @@ def test_leader_that_was_passed_over_ends_nobody_elses_flight(
     assert waiter.result == Token("new")
 
 
-def test_waiter_takes_a_late_token_although_its_leader_is_rejected_afterwards(
+def test_waiter_takes_a_late_token_although_its_leader_is_rejected(
     renewal: Renewal, passed_over: Driven, successor: Driven
 ) -> None:
     waiter = Driven(renewal)
@@ -409,41 +405,3 @@ def test_waiter_takes_a_late_token_although_its_leader_is_rejected_afterwards(
     waiter.go_on()  # it was woken by the token, and is slow
 
     assert waiter.result == Token("late"), waiter.error
-
-
-# The pause of the token endpoint
-
-
-@pytest.fixture
-def pausing(renewal: Renewal, clock: Clock) -> Renewal:
-    """One whose token endpoint has rejected the client, which gives a pause of a second."""
-    Driven(renewal).go_on(a_rejection())
-    return renewal
-
-
-def test_during_the_pause_callers_get_the_error_with_the_seconds_left_and_nothing_is_sent(
-    pausing: Renewal, clock: Clock
-) -> None:
-    clock.now += 0.25
-    caller = Driven(pausing)
-
-    assert caller.fetches == 0
-    assert isinstance(caller.error, TokenRequestError)
-    assert (caller.error.status, caller.error.retry_after) == (401, 0.75)
-    clock.now += 0.75
-    assert Driven(pausing).is_fetching
-
-
-def test_pause_doubles_until_a_token_is_fetched(pausing: Renewal, clock: Clock) -> None:
-    clock.now += 1
-    caller = Driven(pausing)
-    caller.go_on(a_rejection())
-    assert caller.error is not None
-    assert caller.error.args[-1] == 2
-
-    clock.now += 2
-    token = renew(pausing)
-    caller = Driven(pausing, token)
-    caller.go_on(a_rejection())
-    assert caller.error is not None
-    assert caller.error.args[-1] == 1
