@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.support.clients import Client, auth_for
-from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.servers import Answer, Received, api_server
 from tests.support.uploads import (
     CONTENT,
     AsyncOneShot,
@@ -28,7 +28,6 @@ from tests.support.uploads import (
 from tests.support.world import LIBRARIES
 
 TEXT = "shalom " * 1000  # until 2.32, requests announces a wrong length for what is not ASCII
-MIB = 2**20
 
 
 @pytest.fixture
@@ -69,17 +68,6 @@ def test_json_and_forms_are_replayed_byte_for_byte(client: Client, form: str) ->
     assert status == 200
     assert first.body == second.body != b""
     assert first.headers["content-type"] == second.headers["content-type"]
-
-
-def test_file_is_replayed_from_its_first_position(client: Client, file: Any) -> None:
-    if client.is_async:
-        pytest.skip("an AsyncClient accepts no sync file as content")
-    # httpx announces the length of the whole file; the caller has to say how much is left.
-    headers = {"Content-Length": str(len(CONTENT) - 100_000)}
-    file.seek(100_000)
-    status, received, _ = post_with_first_token_rejected(client, content=file, headers=headers)
-    assert status == 200
-    assert [one.body for one in received] == [CONTENT[100_000:]] * 2
 
 
 @pytest.mark.parametrize("position", [0, 100_000])
@@ -127,14 +115,6 @@ def test_one_shot_body_is_not_replayed_and_the_401_is_the_callers(client: Client
         assert body.times == 1  # nobody but the library has iterated it
     if kind == "pipe":
         body.close()
-
-
-def test_multipart_with_an_unseekable_file_is_not_replayed(client: Client) -> None:
-    if client.name == "requests":
-        pytest.skip("requests reads the file into memory")
-    status, received, _ = post_with_first_token_rejected(client, files={"file": Unseekable()})
-    assert status == 401
-    assert len(received) == 1
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -214,31 +194,3 @@ def test_httpx_request_is_sent_whole_each_time_and_keeps_its_file(library: Any, 
             assert (response.status_code, len(response.history)) == (200, 1)
             assert request.stream is stream
     assert [one.body for one in server.to("/upload")] == [CONTENT] * 4
-
-
-# Not risked on an expired token
-
-
-@pytest.mark.parametrize(
-    ("body", "sent"),
-    [
-        (lambda: b"x" * (MIB + 1), 1),
-        (lambda: io.BytesIO(b"x" * (MIB + 1)), 1),
-        (lambda: b"x" * MIB, 2),
-        (lambda: io.BytesIO(b"x" * MIB), 2),
-    ],
-    ids=["long bytes", "long file", "bytes", "file"],
-)
-def test_long_body_is_not_sent_with_an_expired_token(
-    client: Client, body: Callable[[], Any], sent: int
-) -> None:
-    if client.is_async and not isinstance(body(), bytes):
-        pytest.skip("an AsyncClient accepts no sync file as content")
-    api = Api()
-    api.token_answer["expires_in"] = 1e-9
-    with api_server(api) as (server, _):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        api.revoke()
-        assert client.post(auth, server.url + "/upload", body()).status == 200
-    assert len(server.to("/upload")) == sent
