@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import requests
 
 import thebase_auth.requests
@@ -110,14 +109,6 @@ def test_deep_copies_of_two_holders_share_one_auth_object() -> None:
 def test_deep_copy_shares_a_cache_that_cannot_be_copied() -> None:
     cache = Shelf()  # it has a lock
     assert cache_of(copy.deepcopy(auth_for(DOMAIN, cache=cache))) is cache
-
-
-def test_auth_object_with_a_live_redis_client_can_be_copied_but_not_pickled() -> None:
-    cache = RedisTokenCache(redis.Redis(port=1))
-    auth = auth_for(DOMAIN, cache=cache)
-    assert cache_of(copy.deepcopy(auth)) is cache
-    with pytest.raises(TypeError, match=r"RedisTokenCache\.from_url"):
-        pickle.dumps(auth)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -78,23 +78,6 @@ def test_lock_has_one_holder_and_other_keys_have_other_locks(
     lock(make_cache())()
 
 
-def test_lock_is_waited_for(cache: TokenCache, make_cache: MakeCache) -> None:
-    release = lock(cache)
-    waiting = threading.Event()
-
-    def wait() -> None:
-        waiting.set()
-        lock(make_cache(), timeout=20)()
-
-    waiter = threading.Thread(target=wait)
-    waiter.start()
-    assert waiting.wait(10)
-    release()
-    waiter.join(10)
-    assert not waiter.is_alive()
-    lock(cache)()
-
-
 def test_lock_released_twice_does_not_release_that_of_another(cache: TokenCache) -> None:
     first = lock(cache)
     first()

@@ -12,38 +12,18 @@ from typing import Any
 
 import pytest
 import redis
-import requests
 import valkey as valkey_py
 
-from tests.support.caches import KEY, Shared, cache_threads, few_clients, is_free, until
-from tests.support.callers import TokenHold
+from tests.support.caches import KEY, cache_threads, few_clients, until
 from tests.support.clients import Client, auth_for
 from tests.support.databases import Database
 from tests.support.processes import fork_with_threads, in_a_child, needs_fork, python, stopped
 from tests.support.servers import api_server
 from tests.support.shelf import METHODS, Gate, Shelf
-from thebase_auth.caches import FileTokenCache, RedisTokenCache
+from thebase_auth.caches import RedisTokenCache
 from thebase_auth.testing import Sandbox
 
 # Forks
-
-
-@few_clients
-@needs_fork
-@fork_with_threads
-def test_fork_while_a_leader_holds_the_lock_leaves_child_and_parent_free(
-    client: Client, file_cache: FileTokenCache
-) -> None:
-    hold = TokenHold()
-    with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
-        auth = auth_for(server.url, cache=file_cache, timeout=6)
-        leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
-        assert hold.arrived.acquire(timeout=20)
-        assert in_a_child(lambda: client.get(auth, server.url + "/child", timeout=6).status == 200)
-        assert not is_free(file_cache, auth)
-        hold.let_go.set()
-        assert leader.result(20).status == 200
-        until(lambda: is_free(file_cache, auth))
 
 
 @few_clients
@@ -71,23 +51,6 @@ def test_fork_while_the_cache_is_in_use_leaves_child_and_parent_free(client: Cli
         until(lambda: not cache_threads())
     assert gate.was_opened_in_time
     assert not shelf.locked
-
-
-@needs_fork
-@fork_with_threads
-def test_forked_child_uses_its_own_connection(database: Database) -> None:
-    cache = database.cache()
-    cache.store(KEY, "record", 60.0)  # over a connection that the child inherits
-    ours = cache._client.client_id()
-
-    def use() -> bool:
-        same = cache._client.client_id() == ours
-        cache.store(KEY, f"of the child, {same}", 60.0)
-        return cache.load(KEY) == "of the child, False"
-
-    assert in_a_child(use)
-    assert cache._client.client_id() == ours
-    assert cache.load(KEY) == "of the child, False"
 
 
 # Copies
@@ -119,15 +82,6 @@ def test_copy_of_a_redis_cache_has_its_own_client_for_the_same_database(
     assert another._client.acl_whoami() in {"someone", b"someone"}
     assert "a-password" not in repr(another) + repr(vars(another))
     assert database.client(db=3).keys() == [f"mine:{KEY}".encode()]
-
-
-def test_pickled_session_shares_the_token(shared: Shared) -> None:
-    with Sandbox() as thebase, requests.Session() as session:
-        session.auth = auth_for(thebase.domain, cache=shared.cache())
-        with pickle.loads(pickle.dumps(session)) as another:
-            for one in (session, another):
-                assert one.get(thebase.domain + "/v2/users").status_code == 200
-        assert thebase.token_requests == 1
 
 
 @pytest.mark.parametrize("construct", [redis.Redis, valkey_py.Valkey])
