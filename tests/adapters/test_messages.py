@@ -154,15 +154,18 @@ def error_of(client_id: str, secret: str, status: int, options: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("client_id", "secret", "message"),
     [
-        ("a", "b..", "The client id does not end in two dots, as those that TheBase makes do."),
-        ("a..", '"b.."', "The client secret is in quotation marks; were they copied along?"),
-        ("a", CLIENT_SECRET, ("The client secret looks like those that TheBase makes, the client id does not: was it"
+        ("a", "b..", " The client id does not end in two dots, as those that TheBase makes do."),
+        ("a..", "b...", " The client secret does not end in two dots, as those that TheBase makes do."),
+        ("a..", "a..", " Client id and client secret are the same; was one of them copied twice?"),
+        ("a..", '"b.."', " The client secret is in quotation marks; were they copied along?"),
+        (CLIENT_ID, CLIENT_SECRET, ""),
+        ("a", CLIENT_SECRET, (" The client secret looks like those that TheBase makes, the client id does not: was it"
          " copied whole, or are the two swapped?")),
     ],
 )  # fmt: skip
 def test_mistake_in_copying(client_id: str, secret: str, message: str) -> None:
     error = error_of(client_id, secret, 401, {})
-    assert error == f"the token endpoint of {DOMAIN} responded with 401 (empty). {CHECK} {message}"
+    assert error == f"the token endpoint of {DOMAIN} responded with 401 (empty). {CHECK}{message}"
 
 
 # A call

@@ -175,7 +175,7 @@ SETTINGS: dict[str, Any] = {"domain": DOMAIN, "client_id": CLIENT_ID, "client_se
     [
         {"domain": f"https://{CLIENT_ID}:{CLIENT_SECRET}@{DOMAIN}"},
         {"client_id": f"{CLIENT_ID}:{CLIENT_SECRET}"},
-        {"client_secret": f"{CLIENT_SECRET}\n"},
+        {"client_secret": f"{CLIENT_SECRET}\0x"},
         {"client_id": ""},
         {"timeout": -1},
         {"timeout": CLIENT_SECRET},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import pickle
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -39,9 +38,7 @@ def credentials(client_id: Any = CLIENT_ID, client_secret: Any = SECRET) -> Cred
         (f"{CANARY}\ud800x", "U+D800"),
     ],
 )
-def test_id_or_secret_that_cannot_be_right_is_a_value_error_that_does_not_show_it(
-    value: object, complaint: str
-) -> None:
+def test_id_or_secret_that_cannot_be_right_is_an_error_without_it(value: object, complaint: str) -> None:
     for name, make in [("id", lambda: credentials(value)), ("secret", lambda: credentials(CLIENT_ID, value))]:
         with pytest.raises(ValueError) as caught:
             make()
@@ -55,16 +52,6 @@ def test_client_id_with_a_colon_is_a_value_error() -> None:
         credentials(f"{CANARY}:x")
 
     assert CANARY not in repr(caught.value)
-
-
-def test_local_variables_in_a_traceback_do_not_show_a_secret_that_cannot_be_right() -> None:
-    with pytest.raises(ValueError, match="U") as caught:
-        credentials(client_secret=f"{CANARY}\x00x")
-
-    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    ours = [frame.locals for frame in report.stack if frame.filename.endswith("credentials.py")]
-    assert ours[-1:]
-    assert CANARY not in str(ours[-1:])
 
 
 @pytest.mark.parametrize(
