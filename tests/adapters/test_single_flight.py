@@ -63,7 +63,7 @@ async def test_many_tasks_make_one_token_request(library: Any, start: str, count
     assert world.token_requests == 1
 
 
-def test_threads_tasks_and_several_loops_on_one_instance_make_one_token_request() -> None:
+def test_threads_tasks_and_several_loops_make_one_token_request() -> None:
     each = 25
     count = each * (len(ALL_CLIENTS) + 2)
     world, auth = world_of(ALL_CLIENTS[0], "rejected", count)

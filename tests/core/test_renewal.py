@@ -285,7 +285,7 @@ def test_waiter_gives_up_after_its_whole_patience(
     assert waiter.fetches == 0
 
 
-def test_waiter_of_cancelled_leaders_leads_when_its_patience_is_over(renewal: Renewal, clock: Clock) -> None:
+def test_waiter_of_cancelled_leaders_leads_after_its_patience(renewal: Renewal, clock: Clock) -> None:
     leader, waiter, waited = Driven(renewal), Driven(renewal), 0
     while waiter.waits_for:
         was_woken = waiter.waits_for.done
@@ -383,7 +383,7 @@ def test_waiters_of_a_superseded_leader_wait_for_its_successor(renewal: Renewal)
 
 
 @pytest.mark.parametrize("end", [fail, interrupt, Driven.cancel])
-def test_leader_that_was_passed_over_ends_nobody_elses_flight(
+def test_superseded_leader_ends_nobody_elses_flight(
     renewal: Renewal, passed_over: Driven, successor: Driven, end: Callable[[Driven], None]
 ) -> None:
     waiter = Driven(renewal)

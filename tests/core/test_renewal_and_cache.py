@@ -103,7 +103,7 @@ def test_leader_uses_the_token_in_the_cache(cached: Renewal, cache: FakeCache) -
     assert leader.fetches == 0
 
 
-def test_leader_fetches_what_is_not_in_the_cache_and_waits_until_it_is_stored(
+def test_leader_fetches_what_is_not_in_the_cache_and_waits_for_the_store(
     cached: Renewal, cache: FakeCache
 ) -> None:
     leader, waiter = Driven(cached), Driven(cached)
@@ -266,7 +266,7 @@ def test_last_256_retired_tokens_are_recognised(renewal: Renewal) -> None:
     assert renewal.token_in("Bearer 1") is not None
 
 
-def test_401_stands_if_the_body_cannot_be_sent_again_and_the_token_is_dropped(
+def test_401_stands_for_a_one_shot_body_and_its_token_is_dropped(
     renewal: Renewal, token: Token, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
@@ -276,9 +276,7 @@ def test_401_stands_if_the_body_cannot_be_sent_again_and_the_token_is_dropped(
     assert caplog.messages == ["not replaying GET /v2/users after a 401: its body cannot be sent again"]
 
 
-def test_throttled_operation_drops_no_token_for_a_body_that_cannot_be_sent_again(
-    throttled_and_cached: Renewal,
-) -> None:
+def test_throttled_operation_drops_no_token_for_a_one_shot_body(throttled_and_cached: Renewal) -> None:
     token = throttled_and_cached.token
     assert not is_prepared(throttled_and_cached, USERS, token, can_rewind=False)
 
@@ -288,7 +286,7 @@ def test_throttled_operation_drops_no_token_for_a_body_that_cannot_be_sent_again
 @pytest.mark.parametrize(
     ("can_be_replayed", "length", "renews"), [(True, 2**20, False), (True, 2**20 + 1, True), (False, 5, True)]
 )
-def test_expired_token_is_not_tried_with_a_large_body_or_one_that_is_sent_once(
+def test_expired_token_is_not_tried_with_a_large_or_one_shot_body(
     renewal: Renewal, can_be_replayed: bool, length: int, renews: bool
 ) -> None:
     headers = {"Content-Length": str(length)}

@@ -40,7 +40,7 @@ def reject(throttle: Throttle, *token_numbers: int, now: float = 0.0) -> list[bo
     return [throttle.record_rejection(USERS, number, now) for number in token_numbers]
 
 
-def test_third_newer_token_that_is_rejected_throttles_and_is_warned_of_once(throttle: Throttle) -> None:
+def test_third_newer_token_that_is_rejected_throttles_and_warns_once(throttle: Throttle) -> None:
     assert reject(throttle, 1, 2) == [False, False]
     assert not throttle.is_throttled(USERS, 0.0)
 
@@ -58,7 +58,7 @@ def test_pause_doubles_with_each_newer_token_up_to_ten_seconds(throttle: Throttl
 
 
 @pytest.mark.parametrize("order", sorted(set(itertools.permutations([1, 1, 2, 2]))))
-def test_rejections_count_once_for_each_newer_token_in_whatever_order_they_are_reported(
+def test_rejections_count_once_for_each_newer_token_in_any_order(
     throttle: Throttle, order: tuple[int, ...]
 ) -> None:
     reject(throttle, *order)
@@ -103,7 +103,7 @@ def length_of(pause: EndpointPause, retry_after: float | None = None) -> float |
     return pause.start(a_rejection(retry_after=retry_after), 0.0).retry_after
 
 
-def test_endpoint_pause_doubles_up_to_a_minute_and_a_longer_retry_after_is_cut() -> None:
+def test_endpoint_pause_doubles_up_to_a_minute_and_cuts_retry_after() -> None:
     pause = EndpointPause()
 
     assert [length_of(pause) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]

@@ -135,7 +135,7 @@ def test_superseded_leader_neither_keeps_the_lock_nor_holds_up_the_next(shared: 
 
 
 @few_clients
-def test_lost_token_request_costs_others_half_of_their_timeout_and_not_the_lock(client: Client) -> None:
+def test_lost_token_request_costs_half_of_the_timeout_and_no_lock(client: Client) -> None:
     hold, shelf = TokenHold(), Shelf()
     with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shelf, timeout=4)

@@ -26,7 +26,7 @@ def fleet() -> Iterator[list[CallingProcess]]:
         yield [stack.enter_context(CallingProcess()) for _ in range(PROCESSES)]
 
 
-def test_processes_make_one_token_request_at_a_cold_start_and_at_each_expiry(
+def test_processes_make_one_token_request_at_a_cold_start_and_each_expiry(
     fleet: list[CallingProcess], shared: Shared
 ) -> None:
     with Sandbox() as thebase:

@@ -118,7 +118,7 @@ def test_user_without_scripts_releases_only_its_own_lock(kind: str, database: Da
 @pytest.mark.parametrize(
     ("lacks", "reason"), [("-@scripting", "evalsha"), ("-set", "'set'"), ("-get", "'get'")]
 )
-def test_lacking_permission_fails_no_request_and_is_the_reason_in_one_warning(
+def test_missing_permission_fails_no_request_and_is_in_one_warning(
     lacks: str, reason: str, client: Client, database: Database, warnings: Warnings
 ) -> None:
     with user_without(database, lacks) as credentials, api_server() as (server, api):

@@ -191,7 +191,7 @@ TestRenewal.settings = looked_at(times=3)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_threads_in_any_order_all_end_and_each_rejected_token_costs_one_request(seed: int) -> None:
+def test_threads_in_any_order_all_end_and_fetch_one_at_a_time(seed: int) -> None:
     renewal, chance = a_renewal(), random.Random(seed)
     numbers, under_way, most = itertools.count(), 0, 0
     start = threading.Barrier(8)
