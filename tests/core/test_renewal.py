@@ -396,6 +396,13 @@ def test_superseded_leader_ends_nobody_elses_flight(
     assert waiter.result == Token("new")
 
 
+def test_superseded_leader_that_fails_uses_a_newer_token(passed_over: Driven, successor: Driven) -> None:
+    successor.go_on(Token("newest"))
+    passed_over.go_on(LOST)
+
+    assert passed_over.result == Token("newest")
+
+
 def test_waiter_takes_a_late_token_although_its_leader_is_rejected(
     renewal: Renewal, passed_over: Driven, successor: Driven
 ) -> None:
