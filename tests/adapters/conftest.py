@@ -26,7 +26,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @pytest.fixture
 def netrc(tmp_path: Path) -> None:
-    """Another user's name and password for this machine, in ``.netrc``."""
+    """Another user's name and password for this machine, under both of its names, in ``.netrc``."""
     path = tmp_path / ".netrc"
-    path.write_text("machine 127.0.0.1 login someone password netrc-secret\n")
+    path.write_text(
+        "machine 127.0.0.1 login someone password netrc-secret\n"
+        "machine localhost login someone password netrc-secret\n"
+    )
     path.chmod(0o600)

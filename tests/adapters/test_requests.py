@@ -250,13 +250,8 @@ def test_request_without_a_cookie_jar_is_replayed() -> None:
         assert hook(rejected).status_code == 200
 
 
-NETRC = "machine localhost login someone password netrc-secret\n"
-
-
-def test_401_of_another_host_with_a_netrc_entry_is_not_replayed(tmp_path: Path) -> None:
-    netrc = tmp_path / ".netrc"
-    netrc.write_text(NETRC)
-    netrc.chmod(0o600)
+@pytest.mark.usefixtures("netrc")
+def test_401_of_another_host_with_a_netrc_entry_is_not_replayed() -> None:
     with api_server() as (server, api), Server(lambda request: (401, {}, b"")).running() as other:
         there = other.url.replace("127.0.0.1", "localhost") + "/there"
         api.answers["/away"] = (302, {"Location": there}, b"")
