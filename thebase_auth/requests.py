@@ -272,7 +272,7 @@ class _Call(Call):
             request.headers.pop("Authorization", None)
             if not isinstance(error, requests.RequestException):
                 raise error.with_traceback(None)  # noqa: B904 - the same exception
-            failure = errors.without_frames(error, request=request, response=error.response)
+            failure = errors.without_frames(error, request)
         else:
             return parse_token_response(received, credentials)
         hint = "" if self._auth._session is not None else _HINT

@@ -123,6 +123,6 @@ def _held(auth: TheBaseAuth) -> list[str]:
     if auth._renewal._flight is not None:
         left.append("a token request is under way")
     last = auth._renewal._cache._last
-    if last is not None and last.thread.is_alive():
+    if last is not None and last.is_alive():
         left.append("the work at the cache is not finished")
     return left

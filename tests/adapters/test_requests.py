@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from copy import deepcopy
@@ -83,10 +84,11 @@ def test_token_request_uses_the_proxy_of_the_environment_if_the_call_does(
         ((3, 50), 3, 9),
         ((None, 5), 9, 5),
         (urllib3.Timeout(5), 5, 5),
+        (urllib3.Timeout(connect=3, read=5), 3, 5),
         (urllib3.Timeout(connect=3), 3, 9),
         (urllib3.Timeout(total=2, connect=3, read=5), 2, 2),
     ],
-    ids=["None", "number", "tuple", "tuple with None", "Timeout", "Timeout(connect)", "Timeout(total)"],
+    ids=str,
 )
 def test_replay_has_the_settings_of_the_call_and_renewal_shorter_timeouts(
     timeout: Any, connect: float, read: float
@@ -202,9 +204,9 @@ def test_failed_token_request_raises_anew_and_keeps_the_users_exception() -> Non
     assert [one.__traceback__ for one in (inner, inner.args[1])] == [None, None]
 
 
-class NeedsMoreError(requests.ConnectionError):
-    def __init__(self, message: str, *, request: Any) -> None:
-        super().__init__(message, request=request)
+class TakesNoRequestError(requests.ConnectionError):
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class WritesItsOwnMessageError(requests.ConnectionError):
@@ -212,28 +214,22 @@ class WritesItsOwnMessageError(requests.ConnectionError):
         super().__init__(f"no mock for {name}", **options)
 
 
-class ForeignError(Exception):
-    def __init__(self, message: str, *, request: Any) -> None:
-        super().__init__(message)
-        self.request = request
-
-
 @pytest.mark.parametrize(
-    "kind", [requests.ConnectionError, NeedsMoreError, WritesItsOwnMessageError, ForeignError]
+    "kind", [requests.ConnectionError, TakesNoRequestError, WritesItsOwnMessageError, LookupError]
 )
 def test_exception_of_an_adapter_is_rebuilt_or_raised_as_it_is(kind: Any) -> None:
-    raised: list[Any] = []
+    raised = kind("text")
 
     def fail(request: requests.PreparedRequest) -> requests.Response:
-        raised.append(kind("text", request=request))
-        raise raised[0]
+        raised.request = request
+        raise raised
 
     session = FakeAdapter(fail).session()
     with pytest.raises(kind) as caught:
         session.get(URL, auth=auth_for(DOMAIN, session=session))
     can_be_rebuilt = kind is requests.ConnectionError
-    assert (caught.value is raised[0]) is not can_be_rebuilt
-    assert caught.value.args == raised[0].args
+    assert (caught.value is raised) is not can_be_rebuilt
+    assert caught.value.args == raised.args
     assert "Authorization" not in caught.value.request.headers
 
 
@@ -248,6 +244,27 @@ def test_request_without_a_cookie_jar_is_replayed() -> None:
         rejected = HTTPAdapter().send(prepared)
         assert rejected.status_code == 401
         assert hook(rejected).status_code == 200
+
+
+def test_reason_of_a_failed_connection_keeps_no_frames() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get(f"http://127.0.0.1:{port}/a", auth=auth_for(f"http://127.0.0.1:{port}"), timeout=5)
+    [inner] = caught.value.args
+    assert isinstance(inner, urllib3.exceptions.MaxRetryError)
+    assert inner.__traceback__ is None
+    assert inner.reason is not None
+    assert inner.reason.__traceback__ is None
+
+
+def test_proxies_of_the_session_carry_the_token_request_to_a_loopback_host() -> None:
+    adapter = FakeAdapter(lambda request: response_to(request, b'{"access_token": "token-1"}'))
+    session = requests.Session()
+    session.mount("http://", adapter)
+    session.proxies = {"http": "http://proxy.example:8080"}
+    session.get("http://127.0.0.1/a", auth=auth_for("http://127.0.0.1", session=session))
+    assert adapter.sent["/oauth/token"]["proxies"] == session.proxies
 
 
 @pytest.mark.usefixtures("netrc")

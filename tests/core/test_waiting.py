@@ -141,13 +141,26 @@ def close_loop_while_a_task_waits(event: Event) -> None:
     loop.close()
 
 
-@pytest.mark.parametrize("thread", ["same", "other"])
-def test_waiter_whose_loop_was_closed_keeps_nobody_from_being_woken(event: Event, thread: str) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        if thread == "same":
-            close_loop_while_a_task_waits(event)
-        else:
-            pool.submit(close_loop_while_a_task_waits, event).result(LONG)
+def end_trio_while_a_task_waits(event: Event) -> None:
+    """Leave the waker behind, as if another thread had taken it just before."""
+    wakers: list[Any] = []
+
+    async def wait() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_async, event, LONGER)
+            await trio.testing.wait_all_tasks_blocked()
+            wakers.extend(event.wakers)
+            nursery.cancel_scope.cancel()
+
+    trio.run(wait)
+    event.wakers.update(wakers)
+
+
+@pytest.mark.parametrize("end_loop", [close_loop_while_a_task_waits, end_trio_while_a_task_waits])
+def test_waiter_whose_loop_was_closed_keeps_nobody_from_being_woken(
+    event: Event, end_loop: Callable[[Event], None]
+) -> None:
+    end_loop(event)
     woken: list[bool] = []
     for _ in range(10):  # a set has no order
         event.wakers.add(lambda: woken.append(True))

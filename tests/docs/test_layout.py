@@ -310,6 +310,19 @@ print(json.dumps([base.__module__ for base in TheBaseAuth.__bases__]))
     assert bases == [f"thebase_auth.{library}" for library in LIBRARIES if library != missing]
 
 
+def test_the_class_for_all_libraries_does_not_pass_over_one_that_is_broken() -> None:
+    message = run("""
+import types
+sys.modules["requests"] = types.ModuleType("requests")
+try:
+    from thebase_auth import TheBaseAuth
+except ImportError as error:
+    print(json.dumps(str(error)))
+""")
+
+    assert "requests.auth" in message
+
+
 def test_the_class_for_all_libraries_names_the_extras_where_none_is_installed() -> None:
     text = without(
         set(LIBRARIES),

@@ -107,19 +107,19 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"
 
 
-def without_frames(error: Exception, **attributes: object) -> Exception:
+def without_frames(error: Exception, request: object) -> Exception:
     """Return an exception like *error* without its traceback: frames of a library may hold the secret.
 
     Args:
         error: The exception. Those among its `args` lose their tracebacks.
-        attributes: What its class takes beside the `args`, such as ``request``.
+        request: The request that failed.
 
     Returns:
         A new exception; *error* itself, if its class cannot be built so.
     """
     _drop_frames(error.args)
     try:
-        copy = type(error)(*error.args, **attributes)
+        copy = type(error)(*error.args, request=request)  # type: ignore[call-arg]
     except Exception:  # noqa: BLE001 - a user's class, or that of a mock
         return error
     return copy if copy.args == error.args else error

@@ -65,7 +65,7 @@ class RedisTokenCache:
                 "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'"
             ) from missing
         try:
-            client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1, retry=None)
+            client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1)
         except ValueError:
             raise ValueError(
                 "redis-py cannot parse the URL (not shown: a password may be in it); it looks like"
