@@ -151,21 +151,18 @@ class _Flow(Call):
         if response.status_code != 401:
             return
         self._warn_if_unsigned_401(response)
-        if self._has_our_token(response.request):
+        if self.has_our_token(response):
             self.request = response.request
             self._redirects = response.history
             # The token that this flow has sent: another task may have written another one into the request.
             response = yield from self.replay(response, token)
             self._correct_history(response)
 
-    def _has_our_token(self, request: Request) -> bool:
-        """Return whether *request* goes to the domain with our token: a redirect may have led elsewhere."""
+    def has_our_token(self, response: Response) -> bool:
+        """Return whether *response* is to a request to the domain with our token: httpx follows redirects."""
+        request = response.request
         is_signed = self.renewal.token_in(request.headers.get("Authorization")) is not None
         return is_signed and _origin_of(request.url) == self._auth._credentials.origin
-
-    def was_redirected(self, response: Response) -> bool:
-        """Return whether *response* is that to another request, to which a redirect has led."""
-        return response.request is not self.request
 
     def make_caller(self) -> Caller:
         """Return this thread or task."""

@@ -58,9 +58,9 @@ class Call(ABC):
     def send_again(self, response: Any, token: Token) -> Steps[Any]:
         """Send the request of a 401 with another token, and return the response."""
 
-    def was_redirected(self, response: Any) -> bool:  # noqa: ARG002 - for adapters
-        """Return whether *response* is that to another request, to which a redirect has led."""
-        return False
+    def has_our_token(self, response: Any) -> bool:  # noqa: ARG002 - for adapters
+        """Return whether *response* is to a request to the domain with our token."""
+        return True
 
     def sign(self) -> Steps[Token]:
         """Return the token to sign with.
@@ -108,7 +108,7 @@ class Call(ABC):
             logger.debug("replaying %s after a 401", operation)
             response = yield from self.send_again(response, token)
             is_401 = response.status_code == 401
-            if is_401 and self.was_redirected(response):
+            if is_401 and not self.has_our_token(response):
                 break
             renewal.record_response(operation, token, is_401=is_401)
             if not is_401 or not (token is in_use or token.is_from_cache):
