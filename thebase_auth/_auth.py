@@ -40,7 +40,8 @@ class CommonAuth:
                 `RedisTokenCache`, or any object with the methods of `TokenCache`. None keeps
                 it in memory.
             timeout: Seconds: the upper bound of each phase of a token request (connect, read, write,
-                pool), and of waiting for another caller's. Shorter timeouts of the call apply.
+                pool), and of waiting for another caller's token request. Shorter timeouts
+                of the call apply.
 
         Raises:
             ValueError: if an argument cannot be right; the message says which and what is wrong with

@@ -235,12 +235,11 @@ class _Flow(Call):
         error = yield Do(response.read, response.aread)
         if error is not None:
             raise error
-        # The client may have followed a redirect. Only the response to our own request is used.
-        for one in (*response.history, response):
+        responses = (*response.history, response)  # the client may have followed a redirect
+        for one in responses:
             if "Basic " in one.request.headers.get("Authorization", ""):
                 del one.request.headers["Authorization"]
-            if one.request is request:
-                response = one
+        response = next((one for one in responses if one.request is request), response)
         token_response = TokenResponse(response.status_code, response.headers, response.content, sent_at)
         return parse_token_response(token_response, credentials)
 

@@ -146,7 +146,8 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         auth, request = self.auth, response.request
-        if not str(request.url).startswith(auth._url_prefix) and self._let_go_if_elsewhere(response):
+        if not self._is_of_the_domain(request):
+            self._let_go(response)
             return response
         if response.status_code != 401 or hasattr(response, _HANDLED):
             return response
@@ -163,19 +164,17 @@ class _ResponseHook:
         setattr(response, _HANDLED, True)
         return response
 
-    def _let_go_if_elsewhere(self, response: requests.Response) -> bool:
-        """Return whether *response* is of another host. If so, do not see what that redirects to.
+    def _is_of_the_domain(self, request: requests.PreparedRequest) -> bool:
+        url = str(request.url)
+        return url.startswith(self.auth._url_prefix) or Origin.of_url(url) == self.auth._credentials.origin
 
-        Where another host redirects to the domain, it would act in the user's name.
-        """
+    def _let_go(self, response: requests.Response) -> None:
+        """See no response after one of another host, which may redirect to the domain in the user's name."""
         request = response.request
-        if Origin.of_url(str(request.url)) == self.auth._credentials.origin:
-            return False
         if hasattr(request, "hooks"):  # a cached request of requests-cache has none
             request.hooks = {"response": [hook for hook in request.hooks["response"] if hook is not self]}
         if response.status_code == 401 and "Authorization" not in request.headers:
             self.auth._warn_of_unsigned_401(str(urlsplit(str(request.url)).hostname))
-        return True
 
 
 def _ignore(response: requests.Response, **settings: Any) -> None:
@@ -183,7 +182,10 @@ def _ignore(response: requests.Response, **settings: Any) -> None:
 
 
 class _Call(Call):
-    """One call of requests, with the settings of its sending as far as they are known."""
+    """One call of requests, with the settings of its sending as far as they are known.
+
+    Its steps are waits alone, as requests blocks: ``yield from ()`` makes a generator of a method.
+    """
 
     error_kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
     has_connection = True  # some tools make responses without
@@ -227,7 +229,7 @@ class _Call(Call):
 
     def release(self, response: requests.Response, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`."""
-        yield from ()  # it waits in its own way
+        yield from ()
         if must_read:
             with suppress(Exception):  # its status is enough
                 response.content  # noqa: B018
@@ -295,7 +297,7 @@ class _Call(Call):
                 url, {}, stream=False, verify=None, cert=None
             )
             if url.startswith("http://"):
-                settings["proxies"] = user_session.proxies  # a loopback host: past those of the environment
+                settings["proxies"] = user_session.proxies  # a loopback host: none of the environment
             user_agent = self.request.headers.get("User-Agent")
             headers = credentials.token_request_headers  # no local variable has the secret
             request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)

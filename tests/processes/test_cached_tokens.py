@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support.caches import (
     FEW,
     Shared,
     Warnings,
+    cache_threads,
     few_clients,
     is_free,
     key_of,
@@ -24,6 +29,7 @@ from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.clock import Clock
 from tests.support.servers import Api, api_server
 from tests.support.shelf import Shelf
+from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import Sandbox
 
 # Sharing
@@ -211,3 +217,15 @@ def test_older_token_is_not_used_again_after_stores_have_failed() -> None:
             renew(FEW[0], auth, server.url, api)
         assert api.token_requests == 20
         assert stored_token(shelf, auth) == "token-1"
+
+
+def test_call_that_led_is_not_kept_alive(tmp_path: Path) -> None:
+    """It may have a long body."""
+    with api_server() as (server, _):
+        auth = auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens.json"))
+        response = requests.get(server.url + "/a", auth=auth, timeout=10)
+        seen = weakref.ref(response.request)
+        del response
+        until(lambda: not cache_threads())
+        gc.collect()
+        assert seen() is None

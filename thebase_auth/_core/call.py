@@ -1,15 +1,14 @@
-# A call that needs a token: how it is signed (gets its Authorization header), and replayed after a 401.
+# One call: signing it, and replaying it after a 401.
 #
 # The rule for its body: a replay sends the same content, or there is none. An exhausted iterator and a file
 # that was read to its end are silently empty the second time. So a file is sent again only from its first
-# position, and only if the length from there is what was announced. What is neither in memory nor such a
-# file is sent once.
+# position, and only if the length from there is what was announced. Any other body that is not in memory is
+# sent once.
 
 from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from array import array
 from collections.abc import Generator
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
@@ -35,7 +34,7 @@ class Call(ABC):
     Attributes:
         renewal: The shared token.
         request: The request as it was sent last.
-        error_kinds: The library's own kinds of our errors.
+        error_kinds: Our errors, as exceptions of the library.
     """
 
     renewal: Renewal
@@ -66,7 +65,7 @@ class Call(ABC):
         """Return the token to sign with.
 
         Raises:
-            TokenRequestError: as `Renewal.steps`, in the library's own kind.
+            TokenRequestError: as `Renewal.steps`, as an exception of the library.
             TokenTimeoutError: likewise.
         """
         # An expired token is tried first: the server decides, and may accept it for longer.
@@ -81,14 +80,14 @@ class Call(ABC):
         The 401 is final, and the caller's, if
         * the server has rejected three tokens in a row for this operation, and nobody has a newer one;
         * its body cannot be sent again; then the next call gets a new token;
-        * the replay is rejected too, with a token that was fetched since, or for the second time.
+        * a replay with a newly fetched token is rejected, or the second replay.
 
         Args:
             response: The 401. Its connection is released before anyone waits for a token.
             rejected: The token that the request carried; None if it was none of ours.
 
         Raises:
-            TokenRequestError: as `Renewal.steps`, in the library's own kind.
+            TokenRequestError: as `Renewal.steps`, as an exception of the library.
             TokenTimeoutError: likewise.
         """
         renewal, operation = self.renewal, Operation.of(str(self.request.method), str(self.request.url))
@@ -101,7 +100,7 @@ class Call(ABC):
             is_short = length is not None and length <= LARGE
             # If no token may be fetched, the caller may get this response.
             yield from self.release(response, must_read=is_short or is_throttled)
-            in_use = renewal.token
+            before = renewal.token
             token = yield from self._renew(rejected, may_fetch=not is_throttled)
             if token is None:
                 break
@@ -111,9 +110,10 @@ class Call(ABC):
             if is_401 and not self.has_our_token(response):
                 break
             renewal.record_response(operation, token, is_401=is_401)
-            if not is_401 or not (token is in_use or token.is_from_cache):
+            is_fresh = token is not before and not token.is_from_cache
+            if not is_401 or is_fresh:
                 break
-            rejected = token  # older than the 401, or from the cache: it proves nothing, so once more
+            rejected = token  # it may be as old as the first one, so once more
         return response
 
     def _must_renew_first(self) -> bool:
@@ -123,7 +123,7 @@ class Call(ABC):
         return self.renewal.renews_expired or is_large or not self.rewind()
 
     def _prepare_replay(self, operation: Operation, rejected: Token | None, *, is_throttled: bool) -> bool:
-        """Return whether there may be a replay, and make the body ready; log why not."""
+        """Return whether there may be a replay, and rewind the body; log why not."""
         if is_throttled and not self.renewal.may_have_newer(rejected):
             logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
             return False
@@ -144,7 +144,7 @@ class Call(ABC):
 
 def is_in_memory(content: object) -> bool:
     """Return whether *content* can be sent any number of times."""
-    if content is None or isinstance(content, (bytes, str, bytearray, memoryview, array)):
+    if content is None or isinstance(content, (bytes, str, bytearray, memoryview)):
         return True
     return isinstance(content, (list, tuple)) and all(isinstance(part, bytes) for part in content)
 

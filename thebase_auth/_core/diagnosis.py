@@ -142,7 +142,7 @@ def _is_made_by_thebase(value: str) -> bool:
 
 def _seconds(retry_after: str, sent_at: float) -> float | None:
     """Return ``Retry-After`` in seconds, from a number or a date (RFC 9110 section 10.2.3), or None."""
-    if re.fullmatch("[0-9]{1,9}", retry_after.strip(), re.ASCII):
+    if re.fullmatch("[0-9]{1,9}", retry_after.strip()):
         return float(retry_after)
     from email.utils import parsedate_to_datetime  # slow to load
 

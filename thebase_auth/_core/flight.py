@@ -74,8 +74,8 @@ class Caller:
             return True
         return self._loop is not None and self._loop is other._loop and self._task is not other._task
 
-    def has_time_of(self, other: Caller) -> bool:
-        """Return whether what took too long for this caller is too long for *other*, too."""
+    def is_as_patient_as(self, other: Caller) -> bool:
+        """Return whether what took too long for this caller would take too long for *other*, too."""
         return self.timeout >= other.timeout and self.shortest_timeout >= other.shortest_timeout
 
 
@@ -121,7 +121,7 @@ class Flight(Event):
 
     def failures_for(self, caller: Caller) -> list[str]:
         """Return what has failed, unless it may only have been too slow for a caller with less time."""
-        return [self._failure] if self._failure and self._failed_for.has_time_of(caller) else []
+        return [self._failure] if self._failure and self._failed_for.is_as_patient_as(caller) else []
 
 
 def wait_for(
@@ -136,5 +136,6 @@ def wait_for(
         started = time.monotonic()
         step = min(_LOOK_AGAIN, seconds - waited)
         yield Wait(event, step)
-        waited += min(step, time.monotonic() - started) if event.done else step
+        elapsed = time.monotonic() - started
+        waited += min(step, elapsed) if event.done else step
     return waited

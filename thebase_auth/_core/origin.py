@@ -15,7 +15,7 @@ from .errors import PlainHTTPError
 
 #: Where TheBase shows domain, client id and client secret.
 SETTINGS: Final = "Settings, Webhooks/API, API token"
-DEFAULT_PORTS = {"https": 443, "http": 80}
+DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 #: A domain as people paste it: scheme, host and port, of which only the host must be there.
 _PASTED = re.compile(r"(?:(.*)://)?([^@/\\?#]*?)(?::([^]:@/\\?#]*))?/?", re.DOTALL)
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
@@ -43,7 +43,7 @@ class Origin(NamedTuple):
 
         Args:
             domain: A host name, international or not, or an IP address; with or without a port,
-                ``https://`` before it and one ``/`` behind it.
+                ``https://`` before it and one ``/`` after it.
 
         Raises:
             ValueError: if it is anything else. The text says what is wrong, and does not repeat
@@ -114,7 +114,9 @@ class Origin(NamedTuple):
         """
         if other == self:
             return True
-        if other is None or (other.host, other.scheme, self.scheme) != (self.host, "http", "https"):
+        if other is None or other.host != self.host:
+            return False
+        if other.scheme != "http" or self.scheme != "https":
             return False
         if other.port != self.port and self.is_loopback:
             return False  # another service of this machine

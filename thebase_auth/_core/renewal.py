@@ -88,7 +88,7 @@ class Renewal:
         """
         left = caller.timeout
         failures: list[str] = []
-        waited_for: Flight | None = None  # each flight once
+        waited_for: Flight | None = None  # no flight is waited for twice
         while True:
             token, flight = self.token, self._flight
             if token is not None and token is not rejected:
@@ -143,7 +143,7 @@ class Renewal:
             except BaseException as failure:
                 newest = self.token
                 if newest is not None and newest.number > flight.number and isinstance(failure, Exception):
-                    return newest  # this flight was passed over
+                    return newest  # a later flight has a token by now
                 if not isinstance(failure, TokenRequestError):
                     flight.fail(_failure_of(failure, flight.leader), flight.leader)
                     raise
@@ -178,12 +178,12 @@ class Renewal:
         with self._lock:
             current, under_way = self.token, self._flight
             is_newest = current is None or current.number < token.number
-            self._retire(current if is_newest else token)
+            self._remember(current if is_newest else token)
             if is_newest:
                 self.token, self._flight = token, None
         flight.token = token
         flight.finish()
-        if is_newest and under_way is not None:  # it has passed this flight over
+        if is_newest and under_way is not None:  # this flight, or the one that has passed it over
             under_way.token = token
             under_way.finish()
         return self.token or token
@@ -205,17 +205,17 @@ class Renewal:
             domain,
         )
 
-    # What becomes of a token.
+    # Retiring tokens, and recording responses.
 
     def drop(self, token: Token | None) -> None:
         """Retire *token* if it is in use, so that the next request fetches another one."""
         with self._lock:
             if self.token is token:
-                self._retire(token)
+                self._remember(token)
                 self.token = None
 
-    def _retire(self, token: Token | None) -> None:
-        """Remember *token* as one of ours; the caller holds the lock."""
+    def _remember(self, token: Token | None) -> None:
+        """Remember a retired *token* as one of ours. The caller holds the lock."""
         if token is not None:
             self._retired = (*self._retired, token)[-_RETIRED_REMEMBERED:]
 

@@ -56,7 +56,7 @@ class Pause:
         return length
 
     def left(self, now: float) -> float:
-        """Return the seconds left, 0 if it is not a pause."""
+        """Return the seconds left; 0 if there is no pause."""
         return max(self._until - now, 0.0)
 
 
@@ -92,7 +92,7 @@ class _Rejections:
 
 
 class Throttle:
-    """Which operations must not cost a token request for now. `Renewal` holds its lock while it records."""
+    """Which operations may not cost a token request now. `Renewal` holds its lock while it records."""
 
     def __init__(self) -> None:
         self._rejections: dict[Operation, _Rejections] = {}

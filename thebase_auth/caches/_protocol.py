@@ -37,7 +37,7 @@ class TokenCache(Protocol):
         """Wait for the lock, which is the right to fetch the next token.
 
         A lock that outlives its process should end by itself after half of *timeout*: then one of
-        those who wait inherits it in time.
+        those who wait gets it in time.
 
         Args:
             key: As in `load`.

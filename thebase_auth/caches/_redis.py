@@ -26,7 +26,7 @@ class RedisTokenCache:
                 for an AsyncClient too. Give it timeouts in seconds (``socket_timeout=1``,
                 ``socket_connect_timeout=1``) and no retries (``retry=None``), so that a dead server is
                 noticed soon, and its error is logged.
-            prefix: How the names of all keys begin.
+            prefix: The prefix of all keys.
 
         Raises:
             TypeError: if *client* is anything else.
@@ -50,7 +50,7 @@ class RedisTokenCache:
         Args:
             url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``, with any option
                 that `redis.Redis.from_url` reads from a URL.
-            prefix: How the names of all keys begin.
+            prefix: The prefix of all keys.
 
         Raises:
             ValueError: if redis-py cannot parse the URL.
@@ -114,7 +114,7 @@ class RedisTokenCache:
         lock = self._client.lock(name, timeout=timeout / 2, blocking_timeout=timeout)
         if not lock.acquire():
             return None
-        held = self._client.get(name)
+        held = self._client.get(name)  # to see below whether it is still ours
 
         def release() -> None:
             try:

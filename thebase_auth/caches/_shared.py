@@ -43,17 +43,21 @@ class SharedCache:
         """
         if self._last is not None and self._last.is_hanging():
             return None
-        work = CacheWork(self, flight, is_known, may_lock=may_lock)
+        work = self._last = CacheWork(self, flight, is_known, may_lock=may_lock)
         try:
             work.start()
         except RuntimeError as error:
             self.report(str(error))  # too many threads
             return None
-        self._last = work
         return work
 
+    def let_go(self, work: CacheWork) -> None:
+        """Forget *work*, which has ended: its flight keeps the leader's request alive."""
+        if self._last is work:
+            self._last = None
+
     def report(self, trouble: str) -> None:
-        """Warn once for each outage of the cache; no *trouble* is its end."""
+        """Warn once for each outage of the cache. An empty *trouble* is its end."""
         if trouble and not self._has_warned:
             logger.warning(
                 "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its"
@@ -93,7 +97,7 @@ class CacheWork(threading.Thread):
         self._flight = flight
         self._is_known = is_known
         self._may_lock = may_lock
-        self._seconds = flight.leader.timeout / 2
+        self._patience = flight.leader.timeout / 2  # seconds
         self._calling = ""  # the method of the cache that is running
         self._is_given_up = False
         self._trouble = ""
@@ -115,16 +119,16 @@ class CacheWork(threading.Thread):
 
         To wait in lock() is not to hang, unless the leader has given up.
         """
-        has_no_use = self._flight.done and self._flight.token is None and self._calling != "lock"
-        return bool(self._calling) and (self._is_given_up or has_no_use) and self.is_alive()
+        is_useless = self._flight.done and self._flight.token is None and self._calling != "lock"
+        return bool(self._calling) and (self._is_given_up or is_useless) and self.is_alive()
 
     def _wait(self, event: Event) -> Generator[Wait, Any, None]:
-        yield from wait_for(event, self._seconds)
+        yield from wait_for(event, self._patience)
         if event.done:
             return
         self._is_given_up = True
         if self._calling:
-            self._trouble = f"{self._calling}() took more than {self._seconds:.2g} seconds"
+            self._trouble = f"{self._calling}() took more than {self._patience:.2g} seconds"
             self._shared.report(self._trouble)
 
     # What follows runs in the thread.
@@ -149,6 +153,7 @@ class CacheWork(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
             self._trouble = f"releasing its lock failed: {self._describe(error)}"
         self._shared.report(self._trouble)
+        self._shared.let_go(self)
         self.looked.finish()
         self.finished.finish()
 
@@ -161,17 +166,17 @@ class CacheWork(threading.Thread):
     def _lock(self, key: str) -> Any:
         """Return what releases the lock; None if the token must be fetched without it."""
         try:
-            release = self._call("lock", self._shared.cache.lock, key, timeout=self._seconds)
+            release = self._call("lock", self._shared.cache.lock, key, timeout=self._patience)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises
             self._trouble = f"it cannot be locked: {self._describe(error)}"
             return None
         if release is None:
-            self._trouble = f"another process has held its lock for {self._seconds:.2g} seconds"
+            self._trouble = f"another process has held its lock for {self._patience:.2g} seconds"
         return release
 
     def _store(self, record_format: RecordFormat) -> None:
         """Wait for the token request, and store the token."""
-        wait_blocking(self._flight, 2 * self._seconds)
+        wait_blocking(self._flight, self._flight.leader.timeout)
         token = self._flight.token
         if token is not None:
             record = record_format.write(token)
