@@ -37,9 +37,10 @@ class of the same name for one library each, and import only that one.
 # `Call.replay` asks `Renewal.steps` for another token. The caller leads a flight, which fetches one, or
 # waits for a flight.
 #
-# Another HTTP library needs a class like requests.TheBaseAuth or _httpx.HttpxAuth, a `Call` that says how a
-# request is sent again and a token fetched, three exceptions, something that takes the steps, and its name
-# in _combined.
+# Another HTTP library needs a class like requests.TheBaseAuth or _httpx.HttpxAuth, which asks
+# `Origin.must_sign` before it signs and `Renewal.token_in` before it replays; a `Call` that says how a
+# request is sent again and a token fetched; three exceptions; a driver that runs the steps; and its name in
+# _combined.
 #
 # Beside the plugin: testing/ (a fake TheBase server for tests), _pytest_plugin, _httpie, _cli/ (the command).
 

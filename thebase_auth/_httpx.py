@@ -16,7 +16,7 @@ from ipaddress import IPv6Address
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from ._auth import CommonAuth
-from ._core.call import Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind
+from ._core.call import Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind_file
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from ._core.flight import Caller, Wait
@@ -37,7 +37,7 @@ class Binding(NamedTuple):
 
 
 class Do(NamedTuple):
-    """A step of a flow: call `blocking`, or await `awaitable`. The flow is sent the exception, or None."""
+    """A step of a flow: call `blocking`, or await `awaitable`. It results in what that raised, or None."""
 
     blocking: Callable[[], object]
     awaitable: Callable[[], Awaitable[object]]
@@ -117,11 +117,11 @@ class HttpxAuth(CommonAuth):
 class _Flow(Call):
     """One call of httpx or httpx2, from its signature to the response that the caller gets."""
 
-    def __init__(self, auth: HttpxAuth, request: Request, here: Callable[[], Caller]) -> None:
+    def __init__(self, auth: HttpxAuth, request: Request, current_caller: Callable[[], Caller]) -> None:
         self.renewal = auth._renewal
         self.request = request
         self._auth = auth
-        self._here = here
+        self._current_caller = current_caller
         self._start: int | None = None  # the position of a file before it is sent
         self._token_responses: list[Response] = []
         self._redirects: list[Response] = []  # before the 401
@@ -171,14 +171,14 @@ class _Flow(Call):
         for phase in ("connect", "read", "write", "pool"):
             seconds = given.get(phase)
             timeouts[phase] = longest if seconds is None else min(seconds, longest)
-        caller = self._here()
+        caller = self._current_caller()
         caller.timeout, caller.shortest_timeout = timeouts["read"], min(timeouts.values())
         caller.fetch = partial(self._fetch, timeouts)
         return caller
 
     def rewind(self) -> bool:
         """Return whether the body can be sent again, and make it ready."""
-        library, stream = self._binding.library, self.request.stream
+        library, stream = self._binding_of_request.library, self.request.stream
         if isinstance(stream, library.ByteStream):
             return True
         if type(stream).__module__.partition(".")[0] != library.__name__:
@@ -189,7 +189,7 @@ class _Flow(Call):
             can_seek = all(is_in_memory(file) or is_seekable(file) for file in files)
             return can_seek and length is not None and stream.get_content_length() == length
         content = getattr(stream, "_stream", None)
-        return (content is not None and is_in_memory(content)) or rewind(content, self._start, length)
+        return (content is not None and is_in_memory(content)) or rewind_file(content, self._start, length)
 
     def release(self, response: Response, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
@@ -201,7 +201,7 @@ class _Flow(Call):
 
     def send_again(self, response: Response, token: Token) -> Steps[Response]:
         """Send a new request: mocks, recorders and the history keep the rejected one, with its token."""
-        library, sent = self._binding.library, self.request
+        library, sent = self._binding_of_request.library, self.request
         self.request = library.Request(
             sent.method, sent.url, headers=sent.headers, stream=sent.stream, extensions=sent.extensions
         )
@@ -219,7 +219,7 @@ class _Flow(Call):
         credentials = self._auth._credentials
         # The raw value: the library would encode it differently.
         user_agents = (value for name, value in self.request.headers.raw if name.lower() == b"user-agent")
-        request = self._binding.library.Request(
+        request = self._binding_of_request.library.Request(
             "POST",
             credentials.token_url,
             headers=credentials.token_request_headers(next(user_agents, None)),  # not in a local variable
@@ -244,7 +244,10 @@ class _Flow(Call):
         return parse_token_response(token_response, credentials)
 
     def _correct_history(self, response: Response) -> None:
-        """Let each history be the redirects before the 401 and what came since, without token responses."""
+        """Let each history be the redirects before the 401 and what came since, without token responses.
+
+        Of a replay after a redirect, httpx makes ``[401, token response]``; it should be ``[302, 401]``.
+        """
         not_shown = (*self._token_responses, *self._redirects)
         if not_shown:
             for one in (*response.history, response):
@@ -259,10 +262,10 @@ class _Flow(Call):
     @property
     def error_kinds(self) -> tuple[type[TheBaseAuthError], ...]:  # type: ignore[override]
         """Those of the binding."""
-        return self._binding.errors
+        return self._binding_of_request.errors
 
     @property
-    def _binding(self) -> Binding:
+    def _binding_of_request(self) -> Binding:
         """What differs for the request's library: the combined class has several bindings."""
         bindings: Any = (vars(cls).get("_binding") for cls in type(self._auth).__mro__)
         return next(one for one in bindings if one and isinstance(self.request, one.library.Request))  # type: ignore[no-any-return]

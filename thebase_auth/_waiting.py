@@ -54,8 +54,8 @@ def async_caller() -> Caller:
         def is_cancelled_in_trio() -> bool:
             return trio.current_effective_deadline() == -math.inf
 
-        task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
-        return Caller(task, token, is_cancelled=is_cancelled_in_trio)
+        task, trio_token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+        return Caller(task, trio_token, is_cancelled=is_cancelled_in_trio)
     import asyncio
 
     loop, asyncio_task = asyncio.get_running_loop(), asyncio.current_task()
@@ -97,11 +97,11 @@ async def _wait_asyncio(event: Event, seconds: float) -> None:
 async def _wait_trio(event: Event, seconds: float) -> None:
     import trio
 
-    asleep, token = trio.Event(), trio.lowlevel.current_trio_token()
+    asleep, trio_token = trio.Event(), trio.lowlevel.current_trio_token()
 
     def wake() -> None:
         with contextlib.suppress(trio.RunFinishedError):
-            token.run_sync_soon(asleep.set)
+            trio_token.run_sync_soon(asleep.set)
 
     with _waker(event, wake), trio.move_on_after(seconds):
         if not event.done:

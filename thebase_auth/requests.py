@@ -32,7 +32,7 @@ from urllib3 import Timeout
 
 from ._auth import DEFAULT_TIMEOUT, CommonAuth
 from ._core import errors
-from ._core.call import Call, Steps, announced_length, is_in_memory, rewind
+from ._core.call import Call, Steps, announced_length, is_in_memory, rewind_file
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse, hidden
 from ._core.flight import Caller
 from ._core.origin import Origin
@@ -169,7 +169,10 @@ class _ResponseHook:
         return url.startswith(self.auth._url_prefix) or Origin.of_url(url) == self.auth._credentials.origin
 
     def _let_go(self, response: requests.Response) -> None:
-        """See no response after one of another host, which may redirect to the domain in the user's name."""
+        """Stop handling a call to which another host has responded.
+
+        It may redirect to the domain. requests would add a header from .netrc, and a replay would sign it.
+        """
         request = response.request
         if hasattr(request, "hooks"):  # a cached request of requests-cache has none
             request.hooks = {"response": [hook for hook in request.hooks["response"] if hook is not self]}
@@ -184,7 +187,7 @@ def _ignore(response: requests.Response, **settings: Any) -> None:
 class _Call(Call):
     """One call of requests, with the settings of its sending as far as they are known.
 
-    Its steps are waits alone, as requests blocks: ``yield from ()`` makes a generator of a method.
+    Its only steps are waits, as requests blocks: ``yield from ()`` turns a method into a generator.
     """
 
     error_kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
@@ -225,7 +228,7 @@ class _Call(Call):
         if not self.has_connection:
             return False
         # requests keeps something else than a number where the position cannot be told.
-        return is_in_memory(body) or (isinstance(start, int) and rewind(body, start, length))
+        return is_in_memory(body) or (isinstance(start, int) and rewind_file(body, start, length))
 
     def release(self, response: requests.Response, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`."""
@@ -299,8 +302,10 @@ class _Call(Call):
             if url.startswith("http://"):
                 settings["proxies"] = user_session.proxies  # a loopback host: none of the environment
             user_agent = self.request.headers.get("User-Agent")
-            headers = credentials.token_request_headers  # no local variable has the secret
-            request.prepare("POST", url, headers(user_agent), data=TOKEN_REQUEST_BODY)
+            # The headers are in no local variable: they have the secret.
+            request.prepare(
+                "POST", url, credentials.token_request_headers(user_agent), data=TOKEN_REQUEST_BODY
+            )
             # Test tools replace the `send` of one session.
             send = vars(user_session).get("send", sender.send)
             response: requests.Response = send(

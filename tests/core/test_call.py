@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from thebase_auth._core.call import announced_length, is_in_memory, is_seekable, position_of, rewind
+from thebase_auth._core.call import announced_length, is_in_memory, is_seekable, position_of, rewind_file
 
 CONTENT = b"0123456789"
 
@@ -75,7 +75,7 @@ def test_file_is_rewound_to_where_it_was_if_its_length_is_as_announced(file: Any
     assert position_of(file) == start
     sent = file.read()
 
-    assert rewind(file, start, len(sent))
+    assert rewind_file(file, start, len(sent))
     assert file.read() == sent
 
 
@@ -85,13 +85,13 @@ def test_file_whose_length_has_changed_is_left_where_it_was(file: Any, change: C
     change(file)
     position = file.tell()
 
-    assert not rewind(file, 0, len(CONTENT))
+    assert not rewind_file(file, 0, len(CONTENT))
     assert file.tell() == position
 
 
 @pytest.mark.parametrize(("start", "length"), [(None, 10), (0, None)])
 def test_file_of_unknown_position_or_length_is_sent_once(file: Any, start: Any, length: Any) -> None:
-    assert not rewind(file, start, length)
+    assert not rewind_file(file, start, length)
     assert file.tell() == 0
 
 
@@ -105,4 +105,4 @@ def test_file_of_unknown_position_or_length_is_sent_once(file: Any, start: Any, 
     ],
 )
 def test_stream_that_cannot_go_back_is_sent_once(stream: object) -> None:
-    assert not rewind(stream, 0, 10)
+    assert not rewind_file(stream, 0, 10)

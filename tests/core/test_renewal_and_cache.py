@@ -118,7 +118,7 @@ def test_leader_fetches_what_is_not_in_the_cache_and_waits_for_the_store(
     leader.go_on()
 
     assert leader.result == Token("new")
-    assert not cache.works[0]._is_given_up
+    assert not cache.works[0]._leader_gave_up
 
 
 def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
@@ -136,7 +136,7 @@ def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
     slow_to_store.go_on(Token("newer"))
     assert slow_to_store.wait_in_vain() == HALF
     assert slow_to_store.result == Token("newer")
-    assert all(work._is_given_up for work in cache.works)
+    assert all(work._leader_gave_up for work in cache.works)
 
 
 def test_pause_of_the_token_endpoint_takes_no_lock(cached: Renewal, cache: FakeCache) -> None:

@@ -91,7 +91,7 @@ class RenewalMachine(RuleBasedStateMachine):
         elif isinstance(call.error, TokenRequestError):
             assert self.responses_without_token
         elif isinstance(call.error, TokenTimeoutError):
-            failed = [flight for flight in call.waited if flight.failures_for(call.caller)]
+            failed = [flight for flight in call.waited if flight.failure_for(call.caller)]
             assert len(failed) >= 2 or call.time_left < 0.001
             assert call.fetches == 0
         else:

@@ -65,7 +65,7 @@ class Call(ABC):
         """Return the token to sign with.
 
         Raises:
-            TokenRequestError: as `Renewal.steps`, as an exception of the library.
+            TokenRequestError: as in `Renewal.steps`, as an exception of the library.
             TokenTimeoutError: likewise.
         """
         # An expired token is tried first: the server decides, and may accept it for longer.
@@ -87,7 +87,7 @@ class Call(ABC):
             rejected: The token that the request carried; None if it was none of ours.
 
         Raises:
-            TokenRequestError: as `Renewal.steps`, as an exception of the library.
+            TokenRequestError: as in `Renewal.steps`, as an exception of the library.
             TokenTimeoutError: likewise.
         """
         renewal, operation = self.renewal, Operation.of(str(self.request.method), str(self.request.url))
@@ -110,10 +110,10 @@ class Call(ABC):
             if is_401 and not self.has_our_token(response):
                 break
             renewal.record_response(operation, token, is_401=is_401)
-            is_fresh = token is not before and not token.is_from_cache
-            if not is_401 or is_fresh:
+            was_just_fetched = token is not before and not token.is_from_cache
+            if not is_401 or was_just_fetched:
                 break
-            rejected = token  # it may be as old as the first one, so once more
+            rejected = token  # it was there already, and may be as old as the first one: once more
         return response
 
     def _must_renew_first(self) -> bool:
@@ -175,7 +175,7 @@ def is_seekable(file: Any) -> bool:
     return True
 
 
-def rewind(file: Any, start: int | None, length: int | None) -> bool:
+def rewind_file(file: Any, start: int | None, length: int | None) -> bool:
     """Move *file* back to where it was before it was sent.
 
     Args:

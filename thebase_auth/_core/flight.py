@@ -1,4 +1,7 @@
-# A flight: one token request, the caller that leads it, and those who wait.
+# A flight: one attempt to obtain a token, from a cache or by a token request; its leader and its waiters.
+#
+# A failure of a flight counts for a waiter only if the caller for whom it failed had at least as much
+# time: an impatient caller's timeout says nothing to a patient one.
 
 from __future__ import annotations
 
@@ -46,8 +49,8 @@ class Caller:
         shortest_timeout: Seconds: the shortest of all the timeouts of its token request.
         fetch: Sends its token request, in steps, and returns the token.
         is_lost: Whether its task or event loop has ended (asyncio only).
-        is_cancelled: Whether its task is being cancelled. Of a thread, a flow that is closed without an
-            exception was abandoned, which is the same.
+        is_cancelled: Whether its task is being cancelled. A thread cannot tell, and says yes: if its flow is
+            closed without an exception, it was abandoned.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Caller:
         self._thread = threading.get_ident()
 
     def can_go_on_while_waiting(self, other: Caller) -> bool:
-        """Return whether this caller can go on while *other* waits for it: no thread can wait for itself."""
+        """Return whether this caller can still run while *other* waits for it: no thread waits for itself."""
         if self.is_lost():
             return False
         if self._thread != other._thread:
@@ -80,10 +83,10 @@ class Caller:
 
 
 class Flight(Event):
-    """One token request, and what has become of it.
+    """One attempt to obtain a token, and its result.
 
     Attributes:
-        number: Its place in the order in which flights have started, and so that of its token.
+        number: Its place in the order in which flights have started. Its token gets the same number.
         leader: The caller that sends the token request.
         token: The token.
         error: The response without a token, for all who wait.
@@ -104,7 +107,7 @@ class Flight(Event):
         return self.leader.can_go_on_while_waiting(caller)
 
     def fail(self, failure: str | None, caller: Caller) -> None:
-        """Record what has failed for *caller*, the leader or a waiter; None if the leader was cancelled."""
+        """Record what has failed, and for whom, the leader or a waiter; None if the leader was cancelled."""
         self._failure, self._failed_for = failure, caller
 
     def fail_if_slow(self, waiter: Caller, waited: float) -> None:
@@ -119,9 +122,9 @@ class Flight(Event):
         if is_slow and not self.done and self.can_be_waited_for(waiter):
             self.fail(f"one took more than {half:.2g} seconds", waiter)
 
-    def failures_for(self, caller: Caller) -> list[str]:
-        """Return what has failed, unless it may only have been too slow for a caller with less time."""
-        return [self._failure] if self._failure and self._failed_for.is_as_patient_as(caller) else []
+    def failure_for(self, caller: Caller) -> str | None:
+        """Return what has failed, unless it failed for somebody who had less time than *caller*."""
+        return self._failure if self._failed_for.is_as_patient_as(caller) else None
 
 
 def wait_for(

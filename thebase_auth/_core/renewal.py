@@ -9,7 +9,7 @@
 #   1. with a token, which all waiters use;
 #   2. with a response that has no token: all waiters raise the same error;
 #   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
-#   4. its leader is cancelled, or cannot go on while the asking caller waits: a waiter leads;
+#   4. its leader is cancelled, or is blocked by the caller that would wait: that one leads;
 #   5. it is too slow for a waiter, which leads in its place after half of its own time: it is passed over.
 #
 # All callers share one Renewal. Its _lock guards writing to token, _flight, _retired and _throttle; if an
@@ -42,8 +42,8 @@ class Renewal:
 
     Attributes:
         token: The token in use, or None.
-        renews_expired: Whether an expired token is renewed before it is sent. It is tried first, until a call
-            with an expired token has got no response.
+        renews_expired: Whether an expired token is renewed before it is sent. No, until a call with an
+            expired token has ended without a response.
         timeout: Seconds: the upper bound of each phase of a token request, and of waiting for others.
     """
 
@@ -64,7 +64,7 @@ class Renewal:
         _living.add(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy has its own token, and shares the cache: deepcopy does not copy what is in a partial.
+        # A copy has its own token, and shares the cache: deepcopy does not copy the arguments of a partial.
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
@@ -95,6 +95,7 @@ class Renewal:
                 return token
             if len(failures) == 2 or (failures and left <= 0):
                 break
+            # Out of time without a failure, because leaders were cancelled: it leads.
             if flight is None or flight is waited_for or left <= 0 or not flight.can_be_waited_for(caller):
                 if flight is not None and not may_fetch:
                     break  # a look into the cache must not take the place of a token request
@@ -111,7 +112,9 @@ class Renewal:
             if flight.error is not None and flight.token is None and may_fetch:
                 raise flight.error.copy()  # or the tracebacks of all callers would be in one
             flight.fail_if_slow(caller, waited)
-            failures += flight.failures_for(caller)
+            failure = flight.failure_for(caller)
+            if failure is not None:
+                failures.append(failure)
             waited_for = flight
         if may_fetch:
             raise self._gave_up(failures)
@@ -135,28 +138,29 @@ class Renewal:
         return token
 
     def _fetch(self, flight: Flight) -> Generator[Any, Any, Token]:
-        """Send the token request."""
-        error = self._pause.error(time.monotonic())
-        if error is None:
-            try:
-                token = yield from flight.leader.fetch()
-            except BaseException as failure:
-                newest = self.token
-                if newest is not None and newest.number > flight.number and isinstance(failure, Exception):
-                    return newest  # a later flight has a token by now
-                if not isinstance(failure, TokenRequestError):
-                    flight.fail(_failure_of(failure, flight.leader), flight.leader)
-                    raise
-                error = self._pause.start(failure, time.monotonic())
-            else:
-                self._pause = EndpointPause()
-                logger.debug("fetched an access token from %s", self._credentials.domain)
-                if self._cache is None and not self._has_fetched:
-                    self._has_fetched = True
-                    record_first_fetch(self._credentials)
-                return self._use(flight, token)
-        flight.error = error
-        raise error.copy()
+        """Send the token request, unless the token endpoint is in a pause."""
+        flight.error = self._pause.error(time.monotonic())
+        if flight.error is not None:
+            raise flight.error.copy()
+        try:
+            token = yield from flight.leader.fetch()
+        except BaseException as failure:
+            newest = self.token
+            if newest is not None and newest.number > flight.number and isinstance(failure, Exception):
+                return newest  # of the flight that has passed this one over
+            if not isinstance(failure, TokenRequestError):
+                flight.fail(_failure_of(failure, flight.leader), flight.leader)
+                raise
+            rejection = failure
+        else:
+            self._pause = EndpointPause()
+            logger.debug("fetched an access token from %s", self._credentials.domain)
+            if self._cache is None and not self._has_fetched:
+                self._has_fetched = True
+                record_first_fetch(self._credentials)
+            return self._use(flight, token)
+        flight.error = self._pause.start(rejection, time.monotonic())
+        raise flight.error.copy()
 
     def _claim(self, own: Flight, token: Token | None, flight: Flight | None) -> bool:
         """Put *own* in the place of *flight*, unless something has changed since the caller looked."""
@@ -238,7 +242,8 @@ class Renewal:
     def record_no_response(self, token: Token) -> None:
         """Record that a call with *token* has ended without a response.
 
-        An event hook of httpx that raises for a 401 hides it from us, and looks like this.
+        An event hook of httpx that raises for a 401 hides it from us, and looks like this. In requests our
+        hook runs first.
         """
         if token.expires_at is None or token.is_expired():
             self.renews_expired = True

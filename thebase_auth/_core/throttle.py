@@ -17,7 +17,7 @@ _REJECTED_TOKENS: Final = 3
 _LONGEST_PAUSE: Final = 10.0  # seconds, of an operation
 _LONGEST_ENDPOINT_PAUSE: Final = 60.0  # seconds
 #: How the token endpoint rejects a client or asks it to slow down; 200: with an `error`.
-_REJECTIONS: Final = {200, 400, 401, 403, 429}
+_PAUSE_STATUSES: Final = {200, 400, 401, 403, 429}
 _FORGOTTEN_AFTER: Final = 120.0  # seconds without a rejection
 _MOST_OPERATIONS: Final = 1000  # more than the API has
 
@@ -69,7 +69,7 @@ class EndpointPause:
 
     def start(self, error: TokenRequestError, now: float) -> TokenRequestError:
         """Start the pause, if *error* is a reason for one, and return the error with the pause's length."""
-        if error.status not in _REJECTIONS or (error.status == 200 and not error.error):
+        if error.status not in _PAUSE_STATUSES or (error.status == 200 and not error.error):
             return error.with_retry_after(None)
         seconds = self._pause.start(now, error.retry_after)
         self._error = error.with_retry_after(seconds)

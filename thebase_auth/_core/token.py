@@ -24,7 +24,7 @@ class Token:
         expires_at: When it expires by the server's ``expires_in``, in epoch seconds; None if the server
             did not say. The server may accept it for longer, or revoke it sooner.
         authorization: The value of the ``Authorization`` header that carries it.
-        number: Its place in the order in which the auth object obtained its tokens.
+        number: Its place among the tokens of the auth object: that of the flight that obtained it.
         is_from_cache: Whether another process has fetched it.
     """
 
@@ -67,7 +67,7 @@ def parse_token_response(response: TokenResponse, credentials: Credentials) -> T
     """
     outcome = _read(response, credentials)
     if isinstance(outcome, TokenRequestError):
-        raise outcome  # here, where no local variable holds what the server sent
+        raise outcome  # here, where no local variable shows what the server sent
     return outcome
 
 

@@ -52,12 +52,12 @@ class SharedCache:
         return work
 
     def let_go(self, work: CacheWork) -> None:
-        """Forget *work*, which has ended: its flight keeps the leader's request alive."""
+        """Forget *work*, which has ended. It would keep the leader's request in memory."""
         if self._last is work:
             self._last = None
 
     def report(self, trouble: str) -> None:
-        """Warn once for each outage of the cache. An empty *trouble* is its end."""
+        """Warn once for each outage of the cache. An empty *trouble*: it works."""
         if trouble and not self._has_warned:
             logger.warning(
                 "the token cache %r failed (%s). Requests to %s go on without it: this process fetches its"
@@ -99,7 +99,7 @@ class CacheWork(threading.Thread):
         self._may_lock = may_lock
         self._patience = flight.leader.timeout / 2  # seconds
         self._calling = ""  # the method of the cache that is running
-        self._is_given_up = False
+        self._leader_gave_up = False
         self._trouble = ""
 
     # What the leader does.
@@ -111,22 +111,23 @@ class CacheWork(threading.Thread):
 
     def finish(self) -> Generator[Wait, Any, None]:
         """Wait until the token is stored: the process may end right after this call, and this thread too."""
-        if not self._is_given_up:
+        if not self._leader_gave_up:
             yield from self._wait(self.finished)
 
     def is_hanging(self) -> bool:
-        """Return whether a call of the cache still runs, and its leader has gone.
-
-        To wait in lock() is not to hang, unless the leader has given up.
-        """
-        is_useless = self._flight.done and self._flight.token is None and self._calling != "lock"
-        return bool(self._calling) and (self._is_given_up or is_useless) and self.is_alive()
+        """Return whether a call of the cache still runs, and its leader has gone."""
+        if not self._calling or not self.is_alive():  # in a forked child, it is not
+            return False
+        if self._leader_gave_up:
+            return True
+        # Its leader was cancelled. To wait in lock() is not to hang.
+        return self._flight.done and self._flight.token is None and self._calling != "lock"
 
     def _wait(self, event: Event) -> Generator[Wait, Any, None]:
         yield from wait_for(event, self._patience)
         if event.done:
             return
-        self._is_given_up = True
+        self._leader_gave_up = True
         if self._calling:
             self._trouble = f"{self._calling}() took more than {self._patience:.2g} seconds"
             self._shared.report(self._trouble)
