@@ -147,22 +147,26 @@ class _Flow(Call):
         except GeneratorExit:
             renewal.record_no_response(token)
             raise
-        self._correct_history(response)
-        if response.status_code != 401:
-            return
         self._warn_if_unsigned_401(response)
-        if self.has_our_token(response):
-            self.request = response.request
-            self._redirects = response.history
-            # The token that this flow has sent: another task may have written another one into the request.
-            response = yield from self.replay(response, token)
+        self._correct_history(response)
+        # The token that this flow has sent: another task may have written another one into the request.
+        rejected: Token | None = token
+        while response.status_code == 401 and self._has_our_token(response.request):
+            self.request, self._redirects = response.request, response.history
+            response = yield from self.replay(response, rejected)
             self._correct_history(response)
+            if not self.was_redirected(response):
+                break
+            rejected = self.renewal.token_in(response.request.headers.get("Authorization"))
 
-    def has_our_token(self, response: Response) -> bool:
-        """Return whether *response* is to a request to the domain with our token: httpx follows redirects."""
-        request = response.request
+    def _has_our_token(self, request: Request) -> bool:
+        """Return whether *request* goes to the domain with our token: a redirect may have led elsewhere."""
         is_signed = self.renewal.token_in(request.headers.get("Authorization")) is not None
         return is_signed and _origin_of(request.url) == self._auth._credentials.origin
+
+    def was_redirected(self, response: Response) -> bool:
+        """Return whether *response* is to another request than was sent."""
+        return response.request is not self.request
 
     def make_caller(self) -> Caller:
         """Return this thread or task."""

@@ -13,6 +13,7 @@ from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.forbidding import Forbidding
 from tests.support.rejections import REJECTIONS
 from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.shelf import Shelf
 from tests.support.uploads import CONTENT, Chunks
 from tests.support.world import LIBRARIES
 
@@ -109,6 +110,32 @@ def test_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client, bo
     assert [one.authorization for one in server.to("/created")] == ["Bearer token-1", "Bearer token-2"]
     # requests has no history of what a hook replays behind a redirect.
     assert reply.history == ([303] if client.name == "requests" else [303, 401])
+
+
+@pytest.mark.parametrize("may_read", [True, False])
+def test_401_behind_a_redirect_of_the_replay_sends_no_body_again(client: Client, may_read: bool) -> None:
+    """Even though the token of the replay was not new."""
+    api, cache = Api(), Shelf()
+
+    def create(request: Received) -> Answer:
+        status, headers, body = api(request)
+        if status == 200 and request.path == "/create":
+            if may_read:
+                api.revoke()
+            return 303, {"Location": "/created"}, b""
+        if status == 200 and request.path == "/created" and not may_read:
+            return 401, {}, b"no permission"
+        return status, headers, body
+
+    with api_server(create) as (server, _):
+        ours, anothers = auth_for(server.url, cache=cache), auth_for(server.url, cache=cache)
+        client.get(ours, server.url + "/warm-up")
+        api.revoke()
+        client.get(anothers, server.url + "/warm-up")  # its new token is in the cache
+        reply = client.post(ours, server.url + "/create", b"body", follow_redirects=True)
+    assert reply.status == (200 if may_read else 401)
+    assert [one.authorization for one in server.to("/create")] == ["Bearer token-1", "Bearer token-2"]
+    assert ours.token is not None
 
 
 def test_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:

@@ -367,6 +367,16 @@ def test_late_token_does_not_replace_a_newer_one(
     assert renewal.token_in("Bearer late")  # it is known as ours
 
 
+@pytest.mark.parametrize("failure", [LOST, a_rejection()])
+def test_successor_that_fails_uses_the_late_token(
+    passed_over: Driven, successor: Driven, failure: Exception
+) -> None:
+    passed_over.go_on(Token("late"))
+    successor.go_on(failure)
+
+    assert successor.result == Token("late")
+
+
 def test_waiters_of_a_superseded_leader_wait_for_its_successor(renewal: Renewal) -> None:
     Driven(renewal)
     successor, waiter = Driven(renewal), Driven(renewal, timeout=10 * PATIENCE)

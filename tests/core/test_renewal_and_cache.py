@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -70,9 +70,10 @@ class FakeCache:
     def __init__(self) -> None:
         self.works: list[CacheWork] = []
 
-    def start(self, flight: Any, is_known: Any, *, may_lock: bool) -> CacheWork:
+    def start(self, flight: Any, is_known: Any, *, may_lock: bool) -> Generator[Any, Any, CacheWork]:
+        yield from ()
         shared: Any = self
-        work = CacheWork(shared, flight, is_known, may_lock=may_lock)
+        work = CacheWork(shared, flight, is_known, HALF, may_lock=may_lock)
         self.works.append(work)
         return work
 
@@ -118,7 +119,7 @@ def test_leader_fetches_what_is_not_in_the_cache_and_waits_for_the_store(
     leader.go_on()
 
     assert leader.result == Token("new")
-    assert not cache.works[0]._leader_gave_up
+    assert not cache.works[0]._is_given_up
 
 
 def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
@@ -136,7 +137,7 @@ def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
     slow_to_store.go_on(Token("newer"))
     assert slow_to_store.wait_in_vain() == HALF
     assert slow_to_store.result == Token("newer")
-    assert all(work._leader_gave_up for work in cache.works)
+    assert all(work._is_given_up for work in cache.works)
 
 
 def test_pause_of_the_token_endpoint_takes_no_lock(cached: Renewal, cache: FakeCache) -> None:
@@ -194,6 +195,18 @@ def test_throttled_operation_only_looks_into_the_cache(
     assert finding.result == Token("of another process")
 
 
+def test_throttled_callers_take_one_look_for_all(throttled_and_cached: Renewal, cache: FakeCache) -> None:
+    renewal = throttled_and_cached
+    callers = [Driven(renewal, renewal.token, USERS) for _ in range(3)]
+    looks = len(cache.works)
+    look(cache)
+    for caller in callers:
+        caller.go_on()
+        assert caller.is_done
+        assert (caller.result, caller.error) == (None, None)
+    assert len(cache.works) == looks
+
+
 def test_throttled_waiter_does_not_replace_a_running_token_request(throttled: Renewal) -> None:
     rejected = throttled.token
     leader = Driven(throttled, rejected)
@@ -213,8 +226,6 @@ def test_throttled_waiter_gets_no_error_of_the_token_endpoint(
     look(cache)
     leader.go_on()
     leader.go_on(a_rejection())
-    waiter.go_on()
-    look(cache)
     waiter.go_on()
 
     assert waiter.is_done

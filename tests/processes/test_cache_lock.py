@@ -190,6 +190,7 @@ async def test_cancelled_caller_releases_the_lock_and_another_leads(stage: str) 
         await wait_for(lambda: not shelf.locked)
     assert statuses == [200] * 3
     assert gate.was_opened_in_time
+    assert len(shelf.records) == 1  # the others have not passed over the cache
 
 
 @pytest.mark.anyio

@@ -93,12 +93,12 @@ class Renewal:
             token, flight = self.token, self._flight
             if token is not None and token is not rejected:
                 return token
+            if waited_for is not None and not may_fetch:
+                return None  # one look into the cache is enough, whoever takes it
             if len(failures) == 2 or (failures and left <= 0):
-                break
+                raise self._gave_up(failures)
             # Out of time without a failure, because leaders were cancelled: it leads.
             if flight is None or flight is waited_for or left <= 0 or not flight.can_be_waited_for(caller):
-                if flight is not None and not may_fetch:
-                    break  # a look into the cache must not take the place of a token request
                 own = Flight(next(self._flight_numbers), caller)
                 try:  # KeyboardInterrupt may come right after the assignment in _claim: the flight must end
                     if self._claim(own, token, flight):
@@ -116,23 +116,26 @@ class Renewal:
             if failure is not None:
                 failures.append(failure)
             waited_for = flight
-        if may_fetch:
-            raise self._gave_up(failures)
-        return None
 
     def _lead(self, flight: Flight, *, may_fetch: bool) -> Generator[Any, Any, Token | None]:
         """Obtain a token from the cache, if there is one, or else from the token endpoint."""
-        work = None
+        before, work = self.token, None
         if self._cache is not None:
             may_lock = may_fetch and self._pause.error(time.monotonic()) is None
-            work = self._cache.start(flight, self._is_known, may_lock=may_lock)
+            work = yield from self._cache.start(flight, self._is_known, may_lock=may_lock)
         if work is not None:
             found = yield from work.look()
             if found is not None:
                 return self._use(flight, found)
         if not may_fetch:
             return None
-        token = yield from self._fetch(flight)
+        try:
+            token = yield from self._fetch(flight)
+        except Exception:
+            newest = self.token
+            if newest is None or newest is before:
+                raise
+            return newest  # of a flight that this one has passed over, or that has passed it over
         if work is not None:
             yield from work.finish()
         return token
@@ -145,9 +148,6 @@ class Renewal:
         try:
             token = yield from flight.leader.fetch()
         except BaseException as failure:
-            newest = self.token
-            if newest is not None and newest.number > flight.number and isinstance(failure, Exception):
-                return newest  # of the flight that has passed this one over
             if not isinstance(failure, TokenRequestError):
                 flight.fail(_failure_of(failure, flight.leader), flight.leader)
                 raise

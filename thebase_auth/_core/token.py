@@ -28,8 +28,6 @@ class Token:
         is_from_cache: Whether another process has fetched it.
     """
 
-    __slots__ = ("access_token", "authorization", "expires_at", "is_from_cache", "number")
-
     def __init__(
         self, access_token: str, expires_at: float | None = None, *, is_from_cache: bool = False
     ) -> None:

@@ -70,7 +70,7 @@ class FileTokenCache:
             lifetime: Seconds, or None.
         """
         now = time.time()
-        with self._file_lock("update").acquire(timeout=1.0):
+        with self._file_lock("update").acquire(timeout=1.0, poll_interval=0.01):
             kept = {other: (text, until) for other, (text, until) in self._records().items() if until > now}
             kept[key] = (record, now + bounded(lifetime))
             self._replace(json.dumps(kept).encode())

@@ -35,15 +35,26 @@ class SharedCache:
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(SharedCache, self.cache, self.credentials), ()
 
-    def start(self, flight: Flight, is_known: Callable[[Token], bool], *, may_lock: bool) -> CacheWork | None:
-        """Start the work for *flight*; the arguments are those of `CacheWork`.
+    def start(
+        self, flight: Flight, is_known: Callable[[Token], bool], *, may_lock: bool
+    ) -> Generator[Wait, Any, CacheWork | None]:
+        """Wait until earlier work has ended, and start the work for *flight*.
+
+        Args:
+            flight: The flight. Its leader waits for a look into the cache at most half of its time.
+            is_known: Whether a token has been used before, and so is of no use now.
+            may_lock: Whether a token request follows if there is nothing in the cache.
 
         Returns:
-            The work; None if earlier work still hangs in a call of the cache, or no thread can be started.
+            The work; None if earlier work hangs in a call of the cache, or no thread can be started.
         """
-        if self._last is not None and self._last.is_hanging():
-            return None
-        work = self._last = CacheWork(self, flight, is_known, may_lock=may_lock)
+        left = flight.leader.timeout / 2
+        last = self._last
+        if last is not None and last.is_alive():  # in a forked child, it is not
+            left -= yield from last.wait(last.finished, left)
+            if not last.finished.done:
+                return None
+        work = self._last = CacheWork(self, flight, is_known, left, may_lock=may_lock)
         try:
             work.start()
         except RuntimeError as error:
@@ -79,15 +90,22 @@ class CacheWork(threading.Thread):
     """
 
     def __init__(
-        self, shared: SharedCache, flight: Flight, is_known: Callable[[Token], bool], *, may_lock: bool
+        self,
+        shared: SharedCache,
+        flight: Flight,
+        is_known: Callable[[Token], bool],
+        seconds: float,
+        *,
+        may_lock: bool,
     ) -> None:
-        """Prepare the work; `SharedCache.start` starts it.
+        """Prepare the work; `SharedCache.start` starts it, and has the other arguments.
 
         Args:
             shared: The cache.
             flight: The flight.
-            is_known: Whether a token has been used before, and so is of no use now.
-            may_lock: Whether a token request follows if there is nothing in the cache.
+            is_known: Whether a token has been used before.
+            seconds: How long the leader waits until the cache has been looked into.
+            may_lock: Whether a token request follows.
         """
         super().__init__(daemon=True, name="thebase_auth-cache")
         self.looked: Final = Event()
@@ -97,40 +115,33 @@ class CacheWork(threading.Thread):
         self._flight = flight
         self._is_known = is_known
         self._may_lock = may_lock
-        self._patience = flight.leader.timeout / 2  # seconds
+        self._seconds = seconds
         self._calling = ""  # the method of the cache that is running
-        self._leader_gave_up = False
+        self._is_given_up = False
         self._trouble = ""
 
-    # What the leader does.
+    # What leaders do.
 
     def look(self) -> Generator[Wait, Any, Token | None]:
         """Wait until the work has looked into the cache, and return what it has found."""
-        yield from self._wait(self.looked)
+        yield from self.wait(self.looked, self._seconds)
         return self.found
 
     def finish(self) -> Generator[Wait, Any, None]:
         """Wait until the token is stored: the process may end right after this call, and this thread too."""
-        if not self._leader_gave_up:
-            yield from self._wait(self.finished)
+        yield from self.wait(self.finished, self._flight.leader.timeout / 2)
 
-    def is_hanging(self) -> bool:
-        """Return whether a call of the cache still runs, and its leader has gone."""
-        if not self._calling or not self.is_alive():  # in a forked child, it is not
-            return False
-        if self._leader_gave_up:
-            return True
-        # Its leader was cancelled. To wait in lock() is not to hang.
-        return self._flight.done and self._flight.token is None and self._calling != "lock"
-
-    def _wait(self, event: Event) -> Generator[Wait, Any, None]:
-        yield from wait_for(event, self._patience)
-        if event.done:
-            return
-        self._leader_gave_up = True
-        if self._calling:
-            self._trouble = f"{self._calling}() took more than {self._patience:.2g} seconds"
-            self._shared.report(self._trouble)
+    def wait(self, event: Event, seconds: float) -> Generator[Wait, Any, float]:
+        """Wait for *event*, unless a leader has done so in vain, and return how many seconds it took."""
+        if self._is_given_up:
+            return 0.0
+        waited = yield from wait_for(event, seconds)
+        if not event.done:
+            self._is_given_up = True
+            if self._calling:
+                self._trouble = f"{self._calling}() took more than {seconds:.2g} seconds"
+                self._shared.report(self._trouble)
+        return waited
 
     # What follows runs in the thread.
 
@@ -153,10 +164,12 @@ class CacheWork(threading.Thread):
                 self._call("release", release)
         except BaseException as error:  # noqa: BLE001 - whatever a cache raises
             self._trouble = f"releasing its lock failed: {self._describe(error)}"
-        self._shared.report(self._trouble)
-        self._shared.let_go(self)
-        self.looked.finish()
-        self.finished.finish()
+        try:
+            self._shared.report(self._trouble)
+        finally:
+            self._shared.let_go(self)
+            self.looked.finish()
+            self.finished.finish()
 
     def _load(self, record_format: RecordFormat) -> None:
         record = self._call("load", self._shared.cache.load, record_format.key)
@@ -167,12 +180,12 @@ class CacheWork(threading.Thread):
     def _lock(self, key: str) -> Any:
         """Return what releases the lock; None if the token must be fetched without it."""
         try:
-            release = self._call("lock", self._shared.cache.lock, key, timeout=self._patience)
+            release = self._call("lock", self._shared.cache.lock, key, timeout=self._seconds)
         except Exception as error:  # noqa: BLE001 - whatever a cache raises
             self._trouble = f"it cannot be locked: {self._describe(error)}"
             return None
         if release is None:
-            self._trouble = f"another process has held its lock for {self._patience:.2g} seconds"
+            self._trouble = f"another process has held its lock for {self._seconds:.2g} seconds"
         return release
 
     def _store(self, record_format: RecordFormat) -> None:
