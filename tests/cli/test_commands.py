@@ -18,7 +18,6 @@ import pytest
 import requests
 
 from tests.support.command_line import Run, command
-from tests.support.databases import free_port
 from thebase_auth._cli import _output, main
 from thebase_auth.testing import Sandbox
 
@@ -278,75 +277,6 @@ def test_a_long_wait_is_shown_moving_at_a_terminal_and_leaves_nothing(
 def test_a_short_wait_is_not_told_of(run: Run) -> None:
     assert run("token")[2] == ""
     assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
-
-
-# sandbox
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")
-def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
-    port = free_port()
-    arguments = ["sandbox", "--port", str(port), "--expires-in", "7"]
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "thebase_auth", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1"},
-    ) as running:
-        try:
-            assert running.stdout is not None
-            assert running.stderr is not None
-            shown = ""
-            while "467 kB" not in shown:
-                shown += running.stdout.readline()
-            assert "Keys:" not in shown  # there is no terminal
-            assert f"\n  http://127.0.0.1:{port}/_sandbox/\n" in shown
-            settings, limited = (
-                dict(re.findall(r"^  (?:#  )?export (\w+)=(.+)$", part, re.MULTILINE))
-                for part in shown.split("A client that may not delete:")
-            )
-            assert settings["THEBASE_DOMAIN"] == f"http://127.0.0.1:{port}"
-            assert "good for 7 seconds" in command("check", env=settings).stdout
-            done = command("request", "DELETE", "/v2/products/1", env={**settings, **limited})
-            assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
-            skipped = [running.stdout.readline() for _ in range(6)]
-            assert skipped[-1].endswith(" DELETE /v2/products/1 401 (the client has no right to this call)\n")
-            done = command("request", "GET", "/v2/א%1b", "--no-cache", env=settings)
-            assert done.returncode == 1
-            lines = [running.stdout.readline() for _ in range(2)]
-            assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200\n", lines[0])
-            assert lines[1].endswith(" GET /v2/א\\x1b 404 (no such call)\n")
-            running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 0
-            assert running.stderr.read() == ""
-        finally:
-            running.kill()
-
-
-def test_a_port_that_is_taken_is_one_line(run: Run, thebase: Sandbox) -> None:
-    code, out, err = run("sandbox", "--port", thebase.domain.rpartition(":")[2])
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    port = thebase.domain.rpartition(":")[2]
-    assert err == f"thebase-auth sandbox: port {port}: Address already in use\n"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "--port=-1",
-        "--port=65536",
-        "--port=a",
-        "--port=",
-        "--expires-in=-5",
-        "--expires-in=nan",
-        "--expires-in=inf",
-    ],
-)
-def test_a_sandbox_that_cannot_be_is_refused(run: Run, wrong: str) -> None:
-    code, out, err = run("sandbox", wrong)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert wrong.partition("=")[0] in err
 
 
 def test_a_server_without_tls_is_reported_as_such(run: Run, thebase: Sandbox) -> None:

@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import requests
 
 from tests.support.command_line import Run
 from tests.support.databases import free_port
@@ -83,26 +81,6 @@ def test_the_exit_code_tells_where_nobody_reads_the_error() -> None:
     )
     os.close(end_to_write)
     assert done.returncode == 3
-
-
-@posix
-def test_the_sandbox_answers_on_when_nobody_reads_what_it_prints() -> None:
-    port = free_port()
-    running = subprocess.Popen(
-        [sys.executable, "-m", "thebase_auth", "sandbox", "--port", str(port)],
-        stdout=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    with running:
-        assert running.stdout is not None
-        while "467 kB" not in running.stdout.readline():  # the last line of what is printed at the start
-            pass
-        assert running.stdout.readline() == "\n"
-        running.stdout.close()
-        url = f"http://127.0.0.1:{port}/v2/users"
-        assert [requests.get(url, timeout=5).status_code for _ in range(2)] == [401, 401]
-        running.send_signal(signal.SIGINT)
-    assert running.returncode == 0
 
 
 # Odd answers

@@ -12,7 +12,6 @@
 #   _commands   check, token, request
 #   _report     the lines that the demo prints: what should have happened, and what did
 #   _demo       demo
-#   _keys       single keys of a terminal
 #   _sandbox    sandbox
 #   _arguments  the commands with their arguments and their help, on click
 

@@ -252,9 +252,8 @@ def demo(sandbox: Sandbox | None) -> bool:
 def sandbox(**options: Any) -> bool:
     """Run a sandbox, a TheBase for tests, on a loopback port until Ctrl-C.
 
-    Prints the settings to use, and each request as it is answered, with the reason of each refusal. Keys of
-    the terminal, a page in the browser, and JSON over HTTP revoke tokens, answer, delay or drop requests, and
-    the like. All data are lost at the end.
+    Prints the settings to use, and each request with the reason if it is rejected. A page in the browser and
+    JSON over HTTP revoke tokens, delay or drop requests, and the like. All data are lost at the end.
     """
     from ._sandbox import run_sandbox
 
