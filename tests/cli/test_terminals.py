@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 from collections import Counter
 
 import pytest
@@ -77,39 +76,6 @@ def test_json_goes_on_below_its_beginning(thebase: Sandbox) -> None:
     thebase.answer_next("GET *", 200, json.dumps({"a": {"text": "one two three four"}}))
     _, written = at_a_terminal("request", "GET", "/v2/users", columns=24)
     assert shown(written)[-7:] == ["{", '  "a": {', '    "text": "one two', '    three four"', "  }", "}", ""]
-
-
-@pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_demo_ends_its_lines_between_words_and_has_colours_and_signs(columns: int) -> None:
-    code, written = at_a_terminal("demo", columns=columns)
-    assert code == 0
-    lines = shown(written)
-    assert max(map(len, lines)) <= columns
-    assert sum(line.startswith("  ✓ ") for line in lines) == 30
-    assert sum(line.startswith("  → TheBase ends the token") for line in lines) == 5
-    assert sum(line.startswith("All 30 lines are right") for line in lines) == 1
-    assert "\x1b[32m" in written
-    assert not re.search(r"\w\x1b\[2m\w", written)  # nothing becomes dim within a word
-    assert "█ 100 of 100 answered" in written
-    assert not [line for line in lines if "█" in line]  # gone when the next line comes
-    joined = " ".join(" ".join(lines).split())
-    for sentence in (
-        "✓ it sends the same call again",
-        "the same 146 bytes, a new token",
-        "401 for 100 x GET /v2/users",
-        "Each was sent again with a new token, and no program saw an error.",
-    ):
-        assert sentence in joined
-
-
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"PYTHONIOENCODING": "ascii"}])
-def test_the_demo_has_no_colours_and_signs_where_they_are_not_wanted(env: dict[str, str]) -> None:
-    code, written = at_a_terminal("demo", columns=60, **env)
-    assert code == 0
-    assert ESCAPE not in written
-    assert "\r" not in written
-    assert sum(line.startswith("  ok ") for line in shown(written)) == 30
-    assert "✓" not in written
 
 
 def test_an_error_ends_its_lines_between_words(thebase: Sandbox) -> None:

@@ -46,7 +46,7 @@ LAYERS = (
 CLI_LAYERS = (
     ("_cli._screen",),
     ("_cli._errors",),
-    ("_cli._settings", "_cli._report"),
+    ("_cli._settings",),
     ("_cli._failures", "_cli._output", "_cli._demo"),
     ("_cli._commands", "_cli._sandbox"),
     ("_cli._arguments",),

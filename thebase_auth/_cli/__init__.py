@@ -10,7 +10,6 @@
 #   _failures   why there is no token or no answer, in one line
 #   _output     an answer and a long wait, as they are shown
 #   _commands   check, token, request
-#   _report     the lines that the demo prints: what should have happened, and what did
 #   _demo       demo
 #   _sandbox    sandbox
 #   _arguments  the commands with their arguments and their help, on click
@@ -31,8 +30,6 @@ from ._errors import PROGRAM, CommandError, ExitCode, discard, print_error
 if TYPE_CHECKING:
     import click
 
-    from thebase_auth.testing import Sandbox
-
 # What the extras `cli` and `demo` install; anyio comes with httpx.
 _LIBRARIES: Final = frozenset(
     {"requests", "httpx", "anyio", "click", "dotenv", "rich", "filelock", "platformdirs", "uvicorn"}
@@ -41,12 +38,11 @@ _COMPLETION: Final = "_THEBASE_AUTH_COMPLETE"  # click's name for it
 _WIDEST: Final = 80  # columns of the help
 
 
-def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line, and return its exit code.
 
     Args:
         argv: The arguments without the program's name; by default those of the process.
-        sandbox: What the demo runs against, not yet started; by default a new one. For tests.
 
     Returns:
         0, 1, 2, 3 or 130, as ``--help`` explains.
@@ -54,7 +50,7 @@ def main(argv: Sequence[str] | None = None, *, sandbox: Sandbox | None = None) -
     try:
         with _usable_streams():
             try:
-                return _run(sys.argv[1:] if argv is None else [*argv], sandbox)
+                return _run(sys.argv[1:] if argv is None else [*argv])
             except BrokenPipeError:  # the reader has seen enough
                 discard(sys.stdout)
                 return ExitCode.OK
@@ -77,7 +73,7 @@ def _usable_streams() -> Iterator[None]:
         yield
 
 
-def _run(argv: list[str], sandbox: Sandbox | None) -> int:
+def _run(argv: list[str]) -> int:
     """Read the arguments and run the command; what is wrong with them is one line on stderr."""
     try:
         import click
@@ -92,7 +88,7 @@ def _run(argv: list[str], sandbox: Sandbox | None) -> int:
         return shell_complete(program, {}, PROGRAM, _COMPLETION, asked)
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     try:
-        with program.make_context(PROGRAM, argv, obj=sandbox, terminal_width=width) as context:
+        with program.make_context(PROGRAM, argv, terminal_width=width) as context:
             try:
                 return _exit_code(context)
             except click.UsageError as error:

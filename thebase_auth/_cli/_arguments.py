@@ -7,10 +7,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,9 +20,6 @@ from thebase_auth._core.origin import SETTINGS
 
 from ._errors import PROGRAM
 from ._settings import profile_names
-
-if TYPE_CHECKING:
-    from thebase_auth.testing import Sandbox
 
 _EXIT_CODES: Final = (
     ("0", "success, also a redirect"),
@@ -224,17 +220,15 @@ def request(**options: Any) -> bool:
 
 
 @program.command(short_help="see it at work, against a local sandbox")
-@click.pass_obj
-def demo(sandbox: Sandbox | None) -> bool:
-    """See a token being fetched, shared, refused and renewed.
+def demo() -> bool:
+    """See a token being fetched, shared, revoked and renewed.
 
-    Starts a TheBase of its own on this machine, lets requests, httpx and asyncio work with it while their
-    token is revoked, and compares what that server received with what it should have received. Needs no
-    network and no account, and takes a few seconds.
+    Starts a fake TheBase server on this machine, revokes the token of 100 threads and 100 asyncio tasks, and
+    prints what the server recorded. Needs no network and no account, and takes a few seconds.
     """
     from ._demo import run_demo
 
-    return run_demo(sys.stdout, sandbox)
+    return run_demo()
 
 
 @program.command(short_help="run a TheBase for tests")
