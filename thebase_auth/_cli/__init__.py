@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -66,14 +65,5 @@ def _run(argv: list[str]) -> int:
         message, exit_code = f"{error}; {_INSTALL}", ExitCode.WRONG_USE
     except (ImportError, OSError) as error:
         message, exit_code = str(error), ExitCode.WRONG_USE
-        _drop_unwritten()
     click.echo(f"{PROGRAM}: {in_one_line(message)}", err=True)
     return exit_code
-
-
-def _drop_unwritten() -> None:
-    """Drop what stdout could not write, as on a full disk, or Python tries again when it exits."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
