@@ -26,9 +26,8 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import click
 import requests
-from rich.console import Console
-from rich.progress import Progress
 
 from thebase_auth import TheBaseAuthError
 from thebase_auth.requests import TheBaseAuth
@@ -93,18 +92,18 @@ def read_leads(path: Path, encoding: str) -> list[tuple[int, dict[str, str]]]:
 def import_leads(session: requests.Session, url: str, leads: list[tuple[int, dict[str, str]]]) -> int:
     """Send the leads one by one, and return the exit code."""
     session.headers["Accept"] = "application/json"  # or an error may be a page of HTML
-    line = created = refused = 0
+    line = created = 0
+    refused: list[str] = []
     stopped, unsure = "", False
     try:
-        with Progress(console=Console(stderr=True)) as progress:
-            for line, lead in progress.track(leads, description="Importing"):
+        with click.progressbar(leads, label="Importing", file=sys.stderr) as progress:
+            for line, lead in progress:
                 # A redirect might be followed with a GET, whose answer says nothing of the lead.
                 answer = session.post(url, json=lead, timeout=TIMEOUT, allow_redirects=False)
                 if 200 <= answer.status_code < 300:
                     created += 1
                 elif answer.status_code == 400:
-                    refused += 1
-                    tell(f"line {line} refused: {message(answer)}")
+                    refused.append(f"line {line} refused: {message(answer)}")
                 else:
                     stopped = f"TheBase answered {answer.status_code}: {message(answer)}"
                     unsure = answer.status_code >= 500
@@ -121,6 +120,7 @@ def import_leads(session: requests.Session, url: str, leads: list[tuple[int, dic
         stopped, unsure = "interrupted", True
     except Exception as error:  # noqa: BLE001 - whatever it is: where to go on must be told
         stopped, unsure = f"{type(error).__name__}: {error}", True
+    tell(*refused)  # not earlier, in the middle of the progress bar
     stopped = stopped.rstrip(".")
     if stopped and unsure:
         tell(
@@ -129,7 +129,7 @@ def import_leads(session: requests.Session, url: str, leads: list[tuple[int, dic
         )
     elif stopped:
         tell(f"stopped at line {line}: {stopped}. Go on with --from-line {line}.")
-    print(f"{created} leads created, {refused} refused")
+    print(f"{created} leads created, {len(refused)} refused")
     return 1 if stopped or refused else 0
 
 
@@ -141,11 +141,12 @@ def message(answer: requests.Response) -> str:
         return answer.reason
 
 
-def tell(text: str) -> None:
-    """Print one line on stderr, whatever a server has put into the text."""
-    words = "".join(c if c.isprintable() or c.isspace() else "?" for c in text).split()
-    with suppress(OSError):  # nobody reads it any more
-        print(" ".join(words), file=sys.stderr)
+def tell(*texts: str) -> None:
+    """Print each text as one line on stderr, whatever a server has put into it."""
+    for text in texts:
+        words = "".join(c if c.isprintable() or c.isspace() else "?" for c in text).split()
+        with suppress(OSError):  # nobody reads it any more
+            print(" ".join(words), file=sys.stderr)
 
 
 if __name__ == "__main__":

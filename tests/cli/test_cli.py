@@ -1,18 +1,25 @@
-"""The command line: arguments, exit codes, errors."""
+"""The command line as a whole: arguments, help, errors, streams, Ctrl-C, completion."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import COMMAND, Run, at_a_terminal, command
 from thebase_auth import __version__
 from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
+
+COMMANDS = ["check", "demo", "request", "sandbox", "token"]
 
 BLOCKED = """\
 import runpy, sys
@@ -27,179 +34,231 @@ sys.meta_path.insert(0, Block())
 runpy.run_module("thebase_auth", run_name="__main__")
 """
 
-
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1"},
-        timeout=20,
-        check=False,
-    )
+posix = pytest.mark.skipif(os.name != "posix", reason="streams and signals of POSIX")
 
 
 def without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command in a process in which *library* cannot be imported."""
-    return python("-c", BLOCKED, library, *arguments)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", BLOCKED, library, *arguments],
+        capture_output=True, encoding="utf-8", timeout=20, check=False,
+    )  # fmt: skip
 
 
-def test_demo_exits_with_0_well_within_its_30_seconds() -> None:
-    ended = python("-m", "thebase_auth", "demo")
-    assert ended.returncode == 0
-    assert ended.stderr == ""
-    assert "All 30 lines are right" in ended.stdout
-    assert Sandbox().client_secret not in ended.stdout
-    assert not re.search(r"(?<![\w-])[\w-]{22}(?![\w-])", ended.stdout)  # as long as a token
-
-
-def test_demo_exits_with_1_when_a_line_is_not_as_it_should_be(capsys: pytest.CaptureFixture[str]) -> None:
-    sandbox = Sandbox()
-    sandbox.answer_next("/oauth/token", 503, "<h1>Service Unavailable</h1>", "text/html", times=500)
-    assert main(["demo"], sandbox=sandbox) == 1
-    assert "expected " in capsys.readouterr().out
-
-
-def test_demo_needs_no_proxy_and_no_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login someone password something")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert main(["demo"]) == 0
-
-
-@pytest.mark.parametrize("library", ["rich", "dotenv"])
-def test_demo_needs_no_library_that_its_extra_does_not_install(library: str) -> None:
-    assert without(library, "demo").returncode == 0
-
-
-@pytest.mark.parametrize("library", ["requests", "httpx", "uvicorn", "anyio"])
-def test_demo_names_the_extra_to_install_where_a_library_is_missing(library: str) -> None:
-    ended = without(library, "demo")
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert ended.stderr == (f"thebase-auth demo: needs {library}: pip install 'thebase-auth[demo]'\n")
+# Missing libraries
 
 
 @pytest.mark.parametrize(
     ("library", "arguments"),
     [
+        ("click", "--help"),
         ("requests", "check"),
-        ("rich", "token --no-cache"),
-        ("dotenv", "check --env-file .env"),
-        ("filelock", "token"),
-        ("platformdirs", "request GET /v2/users"),
-        ("uvicorn", "sandbox"),
+        ("dotenv", f"check --env-file {os.devnull}"),
+        ("platformdirs", "check --profile acme"),
+        ("httpx", "demo"),
     ],
 )
-def test_a_command_names_the_extra_to_install_where_a_library_is_missing(
-    library: str, arguments: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("DOMAIN", "CLIENT_ID", "CLIENT_SECRET"):
-        monkeypatch.setenv(f"THEBASE_{name}", "x.example")
-    ended = without(library, *arguments.split())
-    assert (ended.returncode, ended.stdout) == (2, "")
-    name = arguments.partition(" ")[0]
-    assert ended.stderr == (f"thebase-auth {name}: needs {library}: pip install 'thebase-auth[cli]'\n")
+def test_missing_library_is_named_with_its_extra(library: str, arguments: str) -> None:
+    done = without(library, *arguments.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    named = f"thebase-auth: No module named '{library}'; pip install 'thebase-auth[cli]'\n"
+    assert done.stderr == named
 
 
-def test_demo_names_the_extra_in_this_process_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delitem(sys.modules, "thebase_auth._cli._demo", raising=False)
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    assert main(["demo"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err == "thebase-auth demo: needs httpx: pip install 'thebase-auth[demo]'\n"
+@pytest.mark.parametrize("library", ["filelock", "platformdirs"])
+def test_missing_library_of_the_cache_is_one_line(library: str) -> None:
+    done = without(library, "token")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"thebase-auth: FileTokenCache needs {library}: pip install 'thebase-auth[file]'\n"
+    )
+    assert without(library, "token", "--no-cache").returncode == 0
 
 
-def test_an_import_that_fails_for_another_reason_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "thebase_auth._cli._demo", raising=False)
-    monkeypatch.setitem(sys.modules, "concurrent", None)
-    with pytest.raises(ModuleNotFoundError, match="concurrent"):
-        main(["demo"])
+@pytest.mark.parametrize("library", ["requests", "httpx", "uvicorn", "platformdirs"])
+def test_help_and_version_need_click_alone(library: str) -> None:
+    assert without(library, "--version").stdout == f"thebase-auth {__version__}\n"
+    assert without(library, "check", "--help").returncode == 0
 
 
-def test_an_error_of_the_operating_system_is_one_line_and_exit_code_2(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["demo"], sandbox=Sandbox(ssl_certfile="missing.pem")) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("thebase-auth demo: ")
-    assert captured.err.count("\n") == 1
+# Help and arguments
 
 
-COMMANDS = ["check", "token", "request", "demo", "sandbox"]
-
-
-def test_without_click_there_is_one_line() -> None:
-    ended = without("click", "--help")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "thebase-auth: needs click: pip install 'thebase-auth[cli]'\n"
-
-
-def test_help_tells_the_commands_the_settings_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    out = capsys.readouterr().out
-    told = re.findall(r"^  (\w+)  ", out, re.MULTILINE)
-    assert told == [*COMMANDS, "domain", "0", "1", "2", "3"]
+def test_help_lists_commands_settings_and_exit_codes(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    assert re.findall(r"^  (\w+)  ", out, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^    (\d)  ", out, re.MULTILINE) == ["0", "1", "2", "3"]
     for name in ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET", "--profile", "--env-file"):
         assert name in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command_refers_to_what_all_have_in_common(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([name, "--help"]) == 0
-    out = capsys.readouterr().out
+def test_help_of_a_command_refers_to_that_of_all(run: Run, name: str) -> None:
+    code, out, _ = run(name, "--help")
+    assert code == 0
     assert out.startswith(f"Usage: thebase-auth {name} ")
-    assert out.endswith("\nSettings and exit codes: thebase-auth --help\n")
-    assert "Exit codes:" not in out
+    assert out.endswith("\n  Settings and exit codes: thebase-auth --help\n")
 
 
-def test_without_a_command_there_is_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--help"])
-    shown = capsys.readouterr().out
-    assert main([]) == 2
-    assert capsys.readouterr() == ("", shown)
+def test_h_is_help(run: Run) -> None:
+    assert run("-h") == run("--help")
+    assert run("check", "-h") == run("check", "--help")
 
 
-def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"thebase-auth {__version__}\n"
-
-
-@pytest.mark.parametrize("library", ["requests", "httpx", "uvicorn", "rich"])
-def test_version_and_help_need_no_library(library: str) -> None:
-    assert without(library, "--version").stdout == f"thebase-auth {__version__}\n"
-    assert without(library, "--help").returncode == 0
+def test_no_command_shows_the_help_as_an_error(run: Run) -> None:
+    assert run() == (2, "", run("--help")[1])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        ("dmeo", ": there is no such command (did you mean demo?); see thebase-auth --help"),
-        ("bogus", ": there is no such command; see thebase-auth --help"),
-        ("--versoin", ": there is no option --versoin (did you mean --version?); see thebase-auth --help"),
-        ("demo --loud", " demo: there is no option --loud; see thebase-auth demo --help"),
-        ("check --domian x", " check: there is no option --domian (did you mean --domain?); see"),
-        ("check --secret-flie x", " check: there is no option --secret-flie (did you mean --secret-file?)"),
-        ("check --client-secrte x", " check: there is no option --client-secrte; see thebase-auth check"),
-        ("check more", " check: there are too many arguments; see thebase-auth check --help"),
-        ("request GET", " request: missing argument 'PATH'; see thebase-auth request --help"),
-        ("check --domain", " check: option '--domain' requires an argument; see thebase-auth check --help"),
+        ("dmeo", "No such command 'dmeo'. Did you mean 'demo'?; see thebase-auth --help"),
+        ("--versoin", "No such option '--versoin'. Did you mean '--version'?; see"),
+        ("demo --loud", "No such option '--loud'; see thebase-auth demo --help"),
+        ("check --domian x", "No such option '--domian'. Did you mean '--domain'?; see thebase-auth check"),
+        ("check hunter2", "too many arguments; see thebase-auth check --help"),
+        ("request GET", "Missing argument 'PATH'; see thebase-auth request --help"),
+        ("check --domain", "Option '--domain' requires an argument; see thebase-auth"),
+        ("check --client-id --timeout 3", "too many arguments; see thebase-auth check --help"),
+        ("check --timeout soon", "Invalid value for '--timeout': 'soon' is not a valid float; see"),
+        ("token --no-cache=hunter2", "Option '--no-cache' does not take a value; see thebase-auth"),
     ],
 )
-def test_wrong_arguments_are_one_line_and_exit_code_2(
-    arguments: str, told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments.split()) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith(f"thebase-auth{told}")
-    assert captured.err.count("\n") == 1
+def test_wrong_arguments_are_one_line(run: Run, arguments: str, message: str) -> None:
+    code, out, err = run(*arguments.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"thebase-auth: {message}")
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize("name", ["check", "token", "request GET /v2/users"])
+@pytest.mark.parametrize("given", ["--client-secret hunter2", "--secret=hunter2", "--password hunter2"])
+def test_secret_is_rejected_as_an_argument(run: Run, thebase: Sandbox, name: str, given: str) -> None:
+    code, out, err = run(*name.split(), *given.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "the client secret is not taken from an argument" in err
+    assert "--secret-file" in err
+    assert "hunter2" not in err
+    assert thebase.received == ()
+
+
+# Streams
+
+
+def test_output_is_the_same_at_a_terminal_and_in_a_pipe(thebase: Sandbox) -> None:
+    text = {"items": [{"text": "שלום " * 100, "id": 1, "none": None}]}
+    thebase.answer_next("GET *", 200, json.dumps(text), times=2)
+    code, shown = at_a_terminal("request", "GET", "/v2/users", FORCE_COLOR="1")
+    done = command("request", "GET", "/v2/users", env={"FORCE_COLOR": "1"})
+    assert code == done.returncode == 0
+    assert shown == done.stderr + done.stdout
+    assert done.stdout == json.dumps(text, indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", ["--help", "--version", "check", "token", "request GET /v2/users"])
+def test_full_disk_is_one_line(arguments: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = command(*arguments.split(), stdout=full)
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("GET ")]
+    assert (done.returncode, errors) == (2, ["thebase-auth: [Errno 28] No space left on device"])
+
+
+@posix
+@pytest.mark.parametrize("arguments", ["--help", "check", "token", "request GET /v2/users"])
+def test_reader_that_has_gone_is_no_traceback(arguments: str) -> None:
+    """As in ``thebase-auth request ... | head -0``."""
+    end_to_read, end_to_write = os.pipe()
+    os.close(end_to_read)
+    done = command(*arguments.split(), stdout=end_to_write)
+    os.close(end_to_write)
+    assert done.stderr in {"", "GET /v2/users: 200 OK\n"}
+
+
+@posix
+@pytest.mark.parametrize("arguments", ["check", "token", "request GET /v2/users"])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_streams_may_be_closed(arguments: str, closed: str) -> None:
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    done = subprocess.run(
+        [*shell, *COMMAND, *arguments.split()],
+        capture_output=True, encoding="utf-8", timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr in {"", "GET /v2/users: 200 OK\n"}
+    assert "200 OK" not in done.stdout
+
+
+def test_output_may_be_any_text_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["check"]) == 0
+    assert "granted" in out.getvalue()
+
+
+def test_hebrew_is_escaped_in_a_code_page_without_it() -> None:
+    done = command("request", "GET", "/v2/users", env={"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"})
+    assert (done.returncode, done.stderr) == (0, "GET /v2/users: 200 OK\n")
+    assert r"\u05de\u05e9\u05d4" in done.stdout
+
+
+# Ctrl-C
+
+
+@posix
+def test_ctrl_c_during_a_call_ends_with_130(thebase: Sandbox) -> None:
+    with thebase.hold_token_requests():
+        running = subprocess.Popen([*COMMAND, "check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        thebase.wait_for_token_requests(1)
+        running.send_signal(signal.SIGINT)
+        assert running.communicate(timeout=20) == (b"", b"\n")
+        assert running.returncode == 130
+
+
+def test_ctrl_c_before_a_command_runs_ends_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thebase_auth._cli._run", interrupted)
+    assert run("check") == (130, "", "")
+
+
+# Completion
+
+SHELLS = {
+    "bash": """
+        eval "$(_THEBASE_AUTH_COMPLETE=bash_source thebase-auth)"
+        COMP_WORDS=(thebase-auth to) COMP_CWORD=1
+        $(complete -p thebase-auth | sed 's/.*-F \\([^ ]*\\).*/\\1/') thebase-auth to thebase-auth
+        echo "${COMPREPLY[@]}"
+    """,
+    "fish": """
+        _THEBASE_AUTH_COMPLETE=fish_source thebase-auth | source
+        complete --do-complete "thebase-auth to"
+    """,
+    "zsh": """
+        autoload -U compinit; compinit -D -u
+        eval "$(_THEBASE_AUTH_COMPLETE=zsh_source thebase-auth)"
+        _describe() { print -r -- ${(P)${@[-1]}} ${(P)${@[-2]}} }
+        words=(thebase-auth to) CURRENT=2
+        ${_comps[thebase-auth]}
+    """,
+}
+
+
+@posix
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shell_completes_a_command(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"this machine has no {shell}")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [shell, "-c", SHELLS[shell]],
+        env={**os.environ, "PATH": path, "HOME": str(tmp_path)},
+        capture_output=True, encoding="utf-8", timeout=60, check=False,
+    )  # fmt: skip
+    assert "token" in done.stdout.split(), done
+    assert "check" not in done.stdout
+    assert done.stderr == ""

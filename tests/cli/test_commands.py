@@ -1,17 +1,10 @@
-"""The commands that speak to a TheBase: check, token, request, sandbox."""
+"""The commands `token` and `request`."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,10 +12,10 @@ import requests
 
 from tests.support.command_line import Run, command
 from tests.support.databases import free_port
-from thebase_auth._cli import _output, main
+from tests.support.sandbox import LEAD
 from thebase_auth.testing import Sandbox
 
-LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
+CREATE = ("request", "POST", "/v2/leads/create", "--json")
 
 
 # token
@@ -36,13 +29,11 @@ def test_token_prints_only_a_token(run: Run, thebase: Sandbox) -> None:
     assert requests.get(f"{thebase.domain}/v2/users", headers=headers, timeout=5).status_code == 200
 
 
-def test_token_prints_a_header_field_for_curl(run: Run) -> None:
+def test_token_prints_a_header_for_curl(run: Run) -> None:
     assert re.fullmatch(r"Authorization: Bearer [\w-]{22}\n", run("token", "--header")[1])
 
 
-def test_a_token_is_kept_from_run_to_run_for_its_user_only(
-    run: Run, thebase: Sandbox, tmp_path: Path
-) -> None:
+def test_token_is_kept_from_run_to_run(run: Run, thebase: Sandbox, tmp_path: Path) -> None:
     first = run("token")[1]
     assert run("token")[1] == first
     assert run("request", "GET", "/v2/users")[0] == 0
@@ -61,24 +52,28 @@ def test_a_token_is_kept_from_run_to_run_for_its_user_only(
     assert thebase.token_requests == 3
 
 
-def test_token_warns_where_a_terminal_would_show_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    code, out, err = run("token")
-    assert code == 0
-    assert re.fullmatch(r"[\w-]{22}\n", out)
-    assert err.startswith("thebase-auth token: anyone who sees this token can use it until it expires")
-
-
-def test_a_failure_prints_no_token(run: Run, thebase: Sandbox) -> None:
+def test_failure_prints_no_token(run: Run, thebase: Sandbox) -> None:
     thebase.answer_next("/oauth/token", 503)
     code, out, _ = run("token")
     assert (code, out) == (1, "")
 
 
+def test_user_without_a_home_is_told_of_no_cache(
+    run: Run, monkeypatch: pytest.MonkeyPatch, thebase: Sandbox
+) -> None:
+    def nowhere(*_: object, **__: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("platformdirs.user_cache_path", nowhere)
+    message = "thebase-auth: Could not determine home directory. Use --no-cache\n"
+    assert run("token") == (2, "", message)
+    assert run("token", "--no-cache")[0] == 0
+
+
 # request
 
 
-def test_request_prints_the_answer_set_for_reading(run: Run, thebase: Sandbox) -> None:
+def test_request_prints_json_with_indentation(run: Run) -> None:
     code, out, err = run("request", "get", "/v2/users?limit=1")
     assert (code, err) == (0, "GET /v2/users?limit=1: 200 OK\n")
     assert json.loads(out)["items"][0]["name"] == "משה"
@@ -92,303 +87,123 @@ def test_request_sends_json(run: Run, thebase: Sandbox, path: str) -> None:
     assert (code, err) == (0, f"POST {path}: 201 Created\n")
     assert json.loads(out)["message"] == "הליד נוצר בהצלחה"
     [sent] = thebase.assert_received("POST /v2/leads/create", times=1, json=LEAD)
-    assert sent.headers["content-type"] == "application/json"
-    assert sent.headers["accept"] == "application/json"
+    assert sent.headers["content-type"] == sent.headers["accept"] == "application/json"
 
 
-def test_request_sends_json_from_a_file_or_stdin(run: Run, thebase: Sandbox, tmp_path: Path) -> None:
-    content = json.dumps(LEAD, indent=4).encode()
-    (tmp_path / "lead.json").write_bytes(content)
-    assert run("request", "POST", "/v2/leads/create", "--json", f"@{tmp_path / 'lead.json'}")[0] == 0
-    done = command("request", "POST", "/v2/leads/create", "--json", "-", input=content.decode())
+@pytest.mark.parametrize("argument", ["@{path}", "@-", "-"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_request_sends_json_of_a_file_or_stdin(
+    thebase: Sandbox, tmp_path: Path, argument: str, encoding: str
+) -> None:
+    text = json.dumps(LEAD, indent=4, ensure_ascii=False)
+    path = tmp_path / "lead.json"
+    path.write_text(text, encoding)
+    with path.open() as stdin:
+        done = command(*CREATE, argument.format(path=path), stdin=stdin)
     assert done.returncode == 0
-    first, second = thebase.assert_received("POST /v2/leads/create", times=2, status=201)
-    assert first.body == second.body == content  # as it is, byte for byte
+    [sent] = thebase.assert_received("POST /v2/leads/create", times=1, status=201)
+    assert sent.body == text.encode()  # as it is, without a byte order mark
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("given", "message"),
     [
-        ('{"a', "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
-        ('{"a": NaN}', "thebase-auth request: the argument of --json is not JSON in UTF-8: NaN is not"),
-        ('"\udcf9"', "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
-        ("[" * 100_000, "thebase-auth request: the argument of --json is not JSON in UTF-8: "),
-        ("@nope.json", "thebase-auth request: the file nope.json of --json cannot be read: No such file or"),
+        ('{"a', "--json is not JSON: "),
+        ('"\udcf9"', "--json is not JSON: "),
+        ("lead.json", "--json is not JSON: Expecting value: line 1 column 1 (char 0); for the content of a"),
+        ("@lead.json", "lead.json is not UTF-8"),
+        ("@nope.json", "[Errno 2] No such file or directory: 'nope.json'"),
     ],
-)  # fmt: skip
-def test_a_body_that_is_not_json_is_not_sent(run: Run, thebase: Sandbox, given: str, text: str) -> None:
-    code, out, err = run("request", "POST", "/v2/leads/create", "--json", given)
+)
+def test_body_that_is_not_json_is_not_sent(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lead.json").write_text(json.dumps(LEAD), "utf-16")
+    code, out, err = run(*CREATE, given)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(text)
+    assert err.startswith(f"thebase-auth: {message}")
     assert thebase.received == ()
 
 
-def test_a_file_that_is_named_without_its_at_is_pointed_out(
-    run: Run, thebase: Sandbox, tmp_path: Path
-) -> None:
-    (tmp_path / "lead.json").write_text("{}")
-    _, _, err = run("request", "POST", "/v2/leads/create", "--json", str(tmp_path / "lead.json"))
-    assert err.endswith(f"; for the content of the file, write @{tmp_path / 'lead.json'}\n")
-
-
-def test_stdin_is_read_for_one_thing_only(run: Run) -> None:
-    code, _, err = run("request", "POST", "/v2/x", "--json", "-", "--secret-file", "-")
-    assert code == 2
-    assert err == "thebase-auth request: only one of --json and --secret-file can be read from stdin\n"
-
-
 @pytest.mark.parametrize("path", ["https://other.example/v2/users", "http://127.0.0.1/v2/users"])
-def test_a_url_is_not_a_path(run: Run, thebase: Sandbox, path: str) -> None:
-    code, _, err = run("request", "GET", path)
-    assert (code, thebase.received) == (2, ())
-    assert (
-        err == "thebase-auth request: PATH must be the part of the URL after the domain, such as /v2/users\n"
-    )
+def test_url_is_not_a_path(run: Run, thebase: Sandbox, path: str) -> None:
+    message = "thebase-auth: PATH must be the part of the URL after the domain, such as /v2/users\n"
+    assert run("request", "GET", path) == (2, "", message)
+    assert thebase.received == ()
 
 
 @pytest.mark.parametrize(
     "path",
     ["/v2/users?next=https://a.example", "//other.example/v2/users", "@other.example/", "\\\\other.example"],
 )
-def test_nothing_in_a_path_leads_elsewhere(run: Run, thebase: Sandbox, path: str) -> None:
+def test_path_cannot_lead_to_another_host(run: Run, thebase: Sandbox, path: str) -> None:
     run("request", "GET", path)
-    assert [one.path for one in thebase.received][:1] == ["/oauth/token"]
-    assert len(thebase.received) == 2  # it came to this host, whatever it asked
+    assert len(thebase.received) == 2  # the token request and the call
 
 
-def test_an_answer_of_400_or_more_is_printed_and_exit_code_1(run: Run, thebase: Sandbox) -> None:
-    code, out, err = run("request", "POST", "/v2/leads/create", "--json", "{}")
+def test_status_of_400_or_more_is_exit_code_1(run: Run, thebase: Sandbox) -> None:
+    code, out, err = run(*CREATE, "{}")
     assert (code, err) == (1, "POST /v2/leads/create: 400 Bad Request\n")
     assert json.loads(out)["message"] == "name is required"
 
 
-def test_an_empty_answer_is_reported_by_its_status(run: Run, thebase: Sandbox) -> None:
+def test_empty_response_is_reported_by_its_status(run: Run, thebase: Sandbox) -> None:
     thebase.answer_next("DELETE *", 200)
     assert run("request", "DELETE", "/v2/products/1") == (0, "", "DELETE /v2/products/1: 200 OK\n")
 
 
-def test_a_redirect_is_reported_and_not_followed(run: Run, thebase: Sandbox) -> None:
+def test_redirect_is_reported_and_not_followed(run: Run, thebase: Sandbox) -> None:
     thebase.redirect_next("GET /v2/users", "https://elsewhere.example/", 302)
-    told = "GET /v2/users: 302 Found, to https://elsewhere.example/\n"
-    assert run("request", "GET", "/v2/users") == (0, "", told)
+    message = "GET /v2/users: 302 Found, to https://elsewhere.example/\n"
+    assert run("request", "GET", "/v2/users") == (0, "", message)
 
 
-def test_what_is_not_json_is_printed_without_what_commands_a_terminal(run: Run, thebase: Sandbox) -> None:
-    thebase.answer_next("GET *", 502, "<h1>שגיאה\x1b[2J\n</h1>\t.", "text/html; charset=utf-8")
-    code, out, _ = run("request", "GET", "/v2/users")
-    assert (code, out) == (1, "<h1>שגיאה\N{REPLACEMENT CHARACTER}[2J\n</h1>\t.\n")
-
-
-def test_a_token_that_has_died_is_renewed(run: Run, thebase: Sandbox) -> None:
+def test_revoked_token_is_renewed(run: Run, thebase: Sandbox) -> None:
     run("token")
     thebase.revoke_tokens()
-    assert run("request", "POST", "/v2/leads/create", "--json", json.dumps(LEAD))[0] == 0
-    assert [str(one) for one in thebase.received] == [
-        "POST /oauth/token 200",
-        "POST /v2/leads/create 401 (revoked token)",
-        "POST /oauth/token 200",
-        "POST /v2/leads/create 201",
-    ]
+    assert run(*CREATE, json.dumps(LEAD))[0] == 0
+    assert [one.status for one in thebase.received] == [200, 401, 200, 201]
     assert run("request", "GET", "/v2/users")[0] == 0
     assert thebase.token_requests == 2
 
 
-def test_a_connection_that_breaks_is_not_an_answer(run: Run, thebase: Sandbox) -> None:
+def test_dropped_connection_is_exit_code_3(run: Run, thebase: Sandbox) -> None:
     thebase.drop_next("GET /v2/users")
     code, out, err = run("request", "GET", "/v2/users")
     assert (code, out, err.count("\n")) == (3, "", 1)
-    assert err.startswith("thebase-auth request: no connection to 127.0.0.1:")
+    assert err.startswith("thebase-auth: no connection to 127.0.0.1:")
 
 
-def test_a_reader_that_has_seen_enough_is_not_an_error(thebase: Sandbox) -> None:
-    thebase.answer_next("GET *", 200, json.dumps(["a" * 100] * 10_000))
-    running = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "thebase_auth", "request", "GET", "/v2/users"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert running.stdout is not None
-    assert running.stderr is not None
-    assert running.stdout.read(1) == b"["
-    running.stdout.close()
-    assert running.stderr.read() == b"GET /v2/users: 200 OK\n"
-    running.stderr.close()
-    assert running.wait(20) == 0
-
-
-def test_hebrew_is_escaped_where_the_output_has_no_place_for_it() -> None:
-    done = command("request", "GET", "/v2/users", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
-    assert (done.returncode, done.stderr) == (0, "GET /v2/users: 200 OK\n")
-    assert r"\u05de\u05e9\u05d4" in done.stdout
-
-
-# Progress
-
-
-@contextmanager
-def impatient(monkeypatch: pytest.MonkeyPatch, thebase: Sandbox) -> Iterator[list[str]]:
-    """Every wait is long; token requests are answered once something has been said of it."""
-    said: list[str] = []
-    real = sys.stderr.write
-    spoken = threading.Event()
-
-    def write(text: str) -> int:
-        said.append(text)
-        if "waiting for" in text:
-            spoken.set()
-        return real(text)
-
-    monkeypatch.setattr(_output, "_PATIENCE", 0)
-    monkeypatch.setattr(sys.stderr, "write", write)
-    hold = thebase.hold_token_requests()
-    hold.__enter__()
-
-    def let_go() -> None:
-        spoken.wait(10)
-        hold.__exit__(None, None, None)
-
-    waiting = threading.Thread(target=let_go)
-    waiting.start()
-    yield said
-    waiting.join()
-    assert spoken.is_set()
-
-
-def test_a_long_wait_is_reported_in_a_line_where_there_is_no_terminal(
-    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with impatient(monkeypatch, thebase):
-        code, out, err = run("token")
-    assert (code, len(out)) == (0, 23)
-    assert err == f"waiting for {thebase.domain.removeprefix('http://')}\n"
-
-
-def test_a_long_wait_is_shown_moving_at_a_terminal_and_leaves_nothing(
-    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm")
-    with impatient(monkeypatch, thebase):
-        code, _, err = run("token")
-    assert code == 0
-    assert "waiting for" in err
-    assert err.endswith("\x1b[2K")  # the line is erased
-
-
-def test_a_short_wait_is_not_told_of(run: Run) -> None:
-    assert run("token")[2] == ""
-    assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
-
-
-# sandbox
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")
-def test_the_sandbox_runs_until_ctrl_c_and_tells_of_each_request() -> None:
-    port = free_port()
-    arguments = ["sandbox", "--port", str(port), "--expires-in", "7"]
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "thebase_auth", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1"},
-    ) as running:
-        try:
-            assert running.stdout is not None
-            assert running.stderr is not None
-            shown = ""
-            while "467 kB" not in shown:
-                shown += running.stdout.readline()
-            assert "Keys:" not in shown  # there is no terminal
-            assert f"\n  http://127.0.0.1:{port}/_sandbox/\n" in shown
-            settings, limited = (
-                dict(re.findall(r"^  (?:#  )?export (\w+)=(.+)$", part, re.MULTILINE))
-                for part in shown.split("A client that may not delete:")
-            )
-            assert settings["THEBASE_DOMAIN"] == f"http://127.0.0.1:{port}"
-            assert "good for 7 seconds" in command("check", env=settings).stdout
-            done = command("request", "DELETE", "/v2/products/1", env={**settings, **limited})
-            assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
-            skipped = [running.stdout.readline() for _ in range(6)]
-            assert skipped[-1].endswith(" DELETE /v2/products/1 401 (the client has no right to this call)\n")
-            done = command("request", "GET", "/v2/א%1b", "--no-cache", env=settings)
-            assert done.returncode == 1
-            lines = [running.stdout.readline() for _ in range(2)]
-            assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200\n", lines[0])
-            assert lines[1].endswith(" GET /v2/א\\x1b 404 (no such call)\n")
-            running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 0
-            assert running.stderr.read() == ""
-        finally:
-            running.kill()
-
-
-def test_a_port_that_is_taken_is_one_line(run: Run, thebase: Sandbox) -> None:
-    code, out, err = run("sandbox", "--port", thebase.domain.rpartition(":")[2])
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    port = thebase.domain.rpartition(":")[2]
-    assert err == f"thebase-auth sandbox: port {port}: Address already in use\n"
+def test_control_characters_are_escaped(run: Run, thebase: Sandbox) -> None:
+    odd = {"a": "x\x9b31m\x7f\u202e\U000e0001 שלום 💫"}
+    thebase.answer_next("GET *", 200, json.dumps(odd, ensure_ascii=False))
+    thebase.answer_next("GET *", 502, "<h1>שגיאה\x1b[2J\r\n</h1>\t.", "text/html; charset=utf-8")
+    out = run("request", "GET", "/v2/users")[1]
+    assert json.loads(out) == odd
+    assert r"x\u009b31m\u007f\u202e\udb40\udc01 שלום 💫" in out
+    assert run("request", "GET", "/v2/users")[:2] == (1, "<h1>שגיאה\\u001b[2J\n</h1>\t.\n")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("body", "content_type", "shown"),
     [
-        "--port=-1",
-        "--port=65536",
-        "--port=a",
-        "--port=",
-        "--expires-in=-5",
-        "--expires-in=nan",
-        "--expires-in=inf",
+        ("שלום", "text/html", "שלום"),
+        ("שלום".encode("cp1255"), "text/html; charset=windows-1255", "שלום"),
+        ("שלום", "text/html; charset=nonsense", "שלום"),
+        (b"\xff", "text/html", "\N{REPLACEMENT CHARACTER}"),
     ],
+    ids=["no charset", "windows-1255", "nonsense", "no text"],
 )
-def test_a_sandbox_that_cannot_be_is_refused(run: Run, wrong: str) -> None:
-    code, out, err = run("sandbox", wrong)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert wrong.partition("=")[0] in err
+def test_text_is_decoded_by_its_charset_or_as_utf_8(
+    run: Run, thebase: Sandbox, body: str | bytes, content_type: str, shown: str
+) -> None:
+    thebase.answer_next("GET *", 200, body, content_type)
+    assert run("request", "GET", "/v2/users")[1] == f"{shown}\n"
 
 
-def test_a_server_without_tls_is_reported_as_such(run: Run, thebase: Sandbox) -> None:
-    code, _, err = run("check", "--domain", thebase.domain.replace("http:", "https:"))
-    assert code == 3
-    assert "does not speak TLS; for a server on this machine, write http:// before it" in err
-
-
-@pytest.mark.parametrize("arguments", ["check", "token", "request GET /v2/users"])
-def test_a_reader_that_is_gone_from_the_start_is_not_an_error(arguments: str) -> None:
-    """As in ``thebase-auth request ... | head -0``."""
-    end_to_read, end_to_write = os.pipe()
-    os.close(end_to_read)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "thebase_auth", *arguments.split()],
-            stdout=end_to_write,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            timeout=30,
-            check=False,
-        )
-    finally:
-        os.close(end_to_write)
-    told = "GET /v2/users: 200 OK\n" if arguments.startswith("request") else ""
-    assert (done.returncode, done.stderr) == (0, told)
-
-
-def test_output_may_go_to_any_text_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
-    assert main(["check"]) == 0
-    assert "granted" in out.getvalue()
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")
-def test_ctrl_c_during_a_call_ends_quietly(thebase: Sandbox) -> None:
-    with thebase.hold_token_requests():
-        running = subprocess.Popen(
-            [sys.executable, "-m", "thebase_auth", "check"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        thebase.wait_for_token_requests(1)
-        running.send_signal(signal.SIGINT)
-        assert running.communicate(timeout=20) == (b"", b"")
-        assert running.returncode == 130
+@pytest.mark.parametrize("name", ["check", "token", "request GET /v2/users"])
+def test_plain_http_does_not_go_through_a_proxy(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
+    assert run(*name.split())[0] == 0

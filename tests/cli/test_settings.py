@@ -1,296 +1,282 @@
-"""Where the command line takes its settings from, and which it refuses."""
+"""Where the settings come from: options, the environment, a profile, a .env file, a file, a prompt."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Run, command
-from tests.support.databases import free_port
-from tests.support.sandbox import LEAD
+from tests.support.command_line import Run, at_a_terminal, command
 from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 
-# Where the settings come from
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions and folders of POSIX")
 
 
-ALL = ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET")
+# Options and the environment
 
 
 @pytest.mark.parametrize(
     ("name", "option"), [("THEBASE_DOMAIN", "--domain"), ("THEBASE_CLIENT_ID", "--client-id")]
 )
-def test_a_setting_that_is_nowhere_is_named(
-    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, option: str
-) -> None:
+def test_missing_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, name: str, option: str) -> None:
     for value in (None, ""):
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
-        code, _, err = run("check")
-        assert code == 2
-        assert err == f"thebase-auth check: {name} is not set; set it, or use {option}\n"
+        message = f"thebase-auth: missing in the environment: {name} (or {option})\n"
+        assert run("check") == (2, "", message)
 
 
-@pytest.mark.parametrize("at_terminal", [False, True])
-def test_all_settings_that_are_nowhere_are_named_at_once(
-    run: Run, monkeypatch: pytest.MonkeyPatch, at_terminal: bool
-) -> None:
-    for name in ALL:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: at_terminal)  # not asked for one that is of no use alone
-    code, _, err = run("check")
-    assert code == 2
-    assert err == (
-        "thebase-auth check: THEBASE_DOMAIN, THEBASE_CLIENT_ID and THEBASE_CLIENT_SECRET are not set; set"
-        " them, or use --domain, --client-id and --secret-file\n"
+def test_all_missing_settings_are_named_without_a_prompt() -> None:
+    env = dict.fromkeys(("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET"), "")
+    message = (
+        "thebase-auth: missing in the environment: THEBASE_DOMAIN (or --domain), THEBASE_CLIENT_ID (or"
+        " --client-id), THEBASE_CLIENT_SECRET (or --secret-file)\n"
     )
-    assert (
-        "THEBASE_CLIENT_ID and THEBASE_CLIENT_SECRET are not set; set them" in run("check", "--domain=a")[2]
-    )
+    assert at_a_terminal("check", **env) == (2, message)
 
 
-def test_an_option_goes_before_the_environment(
+def test_options_precede_the_environment(
     run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "secret").write_text(thebase.client_secret + "\n")
+    (tmp_path / "secret").write_text(thebase.client_secret)
     for name in ("DOMAIN", "CLIENT_ID", "CLIENT_SECRET"):
         monkeypatch.setenv(f"THEBASE_{name}", "wrong")
     options = ["--domain", thebase.domain, "--client-id", thebase.client_id]
     assert run("check", *options, "--secret-file", str(tmp_path / "secret"))[0] == 0
 
 
-@pytest.mark.parametrize("client_id", ["-abc..", "-Vz", "_a.."])
-@pytest.mark.parametrize("joined", [False, True])
-def test_an_id_may_begin_with_a_dash(run: Run, thebase: Sandbox, client_id: str, joined: bool) -> None:
-    thebase.client.client_id = client_id
-    option = [f"--client-id={client_id}"] if joined else ["--client-id", client_id]
-    assert run("check", *option)[0] == 0
-
-
-def test_an_option_after_an_id_that_is_missing_is_not_taken_for_it(run: Run) -> None:
-    code, _, err = run("check", "--client-id", "--timeout", "3")
-    assert code == 2
-    assert "--client-id" in err
-
-
-@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_the_secret_is_read_from_a_file(
-    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str, mark: str
-) -> None:
-    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
-    path = tmp_path / "secret"
-    path.write_bytes(f"{mark}{thebase.client_secret}{end}".encode())
-    assert run("check", "--secret-file", str(path))[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        (None, "cannot be read: No such file or directory"),
-        (b"\xff\xfe", "cannot be read: it is not UTF-8"),
-        (b"", "has 0 lines; it must have one"),
-        (b"a\nb\n", "has 2 lines; it must have one"),
-    ],
-)
-def test_a_secret_file_that_cannot_be_it_is_refused(
-    run: Run, tmp_path: Path, content: bytes | None, text: str
-) -> None:
-    path = tmp_path / "secret"
-    if content is not None:
-        path.write_bytes(content)
-    code, _, err = run("check", "--secret-file", str(path))
-    assert code == 2
-    assert err == f"thebase-auth check: the secret file {path} {text}\n"
-
-
-def test_the_secret_is_read_from_stdin(thebase: Sandbox) -> None:
-    done = command("check", "--secret-file", "-", input=f"{thebase.client_secret}\n")
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_without_a_terminal_nobody_is_asked_for_the_secret() -> None:
-    done = command("check", env={"THEBASE_CLIENT_SECRET": ""}, stdin=subprocess.DEVNULL)
-    assert done.returncode == 2
-    assert done.stderr == (
-        "thebase-auth check: THEBASE_CLIENT_SECRET is not set; set it, or use --secret-file\n"
-    )
-
-
-def test_at_a_terminal_the_secret_is_asked_for_and_not_shown(thebase: Sandbox) -> None:
-    try:
-        here, there = os.openpty()
-    except (AttributeError, OSError):
-        pytest.skip("this machine has no pseudo-terminals")
-    with open(there, "rb", buffering=0) as stdin, open(here, "r+b", buffering=0) as terminal:
-        asking = subprocess.Popen(
-            [sys.executable, "-m", "thebase_auth", "check"],
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "THEBASE_CLIENT_SECRET": ""},
-            start_new_session=True,  # away from the terminal of the tests, if they have one
-        )
-        assert asking.stderr is not None
-        assert asking.stderr.read(len("Client secret: ")) == b"Client secret: "
-        terminal.write(f"{thebase.client_secret}\n".encode())
-        out, err = asking.communicate(timeout=20)
-        assert (asking.returncode, err) == (0, b"\n")
-        assert b"granted" in out
-        echoed = os.read(here, 1000) if _has_output(here) else b""
-        assert thebase.client_secret.encode() not in echoed + out
-
-
-def _has_output(terminal: int) -> bool:
-    import select
-
-    return bool(select.select([terminal], [], [], 0)[0])
-
-
-@pytest.mark.parametrize("name", ["check", "token", "request GET /v2/users"])
-@pytest.mark.parametrize(
-    "given",
-    [
-        "--client-secret hunter2",
-        "--client-secret=hunter2",
-        "--secret hunter2",
-        "--password hunter2",
-        "--client-secret",
-    ],
-)
-def test_the_secret_is_not_taken_from_an_argument(run: Run, thebase: Sandbox, name: str, given: str) -> None:
-    code, out, err = run(*name.split(), *given.split())
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "the client secret is not taken from an argument" in err
-    assert "--secret-file" in err
-    assert "hunter2" not in err
-    assert thebase.received == ()
-
-
-@pytest.mark.parametrize("given", ["hunter2", "--secrte=hunter2", "--secrte hunter2", "--sec hunter2"])
-def test_an_argument_that_is_not_understood_is_not_repeated(run: Run, given: str) -> None:
-    code, _, err = run("check", *given.split())
-    assert code == 2
-    assert "hunter2" not in err
-    if given.startswith("--"):
-        assert given.partition("=")[0].partition(" ")[0] in err
-
-
-# Odd settings
-
-
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_json_goes_out_in_utf_8_without_a_mark_or_not_at_all(
-    run: Run, thebase: Sandbox, tmp_path: Path, encoding: str
-) -> None:
-    path = tmp_path / "lead.json"
-    path.write_text(json.dumps(LEAD, ensure_ascii=False), encoding)
-    code = run("request", "POST", "/v2/leads/create", "--json", f"@{path}")[0]
-    assert code == (0 if encoding == "utf-8-sig" else 2)
-    sent = [one.body for one in thebase.calls("POST /v2/leads/create")]
-    assert sent == ([json.dumps(LEAD, ensure_ascii=False).encode()] if code == 0 else [])
-
-
-def test_a_secret_from_stdin_may_begin_with_a_mark(thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = f"\ufeff{thebase.client_secret}\n"
-    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
-    assert command("check", "--secret-file", "-", input=secret).returncode == 0
-
-
 @pytest.mark.parametrize("option", ["--domain", "--client-id"])
-def test_an_option_that_is_empty_is_not_taken_from_the_environment(
-    run: Run, thebase: Sandbox, option: str
-) -> None:
+def test_empty_option_is_not_replaced_by_the_environment(run: Run, thebase: Sandbox, option: str) -> None:
     code, _, err = run("check", option, "")
     assert (code, err.count("\n"), thebase.received) == (2, 1, ())
     assert "is empty" in err
 
 
-@pytest.mark.parametrize("given", ["", "--secret-file -"])
-def test_who_gives_no_secret_at_the_prompt_is_told_how_to(
-    run: Run, monkeypatch: pytest.MonkeyPatch, given: str
+@pytest.mark.parametrize("client_id", ["-abc..", "-Vz", "_a..", "--abc.."])
+def test_client_id_may_begin_with_a_dash(run: Run, thebase: Sandbox, client_id: str) -> None:
+    thebase.client.client_id = client_id
+    assert run("check", "--client-id", client_id)[0] == 0
+    assert run("check", f"--client-id={client_id}")[0] == 0
+
+
+# The secret
+
+
+@pytest.mark.parametrize("content", ["{}", "{}\n", "\ufeff{}\r\n"])
+def test_secret_is_read_from_a_file_or_stdin(
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
-    def nothing(_: str) -> str:
-        raise EOFError  # Ctrl-D
+    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
+    path = tmp_path / "secret"
+    path.write_bytes(content.format(thebase.client_secret).encode())
+    assert run("check", "--secret-file", str(path))[0] == 0
+    with path.open() as stdin:
+        assert command("check", "--secret-file", "-", stdin=stdin).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "[Errno 2] No such file or directory: '{path}'"),
+        (b"\xff\xfe", "{path} is not UTF-8"),
+        (b"", "client secret is empty"),
+        (b"a\nb\n", "client secret has a control or invisible character (U+000A)"),
+    ],
+)
+def test_unusable_secret_file_is_one_line(
+    run: Run, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    code, _, err = run("check", "--secret-file", str(path))
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"thebase-auth: {message.format(path=path)}")
+
+
+def test_secret_is_not_asked_for_without_a_terminal() -> None:
+    done = command("check", env={"THEBASE_CLIENT_SECRET": ""}, stdin=subprocess.DEVNULL)
+    message = "thebase-auth: missing in the environment: THEBASE_CLIENT_SECRET (or --secret-file)\n"
+    assert (done.returncode, done.stderr) == (2, message)
+
+
+def test_secret_is_asked_for_at_a_terminal_and_not_shown(thebase: Sandbox) -> None:
+    typed = f"{thebase.client_secret}\n"
+    code, shown = at_a_terminal("check", typed=typed, THEBASE_CLIENT_SECRET="")
+    assert code == 0
+    assert shown.startswith("Client secret: \n")
+    assert "granted" in shown
+    assert thebase.client_secret not in shown
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_prompt_can_be_left_with_130(run: Run, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    def left(_: str) -> str:
+        raise KeyboardInterrupt if key == "\x03" else EOFError
 
     monkeypatch.delenv("THEBASE_CLIENT_SECRET")
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr("getpass.getpass", nothing)
-    code, out, err = run("check", *given.split())
-    assert (code, out) == (2, "")
-    assert err == "\nthebase-auth check: THEBASE_CLIENT_SECRET is not set; set it, or use --secret-file\n"
-
-
-def test_ctrl_c_at_the_prompt_ends_its_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_: str) -> str:
-        raise KeyboardInterrupt
-
-    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr("getpass.getpass", interrupted)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("getpass.getpass", left)
     assert run("check") == (130, "", "\n")
 
 
-def test_an_id_may_begin_with_two_dashes(run: Run, thebase: Sandbox) -> None:
-    thebase.client.client_id = "--abc.."
-    assert run("check", "--client-id", "--abc..")[0] == 0
+# Profiles
 
 
-@pytest.mark.parametrize("value", ["1e10", "1e300", "inf"])
-def test_a_time_that_no_machine_can_wait_is_refused(run: Run, value: str) -> None:
-    code, _, err = run("check", "--timeout", value)
-    assert (code, err.count("\n")) == (2, 1)
+@pytest.fixture
+def profiles(tmp_path: Path, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of profiles, of which `here` is the sandbox. The environment is of another TheBase."""
+    monkeypatch.setenv("THEBASE_DOMAIN", "elsewhere.invalid")
+    monkeypatch.setenv("THEBASE_CLIENT_ID", "another..")
+    monkeypatch.setenv("THEBASE_CLIENT_SECRET", "another-secret..")
+    path = tmp_path / "config" / "thebase_auth" / "profiles.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f"""
+        [here]
+        domain = "{thebase.domain}"
+        client_id = "{thebase.client_id}"
+        client_secret = "{thebase.client_secret}"
+
+        [bare]
+
+        ["סניף צפון"]
+        domain = "north.invalid"
+        """,
+        "utf-8",
+    )
+    path.chmod(0o600)
+    return path
 
 
-@pytest.mark.parametrize("option", ["--client-secret", "--secret", "--password"])
-def test_the_secret_is_not_taken_from_an_argument_before_the_command_either(run: Run, option: str) -> None:
-    for given in ([option, "hunter2"], [f"{option}=hunter2"]):
-        code, out, err = run(*given, "check")
-        assert (code, out, err.count("\n")) == (2, "", 1)
-        assert "the client secret is not taken from an argument" in err
-        assert "hunter2" not in err
-
-
-@pytest.mark.parametrize("arguments", ["hunter2 check", "token --no-cache=hunter2"])
-def test_what_is_given_in_the_wrong_place_is_not_repeated(run: Run, arguments: str) -> None:
-    code, _, err = run(*arguments.split())
-    assert (code, err.count("\n")) == (2, 1)
-    assert "hunter2" not in err
-
-
-@pytest.mark.parametrize("name", ["check", "token", "request GET /v2/users"])
-def test_what_is_not_encrypted_does_not_leave_this_machine_for_a_proxy(
-    run: Run, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
-    assert run(*name.split())[0] == 0
-
-
-def test_a_user_without_a_home_goes_on_without_a_kept_token(
-    run: Run, monkeypatch: pytest.MonkeyPatch, thebase: Sandbox
-) -> None:
-    def nowhere(*_: object, **__: object) -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr("platformdirs.user_cache_path", nowhere)
-    for name in ("token", "request GET /v2/users"):
-        code, _, err = run(*name.split())
-        assert code == 0
-        assert "the token is not kept: Could not determine home directory.\n" in err
+@posix
+def test_profile_replaces_the_environment(run: Run, profiles: Path, thebase: Sandbox) -> None:
+    assert run("check", "--profile", "here")[0] == 0
+    assert run("request", "GET", "/v2/users", "--profile=here")[0] == 0
     assert thebase.token_requests == 2
+    assert "wrong client id" in run("check", "--profile", "here", "--client-id", "other..")[2]
 
 
-def test_ctrl_c_while_the_arguments_are_read_ends_quietly(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@posix
+def test_setting_missing_in_a_profile_is_not_taken_from_elsewhere(run: Run, profiles: Path) -> None:
+    message = (
+        f"thebase-auth: missing in the profile bare of {profiles}: domain (or --domain), client_id (or"
+        " --client-id), client_secret (or --secret-file)\n"
+    )
+    assert run("check", "--profile", "bare") == (2, "", message)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_profiles_open_to_others_are_rejected_with_the_fix(
+    run: Run, profiles: Path, thebase: Sandbox, mode: int
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    profiles.chmod(mode)
+    code, out, err = run("check", "--profile", "here")
+    assert (code, out, thebase.received) == (2, "", ())
+    assert err == f"thebase-auth: {profiles} is open to other users; run: chmod 600 {profiles}\n"
+    subprocess.run(err.rpartition("run: ")[2], shell=True, check=True)  # noqa: S602 - as a user would
+    assert run("check", "--profile", "here")[0] == 0
 
-    monkeypatch.setattr("thebase_auth._cli._run", interrupted)
-    assert main(["check"]) == 130
-    assert capsys.readouterr() == ("", "")
+
+@posix
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "[Errno 2] No such file or directory: '{path}'"),
+        (b"[here]\n\xff", "{path} is not UTF-8"),
+        (b"[here", "{path} is not TOML: "),
+        (b"", "{path} has no such profile; it has: none"),
+        (b"here = 1", "{path} has no such profile; it has: here"),
+        (b"[a]\n[b]", "{path} has no such profile; it has: a, b"),
+        (
+            b"[here]\nclient-id = 'a'",
+            "missing in the profile here of {path}: domain (or --domain), client_id",
+        ),
+        (b"[here]\ndomain = 7\nclient_id = 'a'\nclient_secret = 'b'", "domain must be text, not int"),
+    ],
+)
+def test_unusable_profile_is_one_line(run: Run, profiles: Path, content: bytes | None, message: str) -> None:
+    profiles.unlink() if content is None else profiles.write_bytes(content)
+    code, out, err = run("check", "--profile", "here")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"thebase-auth: {message.format(path=profiles)}")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("thebase-auth t", ["token"]),
+        ("thebase-auth token --n", ["--no-cache", "--new"]),
+        ("thebase-auth check --se", ["--secret-file"]),
+        ("thebase-auth check --profile ", ["here", "bare", "סניף צפון"]),
+        ("thebase-auth check --profile h", ["here"]),
+    ],
+)
+def test_completion_offers_commands_options_and_profiles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], profiles: Path, words: str,
+    offered: list[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("_THEBASE_AUTH_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+    with pytest.raises(SystemExit, match="0"):
+        main([])
+    assert [line.partition(",")[2] for line in capsys.readouterr().out.splitlines()] == offered
+    profiles.unlink()
+    if "--profile" in words:
+        with pytest.raises(SystemExit, match="0"):
+            main([])
+        assert capsys.readouterr().out.strip() == ""
+
+
+# A .env file
+
+
+def dotenv(thebase: Sandbox, path: Path) -> Path:
+    path.write_text(
+        f"# of the sandbox\nexport THEBASE_DOMAIN={thebase.domain}\nTHEBASE_CLIENT_ID='{thebase.client_id}'\n"
+        f'THEBASE_CLIENT_SECRET="{thebase.client_secret}"\n'
+    )
+    return path
+
+
+def test_env_file_replaces_the_environment(run: Run, profiles: Path, thebase: Sandbox) -> None:
+    path = dotenv(thebase, profiles.with_name(".env"))
+    assert run("check", "--env-file", str(path))[0] == 0
+    assert os.environ["THEBASE_DOMAIN"] == "elsewhere.invalid"
+
+
+def test_env_file_is_read_only_if_named(
+    run: Run, thebase: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dotenv(thebase, tmp_path / ".env")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("THEBASE_DOMAIN")
+    assert run("check")[0] == 2
+    assert run("check", "--env-file", ".env")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "[Errno 2] No such file or directory: '{path}'"),
+        (b"\xff", "{path} is not UTF-8"),
+        (b"THEBASE_DOMAIN\nTHEBASE_CLIENT_ID=\n", "missing in {path}: THEBASE_DOMAIN (or --domain), THEBASE"),
+    ],
+)
+def test_unusable_env_file_is_one_line(run: Run, tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "env"
+    if content is not None:
+        path.write_bytes(content)
+    code, out, err = run("check", "--env-file", str(path))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"thebase-auth: {message.format(path=path)}")
+
+
+def test_profile_and_env_file_exclude_each_other(run: Run) -> None:
+    code, _, err = run("check", "--profile", "here", "--env-file", ".env")
+    assert (code, err) == (2, "thebase-auth: --profile and --env-file cannot be used together\n")

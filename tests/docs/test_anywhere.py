@@ -22,7 +22,7 @@ from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 from thebase_auth.testing._access import SETTINGS
 from thebase_auth.testing._control import with_control
-from thebase_auth.testing._levers import _LEVERS, KEYS
+from thebase_auth.testing._levers import _LEVERS
 
 PAGE = (ROOT / "docs/testing/anywhere.md").read_text("utf-8")
 HEBREW = (ROOT / "docs/he/sandbox.md").read_text("utf-8")
@@ -140,13 +140,6 @@ def test_each_lever_is_in_the_table_with_its_arguments() -> None:
     for name, named in told.items():
         parameters = list(inspect.signature(_LEVERS[name]).parameters.values())[1:]
         assert sorted(named) == sorted((one.name, one.default is one.empty) for one in parameters), name
-
-
-def test_each_key_is_in_the_table() -> None:
-    assert rows(PAGE, "## Keys") == [[f"`{key.key}`", key.text] for key in KEYS]
-    assert [row[0] for row in rows(HEBREW, "## מקשים בטרמינל")] == [
-        *(f"`{key.key}`" for key in KEYS), "`?`", "`q`",
-    ]  # fmt: skip
 
 
 def test_each_flag_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,11 +44,9 @@ LAYERS = (
     ("_combined",),
 )  # fmt: skip
 CLI_LAYERS = (
-    ("_cli._screen",),
-    ("_cli._errors", "_cli._keys"),
-    ("_cli._settings", "_cli._report"),
-    ("_cli._failures", "_cli._output", "_cli._demo"),
-    ("_cli._commands", "_cli._sandbox"),
+    ("_cli._errors",),
+    ("_cli._settings", "_cli._failures", "_cli._demo", "_cli._sandbox"),
+    ("_cli._commands",),
     ("_cli._arguments",),
     ("_cli",),
 )

@@ -1,200 +1,143 @@
-# The command `demo`: the plugin at work in requests, httpx and AsyncClient.
-#
-# Here: the run against a sandbox, and its clients. Not here: the report of it (_report), and the sandbox
-# (testing).
-#
-# One TheBaseAuth serves all clients. They work in turn, and so a token request in the record belongs to the
-# client whose turn it was.
+# The command `demo`: a token is revoked under load, and the server's record shows what the plugin did.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
-from concurrent import futures
-from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import partial
-from typing import Any, Final, NamedTuple, TextIO, TypeAlias
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import Final
 
-import anyio
-import anyio.from_thread
+import click
 import httpx
 import requests
 from requests.adapters import HTTPAdapter
 
 from thebase_auth import TheBaseAuth
-from thebase_auth.testing import Sandbox
+from thebase_auth._core.credentials import TOKEN_PATH
+from thebase_auth.testing import ReceivedRequest, Sandbox
 
-from ._report import (
-    Report,
-    Statement,
-    answers_statement,
-    lead_statement,
-    plural,
-    renewal_statements,
-    token_statement,
-    users_statement,
-)
-
-# In seconds:
-_TIMEOUT: Final = 10.0  # of each call, far more than a loopback server takes
-_HOLD: Final = 5.0  # how long many callers may take to get a 401 each
-_PAUSE: Final = 0.005  # between two looks at the record, while calls are under way
-
+_CALLERS: Final = 100
+_TIMEOUT: Final = 10.0  # seconds
 _JSON: Final = {"Accept": "application/json"}
 _LEAD: Final = {"name": "ישראל ישראלי", "f_name": "ישראל", "phone": "0501234567"}
-_LEADS, _USERS = "/v2/leads/create", "/v2/users"
-
-Call: TypeAlias = futures.Future[Any]
 
 
-class Client(NamedTuple):
-    """A client of either library, sync or async. Each call runs in its own thread or task."""
-
-    get: Callable[[str], Call]
-    post: Callable[[str, dict[str, str]], Call]
-
-
-OpenClient: TypeAlias = Callable[[], AbstractContextManager[Client]]
-Script: TypeAlias = Callable[[Client, Sandbox, Report], None]
-
-
-def run_demo(out: TextIO, sandbox: Sandbox | None = None, *, callers: int = 100) -> bool:
-    """Let the plugin work against a sandbox, and print a report as it goes.
-
-    Args:
-        out: Where to print. Neither a token nor the secret is shown.
-        sandbox: What to run against, not yet started; by default a new one.
-        callers: How many callers meet one expiry together.
+def run_demo() -> bool:
+    """Run the demo, and print a line per step.
 
     Returns:
-        Whether every line was right.
-
-    Raises:
-        OSError: if the sandbox cannot start.
+        Whether every line is true.
     """
-    began = time.monotonic()
-    report = Report(out)
-    with sandbox or Sandbox() as thebase:
-        session = requests.Session()
-        pair = (thebase.client_id, thebase.client_secret)
-        auth = TheBaseAuth(thebase.domain, *pair, timeout=_TIMEOUT, session=session)
-        open_requests = partial(_requests_client, session, auth, callers)
-        open_httpx = partial(_httpx_client, auth)
-        open_async = partial(_async_client, auth, callers)
-        parts: list[tuple[str, OpenClient, Script]] = [
-            ("A program that uses requests", open_requests, _one_works_on),
-            ("A program that uses httpx", open_httpx, _one_works_on),
-            ("A program that uses httpx with asyncio", open_async, _one_works_on),
-            (f"{callers} threads at the same moment", open_requests, partial(_many_work_on, callers=callers)),
-            (
-                f"{callers} asyncio tasks at the same moment",
-                open_async,
-                partial(_many_work_on, callers=callers),
-            ),
-        ]
-        report.text(
-            f"A TheBase for tests runs on this machine, at {thebase.domain}. All programs share one"
-            " TheBaseAuth. Each line is checked by what that server received and answered."
+    with Sandbox() as thebase, requests.Session() as session:
+        auth = TheBaseAuth(
+            thebase.domain, thebase.client_id, thebase.client_secret, timeout=_TIMEOUT, session=session
         )
-        for title, open_client, script in parts:
-            report.title(title)
-            try:
-                with open_client() as client:
-                    script(client, thebase, report)
-            except (requests.RequestException, httpx.HTTPError) as error:
-                got = f"{type(error).__name__}: {error}"
-                report.add([Statement("the program goes on", "an answer", got)])
-        report.title("All together")
-        expected = plural(1 + len(parts), "token request")
-        got = plural(thebase.token_requests, "token request")
-        claim = "one at first, one for each that ended"
-        report.add([Statement(claim, expected, got)])
-        refused = sum(one.status == 401 for one in thebase.received)
-    took = f"{time.monotonic() - began:.1f} s"
-    if report.wrong:
-        report.title(f"{report.wrong} of {report.count} lines are wrong ({took})", "red")
-    else:
-        report.title(f"All {report.count} lines are right ({took})", "green")
-        report.text(
-            f"{len(parts)} times a token ended while it was in use, and {refused} calls were refused. Each"
-            " was sent again with a new token, and no program saw an error."
-        )
-        report.text("All it takes: session.auth = TheBaseAuth(...)")
-    return not report.wrong
+        session.auth = auth
+        session.headers.update(_JSON)
+        session.trust_env = False  # no proxy and no .netrc: the server is on this machine
+        session.mount("http://", HTTPAdapter(pool_maxsize=_CALLERS))
+        demo = _Demo(thebase)
+        try:
+            demo.run(session, auth)
+        except (requests.RequestException, httpx.HTTPError) as error:
+            demo.check("every call gets a response: ", "yes", f"{type(error).__name__}: {error}")
+    if demo.is_true:
+        click.echo("\nAll it takes: session.auth = TheBaseAuth(...)")
+    return demo.is_true
 
 
-def _one_works_on(client: Client, thebase: Sandbox, report: Report) -> None:
-    """Create a lead and list the users; then lose the token, and create another lead."""
-    before = thebase.received
-    lead = client.post(thebase.domain + _LEADS, _LEAD).result()
-    claim = "it takes the token that is there" if before else "it fetches a token"
-    report.add([token_statement(claim, before, thebase.received)])
-    report.add([lead_statement("it creates a lead", lead)])
-    users = client.get(thebase.domain + _USERS).result()
-    report.add([users_statement("it lists the users", users)])
-    before = thebase.received
-    thebase.revoke_tokens()
-    report.event("TheBase ends the token")
-    call = client.post(thebase.domain + _LEADS, _LEAD)
-    futures.wait([call])  # its error comes after what led to it
-    report.add(renewal_statements(before, thebase.received, f"POST {_LEADS}"))
-    report.add([lead_statement("all that the program sees is its lead", call.result())])
+class _Demo:
+    """The steps of the demo.
+
+    Attributes:
+        is_true: Whether every line so far was true.
+    """
+
+    def __init__(self, thebase: Sandbox) -> None:
+        self.is_true = True
+        self._thebase = thebase
+        self._seen = 0  # requests in the server's record that a line has shown
+
+    def run(self, session: requests.Session, auth: TheBaseAuth) -> None:
+        users = f"{self._thebase.domain}/v2/users"
+        leads = f"{self._thebase.domain}/v2/leads/create"
+        click.echo("A fake TheBase server on this machine, requests, httpx,")
+        click.echo("and one TheBaseAuth. This is what the server records:\n")
+        session.get(users, timeout=_TIMEOUT)
+        self.check_record("the first call: ", "token request, 200")
+        self._revoke("the token")
+        session.post(leads, json=_LEAD, timeout=_TIMEOUT)
+        self.check_record("creating a lead: ", "401, token request, 201")
+        for callers, call_all in (
+            ("threads", lambda: _call_in_threads(session, users)),
+            ("tasks", lambda: _call_in_tasks(auth, users)),
+        ):
+            self._revoke(f"the token of {_CALLERS} {callers}")
+            statuses = self._call_together(call_all)
+            times = f"{_CALLERS} x"
+            self.check_record("", f"{times} 401, token request, {times} 200")
+            self.check(f"all {callers} get their response: ", f"{times} 200", _summary(map(str, statuses)))
+        self.check("in all: ", "4 token requests", f"{self._thebase.token_requests} token requests")
+
+    def check_record(self, claim: str, expected: str) -> None:
+        """Print what the server has recorded since the last line, and whether it is as expected."""
+        news = self._thebase.received[self._seen :]
+        self._seen += len(news)
+        self.check(claim, expected, _summary(map(_event, news)))
+
+    def check(self, claim: str, expected: str, got: str) -> None:
+        """Print a line, and whether it is true."""
+        if got == expected:
+            click.echo(f"ok  {claim}{expected}")
+        else:
+            self.is_true = False
+            click.echo(f"NO  {claim}expected {expected}; got {got}")
+
+    def _revoke(self, what: str) -> None:
+        self._thebase.revoke_tokens()
+        click.echo(f"    the server revokes {what}")
+
+    def _call_together(self, call_all: Callable[[], list[int]]) -> list[int]:
+        """Let each caller get its 401 before one of them gets a token, and return their statuses."""
+        deadline = time.monotonic() + _TIMEOUT / 2
+        with ThreadPoolExecutor(1) as background, self._thebase.hold_token_requests():
+            calls = background.submit(call_all)
+            while self._rejected() < _CALLERS and not calls.done() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return calls.result()
+
+    def _rejected(self) -> int:
+        return sum(one.status == 401 for one in self._thebase.received[self._seen :])
 
 
-def _many_work_on(client: Client, thebase: Sandbox, report: Report, *, callers: int) -> None:
-    """Let all callers lose the token at once, and none get another before each has its 401."""
-    client.get(thebase.domain + _USERS).result()  # fetches the token that is to be lost
-    before = thebase.received
-    thebase.revoke_tokens()
-    report.event(f"TheBase ends the token, and all {callers} call at once")
-    with thebase.hold_token_requests():
-        calls = [client.get(thebase.domain + _USERS) for _ in range(callers)]
-        deadline = time.monotonic() + _HOLD
-        refused = 0
-        while refused < callers and time.monotonic() < deadline and not all(call.done() for call in calls):
-            time.sleep(_PAUSE)
-            refused = sum(one.status == 401 for one in thebase.received[len(before) :])
-            report.progress(refused, callers, "refused")
-    with suppress(TimeoutError):
-        for done, _ in enumerate(futures.as_completed(calls, timeout=_TIMEOUT), 1):
-            report.progress(done, callers, "answered")
-    report.add(renewal_statements(before, thebase.received, f"GET {_USERS}", callers=callers))
-    report.add([answers_statement(f"all {callers} get their answer", calls)])
+def _call_in_threads(session: requests.Session, url: str) -> list[int]:
+    with ThreadPoolExecutor(_CALLERS) as threads:
+        calls = [threads.submit(session.get, url, timeout=_TIMEOUT) for _ in range(_CALLERS)]
+    return [call.result().status_code for call in calls]
 
 
-@contextmanager
-def _requests_client(session: requests.Session, auth: TheBaseAuth, callers: int) -> Iterator[Client]:
-    session.auth = auth
-    session.headers.update(_JSON)
-    session.trust_env = False  # no proxy and no .netrc: all this happens on loopback
-    session.mount("http://", HTTPAdapter(pool_maxsize=callers))
-    with session, futures.ThreadPoolExecutor(callers) as threads:
-        yield Client(
-            get=lambda url: threads.submit(session.get, url, timeout=_TIMEOUT),
-            post=lambda url, lead: threads.submit(session.post, url, json=lead, timeout=_TIMEOUT),
-        )
+def _call_in_tasks(auth: TheBaseAuth, url: str) -> list[int]:
+    async def call_all() -> list[int]:
+        # httpcore spends seconds on a hundred idle connections.
+        limits = httpx.Limits(max_connections=_CALLERS, max_keepalive_connections=0)
+        async with httpx.AsyncClient(
+            auth=auth, headers=_JSON, timeout=_TIMEOUT, limits=limits, trust_env=False
+        ) as client:
+            responses = await asyncio.gather(*(client.get(url) for _ in range(_CALLERS)))
+        return [response.status_code for response in responses]
+
+    return asyncio.run(call_all())
 
 
-@contextmanager
-def _httpx_client(auth: TheBaseAuth) -> Iterator[Client]:
-    opened = httpx.Client(auth=auth, headers=_JSON, timeout=_TIMEOUT, trust_env=False)
-    with opened as client, futures.ThreadPoolExecutor(1) as threads:
-        yield Client(
-            get=lambda url: threads.submit(client.get, url),
-            post=lambda url, lead: threads.submit(client.post, url, json=lead),
-        )
+def _event(received: ReceivedRequest) -> str:
+    if received.path != TOKEN_PATH:
+        return str(received.status)
+    return "token request" if received.status == 200 else f"token request: {received.status}"
 
 
-@contextmanager
-def _async_client(auth: TheBaseAuth, callers: int) -> Iterator[Client]:
-    limits = httpx.Limits(max_connections=callers, max_keepalive_connections=callers)
-    opened = httpx.AsyncClient(auth=auth, headers=_JSON, timeout=_TIMEOUT, limits=limits, trust_env=False)
-    # The portal runs an event loop in another thread.
-    with (
-        anyio.from_thread.start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(opened) as client,
-    ):
-        yield Client(
-            get=lambda url: portal.start_task_soon(client.get, url),
-            post=lambda url, lead: portal.start_task_soon(partial(client.post, url, json=lead)),
-        )
+def _summary(events: Iterable[str]) -> str:
+    """The events in their order, equal neighbours as one: ``100 x 401, token request``."""
+    counted = [(len([*group]), event) for event, group in groupby(events)]
+    return ", ".join(event if count == 1 else f"{count} x {event}" for count, event in counted) or "nothing"

@@ -1,16 +1,10 @@
-# Exit codes and errors.
-#
-# Here: the exit codes, the exception that ends a command, and one line on stderr. Not here: which failure has
-# which code (__init__, _failures).
+# Exit codes, the exception that ends a command, and text that is safe to print.
 
 from __future__ import annotations
 
-import os
-import sys
+import json
 from enum import IntEnum
-from typing import Final, TextIO
-
-from ._screen import show
+from typing import Final
 
 PROGRAM: Final = "thebase-auth"
 
@@ -21,8 +15,8 @@ class ExitCode(IntEnum):
     OK = 0
     FAILED = 1
     WRONG_USE = 2  # click's own code for wrong arguments
-    NO_ANSWER = 3
-    INTERRUPTED = 130  # a shell's code for Ctrl-C
+    NO_RESPONSE = 3
+    INTERRUPTED = 130  # what shells report after Ctrl-C
 
 
 class CommandError(Exception):
@@ -32,24 +26,16 @@ class CommandError(Exception):
         exit_code: The exit code of the command.
     """
 
-    def __init__(self, text: str, exit_code: ExitCode = ExitCode.WRONG_USE) -> None:
-        super().__init__(text)
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.WRONG_USE) -> None:
+        super().__init__(message)
         self.exit_code = exit_code
 
 
-def print_error(name: str, text: str) -> None:
-    """Print one line on stderr, if anybody reads it, with the *name* of the command."""
-    try:
-        show(f"{name}: {in_one_line(text)}", sys.stderr)
-    except OSError:
-        discard(sys.stderr)
+def printable(text: str) -> str:
+    """Escape, as in JSON, the characters that could control a terminal: a server may have sent them."""
+    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
 
 
 def in_one_line(text: str) -> str:
-    """Text as one line without control characters: a server or a proxy may have written it."""
-    return " ".join("".join(c if c.isprintable() or c.isspace() else "?" for c in text).split())
-
-
-def discard(stream: TextIO) -> None:
-    """Redirect a stream without a reader to nowhere, or Python would complain when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    """Return printable text without line breaks."""
+    return printable(" ".join(text.split()))

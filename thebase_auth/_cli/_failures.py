@@ -1,7 +1,4 @@
-# Why there is no token or no answer, in one line.
-#
-# Here: which of the settings is to blame for a refusal, and what is in the way of an answer, as far as an
-# exception of the plugin or of requests shows it. Not here: the exit codes and the line on stderr (_errors).
+# Why there is no token or no response, in one line: which setting is to blame, or what is in the way.
 
 from __future__ import annotations
 
@@ -16,16 +13,15 @@ from thebase_auth._core.origin import Origin
 
 from ._errors import CommandError, ExitCode
 
-_WRONG_PAIR: Final = "wrong client id or client secret"
+_WRONG_CREDENTIALS: Final = "wrong client id or client secret"
 
 
 @contextmanager
-def explained_failures(domain: str, *, is_check: bool) -> Iterator[Origin]:
-    """Turn what goes wrong in the block into a `CommandError`.
+def explained_failures(domain: str) -> Iterator[Origin]:
+    """Turn what goes wrong in the block into a `CommandError`, and give the origin of the domain.
 
     Args:
         domain: The setting.
-        is_check: Whether the block tries the settings, and does nothing else.
     """
     try:
         origin = Origin.of_domain(domain)
@@ -34,18 +30,14 @@ def explained_failures(domain: str, *, is_check: bool) -> Iterator[Origin]:
     except TokenRequestError as error:
         raise CommandError(f"{_blamed(error)}: {error}", ExitCode.FAILED) from None
     except requests.RequestException as error:
-        checking = ". Client id and secret were not checked" if is_check else ""
-        raise CommandError(f"{_obstacle(error, domain)}{checking}", ExitCode.NO_ANSWER) from None
-    except UnicodeError as error:  # requests decodes the location of a redirect, followed or not
-        trouble = f"the answer of {domain} cannot be read: {error}"
-        raise CommandError(trouble, ExitCode.NO_ANSWER) from None
+        raise CommandError(_obstacle(error, domain), ExitCode.NO_RESPONSE) from None
     except ValueError as error:
         raise CommandError(str(error)) from None
 
 
-def blames_id_or_secret(error: TokenRequestError) -> bool:
-    """Whether a TheBase refused id and secret: it does not say which of the two is wrong."""
-    return _blamed(error) == _WRONG_PAIR
+def blames_credentials(error: TokenRequestError) -> bool:
+    """Return whether a TheBase rejected ID and secret. It does not say which of the two is wrong."""
+    return _blamed(error) == _WRONG_CREDENTIALS
 
 
 def _blamed(error: TokenRequestError) -> str:
@@ -53,11 +45,11 @@ def _blamed(error: TokenRequestError) -> str:
         case 400 if error.error in {"invalid_request", "unsupported_grant_type"}:
             return "the settings were not checked"
         case 400 | 401 | 403 if error.code or error.error:
-            return _WRONG_PAIR  # the answer has the form of TheBase's
+            return _WRONG_CREDENTIALS  # the response has the form of TheBase's
         case 400 | 401 | 403:
-            return f"{_WRONG_PAIR}, or a domain that is not a TheBase"
+            return f"{_WRONG_CREDENTIALS}, or a domain that is not a TheBase"
         case 407:
-            return "a proxy refused the request"
+            return "a proxy rejected the request"
         case status if status == 429 or status >= 500:
             return "the settings were not checked"
         case _:
@@ -66,7 +58,6 @@ def _blamed(error: TokenRequestError) -> str:
 
 def _obstacle(error: requests.RequestException, domain: str) -> str:
     cause = getattr(error.args[0] if error.args else None, "reason", None)
-    unresolved = type(cause).__name__ == "NameResolutionError"  # of urllib3
     match error:
         case requests.exceptions.ProxyError():
             return f"no way through the proxy to {domain}: {_innermost(error)}"
@@ -78,8 +69,8 @@ def _obstacle(error: requests.RequestException, domain: str) -> str:
                 " that inspects TLS, set REQUESTS_CA_BUNDLE to the file of its certificate authority"
             )
         case requests.Timeout():
-            return f"no answer from {domain} in time: {_innermost(error)}"
-        case _ if unresolved:
+            return f"no response from {domain} in time: {_innermost(error)}"
+        case _ if type(cause).__name__ == "NameResolutionError":  # of urllib3
             return f"wrong domain, or no network: unknown host {domain}"
         case requests.ConnectionError():
             return f"no connection to {domain}: {_innermost(error)}"
@@ -88,11 +79,7 @@ def _obstacle(error: requests.RequestException, domain: str) -> str:
 
 
 def _innermost(error: BaseException) -> str:
-    """The text of the innermost cause, without the pools and retries around it."""
-    while True:
-        inner = getattr(error, "reason", None) or next(
-            (one for one in error.args if isinstance(one, BaseException)), None
-        )
-        if not isinstance(inner, BaseException):
-            return str(error)
-        error = inner
+    """Return the message of the innermost cause, without the pools and retries around it."""
+    causes = [getattr(error, "reason", None), *error.args]
+    inner = next((one for one in causes if isinstance(one, BaseException)), None)
+    return str(error) if inner is None else _innermost(inner)

@@ -1,103 +1,92 @@
-# The command `sandbox`.
-#
-# Here: running a sandbox until Ctrl-C, what is printed meanwhile, and what the keys of the terminal do.
-# Not here: the sandbox and its control interface (testing), and reading keys (_keys).
+# The command `sandbox`: a fake TheBase server that runs until Ctrl-C.
 
 from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from types import SimpleNamespace
-from typing import Final
+from typing import Final, NoReturn
+
+import click
 
 from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._control import CONTROL_PATH, with_control
-from thebase_auth.testing._levers import KEYS, pull
 
-from ._errors import CommandError
-from ._keys import attached, listen
+from ._errors import CommandError, in_one_line
 
-_ERROR_PAGE_SIZE: Final = 1000  # bytes; 467 kB in a terminal would hide what was before
+_ERROR_PAGE_SIZE: Final = 1000  # bytes; 467 kB would flood a client's terminal
 
-_ASSIGN: Final = '  $env:{} = "{}"' if os.name == "nt" else "  export {}={}"
+_ASSIGN: Final = '$env:{} = "{}"' if os.name == "nt" else "export {}={}"
 
-_LEGEND: Final = "\n".join(
-    ["Keys:", *(f"  {key.key}  {key.text}" for key in KEYS), "  ?  show these keys", "  q  end", ""]
-)
+_START: Final = """\
+The sandbox runs until Ctrl-C. In another terminal:
+
+  {domain}
+  {client_id}
+  {client_secret}
+  thebase-auth request GET /v2/users
+
+A client without permission to delete:
+
+  # {limited_id}
+  # {limited_secret}
+
+Requests and levers, in the browser and for any language:
+
+  {page}
+
+Without Accept: application/json, a 401 is a page of HTML.
+Here it is short; a TheBase has sent 467 kB.
+"""
 
 
-def run_sandbox(options: SimpleNamespace) -> bool:
-    """Run a sandbox until Ctrl-C.
+def run_sandbox(options: SimpleNamespace) -> NoReturn:
+    """Run a sandbox until Ctrl-C, and print each request.
+
+    Args:
+        options: The options of the command.
 
     Raises:
-        CommandError: if the port cannot be used, or what is refused is not a call.
+        CommandError: if the port cannot be used, or `--refuse` is not a call.
     """
     try:
         sandbox = Sandbox(
             port=options.port,
             expires_in=options.expires_in,
-            token_lifetime=options.expires_in if options.token_lifetime is None else options.token_lifetime,
+            token_lifetime=options.token_lifetime or options.expires_in,
             single_token=options.single_token,
             refused=options.refuse,
             error_page_size=_ERROR_PAGE_SIZE,
-            on_request=_print_line,
+            on_request=_print_event,
         )
     except ValueError as error:
         raise CommandError(f"--refuse: {error}") from None
-    sandbox.asgi = with_control(sandbox, _print_line)
-    with ExitStack() as stack:
-        try:
-            thebase = stack.enter_context(sandbox)
-        except OSError as error:
-            raise CommandError(f"port {options.port}: {error.strerror or error}") from None
-        with suppress(KeyboardInterrupt):
-            _print_settings(thebase)
-            _pull_by_keys(thebase)
-    return True
+    sandbox.asgi = with_control(sandbox, _print_event)
+    try:
+        with sandbox:
+            _print(_start_of(sandbox))
+            while True:
+                time.sleep(3600)
+    except OSError as error:
+        raise CommandError(f"port {options.port}: {error.strerror or error}") from None
 
 
-def _pull_by_keys(thebase: Sandbox) -> None:
-    by_key = {key.key: key for key in KEYS}
-    with listen() as pressed:
-        if attached():
-            _print(_LEGEND)
-        for key in pressed:
-            if key == "q":
-                return
-            if key == "?":
-                _print(_LEGEND)
-            elif key in by_key:
-                try:
-                    _print_line(pull(thebase, by_key[key].lever, by_key[key].arguments))
-                except ValueError as error:  # to give back a right that was not taken
-                    _print_line(error)
+def _start_of(sandbox: Sandbox) -> str:
+    return _START.format(
+        domain=_ASSIGN.format("THEBASE_DOMAIN", sandbox.domain),
+        client_id=_ASSIGN.format("THEBASE_CLIENT_ID", sandbox.client_id),
+        client_secret=_ASSIGN.format("THEBASE_CLIENT_SECRET", sandbox.client_secret),
+        limited_id=_ASSIGN.format("THEBASE_CLIENT_ID", sandbox.limited_client.client_id),
+        limited_secret=_ASSIGN.format("THEBASE_CLIENT_SECRET", sandbox.limited_client.client_secret),
+        page=f"{sandbox.domain}{CONTROL_PATH}",
+    )
 
 
-def _print_settings(thebase: Sandbox) -> None:
-    client, limited = thebase.client, thebase.limited_client
-    lines = [
-        "The sandbox runs until Ctrl-C. In another terminal:\n",
-        _ASSIGN.format("THEBASE_DOMAIN", thebase.domain),
-        _ASSIGN.format("THEBASE_CLIENT_ID", client.client_id),
-        _ASSIGN.format("THEBASE_CLIENT_SECRET", client.client_secret),
-        "  thebase-auth request GET /v2/users\n",
-        "A client that may not delete:\n",
-        "  #" + _ASSIGN.format("THEBASE_CLIENT_ID", limited.client_id),
-        "  #" + _ASSIGN.format("THEBASE_CLIENT_SECRET", limited.client_secret),
-        "\nRequests and levers, in the browser and for any language:\n",
-        f"  {thebase.domain}{CONTROL_PATH}\n",
-        "Without Accept: application/json, a 401 is a page of HTML.",
-        "Here it is short; a TheBase has sent 467 kB.\n",
-    ]
-    _print("\n".join(lines))
-
-
-def _print_line(told: ReceivedRequest | str | Exception) -> None:
-    line = "".join(c if c.isprintable() else "?" for c in str(told))
-    _print(f"{time.strftime('%H:%M:%S')} {line}")
+def _print_event(event: ReceivedRequest | str) -> None:
+    _print(f"{time.strftime('%H:%M:%S')} {in_one_line(str(event))}")
 
 
 def _print(text: str) -> None:
-    with suppress(OSError):  # nobody reads any more; the sandbox goes on
-        print(f"{text}\n", end="", flush=True)
+    with suppress(OSError):  # as behind `| head`: the sandbox goes on when its reader has gone
+        click.echo(text)

@@ -1,0 +1,125 @@
+"""The command `sandbox`: what it prints, its flags, its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.support.command_line import Run, command
+from thebase_auth.testing import Sandbox
+
+LAST_LINE = "467 kB"
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Ctrl-C by a signal")
+
+
+@contextmanager
+def sandbox(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command in a process of its own, and what it prints at the start."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "thebase_auth", "sandbox", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONUTF8": "1"},
+    ) as running:
+        try:
+            assert running.stdout is not None
+            shown = ""
+            while LAST_LINE not in shown:
+                line = running.stdout.readline()
+                assert line, running.communicate()
+                shown += line
+            running.stdout.readline()  # an empty one
+            yield running, shown
+        finally:
+            running.kill()
+
+
+def domain_in(shown: str) -> str:
+    [domain] = re.findall(r"THEBASE_DOMAIN=(.+)", shown)
+    return str(domain)
+
+
+@posix
+def test_it_prints_settings_and_each_request_until_ctrl_c() -> None:
+    with sandbox("--expires-in", "7") as (running, shown):
+        assert running.stdout is not None
+        settings, limited = (
+            dict(re.findall(r"^  (?:# )?export (\w+)=(.+)$", part, re.MULTILINE))
+            for part in shown.split("A client without permission to delete:")
+        )
+        assert f"\n  {settings['THEBASE_DOMAIN']}/_sandbox/\n" in shown
+        assert "good for 7 seconds" in command("check", env=settings).stdout
+        done = command("request", "DELETE", "/v2/products/1", "--no-cache", env={**settings, **limited})
+        assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
+        assert command("request", "GET", "/v2/א%1b", "--no-cache", env=settings).returncode == 1
+        httpx.post(f"{settings['THEBASE_DOMAIN']}/_sandbox/revoke_tokens", json={})
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=10)
+        lines = out.splitlines()
+        assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200", lines[0])
+        assert any(" DELETE /v2/products/1 401 (" in line for line in lines)
+        assert [line for line in lines if r"GET /v2/א\x1b 404" in line]
+        assert lines[-1].endswith(" revoke_tokens")
+        assert (running.returncode, err.strip()) == (130, "")
+
+
+@posix
+def test_it_responds_after_its_reader_has_gone() -> None:
+    with sandbox() as (running, shown):
+        assert running.stdout is not None
+        running.stdout.close()
+        url = f"{domain_in(shown)}/v2/users"
+        assert [httpx.get(url).status_code for _ in range(2)] == [401, 401]
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 130
+
+
+def test_flags_are_the_settings_to_which_a_reset_returns() -> None:
+    flags = ("--expires-in", "60", "--token-lifetime", "0.5", "--single-token",
+             "--refuse", "DELETE *", "--refuse", "/v2/sms/*")  # fmt: skip
+    with sandbox(*flags) as (_, shown):
+        url = f"{domain_in(shown)}/_sandbox/"
+        status = httpx.get(f"{url}status").json()
+        assert status["refused"][status["client_id"]] == ["/v2/sms/*", "DELETE *"]
+        assert status["settings"] == {
+            "expires_in": 60, "token_lifetime": 0.5, "single_token": True, "error_page_size": 1000,
+        }  # fmt: skip
+        for lever, arguments in (("settings", {"single_token": False}), ("allow", {"call": "DELETE *"})):
+            assert httpx.post(url + lever, json=arguments).json() != status
+        assert httpx.post(f"{url}reset", json={}).json() == status
+
+
+def test_tokens_live_for_expires_in_and_a_401_page_is_short() -> None:
+    with sandbox("--expires-in", "7") as (_, shown):
+        domain = domain_in(shown)
+        settings = httpx.get(f"{domain}/_sandbox/status").json()["settings"]
+        assert (settings["expires_in"], settings["token_lifetime"]) == (7, 7)
+        response = httpx.get(f"{domain}/v2/users")
+        assert (response.headers["content-type"], len(response.content)) == ("text/html; charset=utf-8", 1000)
+
+
+def test_a_port_in_use_is_one_line(run: Run, thebase: Sandbox) -> None:
+    port = thebase.domain.rpartition(":")[2]
+    code, out, err = run("sandbox", "--port", port)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"port {port}: Address already in use" in err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--port=-1", "--port=65536", "--port=a", "--expires-in=-5", "--token-lifetime=0", "--refuse=users"],
+)
+def test_wrong_flags_are_one_line(run: Run, wrong: str) -> None:
+    code, out, err = run("sandbox", wrong)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert wrong.partition("=")[0] in err
