@@ -1,7 +1,7 @@
 # The levers of a sandbox by their names, for those who do not call its methods.
 #
-# Here: which levers there are, with arguments as JSON has them; the control interface, its page, and the keys
-# of `thebase-auth sandbox` share this table. Not here: what a lever does (_sandbox), and HTTP (_control).
+# Here: which levers there are, with arguments as JSON has them; the control interface and its page share
+# this table. Not here: what a lever does (_sandbox), and HTTP (_control).
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MOST: Final = 10**6  # times, bytes, or seconds
 
 
 class Key(NamedTuple):
-    """A key of the terminal, and a button of the page.
+    """A button of the page.
 
     Attributes:
-        key: The key.
+        key: Its name, by which the page finds its text in another language.
         lever: The lever that it pulls.
         arguments: What the lever gets; the page lets its user change them.
         text: What that does.
