@@ -22,7 +22,7 @@ class of the same name for one library each, and import only that one.
 #   token            the token, and how it is read from a response
 #   throttle         pauses: for operations whose every token is rejected, and for the token endpoint
 #   warnings         the logger, and what is logged as a warning
-#   flight           one token request, its leader, and those who wait
+#   flight           one attempt to obtain a token, its leader, and those who wait
 #   renewal          the shared token: who fetches it, and who waits
 #   call             one call: how it is signed, whether its body can be sent again, when its 401 is final
 # _waiting           waiting in threads, asyncio and trio
@@ -33,7 +33,7 @@ class of the same name for one library each, and import only that one.
 # httpx httpx2       what the two do not share: base class and exceptions
 # _combined          one class out of those that can be imported
 #
-# A request is signed with the token in use, even with an expired one: the server decides. After a 401,
+# A request is signed with the token in use, mostly even with an expired one: the server decides. After a 401,
 # `Call.replay` asks `Renewal.steps` for another token. The caller leads a flight, which fetches one, or
 # waits for a flight.
 #

@@ -95,7 +95,7 @@ class CommonAuth:
 
     @property
     def token(self) -> Token | None:
-        """The current access token, or None before the first request and after `forget`."""
+        """The current access token; None before the first request, and after it was dropped."""
         return self._renewal.token
 
     def forget(self) -> None:

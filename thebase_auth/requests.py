@@ -263,8 +263,8 @@ class _Call(Call):
         """Send the token request.
 
         Raises:
-            requests.RequestException: if it fails. It is a new exception, without the traceback of the first
-                one: frames of urllib3 hold the header with the secret.
+            requests.RequestException: if it fails. If possible, it is a new exception, without the traceback
+                of the first one: frames of urllib3 hold the header with the secret.
         """
         yield from ()
         request, credentials = requests.PreparedRequest(), self._auth._credentials

@@ -122,7 +122,7 @@ def _held(auth: TheBaseAuth) -> list[str]:
     left = []
     if auth._renewal._flight is not None:
         left.append("a token request is under way")
-    last = auth._renewal._cache._last
+    last = auth._renewal._cache.last
     if last is not None and last.is_alive():
         left.append("the work at the cache is not finished")
     return left

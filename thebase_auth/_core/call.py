@@ -1,9 +1,9 @@
 # One call: signing it, and replaying it after a 401.
 #
-# The rule for its body: a replay sends the same content, or there is none. An exhausted iterator and a file
-# that was read to its end are silently empty the second time. So a file is sent again only from its first
-# position, and only if the length from there is what was announced. Any other body that is not in memory is
-# sent once.
+# The rule for its body: a replay sends the same content, or there is no replay. An exhausted iterator and a
+# file that was read to its end are silently empty the second time. So a file is sent again only from its
+# first position, and only if the length from there is what was announced. Any other body that is not in
+# memory is sent once.
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .throttle import Operation
 from .token import Token
 from .warnings import logger
 
-#: A server may close the connection before it has read a longer body, and its 401 is lost. A 401 with a
-#: longer body is closed unread.
+#: A server may close the connection before it has read a longer body of a request, and its 401 is lost. A
+#: longer body of a 401 is not read.
 LARGE: Final = 2**20  # bytes
 
 _Result = TypeVar("_Result")
@@ -78,8 +78,9 @@ class Call(ABC):
         """Replay the request of a 401 with another token, and return the last response.
 
         The 401 is final, and the caller's, if
-        * the server has rejected three tokens in a row for this operation, and nobody has a newer one;
-        * its body cannot be sent again; then the next call gets a new token;
+        * the server has rejected three tokens in a row for this operation, the pause after that is not over,
+          and nobody has a newer token;
+        * the request's body cannot be sent again; then the next call gets a new token, but not in a pause;
         * a replay with a newly fetched token is rejected, or the second replay.
 
         Args:
@@ -106,6 +107,7 @@ class Call(ABC):
                 break
             logger.debug("replaying %s after a 401", operation)
             response = yield from self.send_again(response, token)
+            # A 401 after a redirect is that of another request.
             is_401 = response.status_code == 401 and not self.was_redirected(response)
             renewal.record_response(operation, token, is_401=is_401)
             was_just_fetched = token is not before and not token.is_from_cache

@@ -108,7 +108,7 @@ def describe(error: BaseException) -> str:
 
 
 def without_frames(error: Exception, request: object) -> Exception:
-    """Return an exception like *error* without its traceback: frames of a library may hold the secret.
+    """Return an exception like *error* without its traceback, whose frames may hold the secret.
 
     Args:
         error: The exception. Those among its `args` lose their tracebacks.

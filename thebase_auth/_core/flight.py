@@ -78,7 +78,7 @@ class Caller:
         return self._loop is not None and self._loop is other._loop and self._task is not other._task
 
     def is_as_patient_as(self, other: Caller) -> bool:
-        """Return whether what took too long for this caller would take too long for *other*, too."""
+        """Return whether this caller has as much time as *other*, for waiting and for a token request."""
         return self.timeout >= other.timeout and self.shortest_timeout >= other.shortest_timeout
 
 
@@ -115,7 +115,8 @@ class Flight(Event):
 
         Args:
             waiter: Who has waited.
-            waited: For how many seconds: it may have had little time left when the flight started.
+            waited: For how many seconds, counted: a test may have frozen the clock. The flight may have
+                started before.
         """
         half = waiter.timeout / 2
         is_slow = half <= max(waited, time.monotonic() - self._started_at)

@@ -31,7 +31,7 @@ _is_loopback = re.compile(r"localhost|127\.[0-9.]+|\[::1\]").fullmatch  # of a h
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port of the domain, normalised: ``https``, ASCII lower case, a number."""
+    """Scheme, host and port, normalised: lower case, ASCII, a number."""
 
     scheme: str
     host: str

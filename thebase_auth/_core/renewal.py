@@ -1,15 +1,15 @@
 # The token that all callers of one auth object share: who fetches it, and who waits.
 #
-# A caller without a good token asks `Renewal.steps`. It becomes the leader of a flight, which is one token
-# request, or it waits for the flight of another caller. Nothing is handed to a particular waiter: when a
-# flight is done, all who wait ask again. So it does not matter who else is cancelled, times out or is
-# lost.
+# A caller without a good token asks `Renewal.steps`. It becomes the leader of a flight, which is one look
+# into the cache or one token request, or it waits for the flight of another caller. Nothing is handed to a
+# particular waiter: when a flight is done, all who wait ask again. So it does not matter who else is
+# cancelled, times out or is lost.
 #
 # A flight ends in one of these ways:
 #   1. with a token, which all waiters use;
 #   2. with a response that has no token: all waiters raise the same error;
 #   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
-#   4. its leader is cancelled, or is blocked by the caller that would wait: that one leads;
+#   4. its leader is cancelled: the next waiter leads; or it is blocked by a caller, which then leads;
 #   5. it is too slow for a waiter, which leads in its place after half of its own time: it is passed over.
 #
 # All callers share one Renewal. Its _lock guards writing to token, _flight, _retired and _throttle; if an
@@ -43,7 +43,7 @@ class Renewal:
     Attributes:
         token: The token in use, or None.
         renews_expired: Whether an expired token is renewed before it is sent. No, until a call with an
-            expired token has ended without a response.
+            expired token, or one without ``expires_in``, has ended without a response.
         timeout: Seconds: the upper bound of each phase of a token request, and of waiting for others.
     """
 
@@ -84,7 +84,8 @@ class Renewal:
         Raises:
             TokenRequestError: if the token endpoint responds without a token, or did so and there is a pause.
             TokenTimeoutError: if two token requests of others have failed, or have taken more than half of
-                the caller's time, while it waited for them.
+                the caller's time, while it waited for them; or if one has, and its time is over.
+            Exception: whatever the caller's `fetch` raises.
         """
         left = caller.timeout
         failures: list[str] = []
@@ -95,9 +96,11 @@ class Renewal:
                 return token
             if waited_for is not None and not may_fetch:
                 return None  # one look into the cache is enough, whoever takes it
+            if waited_for is not None and waited_for.error is not None:
+                raise waited_for.error.copy()  # or the tracebacks of all callers would be in one
             if len(failures) == 2 or (failures and left <= 0):
                 raise self._gave_up(failures)
-            # Out of time without a failure, because leaders were cancelled: it leads.
+            # Out of time, and nothing has failed that counts for this caller: it leads.
             if flight is None or flight is waited_for or left <= 0 or not flight.can_be_waited_for(caller):
                 own = Flight(next(self._flight_numbers), caller)
                 try:  # KeyboardInterrupt may come right after the assignment in _claim: the flight must end
@@ -109,8 +112,6 @@ class Renewal:
             seconds = min(caller.timeout / 2, left)
             waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
             left -= waited
-            if flight.error is not None and flight.token is None and may_fetch:
-                raise flight.error.copy()  # or the tracebacks of all callers would be in one
             flight.fail_if_slow(caller, waited)
             failure = flight.failure_for(caller)
             if failure is not None:

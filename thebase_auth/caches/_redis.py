@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from thebase_auth._core.credentials import Secret
 
 from ._protocol import bounded
+
+_SHORTEST_LEASE: Final = 0.05  # seconds; to Redis 0 is an error, to redis-py no limit
 
 
 class RedisTokenCache:
@@ -45,7 +47,7 @@ class RedisTokenCache:
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
-        """Make the client too, by redis-py, with timeouts of one second and no retries.
+        """Make the client too, by redis-py, with timeouts of one second, and without retries.
 
         Args:
             url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``, with any option
@@ -108,10 +110,11 @@ class RedisTokenCache:
 
         Args:
             key: As in `TokenCache`.
-            timeout: Seconds to wait. After half of them the database ends the lock of a dead process.
+            timeout: Seconds to wait. After half of them the database ends the lock, also of a dead process.
         """
         name = f"{self._prefix}{key}:lock"
-        lock = self._client.lock(name, timeout=timeout / 2, blocking_timeout=timeout)
+        lease = max(timeout / 2, _SHORTEST_LEASE)
+        lock = self._client.lock(name, timeout=lease, blocking_timeout=timeout)
         if not lock.acquire():
             return None
         held = self._client.get(name)  # to see below whether it is still ours

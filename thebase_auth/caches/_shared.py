@@ -1,8 +1,8 @@
 # How one process shares its token with others, through a cache.
 #
-# A cache may block for any length of time. So each renewal has one background thread, which does all that
-# there is to do: look; if there is nothing, lock and look again; wait for the token request of this
-# process; store; release. The leader of the flight waits for it, but not for long, and then goes on
+# A cache may block for any length of time. So each flight has one background thread, which does all that
+# there is to do: look; if there is nothing, lock and look again; wait until the flight is done; store its
+# token, if it has one; release. The leader of the flight waits for it, but not for long, and then goes on
 # without the cache.
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ from ._record import RECORD_BEGINS, RecordFormat, lifetime
 
 
 class SharedCache:
-    """The cache of one auth object, and whether it works."""
+    """The cache of one auth object, and whether it works.
+
+    Attributes:
+        cache: The user's object.
+        credentials: Whose tokens it keeps.
+        last: The work that was started last; None once it has ended.
+    """
 
     def __init__(self, cache: TokenCache, credentials: Credentials) -> None:
         self.cache: Final = cache
         self.credentials: Final = credentials
-        self._last: CacheWork | None = None
+        self.last: CacheWork | None = None
         self._has_warned = False
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -49,23 +55,18 @@ class SharedCache:
             The work; None if earlier work hangs in a call of the cache, or no thread can be started.
         """
         left = flight.leader.timeout / 2
-        last = self._last
+        last = self.last
         if last is not None and last.is_alive():  # in a forked child, it is not
             left -= yield from last.wait(last.finished, left)
             if not last.finished.done:
                 return None
-        work = self._last = CacheWork(self, flight, is_known, left, may_lock=may_lock)
+        work = self.last = CacheWork(self, flight, is_known, left, may_lock=may_lock)
         try:
             work.start()
         except RuntimeError as error:
             self.report(str(error))  # too many threads
             return None
         return work
-
-    def let_go(self, work: CacheWork) -> None:
-        """Forget *work*, which has ended. It would keep the leader's request in memory."""
-        if self._last is work:
-            self._last = None
 
     def report(self, trouble: str) -> None:
         """Warn once for each outage of the cache. An empty *trouble*: it works."""
@@ -84,7 +85,7 @@ class CacheWork(threading.Thread):
     """The work at a cache for one flight, in a thread of its own.
 
     Attributes:
-        looked: Done when it has looked into the cache, and has the lock if there was nothing.
+        looked: Done when it has looked into the cache, and has the lock or could not get it.
         found: The token that another process has stored, or None.
         finished: Done when everything is done.
     """
@@ -167,7 +168,7 @@ class CacheWork(threading.Thread):
         try:
             self._shared.report(self._trouble)
         finally:
-            self._shared.let_go(self)
+            self._shared.last = None  # it would keep the leader's request in memory
             self.looked.finish()
             self.finished.finish()
 
