@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+import click
 import pytest
 
 from tests.support.pages import text_of
@@ -19,9 +20,10 @@ def test_each_command_of_the_page_can_be_given(page: str) -> None:
     blocks = re.findall(r"^```(?:console|powershell)\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
     lines = re.findall(r"^thebase-auth (.+?)(?: \|.*)?$", "".join(blocks), re.MULTILINE)
     assert len(lines) >= 6
+    parent = click.Context(program, **program.context_settings)
     for line in lines:
         name, *arguments = shlex.split(line)
-        program.commands[name].make_context(name, arguments)  # raises for what it does not know
+        program.commands[name].make_context(name, arguments, parent)  # raises for what it does not know
 
 
 @pytest.mark.parametrize("page", PAGES)
