@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from functools import partial
-from ipaddress import IPv6Address
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from ._auth import CommonAuth
@@ -20,7 +19,7 @@ from ._core.call import Call, Steps, announced_length, is_in_memory, is_seekable
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from ._core.flight import Caller, Wait
-from ._core.origin import DEFAULT_PORTS, Origin
+from ._core.origin import Origin
 from ._core.token import Token, parse_token_response
 from ._waiting import async_caller, wait_async, wait_blocking
 
@@ -147,8 +146,11 @@ class _Flow(Call):
         except GeneratorExit:
             renewal.record_no_response(token)
             raise
+        if self._token_responses:
+            self._correct_history(response)
+        if response.status_code != 401:
+            return
         self._warn_if_unsigned_401(response)
-        self._correct_history(response)
         # The token that this flow has sent: another task may have written another one into the request.
         rejected: Token | None = token
         while response.status_code == 401 and self._has_our_token(response.request):
@@ -253,9 +255,8 @@ class _Flow(Call):
         Of a replay after a redirect, httpx makes ``[401, token response]``; it should be ``[302, 401]``.
         """
         not_shown = (*self._token_responses, *self._redirects)
-        if not_shown:
-            for one in (*response.history, response):
-                one.history = self._redirects + [past for past in one.history if past not in not_shown]
+        for one in (*response.history, response):
+            one.history = self._redirects + [past for past in one.history if past not in not_shown]
 
     def _warn_if_unsigned_401(self, response: Response) -> None:
         request, origin = response.request, self._auth._credentials.origin
@@ -277,6 +278,4 @@ class _Flow(Call):
 
 def _origin_of(url: Any) -> Origin:
     """Return the origin of a URL as the library has parsed it, and will connect to it."""
-    host = url.raw_host.decode("ascii")
-    port = url.port or DEFAULT_PORTS.get(url.scheme, 0)
-    return Origin(url.scheme, f"[{IPv6Address(host)}]" if ":" in host else host, port)
+    return Origin.of_parts(url.scheme, url.raw_host.decode("ascii"), url.port)

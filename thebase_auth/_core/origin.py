@@ -91,6 +91,13 @@ class Origin(NamedTuple):
             return None
         return cls(scheme, host, int(found["port"] or DEFAULT_PORTS[scheme]))
 
+    @classmethod
+    def of_parts(cls, scheme: str, host: str, port: int | None) -> Self:
+        """Return the origin of a URL as a library has parsed it; *port* is None for the default one."""
+        if ":" in host:
+            host = f"[{ipaddress.IPv6Address(host)}]"
+        return cls(scheme, host, port or DEFAULT_PORTS.get(scheme, 0))
+
     @property
     def netloc(self) -> str:
         """The host, and the port unless it is the default of the scheme."""
