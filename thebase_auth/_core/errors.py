@@ -118,8 +118,9 @@ def without_frames(error: Exception, request: object) -> Exception:
         A new exception; *error* itself, if its class cannot be built so.
     """
     _drop_frames(error.args)
+    kind: Any = type(error)
     try:
-        copy = type(error)(*error.args, request=request)  # type: ignore[call-arg]
+        copy: Exception = kind(*error.args, request=request)
     except Exception:  # noqa: BLE001 - a user's class, or that of a mock
         return error
     return copy if copy.args == error.args else error

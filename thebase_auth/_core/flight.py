@@ -69,6 +69,11 @@ class Caller:
         self._loop = loop
         self._thread = threading.get_ident()
 
+    @property
+    def half(self) -> float:
+        """Seconds that it waits at most for one leader, and for a cache: half of its timeout."""
+        return self.timeout / 2
+
     def can_go_on_while_waiting(self, other: Caller) -> bool:
         """Return whether this caller can still run while *other* waits for it: no thread waits for itself."""
         if self.is_lost():
@@ -118,10 +123,9 @@ class Flight(Event):
             waited: For how many seconds, counted: a test may have frozen the clock. The flight may have
                 started before.
         """
-        half = waiter.timeout / 2
-        is_slow = half <= max(waited, time.monotonic() - self._started_at)
+        is_slow = waiter.half <= max(waited, time.monotonic() - self._started_at)
         if is_slow and not self.done and self.can_be_waited_for(waiter):
-            self.fail(f"one took more than {half:.2g} seconds", waiter)
+            self.fail(f"one took more than {waiter.half:.2g} seconds", waiter)
 
     def failure_for(self, caller: Caller) -> str | None:
         """Return what has failed, unless it failed for somebody who had less time than *caller*."""

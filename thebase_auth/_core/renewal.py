@@ -109,7 +109,7 @@ class Renewal:
                 finally:
                     self._end(own)
                 continue
-            seconds = min(caller.timeout / 2, left)
+            seconds = min(caller.half, left)
             waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
             left -= waited
             flight.fail_if_slow(caller, waited)

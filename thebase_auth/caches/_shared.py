@@ -54,7 +54,7 @@ class SharedCache:
         Returns:
             The work; None if earlier work hangs in a call of the cache, or no thread can be started.
         """
-        left = flight.leader.timeout / 2
+        left = flight.leader.half
         last = self.last
         if last is not None and last.is_alive():  # in a forked child, it is not
             left -= yield from last.wait(last.finished, left)
@@ -130,7 +130,7 @@ class CacheWork(threading.Thread):
 
     def finish(self) -> Generator[Wait, Any, None]:
         """Wait until the token is stored: the process may end right after this call, and this thread too."""
-        yield from self.wait(self.finished, self._flight.leader.timeout / 2)
+        yield from self.wait(self.finished, self._flight.leader.half)
 
     def wait(self, event: Event, seconds: float) -> Generator[Wait, Any, float]:
         """Wait for *event*, unless a leader has done so in vain, and return how many seconds it took."""
