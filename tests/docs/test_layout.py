@@ -54,7 +54,7 @@ TESTING_LAYERS = (
     ("testing._messages", "testing._lists"),
     ("testing._fields", "testing._access", "testing._faults", "testing._record", "testing._mounts"),
     ("testing._assertions", "testing._routing", "testing._requests_adapter", "testing._server"),
-    ("testing._collections", "testing._leads", "testing._working_days"),
+    ("testing._collections", "testing._leads"),
     ("testing._products", "testing._timers"),
     ("testing._crm",),
     ("testing._service",),

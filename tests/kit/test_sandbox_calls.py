@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.sandbox import (
     ACCOUNT,
+    ADD_DAYS,
     AS_JSON,
+    BETWEEN,
     COLLECTIONS,
     DOCUMENT,
     LEAD,
@@ -478,6 +480,45 @@ def test_a_timer_that_starts_at_no_time_is_refused(api: httpx.Client) -> None:
 
 
 # Working days
+
+
+@pytest.mark.parametrize(("increment", "return_format"), [(14, "DD/MM/YYYY"), ("soon", "Q")])
+def test_working_days_respond_with_the_vendors_example(
+    api: httpx.Client, increment: object, return_format: str
+) -> None:
+    body = ADD_DAYS | {"increment": increment, "return_format": return_format}
+    response = api.post("/v2/workingDays/addWorkingDays", json=body)
+    assert response.status_code == 200
+    document = response.json()
+    holidays, weekends = document.pop("holidays"), document.pop("weekends")
+    assert document == {"date": "22/09/2021", "days_total_holidays": 4, "days_total_weekends": 4}
+    assert [day["date"][8:10] for day in holidays] == ["09", "08", "07", "06"]
+    assert [day["the_date"][:2] for day in weekends] == ["03", "04", "10", "11"]
+    assert weekends[0] == {
+        "the_dated": "2021-09-03T00:00:00Z",
+        "the_date": "03-sep-2021",
+        "month_name": "september",
+        "day_name": "FRIDAY",
+        "the_week": "35",
+        "the_day": "6",
+    }
+
+
+def test_week_days_have_no_holidays(api: httpx.Client) -> None:
+    document = api.post("/v2/workingDays/addWeekDays", json=ADD_DAYS).json()
+    assert (document["date"], document["days_total_holidays"], document["holidays"]) == ("18/09/2021", 0, [])
+
+
+def test_working_days_between_two_dates_are_an_example(api: httpx.Client) -> None:
+    document = api.post("/v2/workingDays/WorkingDaysBetween", json=BETWEEN).json()
+    assert {key: value for key, value in document.items() if key.startswith("days_")} == {
+        "days_total": 7,
+        "days_total_holidays": 4,
+        "days_total_weekends": 4,
+    }
+
+
+# What a body may hold
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ A port needs the extra `testing`. The data are made up and kept in memory. pytes
 #   _server            a port
 #   _routing           which call a request is
 #   _collections       a page of a collection
-#   _leads _products _timers _working_days  what the calls do
+#   _leads _products _timers  what the calls do
 #   _crm               all calls under /v2
 #   _service           the course of a request
 #   _sandbox           the sandbox, with its levers and its record

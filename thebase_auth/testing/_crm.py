@@ -2,8 +2,8 @@
 #
 # Here: every call on the vendor's pages about the API, with the keys that it requires, and the calls that
 # keep nothing. Answers have the vendor's words, misspellings included; where no page shows an answer, a
-# comment says that it is a guess. Not here: calls on kept data (_leads, _products, _timers), working days
-# (_working_days), tokens and rights (_access).
+# comment says that it is a guess. Not here: calls on kept data (_leads, _products, _timers), tokens and
+# rights (_access).
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from ._lists import Item
 from ._products import Products
 from ._routing import Call, Handler, Route
 from ._timers import Timers
-from ._working_days import add_days, count_working_days
 
 _DAYS: Final = ("start_date", "increment", "weekend", "date_format", "return_format")
 _PERIOD: Final = ("start_date", "end_date", "weekend", "date_format")
@@ -32,8 +31,6 @@ def crm_routes() -> list[Route]:
     numbers = map(str, itertools.count(1))  # ids that do not have 128 bits
     leads, products, timers = LeadsAndAccounts(), Products(numbers), Timers()
     create_document, shorten = partial(_create_document, numbers), partial(_shorten, numbers)
-    add_week_days = partial(add_days, holidays=[])
-    add_working_days = partial(add_days, holidays=_lists.HOLIDAYS)
     return [
         Route("GET", "/users", collection(_lists.USERS)),
         Route("POST", "/leads/create", leads.create_lead, "name", "f_name", "phone"),
@@ -71,15 +68,20 @@ def crm_routes() -> list[Route]:
         Route("POST", "/timer/start", timers.start, "owner"),
         Route("PUT", "/timer/{id}", timers.stop),
         Route("GET", "/timer/open", timers.list_open),
-        Route("POST", "/workingDays/WorkingDaysBetween", count_working_days, *_PERIOD, status=200),
-        Route("POST", "/workingDays/addWeekDays", add_week_days, *_DAYS, status=200),
-        Route("POST", "/workingDays/addWorkingDays", add_working_days, *_DAYS, status=200),
+        Route("POST", "/workingDays/WorkingDaysBetween", _example(_lists.DAYS_BETWEEN), *_PERIOD, status=200),
+        Route("POST", "/workingDays/addWeekDays", _example(_lists.WEEK_DAYS), *_DAYS, status=200),
+        Route("POST", "/workingDays/addWorkingDays", _example(_lists.WORKING_DAYS), *_DAYS, status=200),
     ]  # fmt: skip
 
 
 def _creation(message: str) -> Handler:
     """A handler that creates what no other call shows."""
     return lambda _: {"id": new_id(), "message": message}
+
+
+def _example(document: Item) -> Handler:
+    """A handler that responds with the same example to every request."""
+    return lambda _: document
 
 
 def _create_note(call: Call) -> Item:

@@ -1,7 +1,5 @@
-# What a fresh sandbox holds: the users, statuses, types and templates of the vendor's examples.
-#
-# Here: data, with the vendor's ids and names where its pages about the API show them. Not here: what is
-# created later (_leads, _products, _timers).
+# The data of a fresh sandbox: users, statuses, types, templates and working days of the vendor's examples,
+# with the ids and names of its pages about the API, where these show them.
 
 from __future__ import annotations
 
@@ -80,8 +78,7 @@ SIGNATURE_TEMPLATES: Final = [
     _item("4", "טופס הזמנה", is_stand_alone="Y", shorten_url="https://e-sign.co.il/xxxxx"),
 ]
 
-# Those of the vendor's example, and no others.
-HOLIDAYS: Final[list[Item]] = [
+_HOLIDAYS: Final = [
     {"name": name, "date": f"2021-09-{day}T00:00:00Z", "description": description}
     for name, day, description in (
         ("Gedaliah Fast", "09", "Gedaliah Fast"),
@@ -90,3 +87,30 @@ HOLIDAYS: Final[list[Item]] = [
         ("Rosh Hashana Eve", "06", "Rosh Hashana"),
     )
 ]
+_WEEKENDS: Final = [
+    {
+        "the_dated": f"2021-09-{day}T00:00:00Z",
+        "the_date": f"{day}-sep-2021",
+        "month_name": "september",
+        "day_name": name,
+        "the_week": week,
+        "the_day": number,
+    }
+    for day, name, week, number in (
+        ("03", "FRIDAY", "35", "6"),
+        ("04", "SATURDAY", "35", "7"),
+        ("10", "FRIDAY", "36", "6"),
+        ("11", "SATURDAY", "36", "7"),
+    )
+]
+_DAYS_OFF: Final[Item] = {
+    "days_total_holidays": len(_HOLIDAYS),
+    "days_total_weekends": len(_WEEKENDS),
+    "holidays": _HOLIDAYS,
+    "weekends": _WEEKENDS,
+}
+# The vendor's example: 14 days from 31/08/2021.
+WORKING_DAYS: Final[Item] = {"date": "22/09/2021", **_DAYS_OFF}
+WEEK_DAYS: Final[Item] = {"date": "18/09/2021", **_DAYS_OFF, "days_total_holidays": 0, "holidays": []}
+# A guess, as no page shows this response: from 31/08/2021 to 14/09/2021.
+DAYS_BETWEEN: Final[Item] = {"days_total": 7, **_DAYS_OFF}
