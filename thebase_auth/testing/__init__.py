@@ -35,7 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._access import SandboxClient
-from ._cassettes import betamax_filter, vcr_filters
+from ._cassettes import vcr_filters
 from ._mocks import mock_token_endpoint
 from ._record import ReceivedRequest
 from ._sandbox import Sandbox
@@ -43,14 +43,7 @@ from ._sandbox import Sandbox
 if TYPE_CHECKING:
     from ._server import serve as serve
 
-__all__ = [
-    "ReceivedRequest",
-    "Sandbox",
-    "SandboxClient",
-    "betamax_filter",
-    "mock_token_endpoint",
-    "vcr_filters",
-]
+__all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint", "vcr_filters"]
 
 if not TYPE_CHECKING:  # or type checkers would accept any name
 
