@@ -52,8 +52,8 @@ CLI_LAYERS = (
 )
 TESTING_LAYERS = (
     ("testing._messages", "testing._lists"),
-    ("testing._fields", "testing._access", "testing._faults", "testing._record", "testing._mounts"),
-    ("testing._assertions", "testing._routing", "testing._requests_adapter", "testing._server"),
+    ("testing._fields", "testing._access", "testing._faults", "testing._record", "testing._asgi"),
+    ("testing._assertions", "testing._routing", "testing._server"),
     ("testing._collections", "testing._leads"),
     ("testing._products", "testing._timers"),
     ("testing._crm",),
@@ -271,27 +271,6 @@ except ImportError as error:
     assert kind == "ImportError"
     assert f"needs {library}" in text
     assert f"pip install 'thebase-auth[{library}]'" in text
-
-
-@pytest.mark.parametrize(
-    ("missing", "says_so"), [("requests", True), ("urllib3", False)], ids=["missing", "broken"]
-)
-def test_the_adapter_of_a_sandbox_names_the_extra_where_requests_is_missing(
-    missing: str, says_so: bool
-) -> None:
-    text, name = without(
-        {missing},
-        """
-from thebase_auth.testing import Sandbox
-try:
-    Sandbox().requests_adapter()
-except ImportError as error:
-    print(json.dumps([str(error), error.name]))
-""",
-    )
-
-    assert name == missing
-    assert ("pip install 'thebase-auth[requests]'" in text) == says_so
 
 
 @pytest.mark.parametrize("missing", LIBRARIES)

@@ -15,9 +15,10 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from tests.support.sandbox import LEAD, bearer
-from thebase_auth.testing import Sandbox, serve
+from thebase_auth.testing import Sandbox
 from thebase_auth.testing._control import with_control
 from thebase_auth.testing._levers import KEYS
+from thebase_auth.testing._server import serve
 
 pytest.importorskip("selenium", reason="the dependency group browser is not installed")
 if not shutil.which("chromedriver"):

@@ -27,7 +27,6 @@ from tests.support.sandbox import (
     assert_problem,
 )
 
-HOST = "https://acme.thebase.co.il"
 NEW = "233069071553535427697228277840563827497"
 DUPLICATE = "233283613657759819600694939278253904883"
 RETURNING = "243106151780891622797278252149114577730"
@@ -66,11 +65,11 @@ def test_a_list_is_a_collection(api: httpx.Client, path: str, items: int) -> Non
     collection = response.json()
     assert len(collection.pop("items")) == items
     links = {link["rel"]: link["href"] for link in collection.pop("links")}
-    assert links.pop("edit", f"{HOST}{path}") == f"{HOST}{path}"
+    assert links.pop("edit", f"{api.base_url}{path}") == f"{api.base_url}{path}"
     assert links == {
-        "self": f"{HOST}{path}",
-        "describedby": f"{HOST}/metadata-catalog{path}",
-        "first": f"{HOST}{path}",
+        "self": f"{api.base_url}{path}",
+        "describedby": f"{api.base_url}/metadata-catalog{path}",
+        "first": f"{api.base_url}{path}",
     }
     assert collection == {"hasMore": False, "limit": 25, "offset": 0, "count": items}
 
@@ -144,8 +143,8 @@ def test_a_collection_comes_in_pages_that_link_to_each_other(api: httpx.Client, 
     found = [item["id"] for item in page["items"]]
     links = {link["rel"]: link["href"] for link in page["links"]}
     assert (page["hasMore"], page["limit"], page["offset"], page["count"]) == (True, 2, 0, 2)
-    assert links["self"] == f"{HOST}/v2/products/?limit=2&q=a%20b"
-    assert links["first"] == f"{HOST}/v2/products/?limit=2&q=a+b"
+    assert links["self"] == f"{api.base_url}/v2/products/?limit=2&q=a%20b"
+    assert links["first"] == f"{api.base_url}/v2/products/?limit=2&q=a+b"
     assert "prev" not in links
 
     while page["hasMore"]:
@@ -193,7 +192,7 @@ def test_lead_statuses_are_a_list_without_has_more(api: httpx.Client) -> None:
     document = api.get("/v2/leads/statuses").json()
     assert document["items"][0] == {"id": NEW, "name": "💫 חדש", "is_active": "Y"}
     assert len(document.pop("items")) == 10
-    assert document == {"first": {"$ref": f"{HOST}/v2/leads/statuses"}}
+    assert document == {"first": {"$ref": f"{api.base_url}/v2/leads/statuses"}}
 
 
 def test_a_lead_gets_the_status_it_is_sent_with_or_that_of_a_new_one(api: httpx.Client) -> None:
@@ -448,7 +447,7 @@ def test_a_short_link_is_of_this_host(api: httpx.Client) -> None:
     answer = api.post("/v2/links/shortner", json={"url": "https://example.com"})
     assert answer.status_code == 201
     assert set(answer.json()) == {"guid", "id", "short_url"}
-    assert answer.json()["short_url"].startswith(f"{HOST}/s/")
+    assert answer.json()["short_url"].startswith(f"{api.base_url}/s/")
 
 
 def test_a_timer_runs_until_it_is_stopped(api: httpx.Client) -> None:

@@ -1,5 +1,5 @@
-# Keeps secrets out of the cassettes of vcrpy and pytest-recording. Each token becomes `token-1`, `token-2` and so
-# on, so that a replay tells a renewed token from the one before it.
+# Keeps secrets out of the cassettes of vcrpy and pytest-recording. Each token becomes `token-1`, `token-2`
+# and so on, so that a replay can tell a renewed token from the one before it.
 
 from __future__ import annotations
 

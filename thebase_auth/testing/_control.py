@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from thebase_auth._core.flight import Wait
-
 from ._access import SETTINGS, SandboxClient
+from ._asgi import ASGIApp, asgi_app
 from ._fields import read_fields
 from ._levers import KEYS, pull
 from ._messages import JSON, TOKEN_PATH, Answer, Problem, Request, json_answer
-from ._mounts import ASGIApp, asgi_app
 from ._record import ReceivedRequest, calls_in
 from ._sandbox import Sandbox
 
@@ -53,9 +51,9 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     """
     sandbox._service.keep(_MOST_KEPT)
 
-    def exchange(request: Request) -> Generator[Wait, None, Answer | None]:
+    async def exchange(request: Request) -> Answer | None:
         if not f"{request.path}/".startswith(CONTROL_PATH):
-            return (yield from sandbox._service.exchange(request))
+            return await sandbox._service.exchange(request)
         try:
             answer = _answer(sandbox, request, told)
         except Problem as problem:

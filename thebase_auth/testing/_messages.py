@@ -1,8 +1,4 @@
-# Requests and answers, independent of how they are transported.
-#
-# Here: a request, the names of calls, and answers in the forms of the vendor and of Oracle REST Data Services
-# (ORDS). Not here: which answer a request gets (_service), and transport (_server, _mounts,
-# _requests_adapter).
+# Requests, the names of calls, and answers as the vendor and Oracle REST Data Services (ORDS) write them.
 
 from __future__ import annotations
 

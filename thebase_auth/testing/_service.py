@@ -1,8 +1,5 @@
-# The course of a request through the sandbox.
-#
-# Here: a request is recorded, held or delayed, meets a fault or is carried out, and gets its answer. Not
-# here: the parts that it meets (_faults, _access, _crm), and how it comes in (_server, _mounts,
-# _requests_adapter).
+# The course of a request through the sandbox: it is recorded, held or delayed, meets a fault or is carried
+# out, and gets its answer.
 
 from __future__ import annotations
 
@@ -10,11 +7,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from thebase_auth._core.flight import Event, Wait
+from thebase_auth._core.flight import Event
+from thebase_auth._waiting import wait_async
 
 from ._access import Access, Settings
 from ._crm import crm_routes
@@ -90,7 +88,7 @@ class Service:
         with self.lock:
             return (*self._record.answered, *self._record.unanswered.values())
 
-    def exchange(self, request: Request) -> Generator[Wait, None, Answer | None]:
+    async def exchange(self, request: Request) -> Answer | None:
         """Take a request, and return its answer; None drops the connection."""
         path = f"{request.path}?{request.query}" if request.query else request.path
         with self.lock:
@@ -99,14 +97,14 @@ class Service:
                 request.method, path, request.headers, request.body, status=None, at=time.time()
             )
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
-            yield Wait(release, FOREVER)
+            await wait_async(release, FOREVER)
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
                 pending = record.unanswered[request]
                 record.unanswered[request] = replace(pending, reason="delayed by a lever")
         if delay is not None:
-            yield Wait(Event(), delay)
+            await wait_async(Event(), delay)
         answer, received = self._decide(request, record)
         if self._on_request is not None:
             try:
