@@ -30,7 +30,7 @@ LIBRARIES = ("requests", "httpx", "httpx2")
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
-    ("_core", "_core.errors", "caches._protocol"),
+    ("_core", "_core.errors", "_core.text", "caches._protocol"),
     ("_core.origin", "_core.throttle"),
     ("_core.credentials",),
     ("_core.diagnosis", "_core.warnings", "caches._file", "caches._redis"),
@@ -160,7 +160,7 @@ def test_dependencies_point_one_way(name: str) -> None:
 def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
     imported = own_imports(name)
 
-    assert imported - set(TESTING_RANK) <= {"_waiting", "_core.origin", "_core.flight"}
+    assert imported - set(TESTING_RANK) <= {"_waiting", "_core.origin", "_core.flight", "_core.text"}
     beside = imported & set(TESTING_RANK)
     assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
 

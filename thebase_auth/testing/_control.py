@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
 from ._fields import read_fields
-from ._levers import KEYS, pull
+from ._levers import BUTTONS, pull
 from ._messages import JSON, TOKEN_PATH, Answer, Problem, Request, json_answer
 from ._record import ReceivedRequest, calls_in
 from ._sandbox import Sandbox
@@ -102,7 +102,7 @@ def _status(sandbox: Sandbox) -> dict[str, Any]:
             "limited_client": credentials(sandbox.limited_client),
             "settings": {name: getattr(sandbox, name) for name in SETTINGS},
             "refused": {client.client_id: sorted(client._refused) for client in sandbox.clients},
-            "keys": [key._asdict() for key in KEYS],
+            "buttons": [button._asdict() for button in BUTTONS],
         }
 
 
@@ -125,6 +125,7 @@ def _entry(received: ReceivedRequest) -> dict[str, Any]:
         "path": TOKEN_PATH if of_token else received.path,
         "status": received.status,
         "reason": received.reason,
+        "reason_he": getattr(received.reason, "he", received.reason),
         "client_id": received.client_id,
         "at": received.at,
         "headers": {name: value for name, value in received.headers.items() if name not in _HIDDEN},

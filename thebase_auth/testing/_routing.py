@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ._fields import read_fields
 from ._lists import Item
-from ._messages import TOKEN_PATH, Answer, Problem, Request, json_answer
+from ._messages import TOKEN_PATH, Answer, Problem, Reason, Request, json_answer
 
 PREFIX: Final = "/v2"
 _ID: Final = "{id}"
@@ -86,11 +86,18 @@ def route_of(request: Request, routes: Iterable[Route]) -> Route:
         by_method["HEAD"] = by_method["GET"]
     if request.method not in by_method:
         allowed = ", ".join(sorted(by_method))
-        raise Problem(405, reason=f"the method must be one of {allowed}", Allow=allowed)
+        reason = Reason(
+            f"the method must be one of {allowed}", f"המתודה צריכה להיות אחת מ־\u2066{allowed}\u2069"
+        )
+        raise Problem(405, reason=reason, Allow=allowed)
     return by_method[request.method]
 
 
 def _unknown(request: Request, routes: Iterable[Route]) -> str:
     calls = [f"POST {TOKEN_PATH}", *(f"{route.method} {route.path}" for route in routes)]
     similar = get_close_matches(f"{request.method} {request.path}", calls, n=1, cutoff=0.75)
-    return "no such call" + "".join(f"; did you mean {call} ?" for call in similar)
+    for call in similar:
+        return Reason(
+            f"no such call; did you mean {call} ?", f"אין קריאה כזאת; התכוונתם ל־\u2066{call}\u2069 ?"
+        )
+    return Reason("no such call", "אין קריאה כזאת")

@@ -17,7 +17,7 @@ from thebase_auth._waiting import wait_async
 from ._access import Access, Settings
 from ._crm import crm_routes
 from ._faults import Drop, Faults, Gate
-from ._messages import TOKEN_PATH, Answer, Problem, Request
+from ._messages import TOKEN_PATH, Answer, Problem, Reason, Request
 from ._record import Received, ReceivedRequest
 from ._routing import PREFIX, route_of
 
@@ -25,11 +25,14 @@ FOREVER: Final = threading.TIMEOUT_MAX
 
 OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
 
+_DELAYED: Final = Reason("delayed by a lever", "עוכב לפי בקשתכם")
+_ANSWERED: Final = Reason("answered by a lever", "נענה לפי בקשתכם")
+_FAILED: Final = Reason("the sandbox failed", "תקלה בשרת הבדיקות")
 # Any other outcome is an answer that a lever gave.
 _OF_LEVER: Final[dict[Answer | Drop | None, str]] = {
     None: "",
-    Drop.BEFORE: "dropped by a lever",
-    Drop.AFTER: "dropped by a lever after it was carried out",
+    Drop.BEFORE: Reason("dropped by a lever", "נותק לפי בקשתכם"),
+    Drop.AFTER: Reason("dropped by a lever after it was carried out", "בוצע, ונותק לפי בקשתכם"),
 }
 
 logger: Final = logging.getLogger("thebase_auth.testing")
@@ -102,7 +105,7 @@ class Service:
             delay = self.delays.take(request)
             if delay is not None:
                 pending = record.unanswered[request]
-                record.unanswered[request] = replace(pending, reason="delayed by a lever")
+                record.unanswered[request] = replace(pending, reason=_DELAYED)
         if delay is not None:
             await wait_async(Event(), delay)
         answer, received = self._decide(request, record)
@@ -126,15 +129,11 @@ class Service:
                     answer = self._carry_out(request)
             except Exception:
                 logger.exception("the sandbox failed to answer %s", received)
-                answer = Problem(500, reason="the sandbox failed").answer(request, 0)
-            reasons = [
-                received.reason,
-                _OF_LEVER.get(outcome, "answered by a lever"),
-                answer.reason if answer else "",
-            ]
+                answer = Problem(500, reason=_FAILED).answer(request, 0)
+            reasons = received.reason, _OF_LEVER.get(outcome, _ANSWERED), answer.reason if answer else ""
             received = replace(
                 received,
-                reason=", ".join(filter(None, reasons)),
+                reason=Reason.of_all(reasons),
                 status=None if answer is None else answer.status,
                 client_id=None if client is None else client.client_id,
             )
