@@ -117,7 +117,15 @@ def test_a_port_in_use_is_one_line(run: Run, thebase: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["--port=-1", "--port=65536", "--port=a", "--expires-in=-5", "--token-lifetime=0", "--refuse=users"],
+    [
+        "--port=-1",
+        "--port=65536",
+        "--port=a",
+        "--expires-in=-5",
+        "--token-lifetime=0",
+        "--refuse=users",
+        "--refuse=GET /v2/user",
+    ],
 )
 def test_wrong_flags_are_one_line(run: Run, wrong: str) -> None:
     code, out, err = run("sandbox", wrong)

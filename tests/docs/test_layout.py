@@ -52,11 +52,12 @@ CLI_LAYERS = (
 )
 TESTING_LAYERS = (
     ("testing._messages", "testing._lists"),
-    ("testing._fields", "testing._access", "testing._faults", "testing._record", "testing._asgi"),
+    ("testing._fields", "testing._faults", "testing._record", "testing._asgi"),
     ("testing._assertions", "testing._routing", "testing._server"),
     ("testing._collections", "testing._leads"),
     ("testing._products", "testing._timers"),
     ("testing._crm",),
+    ("testing._access",),
     ("testing._service",),
     ("testing._sandbox", "testing._mocks", "testing._cassettes"),
     ("testing._levers",),

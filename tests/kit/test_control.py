@@ -124,9 +124,9 @@ def test_a_lever_without_arguments_needs_no_body(client: httpx.Client) -> None:
 
 def test_each_lever_that_is_pulled_is_reported(told: list[str], client: httpx.Client) -> None:
     pull(client, "revoke_tokens")
-    pull(client, "refuse", call="/v2/א")
+    pull(client, "settings", expires_in="א")
     client.post("/_sandbox/refuse", json={})
-    assert told == ["revoke_tokens", 'refuse {"call": "/v2/א"}']
+    assert told == ["revoke_tokens", 'settings {"expires_in": "א"}']
 
 
 def test_an_answer_may_be_given_as_json(client: httpx.Client) -> None:
@@ -154,6 +154,7 @@ def test_each_lever_has_a_button() -> None:
     ("lever", "arguments", "text"),
     [
         ("refuse", {"call": "users"}, "'users' is not a call; write a method in capitals and a path"),
+        ("refuse", {"call": "GET /v2/user"}, "the sandbox has no call 'GET /v2/user'; the nearest is"),
         ("refuse", {"call": 7}, "call must be text, not 7"),
         ("refuse", {}, "refuse: missing a required argument: 'call'"),
         (

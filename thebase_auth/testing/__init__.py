@@ -11,7 +11,6 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 #   _messages     requests, answers, and the names of calls
 #   _lists        users, statuses, types and templates of the vendor's examples
 #   _fields       the values of fields, read and made
-#   _access       clients, rights, tokens, and the token endpoint
 #   _faults       what goes wrong because a test asked for it
 #   _record       received requests
 #   _assertions   assertions on them
@@ -21,6 +20,7 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 #   _collections  a page of a collection
 #   _leads _products _timers  what the calls do
 #   _crm          all calls under /v2
+#   _access       clients, rights, tokens, and the token endpoint
 #   _service      the course of a request
 #   _sandbox      the sandbox, with its levers and its record
 #   _levers       the levers by their names, with arguments as JSON has them

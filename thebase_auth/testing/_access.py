@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
+from ._crm import crm_calls
 from ._messages import Answer, CallPattern, Problem, Reason, Request, json_answer
+from ._routing import check_known
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
@@ -32,7 +34,7 @@ class SandboxClient:
         client_secret: As given; may be changed at any time. Tokens issued before stay valid.
 
     Raises:
-        ValueError: if one of *refused* is not a call.
+        ValueError: if one of *refused* is not a call, or means none of the sandbox's calls.
     """
 
     def __init__(
@@ -58,8 +60,9 @@ class SandboxClient:
             call: The call, such as `"POST /v2/sms/*"`.
 
         Raises:
-            ValueError: if *call* is not a call.
+            ValueError: if *call* is not a call, or means none of the sandbox's calls under `/v2`.
         """
+        check_known(call, crm_calls())
         self._refused = {**self._refused, call: CallPattern(call)}
 
     def allow(self, call: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from . import _lists
@@ -72,6 +72,12 @@ def crm_routes() -> list[Route]:
         Route("POST", "/workingDays/addWeekDays", _example(_lists.WEEK_DAYS), *_DAYS, status=200),
         Route("POST", "/workingDays/addWorkingDays", _example(_lists.WORKING_DAYS), *_DAYS, status=200),
     ]  # fmt: skip
+
+
+@cache
+def crm_calls() -> tuple[tuple[str, str], ...]:
+    """The method and path of each call; a path may end in ``{id}``."""
+    return tuple((route.method, route.path) for route in crm_routes())
 
 
 def _creation(message: str) -> Handler:

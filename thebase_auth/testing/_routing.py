@@ -1,7 +1,4 @@
-# Which call of the API a request is.
-#
-# Here: routes, the choice of one, and a call as its handler gets it. Not here: the routes that there are, and
-# what they do (_crm).
+# Which call of the API a request is: routes, the choice of one, and a call as its handler gets it.
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ._fields import read_fields
 from ._lists import Item
-from ._messages import TOKEN_PATH, Answer, Problem, Reason, Request, json_answer
+from ._messages import TOKEN_PATH, Answer, CallPattern, Problem, Reason, Request, json_answer
 
 PREFIX: Final = "/v2"
 _ID: Final = "{id}"
@@ -91,6 +88,24 @@ def route_of(request: Request, routes: Iterable[Route]) -> Route:
         )
         raise Problem(405, reason=reason, Allow=allowed)
     return by_method[request.method]
+
+
+def check_known(call: str, known: Iterable[tuple[str, str]]) -> None:
+    """Check that *call* means at least one of the *known* calls, each a method and the path of a route.
+
+    Raises:
+        ValueError: if it does not; the message names the nearest one.
+    """
+    pattern = CallPattern(call)
+    id_ = call.rpartition("/")[2] or _ID  # what the call has in its place
+    for method, path in known:
+        for one in (method, "HEAD") if method == "GET" else (method,):
+            if pattern.matches(one, path.replace(_ID, id_)):
+                return
+    has_method = call[0].isalpha()
+    names = [f"{method} {path}" if has_method else path for method, path in known]
+    [nearest] = get_close_matches(call, names, n=1, cutoff=0)
+    raise ValueError(f"the sandbox has no call {call!r}; the nearest is {nearest!r}")
 
 
 def _unknown(request: Request, routes: Iterable[Route]) -> str:

@@ -9,8 +9,11 @@ from typing import Final, Self
 from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
 from ._assertions import ANYTHING, assert_in, assert_used
+from ._crm import crm_calls
 from ._faults import NO_JSON, Drop, answer_of
+from ._messages import TOKEN_PATH
 from ._record import ReceivedRequest, calls_in
+from ._routing import check_known
 from ._service import FOREVER, OnRequest, Service
 
 _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
@@ -301,9 +304,11 @@ class Sandbox:
         Raises:
             AssertionError: if they were not. The message begins with what differs in the nearest request, and
                 lists what was received, without header fields.
-            ValueError: if *call* is not a call.
+            ValueError: if *call* is not a call, or *times* is 0 and *call* means none of the sandbox's calls.
         """
         __tracebackhide__ = True
+        if times == 0:
+            check_known(call, [("POST", TOKEN_PATH), *crm_calls()])
         return assert_in(self.received, call, times, status, json)
 
     def assert_levers_used(self) -> None:
