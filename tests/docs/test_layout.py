@@ -51,7 +51,7 @@ CLI_LAYERS = (
     ("_cli",),
 )
 TESTING_LAYERS = (
-    ("testing._messages", "testing._lists"),
+    ("testing._messages", "testing._examples"),
     ("testing._fields", "testing._faults", "testing._record", "testing._asgi"),
     ("testing._assertions", "testing._routing", "testing._server"),
     ("testing._collections", "testing._leads"),

@@ -9,7 +9,7 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
 #   _messages     requests, answers, and the names of calls
-#   _lists        users, statuses, types and templates of the vendor's examples
+#   _examples     users, statuses, types, templates and working days of the vendor's pages
 #   _fields       the values of fields, read and made
 #   _faults       what goes wrong because a test asked for it
 #   _record       received requests

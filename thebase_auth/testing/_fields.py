@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from ._lists import Item
+from ._examples import Item
 from ._messages import JSON, Problem, Reason, Request
 
 _LONGEST_TEXT: Final = 4000  # characters

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ._collections import collection, page
+from ._examples import Item
 from ._fields import check_length, new_id, now, number, optional, stamps, yes_or_no
-from ._lists import Item
 from ._messages import Problem, Reason
 from ._routing import Call
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeAlias
 
+from ._examples import Item
 from ._fields import read_fields
-from ._lists import Item
 from ._messages import TOKEN_PATH, Answer, CallPattern, Problem, Reason, Request, json_answer
 
 PREFIX: Final = "/v2"

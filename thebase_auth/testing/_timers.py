@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ._collections import collection
+from ._examples import Item
 from ._fields import new_id, now, optional
-from ._lists import Item
 from ._messages import Problem, Reason
 from ._routing import Call
 
