@@ -271,6 +271,11 @@ def test_a_token_response_is_made_anew(document: Any, kept: Any) -> None:
     assert before["body"]["string"] == json.dumps(document)  # what the program gets
 
 
+def test_a_compressed_response_without_a_token_is_stored_as_it_is() -> None:
+    response = {"headers": {"Content-Encoding": "gzip"}, "body": {"string": gzip.compress(b"[]")}}
+    assert vcr_filters()["before_record_response"](response) is response
+
+
 @pytest.mark.parametrize("encoding", ["deflate", ["deflate"]])
 @pytest.mark.parametrize("library", ["urllib3", "httpx", "httpx2"])
 def test_a_token_response_is_decompressed_by_what_is_installed(

@@ -220,9 +220,7 @@ def test_what_is_wrong_is_shown_in_its_own_words(page: Page) -> None:
     assert page.text("#told") == 'Done: refuse {"call":"*"}'
 
 
-def test_it_is_read_from_right_to_left_in_hebrew_and_code_from_left_to_right(
-    page: Page, client: httpx.Client
-) -> None:
+def test_hebrew_runs_right_to_left_and_code_left_to_right(page: Page, client: httpx.Client) -> None:
     client.get("/v2/%D7%90")
     client.post("/oauth/token")
     page.find("[data-language=he]").click()

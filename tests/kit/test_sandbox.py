@@ -419,7 +419,7 @@ def test_what_was_received_is_asserted(thebase: Sandbox) -> None:
         ),
     ],
 )
-def test_an_assertion_that_fails_begins_with_what_differs_and_lists_what_was_received(
+def test_failed_assertion_shows_what_differs_and_what_was_received(
     thebase: Sandbox, wanted: dict[str, Any], text: list[str]
 ) -> None:
     with pytest.raises(AssertionError) as caught:

@@ -16,8 +16,6 @@ try:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as _missing:
-    if _missing.name != "uvicorn":
-        raise
     raise ImportError(
         "the sandbox needs uvicorn: pip install 'thebase-auth[testing]'", name=_missing.name
     ) from _missing
