@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks._processes import answer_all, wait_for
 from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._access import Access, SandboxClient
+from thebase_auth.testing._asgi import asgi_app
 from thebase_auth.testing._faults import Faults
 from thebase_auth.testing._messages import TOKEN_PATH, Answer, Request
-from thebase_auth.testing._mounts import asgi_app
 from thebase_auth.testing._service import Service
 
 from ._bodies import document_in, what_is_wrong

@@ -68,7 +68,7 @@ def test_it_prints_settings_and_each_request_until_ctrl_c() -> None:
         lines = out.splitlines()
         assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200", lines[0])
         assert any(" DELETE /v2/products/1 401 (" in line for line in lines)
-        assert [line for line in lines if r"GET /v2/א\x1b 404" in line]
+        assert [line for line in lines if r"GET /v2/א\u001b 404" in line]
         assert lines[-1].endswith(" revoke_tokens")
         assert (running.returncode, err.strip()) == (130, "")
 
@@ -117,7 +117,15 @@ def test_a_port_in_use_is_one_line(run: Run, thebase: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["--port=-1", "--port=65536", "--port=a", "--expires-in=-5", "--token-lifetime=0", "--refuse=users"],
+    [
+        "--port=-1",
+        "--port=65536",
+        "--port=a",
+        "--expires-in=-5",
+        "--token-lifetime=0",
+        "--refuse=users",
+        "--refuse=GET /v2/user",
+    ],
 )
 def test_wrong_flags_are_one_line(run: Run, wrong: str) -> None:
     code, out, err = run("sandbox", wrong)

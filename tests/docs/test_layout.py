@@ -30,7 +30,7 @@ LIBRARIES = ("requests", "httpx", "httpx2")
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
-    ("_core", "_core.errors", "caches._protocol"),
+    ("_core", "_core.errors", "_core.text", "caches._protocol"),
     ("_core.origin", "_core.throttle"),
     ("_core.credentials",),
     ("_core.diagnosis", "_core.warnings", "caches._file", "caches._redis"),
@@ -51,12 +51,13 @@ CLI_LAYERS = (
     ("_cli",),
 )
 TESTING_LAYERS = (
-    ("testing._messages", "testing._lists"),
-    ("testing._fields", "testing._access", "testing._faults", "testing._record", "testing._mounts"),
-    ("testing._assertions", "testing._routing", "testing._requests_adapter", "testing._server"),
-    ("testing._collections", "testing._leads", "testing._working_days"),
+    ("testing._messages", "testing._examples"),
+    ("testing._fields", "testing._faults", "testing._record", "testing._asgi"),
+    ("testing._assertions", "testing._routing", "testing._server"),
+    ("testing._collections", "testing._leads"),
     ("testing._products", "testing._timers"),
     ("testing._crm",),
+    ("testing._access",),
     ("testing._service",),
     ("testing._sandbox", "testing._mocks", "testing._cassettes"),
     ("testing._levers",),
@@ -160,7 +161,7 @@ def test_dependencies_point_one_way(name: str) -> None:
 def test_dependencies_of_the_sandbox_point_one_way(name: str) -> None:
     imported = own_imports(name)
 
-    assert imported - set(TESTING_RANK) <= {"_waiting", "_core.origin", "_core.flight"}
+    assert imported - set(TESTING_RANK) <= {"_waiting", "_core.origin", "_core.flight", "_core.text"}
     beside = imported & set(TESTING_RANK)
     assert all(TESTING_RANK[other] < TESTING_RANK[name] for other in beside), imported
 
@@ -271,27 +272,6 @@ except ImportError as error:
     assert kind == "ImportError"
     assert f"needs {library}" in text
     assert f"pip install 'thebase-auth[{library}]'" in text
-
-
-@pytest.mark.parametrize(
-    ("missing", "says_so"), [("requests", True), ("urllib3", False)], ids=["missing", "broken"]
-)
-def test_the_adapter_of_a_sandbox_names_the_extra_where_requests_is_missing(
-    missing: str, says_so: bool
-) -> None:
-    text, name = without(
-        {missing},
-        """
-from thebase_auth.testing import Sandbox
-try:
-    Sandbox().requests_adapter()
-except ImportError as error:
-    print(json.dumps([str(error), error.name]))
-""",
-    )
-
-    assert name == missing
-    assert ("pip install 'thebase-auth[requests]'" in text) == says_so
 
 
 @pytest.mark.parametrize("missing", LIBRARIES)

@@ -18,10 +18,7 @@ def client(thebase: Sandbox) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def api() -> Iterator[httpx.Client]:
-    """A client of a sandbox without a port, which carries a token."""
-    sandbox = Sandbox()
-    transport = httpx.WSGITransport(app=sandbox.wsgi)
-    with httpx.Client(transport=transport, base_url="https://acme.thebase.co.il", headers=JSON) as client:
-        client.headers.update(bearer(sandbox, client))
-        yield client
+def api(thebase: Sandbox, client: httpx.Client) -> httpx.Client:
+    """A client that carries a token."""
+    client.headers.update(bearer(thebase, client))
+    return client

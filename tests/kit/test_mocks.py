@@ -81,6 +81,45 @@ def test_with_requests_mock_a_mocker_and_a_renewal(session: requests.Session | N
         assert [one.method for one in mock.request_history] == ["POST", "GET", "POST", "GET"]
 
 
+def test_token_endpoint_may_stay_unused_in_responses() -> None:
+    auth = thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret")
+    for count in (1, 0):  # the second test of an application with one auth object
+        with responses.RequestsMock() as mock:
+            endpoint = mock_token_endpoint(mock, DOMAIN)
+            mock.get(USERS)
+            assert requests.get(USERS, auth=auth, timeout=5).status_code == 200
+        assert endpoint.call_count == count
+
+
+def test_forget_makes_the_next_test_request_a_token() -> None:
+    auth = thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret")
+    for _ in range(2):
+        auth.forget()
+        with responses.RequestsMock() as mock:
+            endpoint = mock_token_endpoint(mock, DOMAIN)
+            mock.get(USERS)
+            requests.get(USERS, auth=auth, timeout=5)
+        assert endpoint.call_count == 1
+
+
+def test_token_endpoint_may_stay_unused_in_respx() -> None:
+    with respx.mock(assert_all_called=True) as mock:
+        assert mock_token_endpoint(mock, DOMAIN).call_count == 0
+
+
+def test_token_endpoint_may_stay_unused_in_pytest_httpx(request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("pytest_httpx")
+    assert mock_token_endpoint(request.getfixturevalue("httpx_mock"), DOMAIN).call_count == 0
+
+
+def test_a_second_token_response_of_yours_comes_second() -> None:
+    with responses.RequestsMock() as mock:
+        mock_token_endpoint(mock, DOMAIN)
+        mock.post(f"https://{DOMAIN}/oauth/token", status=503)
+        sent = [requests.post(f"https://{DOMAIN}/oauth/token", timeout=5) for _ in range(2)]
+    assert [response.status_code for response in sent] == [200, 503]
+
+
 def test_with_requests_mock_an_adapter() -> None:
     session, adapter = requests.Session(), requests_mock.Adapter()
     endpoint = mock_token_endpoint(adapter, DOMAIN)
@@ -129,6 +168,7 @@ def test_with_what_is_like_pytest_httpx_and_a_renewal() -> None:
         assert client.get(USERS).status_code == 200
     assert endpoint.call_count == 2
     assert mock.matchers["is_reusable"]
+    assert mock.matchers["is_optional"]
 
 
 @pytest.mark.parametrize("domain", [DOMAIN, f"https://{DOMAIN}/", DOMAIN.upper()])

@@ -15,9 +15,10 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from tests.support.sandbox import LEAD, bearer
-from thebase_auth.testing import Sandbox, serve
+from thebase_auth.testing import Sandbox
 from thebase_auth.testing._control import with_control
-from thebase_auth.testing._levers import KEYS
+from thebase_auth.testing._levers import BUTTONS
+from thebase_auth.testing._server import serve
 
 pytest.importorskip("selenium", reason="the dependency group browser is not installed")
 if not shutil.which("chromedriver"):
@@ -85,14 +86,15 @@ class Page:
     def wait_for(self, condition: Callable[[], Any]) -> None:
         WebDriverWait(self.driver, 20, 0.05).until(lambda _: condition())
 
-    def pull(self, key: str, **arguments: str) -> None:
+    def pull(self, button: int, **arguments: str) -> None:
         """Press the button of a lever, with other arguments than those it shows."""
+        form = f"#levers form:nth-of-type({button})"
         for name, value in arguments.items():
-            field = self.find(f"#lever-{key} input[name={name}]")
+            field = self.find(f"{form} input[name={name}]")
             field.clear()
             field.send_keys(value)
         before = self.text("#told")
-        self.find(f"#lever-{key} button").click()
+        self.find(f"{form} button").click()
         self.wait_for(lambda: self.text("#told") not in {"", before})
 
     def is_as_wide_as(self, width: int, language: str, scheme: str = "light") -> bool:
@@ -196,31 +198,29 @@ def test_a_button_pulls_its_lever_with_the_arguments_that_are_there(
     page: Page, thebase: Sandbox, client: httpx.Client
 ) -> None:
     token = bearer(thebase, client)
-    page.pull("r")
+    page.pull(1)
     assert page.text("#told") == "Done: revoke_tokens"
     assert client.get("/v2/users", headers=token).status_code == 401
-    page.pull("a", call="GET /v2/users", status="418", times="2")
+    page.pull(6, call="GET /v2/users", status="418", times="2")
     assert page.text("#told") == 'Done: answer_next {"call":"GET /v2/users","status":418,"times":2}'
     assert [client.get("/v2/users").status_code for _ in range(3)] == [418, 418, 401]
-    page.find("#lever-o input").click()
-    page.pull("o")
+    page.find("#levers form:nth-of-type(3) input").click()
+    page.pull(3)
     assert page.text("#told") == 'Done: settings {"single_token":false}'
-    page.pull("x")
+    page.pull(10)
     page.wait_for(lambda: page.find("#none").is_displayed())
     assert thebase.received == ()
 
 
 def test_what_is_wrong_is_shown_in_its_own_words(page: Page) -> None:
-    page.pull("f", call="users")
+    page.pull(4, call="users")
     assert page.text("#told").startswith("'users' is not a call; write a method in capitals")
     assert page.find("#told").get_attribute("class") == "wrong"
-    page.pull("f", call="*")
+    page.pull(4, call="*")
     assert page.text("#told") == 'Done: refuse {"call":"*"}'
 
 
-def test_it_is_read_from_right_to_left_in_hebrew_and_code_from_left_to_right(
-    page: Page, client: httpx.Client
-) -> None:
+def test_hebrew_runs_right_to_left_and_code_left_to_right(page: Page, client: httpx.Client) -> None:
     client.get("/v2/%D7%90")
     client.post("/oauth/token")
     page.find("[data-language=he]").click()
@@ -235,7 +235,7 @@ def test_it_is_read_from_right_to_left_in_hebrew_and_code_from_left_to_right(
     assert set(left_to_right) == {"ltr"}
     assert page.rows()[1][:3] == ["GET /v2/א", "401", "בלי טוקן"]
     assert page.driver.current_url.endswith("#he")
-    page.pull("r")
+    page.pull(1)
     assert page.text("#told") == "בוצע: revoke_tokens"
     page.find("[data-language=en]").click()
     page.wait_for(lambda: page.run("return document.documentElement.dir") == "ltr")
@@ -258,16 +258,16 @@ def test_each_kind_of_reason_is_reported_in_hebrew(
     assert plain == [
         "עוכב לפי בקשתכם, אין קריאה כזאת; התכוונתם ל־GET /v2/products/ ?",
         "אין קריאה כזאת; התכוונתם ל־GET /v2/products/ ?",
-        "המתודה צריכה להיות GET, HEAD",
+        "המתודה צריכה להיות אחת מ־GET, HEAD",
         "חסר השדה f_name",
         "הכותרת Content-Type צריכה להיות application/json",
         "",
     ]
 
 
-def test_every_key_is_a_button(page: Page) -> None:
-    names = page.run("return [...document.querySelectorAll('form')].map(one => one.id)")
-    assert names == [f"lever-{key.key}" for key in KEYS]
+def test_the_page_has_all_buttons(page: Page) -> None:
+    texts = page.run("return [...document.querySelectorAll('form button')].map(one => one.textContent)")
+    assert texts == [button.text for button in BUTTONS]
 
 
 @pytest.mark.parametrize("language", ["en", "he"])

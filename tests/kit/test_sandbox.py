@@ -180,8 +180,7 @@ def test_a_client_may_lack_the_right_to_delete(thebase: Sandbox, client: httpx.C
         ("* /v2/users", {("GET", "/v2/users"), ("PUT", "/v2/users")}),
         ("GET *", {("GET", "/v2/users"), ("GET", "/v2/leads/statuses")}),
         ("/v2/*/statuses", {("GET", "/v2/leads/statuses")}),
-        ("POST /v2/users", set()),
-        ("/v2/user", set()),
+        ("POST /v2/leads/*", set()),
     ],
 )
 def test_a_right_is_refused_and_given_back(
@@ -198,6 +197,46 @@ def test_a_right_is_refused_and_given_back(
     assert answers() == refused
     thebase.client.allow(pattern)
     assert answers() == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "nearest"),
+    [
+        ("GET /v2/user", "GET /v2/users"),
+        ("POST /v2/users", "GET /v2/users"),
+        ("DELETE /v2/product/*", "DELETE /v2/products/{id}"),
+        ("DELETE /v2/products", "DELETE /v2/products/{id}"),
+        ("/v2/user", "/v2/users"),
+        ("PUT /v2/timer/", "PUT /v2/timer/{id}"),
+        ("* /v2/smss/*", "/v2/sms/send"),
+    ],
+)
+def test_unknown_call_is_an_error_that_names_the_nearest(thebase: Sandbox, call: str, nearest: str) -> None:
+    text = f"the sandbox has no call {call!r}; the nearest is {nearest!r}"
+    for name in (
+        thebase.client.refuse,
+        lambda call: SandboxClient(refused=[call]),
+        lambda call: Sandbox(refused=[call]),
+        lambda call: thebase.assert_received(call, times=0),
+    ):
+        with pytest.raises(ValueError, match=re.escape(text)):
+            name(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["*", "DELETE *", "/v2/*", "GET /v2/products/17", "/v2/*/17", "/v2/products*", "/v2/products/1*",
+     "HEAD /v2/users", "GET /v2/products/", "* /v2/timer/open", "/*s/create", "PUT /v2/timer/*"],
+)  # fmt: skip
+def test_known_call_may_be_refused_and_asserted_not_received(thebase: Sandbox, call: str) -> None:
+    thebase.client.refuse(call)
+    thebase.assert_received(call, times=0)
+
+
+def test_token_endpoint_cannot_be_refused(thebase: Sandbox) -> None:
+    with pytest.raises(ValueError, match="the sandbox has no call '/oauth/token'"):
+        thebase.client.refuse("/oauth/token")
+    thebase.assert_received("POST /oauth/token", times=0)
 
 
 def test_what_was_not_refused_cannot_be_given_back(thebase: Sandbox) -> None:
@@ -252,8 +291,8 @@ def test_a_new_client_has_credentials_of_the_vendors_form() -> None:
     for value in (made.client_id, made.client_secret):
         assert re.fullmatch(r"[\w-]{22}\.\.", value)
     assert made.client_id != made.client_secret
-    assert repr(SandboxClient("id", "secret", refused=["GET *", "/v2/a"])) == (
-        "SandboxClient('id', refused=['/v2/a', 'GET *'])"
+    assert repr(SandboxClient("id", "secret", refused=["GET *", "/v2/users"])) == (
+        "SandboxClient('id', refused=['/v2/users', 'GET *'])"
     )
 
 
@@ -380,7 +419,7 @@ def test_what_was_received_is_asserted(thebase: Sandbox) -> None:
         ),
     ],
 )
-def test_an_assertion_that_fails_begins_with_what_differs_and_lists_what_was_received(
+def test_failed_assertion_shows_what_differs_and_what_was_received(
     thebase: Sandbox, wanted: dict[str, Any], text: list[str]
 ) -> None:
     with pytest.raises(AssertionError) as caught:

@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.sandbox import (
     ACCOUNT,
+    ADD_DAYS,
     AS_JSON,
+    BETWEEN,
     COLLECTIONS,
     DOCUMENT,
     LEAD,
@@ -25,7 +27,6 @@ from tests.support.sandbox import (
     assert_problem,
 )
 
-HOST = "https://acme.thebase.co.il"
 NEW = "233069071553535427697228277840563827497"
 DUPLICATE = "233283613657759819600694939278253904883"
 RETURNING = "243106151780891622797278252149114577730"
@@ -64,11 +65,11 @@ def test_a_list_is_a_collection(api: httpx.Client, path: str, items: int) -> Non
     collection = response.json()
     assert len(collection.pop("items")) == items
     links = {link["rel"]: link["href"] for link in collection.pop("links")}
-    assert links.pop("edit", f"{HOST}{path}") == f"{HOST}{path}"
+    assert links.pop("edit", f"{api.base_url}{path}") == f"{api.base_url}{path}"
     assert links == {
-        "self": f"{HOST}{path}",
-        "describedby": f"{HOST}/metadata-catalog{path}",
-        "first": f"{HOST}{path}",
+        "self": f"{api.base_url}{path}",
+        "describedby": f"{api.base_url}/metadata-catalog{path}",
+        "first": f"{api.base_url}{path}",
     }
     assert collection == {"hasMore": False, "limit": 25, "offset": 0, "count": items}
 
@@ -142,8 +143,8 @@ def test_a_collection_comes_in_pages_that_link_to_each_other(api: httpx.Client, 
     found = [item["id"] for item in page["items"]]
     links = {link["rel"]: link["href"] for link in page["links"]}
     assert (page["hasMore"], page["limit"], page["offset"], page["count"]) == (True, 2, 0, 2)
-    assert links["self"] == f"{HOST}/v2/products/?limit=2&q=a%20b"
-    assert links["first"] == f"{HOST}/v2/products/?limit=2&q=a+b"
+    assert links["self"] == f"{api.base_url}/v2/products/?limit=2&q=a%20b"
+    assert links["first"] == f"{api.base_url}/v2/products/?limit=2&q=a+b"
     assert "prev" not in links
 
     while page["hasMore"]:
@@ -191,7 +192,7 @@ def test_lead_statuses_are_a_list_without_has_more(api: httpx.Client) -> None:
     document = api.get("/v2/leads/statuses").json()
     assert document["items"][0] == {"id": NEW, "name": "💫 חדש", "is_active": "Y"}
     assert len(document.pop("items")) == 10
-    assert document == {"first": {"$ref": f"{HOST}/v2/leads/statuses"}}
+    assert document == {"first": {"$ref": f"{api.base_url}/v2/leads/statuses"}}
 
 
 def test_a_lead_gets_the_status_it_is_sent_with_or_that_of_a_new_one(api: httpx.Client) -> None:
@@ -446,7 +447,7 @@ def test_a_short_link_is_of_this_host(api: httpx.Client) -> None:
     answer = api.post("/v2/links/shortner", json={"url": "https://example.com"})
     assert answer.status_code == 201
     assert set(answer.json()) == {"guid", "id", "short_url"}
-    assert answer.json()["short_url"].startswith(f"{HOST}/s/")
+    assert answer.json()["short_url"].startswith(f"{api.base_url}/s/")
 
 
 def test_a_timer_runs_until_it_is_stopped(api: httpx.Client) -> None:
@@ -478,6 +479,45 @@ def test_a_timer_that_starts_at_no_time_is_refused(api: httpx.Client) -> None:
 
 
 # Working days
+
+
+@pytest.mark.parametrize(("increment", "return_format"), [(14, "DD/MM/YYYY"), ("soon", "Q")])
+def test_working_days_respond_with_the_vendors_example(
+    api: httpx.Client, increment: object, return_format: str
+) -> None:
+    body = ADD_DAYS | {"increment": increment, "return_format": return_format}
+    response = api.post("/v2/workingDays/addWorkingDays", json=body)
+    assert response.status_code == 200
+    document = response.json()
+    holidays, weekends = document.pop("holidays"), document.pop("weekends")
+    assert document == {"date": "22/09/2021", "days_total_holidays": 4, "days_total_weekends": 4}
+    assert [day["date"][8:10] for day in holidays] == ["09", "08", "07", "06"]
+    assert [day["the_date"][:2] for day in weekends] == ["03", "04", "10", "11"]
+    assert weekends[0] == {
+        "the_dated": "2021-09-03T00:00:00Z",
+        "the_date": "03-sep-2021",
+        "month_name": "september",
+        "day_name": "FRIDAY",
+        "the_week": "35",
+        "the_day": "6",
+    }
+
+
+def test_week_days_have_no_holidays(api: httpx.Client) -> None:
+    document = api.post("/v2/workingDays/addWeekDays", json=ADD_DAYS).json()
+    assert (document["date"], document["days_total_holidays"], document["holidays"]) == ("18/09/2021", 0, [])
+
+
+def test_working_days_between_two_dates_are_an_example(api: httpx.Client) -> None:
+    document = api.post("/v2/workingDays/WorkingDaysBetween", json=BETWEEN).json()
+    assert {key: value for key, value in document.items() if key.startswith("days_")} == {
+        "days_total": 7,
+        "days_total_holidays": 4,
+        "days_total_weekends": 4,
+    }
+
+
+# What a body may hold
 
 
 @pytest.mark.parametrize(

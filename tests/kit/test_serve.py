@@ -1,10 +1,9 @@
-"""Serving any ASGI application on loopback: it starts, and it stops at once."""
+"""The server of the sandbox: it starts, and it stops at once."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.util
 import re
 import socket
 import ssl
@@ -26,10 +25,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-import thebase_auth.testing
 from tests.support.certificates import Tls
 from tests.support.sandbox import bearer
-from thebase_auth.testing import Sandbox, serve
+from thebase_auth.testing import Sandbox
+from thebase_auth.testing._server import serve
 
 # --- serving any application ---
 
@@ -86,14 +85,6 @@ def pem(tmp_path: Path) -> dict[str, str]:
     return files
 
 
-def test_any_application_is_served_over_http_1_1(app: Starlette, capfd: pytest.CaptureFixture[str]) -> None:
-    with serve(app) as url:
-        assert len(server_threads()) == 1
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
-        assert httpx.get(url).text == "http 1.1"
-    assert capfd.readouterr() == ("", "")
-
-
 def test_each_answer_has_the_date_of_its_time(app: Starlette) -> None:
     with serve(app) as url, httpx.Client() as client:
         first = client.get(url).headers["date"]
@@ -130,16 +121,6 @@ def test_a_failing_application_is_logged_and_writes_nothing(
     assert str(record.exc_info[1]) == "broken"
 
 
-def test_a_certificate_makes_it_https(app: Starlette, pem: dict[str, str]) -> None:
-    with serve(app, ssl_certfile=pem["certificate"], ssl_keyfile=pem["key"]) as url:
-        assert re.fullmatch(r"https://localhost:\d+", url)
-        context = ssl.create_default_context(cafile=pem["ca"])
-        with httpx.Client(verify=context) as client:
-            assert client.get(url).text == "https 1.1"
-        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-            httpx.get(url)
-
-
 def test_the_sandbox_speaks_tls(pem: dict[str, str]) -> None:
     context = ssl.create_default_context(cafile=pem["ca"])
     with (
@@ -148,6 +129,9 @@ def test_the_sandbox_speaks_tls(pem: dict[str, str]) -> None:
     ):
         users = client.get("/v2/users", headers=bearer(thebase, client)).json()
         assert users["links"][0]["href"] == f"{thebase.domain}/v2/users"
+        assert re.fullmatch(r"https://localhost:\d+", thebase.domain)
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.get(thebase.domain)
 
 
 def test_an_unreadable_certificate_is_the_callers_error(app: Starlette, tmp_path: Path) -> None:
@@ -279,7 +263,7 @@ def test_what_is_not_http_is_silent(app: Starlette, caplog: pytest.LogCaptureFix
     assert caplog.records == []
 
 
-def test_a_tls_handshake_that_fails_is_silent_also_where_asyncio_is_debugged(
+def test_failed_tls_handshake_is_silent_under_asyncio_debug(
     app: Starlette, pem: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
@@ -303,53 +287,11 @@ def test_a_tls_handshake_that_fails_is_silent_also_where_asyncio_is_debugged(
 # --- without the extra ---
 
 
-class Uninstalled:
-    """A finder for `sys.meta_path` that misses one module while another is imported."""
-
-    def __init__(self, imported: str, missing: str) -> None:
-        self.imported = imported
-        self.missing = missing
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == self.imported:
-            raise ModuleNotFoundError(f"No module named {self.missing!r}", name=self.missing)
-
-
-def import_anew() -> None:
-    spec = importlib.util.find_spec("thebase_auth.testing._server")
-    assert spec is not None
-    assert spec.loader is not None
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-
-
-def test_without_the_extra_the_import_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = "uvicorn"
-    monkeypatch.delitem(sys.modules, missing)
-    monkeypatch.setattr(sys, "meta_path", [Uninstalled(missing, missing), *sys.meta_path])
-    with pytest.raises(ImportError, match=r"pip install 'thebase-auth\[testing\]'") as raised:
-        import_anew()
-    assert raised.value.name == missing
-
-
-def test_another_missing_module_is_named_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "uvicorn")
-    monkeypatch.setattr(sys, "meta_path", [Uninstalled("uvicorn", "click"), *sys.meta_path])
-    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'click'$"):
-        import_anew()
-
-
-def test_a_sandbox_without_a_port_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_uvicorn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "thebase_auth.testing._server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with httpx.Client(transport=httpx.WSGITransport(app=Sandbox().wsgi)) as client:
-        assert client.get("https://acme.thebase.co.il/v2/users").status_code == 401
-    with pytest.raises(ImportError, match="uvicorn"):
+    with pytest.raises(ImportError, match=r"pip install 'thebase-auth\[testing\]'"):
         Sandbox().__enter__()
-
-
-def test_the_package_says_what_it_has() -> None:
-    with pytest.raises(AttributeError, match="nonsense"):
-        thebase_auth.testing.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 # --- a connection that is to be cut ---

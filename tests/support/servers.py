@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from tests.support.certificates import Tls
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
-from thebase_auth.testing import serve
+from thebase_auth.testing._server import serve
 
 Answer: TypeAlias = "tuple[int, dict[str, str], Any]"
 """Status, headers and body: bytes, or an async iterator of them."""

@@ -76,8 +76,8 @@ with Sandbox() as thebase:
     thebase.answer_next("GET /v2/users", 200, json={"items": []})
     thebase.reset()
 
-first: responses.CallbackResponse = mock_token_endpoint(responses.RequestsMock(), "acme.thebase.co.il")
-second: respx.Route = mock_token_endpoint(respx.MockRouter(), "acme.thebase.co.il", expires_in=60)
+first: int = mock_token_endpoint(responses.RequestsMock(), "acme.thebase.co.il").call_count
+second: int = mock_token_endpoint(respx.MockRouter(), "acme.thebase.co.il", expires_in=60).call_count
 with requests_mock.Mocker() as mocker:
     count = mock_token_endpoint(mocker, "acme.thebase.co.il").call_count
 mock_token_endpoint(responses, "acme.thebase.co.il")

@@ -15,11 +15,12 @@ import requests
 from thebase_auth import TokenRequestError
 from thebase_auth._core.credentials import TOKEN_PATH, hidden
 from thebase_auth._core.origin import Origin
+from thebase_auth._core.text import printable
 from thebase_auth._core.token import Token
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.requests import TheBaseAuth
 
-from ._errors import CommandError, ExitCode, in_one_line, printable
+from ._errors import CommandError, ExitCode, in_one_line
 from ._failures import blames_credentials, explained_failures
 from ._settings import Settings, read_settings, read_text
 
@@ -114,11 +115,11 @@ def _json(argument: str) -> bytes:
 def _text(response: requests.Response) -> str:
     """Return the body for reading: JSON with indentation, anything else as it is."""
     try:
-        return printable(json.dumps(response.json(), indent=2, ensure_ascii=False))
+        return printable(json.dumps(response.json(), indent=2, ensure_ascii=False), kept="\n")
     except ValueError:
         if "charset" not in response.headers.get("Content-Type", ""):
             response.encoding = "utf-8"
-        return printable("\n".join(response.text.splitlines()))
+        return printable("\n".join(response.text.splitlines()), kept="\n\t")
 
 
 class _Client(NamedTuple):

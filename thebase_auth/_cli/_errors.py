@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from enum import IntEnum
 from typing import Final
+
+from thebase_auth._core.text import printable
 
 PROGRAM: Final = "thebase-auth"
 
@@ -29,11 +30,6 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.WRONG_USE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-
-
-def printable(text: str) -> str:
-    """Escape, as in JSON, the characters that could control a terminal: a server may have sent them."""
-    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
 
 
 def in_one_line(text: str) -> str:

@@ -48,7 +48,7 @@ def run_sandbox(options: SimpleNamespace) -> NoReturn:
         options: The options of the command.
 
     Raises:
-        CommandError: if the port cannot be used, or `--refuse` is not a call.
+        CommandError: if the port cannot be used, or `--refuse` is no call of the sandbox.
     """
     try:
         sandbox = Sandbox(

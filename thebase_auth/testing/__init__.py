@@ -1,63 +1,40 @@
-"""A TheBase for tests, on a port or without one.
+"""A TheBase for tests.
 
     with Sandbox() as thebase:
         auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
-A port needs the extra `testing`. The data are made up and kept in memory. pytest finds the fixtures
-`thebase`, `thebase_auth` and `thebase_env` by itself.
+It needs the extra `testing`. The data are made up and kept in memory. pytest finds the fixtures `thebase`,
+`thebase_auth` and `thebase_env` by itself.
 """
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
-#   _messages          requests, answers, and the names of calls
-#   _lists             users, statuses, types and templates of the vendor's examples
-#   _fields            the values of fields, read and made
-#   _access            clients, rights, tokens, and the token endpoint
-#   _faults            what goes wrong because a test asked for it
-#   _record            received requests
-#   _assertions        assertions on them
-#   _mounts            an ASGI and a WSGI application
-#   _requests_adapter  an adapter for requests
-#   _server            a port
-#   _routing           which call a request is
-#   _collections       a page of a collection
-#   _leads _products _timers _working_days  what the calls do
-#   _crm               all calls under /v2
-#   _service           the course of a request
-#   _sandbox           the sandbox, with its levers and its record
-#   _levers            the levers by their names, with arguments as JSON has them
-#   _control           the control interface of `thebase-auth sandbox`, and its page
+#   _messages     requests, answers, and the names of calls
+#   _examples     users, statuses, types, templates and working days of the vendor's pages
+#   _fields       the values of fields, read and made
+#   _faults       what goes wrong because a test asked for it
+#   _record       received requests
+#   _assertions   assertions on them
+#   _asgi         an ASGI application
+#   _server       a port
+#   _routing      which call a request is
+#   _collections  a page of a collection
+#   _leads _products _timers  what the calls do
+#   _crm          all calls under /v2
+#   _access       clients, rights, tokens, and the token endpoint
+#   _service      the course of a request
+#   _sandbox      the sandbox, with its levers and its record
+#   _levers       the levers by their names, with arguments as JSON has them
+#   _control      the control interface of `thebase-auth sandbox`, and its page
 # Beside them:
-#   _mocks             the token endpoint for tests that mock HTTP
-#   _cassettes         cassettes of recorded tests, without secrets
+#   _mocks        the token endpoint for tests that mock HTTP
+#   _cassettes    cassettes of recorded tests, without secrets
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._access import SandboxClient
-from ._cassettes import betamax_filter, vcr_filters
+from ._cassettes import vcr_filters
 from ._mocks import mock_token_endpoint
 from ._record import ReceivedRequest
 from ._sandbox import Sandbox
 
-if TYPE_CHECKING:
-    from ._server import serve as serve
-
-__all__ = [
-    "ReceivedRequest",
-    "Sandbox",
-    "SandboxClient",
-    "betamax_filter",
-    "mock_token_endpoint",
-    "vcr_filters",
-]
-
-if not TYPE_CHECKING:  # or type checkers would accept any name
-
-    def __getattr__(name: str) -> Any:
-        # Not imported before, and not in `__all__`, because it needs uvicorn.
-        if name == "serve":
-            from ._server import serve
-
-            return serve
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint", "vcr_filters"]

@@ -1,8 +1,5 @@
-# Authentication and authorization.
-#
-# Here: clients, their secrets and rights, the tokens issued to them, and the token endpoint, according to the
-# vendor's page on authentication and RFC 6749 section 4.4. Not here: what a call does once it is authorized
-# (_crm).
+# Clients, their secrets and rights, the tokens issued to them, and the token endpoint, according to the
+# vendor's page on authentication and RFC 6749 section 4.4.
 
 from __future__ import annotations
 
@@ -14,10 +11,13 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
-from ._messages import Answer, CallPattern, Problem, Request, json_answer
+from ._crm import crm_calls
+from ._messages import Answer, CallPattern, Problem, Reason, Request, json_answer
+from ._routing import check_known
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _CHALLENGE: Final = 'Bearer realm="Oracle REST Data Services", error="invalid_token"'
+_REVOKED: Final = Reason("revoked token", "הטוקן בוטל")
 
 
 class SandboxClient:
@@ -34,7 +34,7 @@ class SandboxClient:
         client_secret: As given; may be changed at any time. Tokens issued before stay valid.
 
     Raises:
-        ValueError: if one of *refused* is not a call.
+        ValueError: if one of *refused* is not a call, or means none of the sandbox's calls.
     """
 
     def __init__(
@@ -60,8 +60,9 @@ class SandboxClient:
             call: The call, such as `"POST /v2/sms/*"`.
 
         Raises:
-            ValueError: if *call* is not a call.
+            ValueError: if *call* is not a call, or means none of the sandbox's calls under `/v2`.
         """
+        check_known(call, crm_calls())
         self._refused = {**self._refused, call: CallPattern(call)}
 
     def allow(self, call: str) -> None:
@@ -117,7 +118,11 @@ class Access:
             Problem: if the method is wrong (405), or the credentials are (401).
         """
         if request.method != "POST":
-            raise Problem(405, reason="the method must be POST", Allow="POST")
+            raise Problem(
+                405,
+                reason=Reason("the method must be POST", "המתודה צריכה להיות \u2066POST\u2069"),
+                Allow="POST",
+            )
         client = self.client_by_secret(request)
         # Credentials in the body, which RFC 6749 2.3.1 leaves optional, are not accepted.
         if client is None:
@@ -143,7 +148,9 @@ class Access:
             raise Problem(401, reason=why, WWW_Authenticate=_CHALLENGE)
         # ORDS answers 401, not 403, and says nothing that would tell the two apart.
         if not self._issued[request.credentials("bearer")].client.may(request.method, request.path):
-            raise Problem(401, reason="the client has no right to this call")
+            raise Problem(
+                401, reason=Reason("the client has no right to this call", "ללקוח אין הרשאה לקריאה הזאת")
+            )
 
     def client_by_secret(self, request: Request) -> SandboxClient | None:
         """The client whose id and secret a request carries."""
@@ -158,7 +165,7 @@ class Access:
         """The client whose live token a request carries."""
         return None if self._why_refused(request) else self._issued[request.credentials("bearer")].client
 
-    def revoke(self, client: SandboxClient | None = None, why: str = "revoked token") -> None:
+    def revoke(self, client: SandboxClient | None = None, why: str = _REVOKED) -> None:
         """End the tokens of a client, or of all."""
         for token, one in self._issued.items():
             if client in (None, one.client) and not one.ended:
@@ -166,7 +173,7 @@ class Access:
 
     def _issue(self, client: SandboxClient) -> str:
         if self._settings.single_token:
-            self.revoke(client, "ended by a newer token")
+            self.revoke(client, Reason("ended by a newer token", "הטוקן בוטל בידי טוקן חדש יותר"))
         token = secrets.token_urlsafe(16)
         self._issued[token] = _Issued(client, time.monotonic())
         return token
@@ -175,11 +182,11 @@ class Access:
         """Why the token of a call is refused, or nothing if it is live."""
         token = request.credentials("bearer")
         if not token:
-            return "no token"
+            return Reason("no token", "בלי טוקן")
         if (issued := self._issued.get(token)) is None:
-            return "unknown token"
+            return Reason("unknown token", "טוקן לא מוכר")
         past = time.monotonic() >= issued.at + self._settings.token_lifetime
-        return issued.ended or ("token past its time" if past else "")
+        return issued.ended or (Reason("token past its time", "תוקף הטוקן פג") if past else "")
 
     def _why_unknown(self, request: Request) -> str:
         """Why a token request is of no client."""
@@ -188,9 +195,15 @@ class Access:
         except (binascii.Error, UnicodeDecodeError):
             return "Authorization cannot be read"
         if not client_id:
-            return "no client id and secret in Authorization"
+            return Reason(
+                "no client id and secret in Authorization", "אין פרטי לקוח בכותרת \u2066Authorization\u2069"
+            )
         known = any(client.client_id == client_id for client in self._settings.clients)
-        return "wrong client secret" if known else "unknown client id"
+        return (
+            Reason("wrong client secret", "\u2066Client Secret\u2069 שגוי")
+            if known
+            else Reason("unknown client id", "\u2066Client ID\u2069 לא מוכר")
+        )
 
 
 def _new_credential() -> str:

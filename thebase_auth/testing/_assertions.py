@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final
 
+from thebase_auth._core.text import printable
+
 from ._faults import Drop
 from ._messages import TOKEN_PATH, Answer
-from ._record import Received, ReceivedRequest, calls_in, path_of, printable
+from ._record import Received, ReceivedRequest, calls_in, path_of
 
 ANYTHING: Final = object()
 

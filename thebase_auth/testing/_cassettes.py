@@ -1,7 +1,5 @@
-# Cassettes without secrets: what vcrpy, pytest-recording and betamax may write of a recorded test.
-#
-# Here: their hooks. Each token becomes `token-1`, `token-2` and so on, so that a renewal can be told from the
-# token before it when the cassette is played. Not here: mocks without a recording (_mocks).
+# Keeps secrets out of the cassettes of vcrpy and pytest-recording. Each token becomes `token-1`, `token-2`
+# and so on, so that a replay can tell a renewed token from the one before it.
 
 from __future__ import annotations
 
@@ -75,50 +73,6 @@ def vcr_filters() -> dict[str, Any]:
         "before_record_response": without_token,
         "decode_compressed_response": True,
     }
-
-
-def betamax_filter(interaction: Any, cassette: Any) -> None:
-    """Keep secrets out of the cassettes of betamax: a callback for its `before_record`.
-
-        betamax.Betamax.configure().before_record(callback=betamax_filter)
-
-    Args:
-        interaction: A `betamax.cassette.Interaction`.
-        cassette: The `betamax.cassette.Cassette` that it will be stored in.
-    """
-    from betamax.cassette.cassette import Placeholder  # pyright: ignore[reportMissingImports]
-
-    request, response = interaction.data["request"], interaction.data["response"]
-
-    def hide(secret: str, name: str) -> str:
-        # Replaced when the cassette is written: until then, the program gets what is in the interaction.
-        if all(secret != placeholder.replace for placeholder in cassette.placeholders):
-            for text in _forms(secret):
-                cassette.placeholders.append(Placeholder(placeholder=name, replace=text))
-        return secret
-
-    token_name = f"token-{len(cassette.interactions) + 1}"
-    for value in _authorizations(request["headers"]):
-        is_token = value.lower().startswith("bearer ")
-        sent, *others = _secrets(value)
-        hide(sent, token_name if is_token else _HIDDEN)
-        for secret in others:
-            hide(secret, _HIDDEN)
-    if _is_of_token_endpoint(request["uri"]):
-        request["uri"] = response["url"] = request["uri"].partition("?")[0]
-        request["body"] = {"encoding": "utf-8", "string": _FORM.decode()}
-    body, headers = response["body"], response["headers"]
-    content = base64.b64decode(body["base64_string"]) if "base64_string" in body else body["string"].encode()
-    document = _token_response(content, headers, lambda token: hide(token, token_name))
-    if document is not None:
-        response["headers"] = {"Content-Type": [JSON]}
-        response["body"] = {"encoding": "utf-8", "string": document}
-        return
-    *_, text = (reading.decode(errors="replace") for reading in _readings(content, headers))
-    if any(one.replace and one.replace in text for one in cassette.placeholders):
-        # It has to be text to be replaced, and its length will be another.
-        response["headers"] = _without_length(headers)
-        response["body"] = {"encoding": "utf-8", "string": text}
 
 
 class _Masks:

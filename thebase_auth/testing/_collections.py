@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import parse_qs, urlencode
 
+from ._examples import Item
 from ._fields import whole_number
-from ._lists import Item
 from ._routing import Call, Handler
 
 _PAGE_SIZE: Final = 25  # without `limit` in the query

@@ -9,18 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from thebase_auth._core.flight import Wait
-
 from ._access import SETTINGS, SandboxClient
+from ._asgi import ASGIApp, asgi_app
 from ._fields import read_fields
-from ._levers import KEYS, pull
+from ._levers import BUTTONS, pull
 from ._messages import JSON, TOKEN_PATH, Answer, Problem, Request, json_answer
-from ._mounts import ASGIApp, asgi_app
 from ._record import ReceivedRequest, calls_in
 from ._sandbox import Sandbox
 
@@ -53,9 +51,9 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     """
     sandbox._service.keep(_MOST_KEPT)
 
-    def exchange(request: Request) -> Generator[Wait, None, Answer | None]:
+    async def exchange(request: Request) -> Answer | None:
         if not f"{request.path}/".startswith(CONTROL_PATH):
-            return (yield from sandbox._service.exchange(request))
+            return await sandbox._service.exchange(request)
         try:
             answer = _answer(sandbox, request, told)
         except Problem as problem:
@@ -104,7 +102,7 @@ def _status(sandbox: Sandbox) -> dict[str, Any]:
             "limited_client": credentials(sandbox.limited_client),
             "settings": {name: getattr(sandbox, name) for name in SETTINGS},
             "refused": {client.client_id: sorted(client._refused) for client in sandbox.clients},
-            "keys": [key._asdict() for key in KEYS],
+            "buttons": [button._asdict() for button in BUTTONS],
         }
 
 
@@ -127,6 +125,7 @@ def _entry(received: ReceivedRequest) -> dict[str, Any]:
         "path": TOKEN_PATH if of_token else received.path,
         "status": received.status,
         "reason": received.reason,
+        "reason_he": getattr(received.reason, "he", received.reason),
         "client_id": received.client_id,
         "at": received.at,
         "headers": {name: value for name, value in received.headers.items() if name not in _HIDDEN},

@@ -1,8 +1,5 @@
-# What goes wrong because a test asked for it.
-#
-# Here: faults that are still to come, and which request meets which; the gate where token requests are held.
-# Not here: how an answer is delayed or a connection dropped (_service, _mounts, _server), and the methods
-# that ask for it (_sandbox).
+# What goes wrong because a test asked for it: the faults still to come, and which request meets which; the
+# gate where token requests are held.
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from ._lists import Item
-from ._messages import JSON, Problem, Request
+from ._examples import Item
+from ._messages import JSON, Problem, Reason, Request
 
 _LONGEST_TEXT: Final = 4000  # characters
 _NUMBER_LIMIT: Final = 10**38  # of Oracle's NUMBER
@@ -27,7 +27,12 @@ def read_fields(request: Request, required: Iterable[str]) -> Item:
     # ORDS checks the media types that a handler allows, and no body that is called a form is read as JSON.
     # That the vendor's handlers allow JSON only, and nothing without a Content-Type, is a guess.
     if request.body and request.media_type != JSON:
-        raise Problem(415, reason=f"Content-Type must be {JSON}")
+        raise Problem(
+            415,
+            reason=Reason(
+                f"Content-Type must be {JSON}", f"הכותרת Content-Type צריכה להיות \u2066{JSON}\u2069"
+            ),
+        )
     try:
         fields = json.loads(request.body)
         # No NaN and no half of a surrogate pair: no answer could contain them.
@@ -35,10 +40,10 @@ def read_fields(request: Request, required: Iterable[str]) -> Item:
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
-        raise Problem(400, "the body is not a JSON object")
+        raise Problem(400, Reason("the body is not a JSON object", "גוף הבקשה אינו אובייקט JSON"))
     for key in required:
         if is_null(fields.get(key)):
-            raise Problem(400, f"{key} is required")
+            raise Problem(400, Reason(f"{key} is required", f"חסר השדה \u2066{key}\u2069"))
     return fields
 
 

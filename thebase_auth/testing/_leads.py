@@ -1,16 +1,17 @@
-# Leads and accounts, and the search for both.
-#
-# Here: what the calls on them do, and the records that they leave. Not here: their statuses and types
-# (_lists), and which keys are required (_crm).
+# Leads and accounts, and the search for both: what the calls do, and the records that they leave.
 
 from __future__ import annotations
 
 from typing import Final
 
-from . import _lists
+from ._examples import Item
 from ._fields import is_null, new_id, stamps, whole_number
-from ._lists import Item
 from ._routing import Call
+
+# Statuses of leads, as in _examples.json.
+_NEW: Final = "233069071553535427697228277840563827497"
+_DUPLICATE: Final = "233283613657759819600694939278253904883"
+_RETURNING: Final = "243106151780891622797278252149114577730"
 
 _SEARCHED: Final = ("name", "phone", "email", "passport", "company")
 _SHOWN: Final = (
@@ -28,7 +29,7 @@ class LeadsAndAccounts:
 
     def create_lead(self, call: Call) -> Item:
         """Create a lead, without a look at the others."""
-        status = str(call.fields.get("status") or _lists.NEW_LEAD)
+        status = str(call.fields.get("status") or _NEW)
         id_ = self._keep(call.fields, "LEADS", status=status)
         return {"id": id_, "message": "הליד נוצר בהצלחה", "lead_status": status}
 
@@ -42,12 +43,12 @@ class LeadsAndAccounts:
         }
         # The second message is the vendor's; the others are guesses.
         if "ACCOUNTS" in known:
-            status, message = _lists.RETURNING_CUSTOMER, "הפעולה הושלמה - לקוח חוזר."
+            status, message = _RETURNING, "הפעולה הושלמה - לקוח חוזר."
         elif "LEADS" in known:
-            status = _lists.DUPLICATE_LEAD
+            status = _DUPLICATE
             message = "הפעולה הושלמה - הליד כפול וכבר עובר כרגע תהליך מכירה."
         else:
-            status, message = _lists.NEW_LEAD, "הפעולה הושלמה - הליד נוצר בהצלחה."
+            status, message = _NEW, "הפעולה הושלמה - הליד נוצר בהצלחה."
         return {"id": self._keep(lead, "LEADS", status=status), "message": message, "name": lead["name"]}
 
     def create_account(self, call: Call) -> Item:

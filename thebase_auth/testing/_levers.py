@@ -1,7 +1,4 @@
-# The levers of a sandbox by their names, for those who do not call its methods.
-#
-# Here: which levers there are, with arguments as JSON has them; the control interface and its page share
-# this table. Not here: what a lever does (_sandbox), and HTTP (_control).
+# The levers of a sandbox by their names, with arguments as JSON has them: for HTTP and buttons of the page.
 
 from __future__ import annotations
 
@@ -13,37 +10,44 @@ from typing import Any, Final, NamedTuple
 from ._access import SETTINGS, SandboxClient
 from ._sandbox import Sandbox
 
-_MOST: Final = 10**6  # times, bytes, or seconds
+_MOST: Final = 10**6  # bytes, or seconds
+_LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be answered
 
 
-class Key(NamedTuple):
+class Button(NamedTuple):
     """A button of the page.
 
     Attributes:
-        key: Its name, by which the page finds its text in another language.
         lever: The lever that it pulls.
         arguments: What the lever gets; the page lets its user change them.
         text: What that does.
+        text_he: The same in Hebrew.
     """
 
-    key: str
     lever: str
     arguments: dict[str, Any]
     text: str
+    text_he: str
 
 
-KEYS: Final = (
-    Key("r", "revoke_tokens", {}, "refuse every token issued so far"),
-    Key("e", "settings", {"expires_in": 10, "token_lifetime": 10}, "let tokens live for 10 seconds"),
-    Key("o", "settings", {"single_token": True}, "let a new token end the earlier ones"),
-    Key("f", "refuse", {"call": "*"}, "take away the right to every call"),
-    Key("g", "allow", {"call": "*"}, "give that right back"),
-    Key("a", "answer_next", {"call": "*", "status": 503, "times": 1}, "answer the next request with 503"),
-    Key("d", "delay_next", {"call": "*", "seconds": 5, "times": 1}, "delay the next answer by 5 seconds"),
-    Key("c", "drop_next", {"call": "*", "carried_out": False, "times": 1}, "drop the next connection"),
-    Key("m", "redirect_next", {"call": "*", "location": "/moved", "times": 1}, "redirect the next request"),
-    Key("x", "reset", {}, "start anew: no tokens, no data, no list"),
-)
+BUTTONS: Final = (
+    Button("revoke_tokens", {}, "refuse every token issued so far", "לבטל את כל הטוקנים שהונפקו עד כה"),
+    Button("settings", {"expires_in": 10, "token_lifetime": 10},
+           "let tokens live for 10 seconds", "לקצר את חיי הטוקנים ל־10 שניות"),
+    Button("settings", {"single_token": True},
+           "let a new token end the earlier ones", "טוקן חדש מבטל את הקודמים"),
+    Button("refuse", {"call": "*"}, "take away the right to every call", "לשלול את ההרשאה לכל הקריאות"),
+    Button("allow", {"call": "*"}, "give that right back", "להחזיר את ההרשאה הזאת"),
+    Button("answer_next", {"call": "*", "status": 503, "times": 1},
+           "answer the next request with 503", "לענות 503 על הבקשה הבאה"),
+    Button("delay_next", {"call": "*", "seconds": 5, "times": 1},
+           "delay the next answer by 5 seconds", "לעכב את התשובה הבאה ב־5 שניות"),
+    Button("drop_next", {"call": "*", "carried_out": False, "times": 1},
+           "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
+    Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
+           "redirect the next request", "להפנות את הבקשה הבאה לכתובת אחרת"),
+    Button("reset", {}, "start anew: no tokens, no data, no list", "להתחיל מחדש: בלי טוקנים, נתונים ורשימה"),
+)  # fmt: skip
 
 
 def _client(sandbox: Sandbox, client_id: str) -> SandboxClient:
@@ -67,10 +71,12 @@ def _allow(sandbox: Sandbox, call: str, client_id: str | None = None) -> None:
     (sandbox.client if client_id is None else _client(sandbox, client_id)).allow(call)
 
 
-def _settings(sandbox: Sandbox, **settings: object) -> None:
-    for name in settings:
-        if name not in SETTINGS:
-            raise ValueError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+def _settings(sandbox: Sandbox, **settings: Any) -> None:
+    for name, value in settings.items():
+        if isinstance(value, int | float) and not 0 <= value <= _MOST:
+            raise ValueError(f"{name} must be from 0 to {_MOST}, not {value!r}")
+        if len(json.dumps(value)) > _LONGEST:
+            raise ValueError(f"{name} must be JSON of at most {_LONGEST} characters")
     vars(sandbox).update(settings)
 
 
@@ -86,15 +92,13 @@ _LEVERS: Final[dict[str, Callable[..., None]]] = {
     "reset": Sandbox.reset,
 }
 
-_NUMBER: Final = (int, float)
-_LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be answered
-# The types of arguments, in Python and in words. `expires_in` may be anything that is not long.
-_TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
-    **dict.fromkeys(("call", "body", "content_type", "location", "client_id"), (str, "text")),
-    **dict.fromkeys(("status", "times", "error_page_size"), (int, "a whole number")),
-    **dict.fromkeys(("seconds", "token_lifetime"), (_NUMBER, "a number")),
-    **dict.fromkeys(("single_token", "carried_out"), (bool, "true or false")),
-    "headers": (dict, "an object"),
+# What JSON has for the types of arguments, and the words for it. Any other type may be anything.
+_TYPES: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    **dict.fromkeys(("str", "str | bytes", "str | None"), ((str,), "text")),
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "true or false"),
+    "Mapping[str, str] | None": ((dict,), "an object"),
 }
 
 
@@ -115,16 +119,16 @@ def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
     """
     if lever not in _LEVERS:
         raise LookupError(f"there is no lever {lever!r}; there are {', '.join(_LEVERS)}")
+    signature = _signature(lever)
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        names = ", ".join(signature.parameters) or "none"
+        raise ValueError(f"{lever}: {error}; its arguments: {names}") from None
     for name, value in arguments.items():
-        _check(name, value)
-    _, *known = inspect.signature(_LEVERS[lever]).parameters.values()
-    for one in known:
-        if one.default is one.empty and one.kind is not one.VAR_KEYWORD and one.name not in arguments:
-            raise ValueError(f"{lever} needs {one.name}")
-    names = [one.name for one in known]
-    for name in arguments:
-        if name not in names and "settings" not in names:  # of which there are many
-            raise ValueError(f"{lever} has no {name!r}; it has {', '.join(names) or 'no arguments'}")
+        types, words = _TYPES.get(signature.parameters[name].annotation, ((), ""))
+        if types and type(value) not in types:
+            raise ValueError(f"{name} must be {words}, not {value!r}")
     with sandbox._service.lock:
         try:
             _LEVERS[lever](sandbox, **arguments)
@@ -133,13 +137,10 @@ def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
     return f"{lever} {json.dumps(arguments, ensure_ascii=False)}" if arguments else lever
 
 
-def _check(name: str, value: object) -> None:
-    kind, words = _TYPES.get(name, (object, ""))
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind in (int, _NUMBER)):
-        raise ValueError(f"{name} must be {words}, not {value!r}")
-    if kind in (int, _NUMBER) and not 0 <= value <= _MOST:  # type: ignore[operator]
-        raise ValueError(f"{name} must be from 0 to {_MOST}, not {value!r}")
-    if name == "expires_in" and len(json.dumps(value)) > _LONGEST:
-        raise ValueError(f"{name} must be JSON of at most {_LONGEST} characters")
-    if kind is dict and not all(isinstance(field, str) for field in value.values()):  # type: ignore[attr-defined]
-        raise ValueError(f"{name} must have text for values")
+def _signature(lever: str) -> inspect.Signature:
+    """The arguments of a lever. The settings are some of those of the constructor."""
+    if lever == "settings":
+        parameters = inspect.signature(Sandbox).parameters
+        return inspect.Signature([parameters[name] for name in SETTINGS])
+    _, *of_lever = inspect.signature(_LEVERS[lever]).parameters.values()
+    return inspect.Signature(of_lever)

@@ -1,17 +1,14 @@
-# Requests and answers, independent of how they are transported.
-#
-# Here: a request, the names of calls, and answers in the forms of the vendor and of Oracle REST Data Services
-# (ORDS). Not here: which answer a request gets (_service), and transport (_server, _mounts,
-# _requests_adapter).
+# Requests, the names of calls, and answers as the vendor and Oracle REST Data Services (ORDS) write them.
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 JSON: Final = "application/json"
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
@@ -58,6 +55,27 @@ class Request:
     def media_type(self) -> str:
         """What `Content-Type` says without its parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class Reason(str):  # noqa: SLOT000 - as few as there are requests
+    """Why a request was not simply carried out.
+
+    Attributes:
+        he: The same in Hebrew, for the page; English where nobody has translated it.
+    """
+
+    he: str
+
+    def __new__(cls, text: str, he: str = "") -> Self:
+        made = super().__new__(cls, text)
+        made.he = he or text
+        return made
+
+    @classmethod
+    def of_all(cls, reasons: Iterable[str]) -> Self:
+        """One reason of several; empty ones do not count."""
+        given = [one for one in reasons if one]
+        return cls(", ".join(given), ", ".join(getattr(one, "he", one) for one in given))
 
 
 class Answer(NamedTuple):

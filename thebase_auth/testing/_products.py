@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ._collections import collection, page
+from ._examples import Item
 from ._fields import check_length, new_id, now, number, optional, stamps, yes_or_no
-from ._lists import Item
-from ._messages import Problem
+from ._messages import Problem, Reason
 from ._routing import Call
 
 
@@ -105,5 +105,5 @@ class Products:
 
     def _product(self, id_: str) -> Item:
         if id_ not in self._products:
-            raise Problem(404, reason="there is no product with this id")
+            raise Problem(404, reason=Reason("there is no product with this id", "אין מוצר עם המזהה הזה"))
         return self._products[id_]

@@ -1,13 +1,12 @@
-# What the sandbox has received.
-#
-# Here: a received request, and how those of one call are found. Not here: when a request gets into the record
-# (_service), and what is asserted of it (_assertions).
+# What the sandbox has received: a request, and how those of one call are found.
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from thebase_auth._core.text import printable
 
 from ._messages import TOKEN_PATH, CallPattern
 
@@ -52,11 +51,6 @@ class ReceivedRequest:
             ValueError: it is not JSON.
         """
         return json.loads(self.body)
-
-
-def printable(text: str) -> str:
-    """Text on one line, without anything that would control a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 Received: TypeAlias = tuple[ReceivedRequest, ...]

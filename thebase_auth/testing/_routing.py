@@ -1,7 +1,4 @@
-# Which call of the API a request is.
-#
-# Here: routes, the choice of one, and a call as its handler gets it. Not here: the routes that there are, and
-# what they do (_crm).
+# Which call of the API a request is: routes, the choice of one, and a call as its handler gets it.
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeAlias
 
+from ._examples import Item
 from ._fields import read_fields
-from ._lists import Item
-from ._messages import TOKEN_PATH, Answer, Problem, Request, json_answer
+from ._messages import TOKEN_PATH, Answer, CallPattern, Problem, Reason, Request, json_answer
 
 PREFIX: Final = "/v2"
 _ID: Final = "{id}"
@@ -86,11 +83,36 @@ def route_of(request: Request, routes: Iterable[Route]) -> Route:
         by_method["HEAD"] = by_method["GET"]
     if request.method not in by_method:
         allowed = ", ".join(sorted(by_method))
-        raise Problem(405, reason=f"the method must be one of {allowed}", Allow=allowed)
+        reason = Reason(
+            f"the method must be one of {allowed}", f"המתודה צריכה להיות אחת מ־\u2066{allowed}\u2069"
+        )
+        raise Problem(405, reason=reason, Allow=allowed)
     return by_method[request.method]
+
+
+def check_known(call: str, known: Iterable[tuple[str, str]]) -> None:
+    """Check that *call* means at least one of the *known* calls, each a method and the path of a route.
+
+    Raises:
+        ValueError: if it does not; the message names the nearest one.
+    """
+    pattern = CallPattern(call)
+    id_ = call.rpartition("/")[2] or _ID  # what the call has in its place
+    for method, path in known:
+        for one in (method, "HEAD") if method == "GET" else (method,):
+            if pattern.matches(one, path.replace(_ID, id_)):
+                return
+    has_method = call[0].isalpha()
+    names = [f"{method} {path}" if has_method else path for method, path in known]
+    [nearest] = get_close_matches(call, names, n=1, cutoff=0)
+    raise ValueError(f"the sandbox has no call {call!r}; the nearest is {nearest!r}")
 
 
 def _unknown(request: Request, routes: Iterable[Route]) -> str:
     calls = [f"POST {TOKEN_PATH}", *(f"{route.method} {route.path}" for route in routes)]
     similar = get_close_matches(f"{request.method} {request.path}", calls, n=1, cutoff=0.75)
-    return "no such call" + "".join(f"; did you mean {call} ?" for call in similar)
+    for call in similar:
+        return Reason(
+            f"no such call; did you mean {call} ?", f"אין קריאה כזאת; התכוונתם ל־\u2066{call}\u2069 ?"
+        )
+    return Reason("no such call", "אין קריאה כזאת")

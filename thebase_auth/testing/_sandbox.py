@@ -1,25 +1,20 @@
-# The sandbox, as tests use it.
-#
-# Here: its settings, its levers, its record, and starting and stopping it on a port. Not here: how a request
-# is answered (_service), and how it comes in (_server, _mounts, _requests_adapter).
+# The sandbox, as tests use it: its settings, its levers, its record, and starting and stopping it on a port.
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from ._access import SETTINGS, SandboxClient
+from ._asgi import ASGIApp, asgi_app
 from ._assertions import ANYTHING, assert_in, assert_used
+from ._crm import crm_calls
 from ._faults import NO_JSON, Drop, answer_of
-from ._mounts import ASGIApp, asgi_app, wsgi_app
+from ._messages import TOKEN_PATH
 from ._record import ReceivedRequest, calls_in
+from ._routing import check_known
 from ._service import FOREVER, OnRequest, Service
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
-
-    from ._requests_adapter import SandboxAdapter
 
 _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
 
@@ -34,9 +29,7 @@ class Sandbox:
     REST Data Services does. Its data are lost when it is. A client that does not send
     `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as it did from a TheBase.
 
-    In a `with` block it listens on a port. Without one, give `asgi` to `httpx.ASGITransport`, `wsgi` to
-    `httpx.WSGITransport`, or mount `requests_adapter()` on a requests session. It then answers for any
-    domain.
+    In a `with` block it listens on a port of 127.0.0.1.
 
     A call is named by method and path, like `"DELETE /v2/products/*"`. `*` stands for anything, and a path
     without a method for all methods. A query is not part of the name. Every method is thread-safe.
@@ -66,8 +59,9 @@ class Sandbox:
         token_lifetime: As given; may be changed at any time, and holds for tokens already issued.
         single_token: As given; may be changed at any time.
         error_page_size: As given; may be changed at any time.
-        asgi: The sandbox as an ASGI application.
-        wsgi: The sandbox as a WSGI application.
+        asgi: The sandbox as an ASGI application, for a server of yours or `httpx.ASGITransport`. There it
+            needs no `with` block, answers for any domain, and raises `ConnectionResetError` to drop a
+            connection.
     """
 
     def __init__(
@@ -95,7 +89,6 @@ class Sandbox:
         self._settings = {name: getattr(self, name) for name in SETTINGS}
         self._service = Service(self, on_request)
         self.asgi: ASGIApp = asgi_app(self._service.exchange)
-        self.wsgi: WSGIApplication = wsgi_app(self._service.exchange)
         self._port, self._tls = port, {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
         self._domain: str | None = None
         self._server: ExitStack | None = None
@@ -128,10 +121,7 @@ class Sandbox:
             RuntimeError: if the sandbox has not been started.
         """
         if self._domain is None:
-            raise RuntimeError(
-                "the sandbox has no address yet; start it with `with Sandbox() as thebase:`, or use it"
-                " without a port, by its asgi, wsgi or requests_adapter()"
-            )
+            raise RuntimeError("the sandbox has no address yet; start it with `with Sandbox() as thebase:`")
         return self._domain
 
     @property
@@ -143,22 +133,6 @@ class Sandbox:
     def client_secret(self) -> str:
         """The secret of the client with all rights."""
         return self.client.client_secret
-
-    def requests_adapter(self) -> SandboxAdapter:
-        """Make a transport adapter for requests, which calls the sandbox without a port.
-
-            session.mount("https://acme.thebase.co.il", thebase.requests_adapter())
-            session.auth = TheBaseAuth("acme.thebase.co.il", ..., session=session)
-
-        Timeouts have no effect there, and a dropped connection is a `requests.ConnectionError`. Several
-        sessions may share an adapter.
-
-        Raises:
-            ImportError: if requests is not installed.
-        """
-        from ._requests_adapter import SandboxAdapter
-
-        return SandboxAdapter(self._service.exchange)
 
     # The levers
 
@@ -249,7 +223,7 @@ class Sandbox:
     def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
         """Delay the answers to the next requests.
 
-        On a port, a client may time out meanwhile. Without one, timeouts have no effect.
+        A client may time out meanwhile.
 
         Args:
             call: The call, such as `"GET /v2/users"`.
@@ -330,9 +304,11 @@ class Sandbox:
         Raises:
             AssertionError: if they were not. The message begins with what differs in the nearest request, and
                 lists what was received, without header fields.
-            ValueError: if *call* is not a call.
+            ValueError: if *call* is not a call, or *times* is 0 and *call* means none of the sandbox's calls.
         """
         __tracebackhide__ = True
+        if times == 0:
+            check_known(call, [("POST", TOKEN_PATH), *crm_calls()])
         return assert_in(self.received, call, times, status, json)
 
     def assert_levers_used(self) -> None:

@@ -1,7 +1,4 @@
-# HTTP on loopback, by uvicorn.
-#
-# Here: `serve`, which runs any ASGI application on a port, in a new thread.
-# Not here: what the application answers (_mounts, _service).
+# HTTP on loopback, by uvicorn: `serve` runs an ASGI application on a port, in a new thread.
 
 from __future__ import annotations
 
@@ -19,15 +16,12 @@ try:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as _missing:
-    if _missing.name != "uvicorn":
-        raise
     raise ImportError(
-        "to serve on a port, thebase_auth.testing needs uvicorn: pip install 'thebase-auth[testing]'",
-        name=_missing.name,
+        "the sandbox needs uvicorn: pip install 'thebase-auth[testing]'", name=_missing.name
     ) from _missing
 
 if TYPE_CHECKING:
-    from ._mounts import ASGIApp, Receive, Scope, Send
+    from ._asgi import ASGIApp, Receive, Scope, Send
 
 _BACKLOG: Final = 4096  # connections; thousands of clients may connect before the first is accepted
 

@@ -1,8 +1,5 @@
-# The course of a request through the sandbox.
-#
-# Here: a request is recorded, held or delayed, meets a fault or is carried out, and gets its answer. Not
-# here: the parts that it meets (_faults, _access, _crm), and how it comes in (_server, _mounts,
-# _requests_adapter).
+# The course of a request through the sandbox: it is recorded, held or delayed, meets a fault or is carried
+# out, and gets its answer.
 
 from __future__ import annotations
 
@@ -10,16 +7,17 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from thebase_auth._core.flight import Event, Wait
+from thebase_auth._core.flight import Event
+from thebase_auth._waiting import wait_async
 
 from ._access import Access, Settings
 from ._crm import crm_routes
 from ._faults import Drop, Faults, Gate
-from ._messages import TOKEN_PATH, Answer, Problem, Request
+from ._messages import TOKEN_PATH, Answer, Problem, Reason, Request
 from ._record import Received, ReceivedRequest
 from ._routing import PREFIX, route_of
 
@@ -27,11 +25,14 @@ FOREVER: Final = threading.TIMEOUT_MAX
 
 OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
 
+_DELAYED: Final = Reason("delayed by a lever", "עוכב לפי בקשתכם")
+_ANSWERED: Final = Reason("answered by a lever", "נענה לפי בקשתכם")
+_FAILED: Final = Reason("the sandbox failed", "תקלה בשרת הבדיקות")
 # Any other outcome is an answer that a lever gave.
 _OF_LEVER: Final[dict[Answer | Drop | None, str]] = {
     None: "",
-    Drop.BEFORE: "dropped by a lever",
-    Drop.AFTER: "dropped by a lever after it was carried out",
+    Drop.BEFORE: Reason("dropped by a lever", "נותק לפי בקשתכם"),
+    Drop.AFTER: Reason("dropped by a lever after it was carried out", "בוצע, ונותק לפי בקשתכם"),
 }
 
 logger: Final = logging.getLogger("thebase_auth.testing")
@@ -90,7 +91,7 @@ class Service:
         with self.lock:
             return (*self._record.answered, *self._record.unanswered.values())
 
-    def exchange(self, request: Request) -> Generator[Wait, None, Answer | None]:
+    async def exchange(self, request: Request) -> Answer | None:
         """Take a request, and return its answer; None drops the connection."""
         path = f"{request.path}?{request.query}" if request.query else request.path
         with self.lock:
@@ -99,14 +100,14 @@ class Service:
                 request.method, path, request.headers, request.body, status=None, at=time.time()
             )
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
-            yield Wait(release, FOREVER)
+            await wait_async(release, FOREVER)
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
                 pending = record.unanswered[request]
-                record.unanswered[request] = replace(pending, reason="delayed by a lever")
+                record.unanswered[request] = replace(pending, reason=_DELAYED)
         if delay is not None:
-            yield Wait(Event(), delay)
+            await wait_async(Event(), delay)
         answer, received = self._decide(request, record)
         if self._on_request is not None:
             try:
@@ -128,15 +129,11 @@ class Service:
                     answer = self._carry_out(request)
             except Exception:
                 logger.exception("the sandbox failed to answer %s", received)
-                answer = Problem(500, reason="the sandbox failed").answer(request, 0)
-            reasons = [
-                received.reason,
-                _OF_LEVER.get(outcome, "answered by a lever"),
-                answer.reason if answer else "",
-            ]
+                answer = Problem(500, reason=_FAILED).answer(request, 0)
+            reasons = received.reason, _OF_LEVER.get(outcome, _ANSWERED), answer.reason if answer else ""
             received = replace(
                 received,
-                reason=", ".join(filter(None, reasons)),
+                reason=Reason.of_all(reasons),
                 status=None if answer is None else answer.status,
                 client_id=None if client is None else client.client_id,
             )

@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ._collections import collection
+from ._examples import Item
 from ._fields import new_id, now, optional
-from ._lists import Item
-from ._messages import Problem
+from ._messages import Problem, Reason
 from ._routing import Call
 
 
@@ -32,7 +32,9 @@ class Timers:
     def stop(self, call: Call) -> Item:
         """Stop a timer."""
         if call.id not in self._open:
-            raise Problem(404, reason="no timer with this id is running")
+            raise Problem(
+                404, reason=Reason("no timer with this id is running", "אין טיימר פועל עם המזהה הזה")
+            )
         elapsed = datetime.now(UTC) - _parse(self._open.pop(call.id)["start_time"])
         return {"message": "הטיימר הופסק", "total_minuets": f"{elapsed.total_seconds() / 60:.1f}"}
 

@@ -1,0 +1,115 @@
+"""The sandbox as an ASGI application, and requests that break off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import requests
+import trio
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from tests.support.sandbox import JSON, LEAD, ask_token
+from thebase_auth.httpx import TheBaseAuth
+from thebase_auth.testing import Sandbox
+
+DOMAIN = "https://acme.thebase.co.il"
+
+
+def auth_for(thebase: Sandbox, domain: str = DOMAIN) -> TheBaseAuth:
+    return TheBaseAuth(domain, thebase.client_id, thebase.client_secret)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    """A sandbox that nobody has started."""
+    return Sandbox()
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Runs an async function with a client of the application."""
+
+    def run(test: Callable[[httpx.AsyncClient], Any]) -> Any:
+        async def main() -> Any:
+            thebase = request.getfixturevalue("sandbox")
+            transport = httpx.ASGITransport(thebase.asgi)
+            async with httpx.AsyncClient(
+                auth=auth_for(thebase), transport=transport, base_url=DOMAIN, headers=JSON
+            ) as client:
+                return await test(client)
+
+        return asyncio.run(main()) if request.param == "asyncio" else trio.run(main)
+
+    return run
+
+
+def test_calls_without_a_port_use_any_domain(run: Callable[..., Any], sandbox: Sandbox) -> None:
+    async def call(client: httpx.AsyncClient) -> Any:
+        return (await client.get("/v2/users?limit=1&q=%D7%90")).json()
+
+    links = {link["rel"]: link["href"] for link in run(call)["links"]}
+    assert links["next"] == f"{DOMAIN}/v2/users?limit=1&q=%D7%90&offset=1"
+    sandbox.assert_received("GET /v2/users", times=1, status=200)
+
+
+def test_a_dropped_connection_is_a_connection_reset_error(run: Callable[..., Any], sandbox: Sandbox) -> None:
+    async def call(client: httpx.AsyncClient) -> int:
+        sandbox.delay_next("*", 0.01)
+        sandbox.drop_next("GET /v2/users")
+        with pytest.raises(ConnectionResetError, match="asked to drop"):
+            await client.get("/v2/users")
+        return (await client.get("/v2/users")).status_code
+
+    assert run(call) == 200
+
+
+def test_a_cancelled_caller_does_not_stop_the_sandbox(run: Callable[..., Any], sandbox: Sandbox) -> None:
+    async def call(client: httpx.AsyncClient) -> int:
+        with sandbox.hold_token_requests():
+            with anyio.move_on_after(0.05):
+                await client.get("/v2/users")
+            assert [one.status for one in sandbox.received] == [None]
+        return (await client.get("/v2/users")).status_code
+
+    assert run(call) == 200
+
+
+def test_it_can_be_mounted_under_a_path() -> None:
+    thebase = Sandbox()
+    app = Starlette(routes=[Mount("/il", app=thebase.asgi)])
+
+    async def users() -> Any:
+        pair = (thebase.client_id, thebase.client_secret)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://crm") as client:
+            grant = {"grant_type": "client_credentials"}
+            token = (await client.post("/il/oauth/token", auth=pair, data=grant)).json()["access_token"]
+            return (await client.get("/il/v2/users", headers={"Authorization": f"Bearer {token}"})).json()
+
+    assert asyncio.run(users())["links"][0]["href"] == "http://crm/il/v2/users"
+    assert [str(one) for one in thebase.received] == ["POST /oauth/token 200", "GET /v2/users 200"]
+
+
+def half_a_lead() -> Iterator[bytes]:
+    yield json.dumps(LEAD).encode()
+    raise RuntimeError("the rest cannot be read")
+
+
+def test_a_request_that_breaks_off_is_not_carried_out(
+    thebase: Sandbox, client: httpx.Client, api: httpx.Client
+) -> None:
+    for library, body in ((requests, "data"), (httpx, "content")):
+        with pytest.raises(RuntimeError, match="cannot be read"):
+            library.post(
+                f"{thebase.domain}/v2/leads/create", headers=dict(api.headers), **{body: half_a_lead()}
+            )
+    ask_token(thebase, client)
+    found = api.post("/v2/search/leadsAndAccounts", json={"name": LEAD["name"]})
+    assert found.json()["count"] == 0
+    assert thebase.calls("POST /v2/leads/create") == ()
