@@ -160,8 +160,8 @@ def test_an_unused_lever_is_reported_with_what_came_instead(thebase: Sandbox, cl
     lines = [line.partition("(delayed")[0].rstrip() for line in str(caught.value).splitlines()]
     assert lines == [
         "no request has used the delay of 0 s for GET * (1 x): 3 came",
-        "no request has used the answer 503 for GET /v2/user (2 x): 1 came",
-        "no request has used the answer 307 for /oauth/token (1 x): no /oauth/token came",
+        "no request has used the response 503 for GET /v2/user (2 x): 1 came",
+        "no request has used the response 307 for /oauth/token (1 x): no /oauth/token came",
         "no request has used the drop for GET /v2/usr (1 x): GET /v2/user came, not GET /v2/usr",
         "all that was received:",
         "  GET /login 404",

@@ -65,9 +65,9 @@ def take(thebase: Sandbox, compressed: bool) -> None:
 
 def two_calls(get: Callable[[str], Any], domain: str) -> None:
     for number in (1, 2):
-        answer = get(f"{domain}/v2/users")
-        assert answer.status_code == 200
-        assert answer.json() == {"items": [number]}
+        response = get(f"{domain}/v2/users")
+        assert response.status_code == 200
+        assert response.json() == {"items": [number]}
 
 
 def with_requests(domain: str) -> None:
@@ -86,8 +86,8 @@ def with_httpx_async(domain: str) -> None:
         auth = thebase_auth.httpx.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)
         async with httpx.AsyncClient(auth=auth) as client:
             for number in (1, 2):
-                answer = await client.get(f"{domain}/v2/users")
-                assert answer.json() == {"items": [number]}
+                response = await client.get(f"{domain}/v2/users")
+                assert response.json() == {"items": [number]}
 
     asyncio.run(main())
 
@@ -162,8 +162,8 @@ def vcr_config():
 def test_users():
     auth = TheBaseAuth.from_env()
     for number in (1, 2):
-        answer = requests.get(auth.base_url + "/v2/users", auth=auth, timeout=5)
-        assert answer.json() == {"items": [number]}
+        response = requests.get(auth.base_url + "/v2/users", auth=auth, timeout=5)
+        assert response.json() == {"items": [number]}
 """
 
 
@@ -187,7 +187,7 @@ def test_pytest_recording(recorded: Sandbox, tmp_path: Path) -> None:
 
 
 def quote_credentials(thebase: Sandbox) -> None:
-    """Let answers, header fields and a URL repeat what was sent to the sandbox."""
+    """Let responses, header fields and a URL repeat what was sent to the sandbox."""
     basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     sent = {"error": f"Basic {basic}", "error_description": CLIENT_SECRET}
     thebase.answer_next("/oauth/token", 400, json=sent, headers={"X-Sent": basic})
@@ -205,12 +205,12 @@ def calls_that_are_quoted(session: requests.Session, domain: str, token: str) ->
 
     with pytest.raises(thebase_auth.TokenRequestError, match="400"):
         get()
-    answer = get()
-    assert (answer.status_code, answer.json()) == (200, [token])
+    response = get()
+    assert (response.status_code, response.json()) == (200, [token])
 
 
 @pytest.mark.parametrize("serializer", ["yaml", "json"])
-def test_vcrpy_stores_no_secret_that_an_answer_quotes(
+def test_vcrpy_stores_no_secret_that_a_response_quotes(
     recorded: Sandbox, tmp_path: Path, serializer: str
 ) -> None:
     vcr = pytest.importorskip("vcr")
@@ -312,13 +312,13 @@ def test_a_request_keeps_no_credentials() -> None:
     assert (other.uri, other.body) == ("https://a/v2/users?limit=1", b"client_secret=canary%2F")
 
 
-def test_an_answer_that_quotes_what_was_sent_is_stored_without_it() -> None:
+def test_a_response_that_quotes_what_was_sent_is_stored_without_it() -> None:
     hooks = vcr_filters()
     pair = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     hooks["before_record_request"](Recorded("https://a/oauth/token", f"Basic {pair}"))
     issued = {"headers": {}, "body": {"string": b'{"access_token": "canary-token-long"}'}}
     assert json.loads(hooks["before_record_response"](issued)["body"]["string"])["access_token"] == "token-1"
-    body = f"no right: {pair}, {quote(CLIENT_SECRET)}, canary-token-long".encode()
+    body = f"no permission: {pair}, {quote(CLIENT_SECRET)}, canary-token-long".encode()
     headers = {
         "Content-Length": ["99"],
         "Location": f"/?secret={quote_plus(CLIENT_SECRET)}",
@@ -327,7 +327,7 @@ def test_an_answer_that_quotes_what_was_sent_is_stored_without_it() -> None:
     stored = hooks["before_record_response"](
         {"status": {"code": 401}, "headers": headers, "body": {"string": body}}
     )
-    assert stored["body"] == {"string": b"no right: hidden, hidden, token-1"}
+    assert stored["body"] == {"string": b"no permission: hidden, hidden, token-1"}
     assert stored["headers"] == {"Location": "/?secret=hidden", "X": ["token-1"]}
     again = hooks["before_record_request"](Recorded("https://a/v2/users?token=canary-token-long"))
     assert again.uri == "https://a/v2/users?token=token-1"

@@ -33,16 +33,16 @@ def thebase(told: list[str]) -> Iterator[Sandbox]:
 
 
 def pull(client: httpx.Client, lever: str, **arguments: Any) -> dict[str, Any]:
-    answer = client.post(f"/_sandbox/{lever}", json=arguments)
-    assert answer.status_code == 200, answer.text
-    status: dict[str, Any] = answer.json()
+    response = client.post(f"/_sandbox/{lever}", json=arguments)
+    assert response.status_code == 200, response.text
+    status: dict[str, Any] = response.json()
     return status
 
 
-def error(answer: httpx.Response, status: int) -> str:
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
-    text: str = answer.json()["error"]
-    assert list(answer.json()) == ["error"]
+def error(response: httpx.Response, status: int) -> str:
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    text: str = response.json()["error"]
+    assert list(response.json()) == ["error"]
     return text
 
 
@@ -67,7 +67,7 @@ def test_settings_are_changed_and_told(thebase: Sandbox, client: httpx.Client) -
     assert (thebase.expires_in, thebase.error_page_size) == (None, 7)
 
 
-def test_a_right_is_refused_and_given_back(thebase: Sandbox, client: httpx.Client) -> None:
+def test_permission_is_taken_away_and_given_back(thebase: Sandbox, client: httpx.Client) -> None:
     limited = thebase.limited_client.client_id
     assert pull(client, "refuse", call="GET *")["refused"] == {
         thebase.client_id: ["GET *"],
@@ -81,9 +81,7 @@ def test_a_right_is_refused_and_given_back(thebase: Sandbox, client: httpx.Clien
     assert client.get("/_sandbox/status").json()["refused"][limited] == ["/v2/sms/*"]
 
 
-def test_the_next_requests_are_answered_redirected_delayed_and_dropped(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
+def test_the_next_requests_are_redirected_delayed_and_dropped(thebase: Sandbox, client: httpx.Client) -> None:
     call = "GET /v2/users"
     headers = {"Retry-After": "7"}
     pull(
@@ -129,7 +127,7 @@ def test_each_lever_that_is_pulled_is_reported(told: list[str], client: httpx.Cl
     assert told == ["revoke_tokens", 'settings {"expires_in": "א"}']
 
 
-def test_an_answer_may_be_given_as_json(client: httpx.Client) -> None:
+def test_a_response_may_be_given_as_json(client: httpx.Client) -> None:
     pull(client, "answer_next", call="/v2/users", status=200, json=None)
     assert client.get("/v2/users").content == b"null"
 
@@ -209,8 +207,8 @@ def test_arguments_that_do_not_go_together_are_a_400(
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"a"', b"[" * 10**5, b'{"expires_in": NaN}', b"\xff",
                                   b'{"expires_in": 1e999}', b'{"expires_in": "\\ud800"}'])  # fmt: skip
 def test_a_body_that_is_not_a_json_object_is_a_400(client: httpx.Client, body: bytes) -> None:
-    answer = client.post("/_sandbox/settings", content=body, headers={"Content-Type": "application/json"})
-    assert error(answer, 400) == "the body is not a JSON object"
+    response = client.post("/_sandbox/settings", content=body, headers={"Content-Type": "application/json"})
+    assert error(response, 400) == "the body is not a JSON object"
 
 
 def test_what_there_is_not_is_a_404_that_says_what_there_is(client: httpx.Client) -> None:
@@ -225,9 +223,9 @@ def test_what_there_is_not_is_a_404_that_says_what_there_is(client: httpx.Client
      ("POST", "status", "GET, HEAD"), ("DELETE", "received", "GET, HEAD"), ("POST", "", "GET, HEAD")],
 )  # fmt: skip
 def test_a_wrong_method_is_a_405(client: httpx.Client, method: str, name: str, allowed: str) -> None:
-    answer = client.request(method, f"/_sandbox/{name}", headers={"Content-Type": "application/json"})
-    assert error(answer, 405).startswith("the method must be ")
-    assert answer.headers["allow"] == allowed
+    response = client.request(method, f"/_sandbox/{name}", headers={"Content-Type": "application/json"})
+    assert error(response, 405).startswith("the method must be ")
+    assert response.headers["allow"] == allowed
 
 
 # Who may use it
@@ -237,12 +235,12 @@ def test_a_wrong_method_is_a_405(client: httpx.Client, method: str, name: str, a
     "content_type",
     [None, "application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=a"],
 )
-def test_what_any_page_may_send_without_asking_is_refused(
+def test_what_any_page_may_send_without_asking_is_rejected(
     told: list[str], client: httpx.Client, content_type: str | None
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    answer = client.post("/_sandbox/reset", content=b"{}", headers=headers)
-    assert error(answer, 415) == "Content-Type must be application/json"
+    response = client.post("/_sandbox/reset", content=b"{}", headers=headers)
+    assert error(response, 415) == "Content-Type must be application/json"
     assert told == []
 
 
@@ -252,39 +250,39 @@ def test_what_any_page_may_send_without_asking_is_refused(
 @pytest.mark.parametrize(
     ("method", "name"), [("POST", "reset"), ("GET", "status"), ("GET", "received"), ("GET", "")]
 )
-def test_a_page_of_another_site_is_refused(
+def test_a_page_of_another_site_is_rejected(
     thebase: Sandbox, client: httpx.Client, told: list[str], origin: str, method: str, name: str
 ) -> None:
     host = thebase.domain.removeprefix("http://")
     headers = {"Content-Type": "application/json", "Origin": origin.format(host=host)}
-    answer = client.request(method, f"/_sandbox/{name}", headers=headers)
-    assert error(answer, 403) == "pages of other sites may not use this"
-    assert "access-control-allow-origin" not in answer.headers
+    response = client.request(method, f"/_sandbox/{name}", headers=headers)
+    assert error(response, 403) == "pages of other sites may not use this"
+    assert "access-control-allow-origin" not in response.headers
     assert told == []
 
 
 def test_no_other_site_is_allowed_when_a_browser_asks_first(client: httpx.Client) -> None:
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST",
                "Access-Control-Request-Headers": "content-type"}  # fmt: skip
-    answer = client.options("/_sandbox/reset", headers=headers)
-    assert answer.status_code == 403
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    response = client.options("/_sandbox/reset", headers=headers)
+    assert response.status_code == 403
+    assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "10.0.0.1", ""]
 )
 @pytest.mark.parametrize(("method", "name"), [("POST", "reset"), ("GET", "status"), ("GET", "")])
-def test_a_name_that_leads_here_is_refused(
+def test_a_name_that_leads_here_is_rejected(
     client: httpx.Client, told: list[str], host: str, method: str, name: str
 ) -> None:
     headers = {"Content-Type": "application/json", "Host": host, "Origin": f"http://{host}"}
-    answer = client.request(method, f"/_sandbox/{name}", headers=headers)
-    assert error(answer, 403) == "the host must be 127.0.0.1 or localhost"
+    response = client.request(method, f"/_sandbox/{name}", headers=headers)
+    assert error(response, 403) == "the host must be 127.0.0.1 or localhost"
     assert told == []
 
 
-def test_a_host_that_cannot_be_read_is_refused(client: httpx.Client) -> None:
+def test_a_host_that_cannot_be_read_is_rejected(client: httpx.Client) -> None:
     assert client.get("/_sandbox/status", headers={"Host": "[::1"}).status_code == 400
 
 
@@ -322,8 +320,8 @@ def test_what_was_received_is_listed_without_secrets(thebase: Sandbox, client: h
     client.post("/oauth/token?client_secret=canary", content=b"client_secret=canary")
     client.post("/v2/leads/create?a=%D7%90", json=LEAD, headers=token | {"X-One": "1", "Cookie": "canary=1"})
     client.get("/v2/%D7%90")
-    answer = client.get("/_sandbox/received")
-    document = answer.json()
+    response = client.get("/_sandbox/received")
+    document = response.json()
     first, second, third, fourth = document["received"]
     assert document["count"] == 4
     assert first == {
@@ -347,7 +345,7 @@ def test_what_was_received_is_listed_without_secrets(thebase: Sandbox, client: h
     assert (fourth["path"], fourth["reason"], fourth["client_id"]) == ("/v2/א", "no token", None)
     assert fourth["reason_he"] == "בלי טוקן"
     for secret in ("canary", thebase.client_secret, token["Authorization"].partition(" ")[2]):
-        assert secret not in answer.text
+        assert secret not in response.text
 
 
 def test_of_a_long_body_the_beginning_is_listed(client: httpx.Client) -> None:
@@ -451,8 +449,8 @@ def test_only_the_last_requests_are_kept(
     for begin in "ab":
         for end in "123":
             client.get(f"/{begin}{end}")
-        answer = client.get("/_sandbox/received").json()
-        assert (answer["count"], [one["path"] for one in answer["received"]]) == (
+        response = client.get("/_sandbox/received").json()
+        assert (response["count"], [one["path"] for one in response["received"]]) == (
             2,
             [f"/{begin}2", f"/{begin}3"],
         )

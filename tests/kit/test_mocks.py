@@ -145,7 +145,7 @@ class LikePytestHttpx:
     """As much of its `httpx_mock` as is used, since it is not installed with the other tests."""
 
     def __init__(self) -> None:
-        self.transport = httpx.MockTransport(self.answer)
+        self.transport = httpx.MockTransport(self.response)
 
     def add_callback(self, callback: Any, **matchers: Any) -> None:
         self.callback, self.matchers = callback, matchers
@@ -153,7 +153,7 @@ class LikePytestHttpx:
     def add_response(self, status_code: int = 200, **matchers: Any) -> None:
         raise NotImplementedError
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def response(self, request: httpx.Request) -> httpx.Response:
         if str(request.url) == self.matchers["url"]:
             assert request.method == self.matchers["method"]
             return self.callback(request)
@@ -176,17 +176,17 @@ def test_with_what_is_like_pytest_httpx_and_a_renewal() -> None:
 @responses.activate
 def test_the_domain_is_taken_as_the_plugin_takes_it(domain: str, expires_in: Any) -> None:
     mock_token_endpoint(responses, domain, expires_in=expires_in)
-    answer = requests.post(f"https://{DOMAIN}/oauth/token", timeout=5)
-    assert answer.headers["Content-Type"] == "application/json"
-    assert answer.json() == {"access_token": "token-1", "token_type": "bearer", "expires_in": expires_in}
+    response = requests.post(f"https://{DOMAIN}/oauth/token", timeout=5)
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json() == {"access_token": "token-1", "token_type": "bearer", "expires_in": expires_in}
 
 
-def test_what_is_not_a_domain_is_refused() -> None:
+def test_what_is_not_a_domain_is_rejected() -> None:
     with pytest.raises(ValueError, match="domain"):
         mock_token_endpoint(responses, "acme.thebase.co.il/v2")
 
 
-def test_what_is_of_no_such_library_is_refused() -> None:
+def test_what_is_of_no_such_library_is_rejected() -> None:
     text = "must be of responses, requests-mock, respx or pytest-httpx, not of type object"
     nothing: Any = object()
     with pytest.raises(TypeError, match=text):

@@ -160,7 +160,7 @@ def test_requests_appear_by_themselves_with_who_and_why(
     assert page.rows() == [
         ["GET /v2/users", "401", "no token", ""],
         ["GET /v2/products", "404", "no such call; did you mean GET /v2/products/ ?", "limited client"],
-        ["DELETE /v2/products/17", "401", "the client has no right to this call", "limited client"],
+        ["DELETE /v2/products/17", "401", "the client lacks permission for this call", "limited client"],
         ["POST /v2/leads/create?a=1", "201", "", "limited client"],
         ["POST /oauth/token", "200", "", "limited client"],
     ]
@@ -301,8 +301,8 @@ const tries = [
   () => fetch(url + "reset", {{method: "POST"}}),
   () => fetch(url + "reset", {{method: "POST", mode: "no-cors", body: "{{}}"}}),
   () => fetch(url + "reset", {{method: "POST", headers: as_json, body: "{{}}"}}),
-  () => fetch(url + "status").then(answer => answer.text()),
-  () => fetch(url + "received", {{mode: "no-cors"}}).then(answer => answer.text()),
+  () => fetch(url + "status").then(response => response.text()),
+  () => fetch(url + "received", {{mode: "no-cors"}}).then(response => response.text()),
 ];
 Promise.allSettled(tries.map(one => one())).then(results => {{
   window.got = results.map(one => one.value && (one.value.type || one.value) || "");

@@ -197,8 +197,8 @@ import requests
 
 def test_users(thebase, thebase_auth):
     thebase.revoke_tokens()
-    answer = requests.get(thebase.domain + "/v2/users", auth=thebase_auth, timeout=5)
-    assert answer.json()["count"] == 2
+    response = requests.get(thebase.domain + "/v2/users", auth=thebase_auth, timeout=5)
+    assert response.json()["count"] == 2
     thebase.assert_received("GET /v2/users", times=1)
 """,
     )

@@ -20,9 +20,9 @@ def test_right_credentials_get_a_token(thebase: Sandbox, client: httpx.Client) -
     response = ask_token(thebase, client)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
-    answer = response.json()
-    assert re.fullmatch(r"[\w-]{22}", answer.pop("access_token"))
-    assert answer == {"token_type": "bearer", "expires_in": 3600}
+    document = response.json()
+    assert re.fullmatch(r"[\w-]{22}", document.pop("access_token"))
+    assert document == {"token_type": "bearer", "expires_in": 3600}
 
 
 @pytest.mark.parametrize("expires_in", [60, "3600", 1.5, None, -1, [], {"a": 1}])
@@ -47,12 +47,12 @@ def test_wrong_credentials_get_a_page_without_accept_json(client: httpx.Client) 
     assert response.text.startswith("<!DOCTYPE html>")
 
 
-def test_credentials_in_the_body_are_refused(thebase: Sandbox, client: httpx.Client) -> None:
+def test_credentials_in_the_body_are_rejected(thebase: Sandbox, client: httpx.Client) -> None:
     pair = {"client_id": thebase.client_id, "client_secret": thebase.client_secret}
     assert client.post("/oauth/token", data={**GRANT, **pair}).status_code == 401
 
 
-def test_credentials_under_another_scheme_are_refused(thebase: Sandbox, client: httpx.Client) -> None:
+def test_credentials_under_another_scheme_are_rejected(thebase: Sandbox, client: httpx.Client) -> None:
     request = client.build_request("POST", "/oauth/token", data=GRANT)
     basic = next(httpx.BasicAuth(thebase.client_id, thebase.client_secret).auth_flow(request)).headers[
         "Authorization"
@@ -120,7 +120,7 @@ def test_a_single_token_ends_the_one_before() -> None:
         assert client.get("/v2/users", headers=second).status_code == 200
 
 
-def test_revoked_tokens_are_refused_and_new_ones_accepted(thebase: Sandbox, client: httpx.Client) -> None:
+def test_revoked_tokens_are_rejected_and_new_ones_accepted(thebase: Sandbox, client: httpx.Client) -> None:
     old = [bearer(thebase, client), bearer(thebase, client)]
     thebase.revoke_tokens()
     assert [client.get("/v2/users", headers=token).status_code for token in old] == [401, 401]
@@ -140,7 +140,7 @@ def test_a_call_without_a_live_token_gets_a_problem_document(
     )
 
 
-def test_a_refused_call_gets_a_huge_page_without_accept_json(client: httpx.Client) -> None:
+def test_a_rejected_call_gets_a_huge_page_without_accept_json(client: httpx.Client) -> None:
     response = client.get("/v2/users", headers={"Accept": "text/html"})
     assert response.status_code == 401
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -156,7 +156,7 @@ def test_tokens_end_by_the_clock(thebase: Sandbox, client: httpx.Client) -> None
     assert client.get("/v2/users", headers=token).status_code == 200
 
 
-# --- clients and their rights ---
+# --- clients and their permissions ---
 
 
 def test_a_client_may_lack_the_right_to_delete(thebase: Sandbox, client: httpx.Client) -> None:
@@ -183,20 +183,20 @@ def test_a_client_may_lack_the_right_to_delete(thebase: Sandbox, client: httpx.C
         ("POST /v2/leads/*", set()),
     ],
 )
-def test_a_right_is_refused_and_given_back(
+def test_permission_is_taken_away_and_given_back(
     thebase: Sandbox, client: httpx.Client, pattern: str, refused: set[tuple[str, str]]
 ) -> None:
     token = bearer(thebase, client)
     calls = [("GET", "/v2/users"), ("PUT", "/v2/users"), ("GET", "/v2/leads/statuses")]
 
-    def answers() -> set[tuple[str, str]]:
+    def responses() -> set[tuple[str, str]]:
         statuses = {call: client.request(*call, headers=token).status_code for call in calls}
         return {call for call, status in statuses.items() if status == 401}
 
     thebase.client.refuse(pattern)
-    assert answers() == refused
+    assert responses() == refused
     thebase.client.allow(pattern)
-    assert answers() == set()
+    assert responses() == set()
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_what_was_not_refused_cannot_be_given_back(thebase: Sandbox) -> None:
     ["", "GET", "get /v2/users", "v2/users", "GET v2/users", "GET  /v2/users", "/v2/users?limit=1",
      "https://acme.thebase.co.il/v2/users", " /v2/users", "GET /v2/users ", "GET /v2/a b"],
 )  # fmt: skip
-def test_what_can_mean_no_call_is_refused_wherever_a_call_is_named(thebase: Sandbox, call: str) -> None:
+def test_what_can_mean_no_call_is_rejected_wherever_a_call_is_named(thebase: Sandbox, call: str) -> None:
     for lever in (
         thebase.calls,
         thebase.assert_received,
@@ -316,7 +316,7 @@ def test_a_single_token_ends_those_of_its_client_only(thebase: Sandbox, client: 
 # --- what is told of requests ---
 
 
-def test_every_answered_request_is_recorded(thebase: Sandbox, client: httpx.Client) -> None:
+def test_every_request_with_a_response_is_recorded(thebase: Sandbox, client: httpx.Client) -> None:
     client.post("/v2/leads/create?a=%D7%90", content=b"body", headers={"X-One": "1"})
     ask_token(thebase, client)
     client.get("/v2/%D7%90")
@@ -367,14 +367,14 @@ def test_a_record_reads_as_a_line_and_its_body_as_json() -> None:
     assert str(received) == "POST /v2/leads/create 201"
     assert received.json() == {"name": 1}
     dropped = ReceivedRequest("GET", "/v2/users?a=1", {}, b"", None)
-    assert str(dropped) == "GET /v2/users?a=1 without an answer"
+    assert str(dropped) == "GET /v2/users?a=1 without a response"
     with pytest.raises(ValueError, match="Expecting value"):
         dropped.json()
 
 
 @pytest.fixture
 def leads(thebase: Sandbox, client: httpx.Client) -> dict[str, str]:
-    """One refused lead, one created, one search, and one token request."""
+    """One rejected lead, one created, one search, and one token request."""
     client.post("/v2/leads/create", content=json.dumps(LEAD, ensure_ascii=False))
     token = bearer(thebase, client)
     client.post("/v2/leads/create?a=1", json=LEAD, headers=token)
@@ -405,7 +405,7 @@ def test_what_was_received_is_asserted(thebase: Sandbox) -> None:
             {"call": "POST /v2/leads/create", "times": 2, "status": 201},
             [
                 "POST /v2/leads/create 401 (no token) differs: the status is 401, not 201",
-                "received 1 x POST /v2/leads/create with the answer 201, expected 2",
+                "received 1 x POST /v2/leads/create with the response 201, expected 2",
             ],
         ),
         (
@@ -462,7 +462,7 @@ def test_an_assertion_that_fails_shows_the_last_requests_of_many(
     )
 
 
-def test_each_request_is_reported_as_it_is_answered() -> None:
+def test_each_request_is_reported_as_it_gets_its_response() -> None:
     told: list[str] = []
     with (
         Sandbox(on_request=lambda request: told.append(str(request))) as thebase,
@@ -510,15 +510,15 @@ def test_a_setting_that_cannot_be_is_reported_and_the_request_is_recorded(
 ) -> None:
     headers = bearer(thebase, client)
     spoil(thebase)
-    answers = [ask_token(thebase, client), client.get("/v2/users", headers=headers)]
-    failed = next(answer for answer in answers if answer.status_code == 500)
+    responses = [ask_token(thebase, client), client.get("/v2/users", headers=headers)]
+    failed = next(response for response in responses if response.status_code == 500)
     assert_problem(failed, 500, "InternalServerError", "Internal Server Error")
     assert 500 in [one.status for one in thebase.received]
     record = next(one for one in caplog.records if one.levelname == "ERROR")
     assert (record.name, record.exc_info is None) == ("thebase_auth.testing", False)
 
 
-def test_on_request_that_raises_is_reported_and_changes_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_on_request_that_raises_is_reported_and_changes_no_response(caplog: pytest.LogCaptureFixture) -> None:
     def fail(_: ReceivedRequest) -> None:
         raise RuntimeError("by mistake")
 

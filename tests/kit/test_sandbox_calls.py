@@ -1,4 +1,4 @@
-"""Each call of the vendor's API gets the answer that the vendor's pages show."""
+"""Each call of the vendor's API gets the response that the vendor's pages show."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ DUPLICATE = "233283613657759819600694939278253904883"
 RETURNING = "243106151780891622797278252149114577730"
 
 
-def created(api: httpx.Client, path: str, body: dict[str, Any], **answer: Any) -> str:
+def created(api: httpx.Client, path: str, body: dict[str, Any], **document: Any) -> str:
     """Create something, and return its id of 128 bits."""
     response = api.post(path, json=body)
     assert response.status_code == 201
-    document = response.json()
-    id_: str = document.pop("id")
+    received = response.json()
+    id_: str = received.pop("id")
     assert re.fullmatch(r"\d{39}", id_)
     assert int(id_) < 2**128
-    assert document == answer
+    assert received == document
     return id_
 
 
@@ -85,7 +85,7 @@ def test_a_missing_key_is_named(api: httpx.Client, path: str, body: dict[str, An
 
 @pytest.mark.parametrize("path", [path for path, _, _ in SENT])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b'"name"', b"null", b"[" * 10**5])
-def test_a_body_that_is_not_a_json_object_is_refused(api: httpx.Client, path: str, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_rejected(api: httpx.Client, path: str, body: bytes) -> None:
     response = api.post(path, content=body, headers=AS_JSON)
     assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
 
@@ -121,7 +121,7 @@ def test_hebrew_is_sent_as_it_is_in_utf_8(api: httpx.Client) -> None:
     assert "הליד נוצר בהצלחה".encode() in api.post("/v2/leads/create", json=LEAD).content
 
 
-def test_a_head_request_gets_the_head_of_the_answer(api: httpx.Client) -> None:
+def test_a_head_request_gets_the_head_of_the_response(api: httpx.Client) -> None:
     whole, head = api.get("/v2/users"), api.head("/v2/users")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers == whole.headers
@@ -208,13 +208,13 @@ def test_an_account_is_created_with_its_status(api: httpx.Client) -> None:
 
 def test_an_intelligent_lead_tells_duplicates_and_returning_customers(api: httpx.Client) -> None:
     def tell(**fields: Any) -> tuple[str, str]:
-        answer = api.post("/v2/leads/intelligent", json=LEAD | fields)
-        assert answer.status_code == 201
-        assert set(answer.json()) == {"id", "message", "name"}
-        assert answer.json()["name"] == "ישראל"
-        [lead] = [one for one in search(api, name="ישראל") if one["id"] == answer.json()["id"]]
+        response = api.post("/v2/leads/intelligent", json=LEAD | fields)
+        assert response.status_code == 201
+        assert set(response.json()) == {"id", "message", "name"}
+        assert response.json()["name"] == "ישראל"
+        [lead] = [one for one in search(api, name="ישראל") if one["id"] == response.json()["id"]]
         assert lead["object_type"] == "LEADS"
-        return answer.json()["message"].partition(" - ")[2], answer.json()["id"]
+        return response.json()["message"].partition(" - ")[2], response.json()["id"]
 
     api.post("/v2/accounts/create", json=ACCOUNT)
     duplicate = "הליד כפול וכבר עובר כרגע תהליך מכירה."
@@ -355,7 +355,7 @@ def test_what_a_product_or_a_category_is_sent_with_is_kept(api: httpx.Client) ->
     ]
 
 
-def test_an_inventory_that_is_not_a_number_is_refused(api: httpx.Client) -> None:
+def test_an_inventory_that_is_not_a_number_is_rejected(api: httpx.Client) -> None:
     for wrong in ("4", True, [4]):
         response = api.post("/v2/products/create", json=PRODUCT | {"invetory": wrong})
         assert_problem(response, 400, "BadRequest", "invetory is not a number")
@@ -437,17 +437,17 @@ def test_a_message_gets_the_id_of_its_shipment(api: httpx.Client, path: str, bod
 
 
 def test_a_document_to_sign_gets_a_link(api: httpx.Client) -> None:
-    answer = api.post("/v2/signatures/create", json=DOCUMENT)
-    assert answer.status_code == 201
-    assert re.fullmatch(r"https://e-sign\.co\.il/[\w-]+", answer.json()["document"])
-    assert (answer.json()["id"], answer.json()["message"]) == ("1", "המסמך נוצר בהצלחה")
+    response = api.post("/v2/signatures/create", json=DOCUMENT)
+    assert response.status_code == 201
+    assert re.fullmatch(r"https://e-sign\.co\.il/[\w-]+", response.json()["document"])
+    assert (response.json()["id"], response.json()["message"]) == ("1", "המסמך נוצר בהצלחה")
 
 
 def test_a_short_link_is_of_this_host(api: httpx.Client) -> None:
-    answer = api.post("/v2/links/shortner", json={"url": "https://example.com"})
-    assert answer.status_code == 201
-    assert set(answer.json()) == {"guid", "id", "short_url"}
-    assert answer.json()["short_url"].startswith(f"{api.base_url}/s/")
+    response = api.post("/v2/links/shortner", json={"url": "https://example.com"})
+    assert response.status_code == 201
+    assert set(response.json()) == {"guid", "id", "short_url"}
+    assert response.json()["short_url"].startswith(f"{api.base_url}/s/")
 
 
 def test_a_timer_runs_until_it_is_stopped(api: httpx.Client) -> None:
@@ -472,7 +472,7 @@ def test_a_timer_starts_now_or_when_it_is_asked_to(api: httpx.Client, start: Any
     assert minutes < 1
 
 
-def test_a_timer_that_starts_at_no_time_is_refused(api: httpx.Client) -> None:
+def test_a_timer_that_starts_at_no_time_is_rejected(api: httpx.Client) -> None:
     response = api.post("/v2/timer/start", json={"owner": "2", "start_time": "now"})
     message = "start_time is not a date like 2021-09-22T16:33:08Z"
     assert_problem(response, 400, "BadRequest", message)
@@ -528,25 +528,25 @@ def test_working_days_between_two_dates_are_an_example(api: httpx.Client) -> Non
         b'{"name": "a", "f_name": "b", "phone": Infinity}',
     ],
 )
-def test_a_body_that_no_answer_could_carry_is_refused_and_not_kept(api: httpx.Client, body: bytes) -> None:
+def test_a_body_that_no_response_could_carry_is_rejected_and_not_kept(api: httpx.Client, body: bytes) -> None:
     for call in ("create", "intelligent"):
-        answer = api.post(f"/v2/leads/{call}", content=body, headers=AS_JSON)
-        assert_problem(answer, 400, "BadRequest", "the body is not a JSON object")
+        response = api.post(f"/v2/leads/{call}", content=body, headers=AS_JSON)
+        assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
     found = api.post("/v2/search/leadsAndAccounts", json={"phone": "7"})
     assert found.json()["count"] == 0
 
 
-def test_a_quantity_that_no_column_could_hold_is_refused(api: httpx.Client) -> None:
-    answer = api.post("/v2/products/create", json=PRODUCT | {"invetory": 10**38})
-    assert_problem(answer, 400, "BadRequest", "invetory is not a number")
+def test_a_quantity_that_no_column_could_hold_is_rejected(api: httpx.Client) -> None:
+    response = api.post("/v2/products/create", json=PRODUCT | {"invetory": 10**38})
+    assert_problem(response, 400, "BadRequest", "invetory is not a number")
 
 
 def test_an_intelligent_lead_knows_a_phone_sent_as_a_number(api: httpx.Client) -> None:
     api.post("/v2/leads/create", json=LEAD | {"phone": 501234567})
-    answer = api.post("/v2/leads/intelligent", json=LEAD | {"phone": "501234567"}).json()
-    assert "הליד כפול" in answer["message"]
+    response = api.post("/v2/leads/intelligent", json=LEAD | {"phone": "501234567"}).json()
+    assert "הליד כפול" in response["message"]
 
 
 def test_a_media_type_is_asked_for_in_any_case(api: httpx.Client) -> None:
-    answer = api.get("/v2/users", headers={"Accept": "Application/JSON", "Authorization": "x"})
-    assert_problem(answer, 401, "Unauthorized", "Unauthorized")
+    response = api.get("/v2/users", headers={"Accept": "Application/JSON", "Authorization": "x"})
+    assert_problem(response, 401, "Unauthorized", "Unauthorized")

@@ -40,7 +40,7 @@ from thebase_auth.testing import Sandbox
     ],
     ids=str,
 )
-def test_an_answer_that_cannot_be_given_is_refused_where_it_is_asked_for(
+def test_a_response_that_cannot_be_given_is_rejected_where_it_is_asked_for(
     arguments: Any, options: Any
 ) -> None:
     with pytest.raises((ValueError, TypeError)):
@@ -61,11 +61,11 @@ def test_a_lever_for_many_requests_takes_no_more_than_one_for_few(
 ) -> None:
     thebase.answer_next("/oauth/token", 503, times=10**12)
     assert [client.get("/v2/users").status_code, client.post("/oauth/token").status_code] == [401, 503]
-    with pytest.raises(AssertionError, match=r"answer 503 for /oauth/token \(999999999999 x\)"):
+    with pytest.raises(AssertionError, match=r"response 503 for /oauth/token \(999999999999 x\)"):
         thebase.assert_levers_used()
 
 
-def test_a_request_is_carried_out_before_its_answer_is_lost(thebase: Sandbox, client: httpx.Client) -> None:
+def test_a_request_is_carried_out_before_its_response_is_lost(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     thebase.drop_next("POST /v2/leads/create", carried_out=True)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -76,7 +76,7 @@ def test_a_request_is_carried_out_before_its_answer_is_lost(thebase: Sandbox, cl
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
-def test_a_delay_that_cannot_be_waited_for_is_refused(seconds: float) -> None:
+def test_a_delay_that_cannot_be_waited_for_is_rejected(seconds: float) -> None:
     with pytest.raises(ValueError, match="seconds must be at least 0"):
         Sandbox().delay_next("*", seconds)
 
@@ -86,7 +86,7 @@ def test_a_header_asked_for_takes_the_place_of_the_usual_one(thebase: Sandbox, c
     assert client.get("/").headers.get_list("content-type") == ["text/plain"]
 
 
-def test_an_answer_may_be_given_as_json(thebase: Sandbox, client: httpx.Client) -> None:
+def test_a_response_may_be_given_as_json(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.answer_next("*", 200, json={"items": ["שלום"]})
     thebase.answer_next("*", 400, content_type="application/problem+json", json=None)
     document, nothing = client.get("/"), client.get("/")
@@ -96,19 +96,19 @@ def test_an_answer_may_be_given_as_json(thebase: Sandbox, client: httpx.Client) 
     assert nothing.headers["content-type"] == "application/problem+json"
 
 
-def test_the_next_token_requests_get_the_answers_asked_for(thebase: Sandbox, client: httpx.Client) -> None:
+def test_the_next_token_requests_get_the_responses_asked_for(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.answer_next("/oauth/token", 503, "<h1>סגור</h1>", "text/html", times=2)
     thebase.answer_next("/oauth/token", 200, b'{"access_token": "x"}')
-    answers = [ask_token(thebase, client) for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [503, 503, 200, 200]
-    assert answers[0].headers["content-type"] == "text/html"
-    assert answers[1].content.decode() == "<h1>סגור</h1>"
-    assert answers[2].headers["content-type"] == "application/json"
-    assert answers[2].json() == {"access_token": "x"}
-    assert len(answers[3].json()["access_token"]) == 22
+    responses = [ask_token(thebase, client) for _ in range(4)]
+    assert [response.status_code for response in responses] == [503, 503, 200, 200]
+    assert responses[0].headers["content-type"] == "text/html"
+    assert responses[1].content.decode() == "<h1>סגור</h1>"
+    assert responses[2].headers["content-type"] == "application/json"
+    assert responses[2].json() == {"access_token": "x"}
+    assert len(responses[3].json()["access_token"]) == 22
 
 
-def test_the_next_calls_get_the_answers_asked_for_in_turn(thebase: Sandbox, client: httpx.Client) -> None:
+def test_the_next_calls_get_the_responses_asked_for_in_turn(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     thebase.answer_next("GET /v2/users", 429, headers={"Retry-After": "1"})
     thebase.answer_next("/v2/*", 555, "<h1>!</h1>", "text/html")
@@ -126,7 +126,7 @@ def test_the_next_calls_get_the_answers_asked_for_in_turn(thebase: Sandbox, clie
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_a_body_may_be_asked_for(
+def test_a_response_without_a_body_may_be_asked_for(
     thebase: Sandbox, client: httpx.Client, status: int
 ) -> None:
     thebase.answer_next("*", status)
@@ -136,7 +136,7 @@ def test_an_answer_without_a_body_may_be_asked_for(
     assert client.get("/").status_code == 404
 
 
-def test_an_answer_asked_for_does_nothing_else(thebase: Sandbox, client: httpx.Client) -> None:
+def test_a_response_asked_for_does_nothing_else(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     thebase.answer_next("POST /v2/leads/create", 500)
     client.post("/v2/leads/create", json=LEAD, headers=token)
@@ -155,7 +155,7 @@ def test_the_token_endpoint_redirects(thebase: Sandbox, client: httpx.Client) ->
     assert third.status_code == 200
 
 
-def test_connections_are_dropped_without_an_answer(
+def test_connections_are_dropped_without_a_response(
     thebase: Sandbox, client: httpx.Client, capfd: pytest.CaptureFixture[str]
 ) -> None:
     thebase.drop_next("GET /v2/users", times=2)
@@ -182,7 +182,7 @@ def test_a_dropped_connection_takes_no_other_along(thebase: Sandbox) -> None:
         assert waiting.result().status_code == 200
 
 
-def test_an_answer_is_delayed_and_others_are_not(thebase: Sandbox, client: httpx.Client) -> None:
+def test_a_response_is_delayed_and_others_are_not(thebase: Sandbox, client: httpx.Client) -> None:
     thebase.delay_next("GET /v2/users", 3600)
     with pytest.raises(httpx.ReadTimeout):
         client.get("/v2/users", timeout=0.05)
@@ -206,7 +206,7 @@ def test_levers_may_be_pulled_from_any_thread(thebase: Sandbox, client: httpx.Cl
     assert [client.get("/").status_code for _ in range(41)] == [500] * 40 + [404]
 
 
-def test_token_requests_are_held_together_while_others_are_answered(
+def test_token_requests_are_held_together_while_others_get_responses(
     thebase: Sandbox, client: httpx.Client
 ) -> None:
     token = bearer(thebase, client)

@@ -1,4 +1,4 @@
-"""Why a request was not simply carried out: the record says it, with the answer as it is elsewhere."""
+"""Why a request was not simply carried out: the record says it, with the response as it is elsewhere."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def superseded(thebase: Sandbox) -> None:
     ("spoil", "why"),
     [
         (Sandbox.revoke_tokens, "revoked token"),
-        (past_its_time, "token past its time"),
+        (past_its_time, "expired token"),
         (superseded, "ended by a newer token"),
-        (lambda thebase: thebase.client.refuse("GET *"), "the client has no right to this call"),
+        (lambda thebase: thebase.client.refuse("GET *"), "the client lacks permission for this call"),
         (lambda thebase: thebase.reset(), "unknown token"),
-        (lambda thebase: thebase.answer_next("*", 401), "answered by a lever"),
+        (lambda thebase: thebase.answer_next("*", 401), "response by a lever"),
     ],
 )
 def test_each_kind_of_401_has_its_reason(
@@ -86,11 +86,11 @@ def basic(text: bytes) -> str:
         (basic(b"LvTJmqtlvEKyuqvz1brRMg..:secret"), "wrong client secret"),
     ],
 )
-def test_a_refused_token_request_has_its_reason(
+def test_a_rejected_token_request_has_its_reason(
     thebase: Sandbox, client: httpx.Client, authorization: str, why: str
 ) -> None:
-    answer = client.post("/oauth/token", headers={"Authorization": authorization}, data=GRANT)
-    assert_problem(answer, 401, "Unauthorized", "Unauthorized")
+    response = client.post("/oauth/token", headers={"Authorization": authorization}, data=GRANT)
+    assert_problem(response, 401, "Unauthorized", "Unauthorized")
     assert reason(thebase) == why
 
 
@@ -129,8 +129,8 @@ def test_an_oauth_error_has_its_reason(
 def test_an_unknown_call_is_told_from_a_missing_record(
     thebase: Sandbox, client: httpx.Client, method: str, path: str, why: str
 ) -> None:
-    answer = client.request(method, path, headers=bearer(thebase, client))
-    assert_problem(answer, 404, "NotFound", "Not Found")
+    response = client.request(method, path, headers=bearer(thebase, client))
+    assert_problem(response, 404, "NotFound", "Not Found")
     assert reason(thebase) == why
 
 
@@ -141,7 +141,7 @@ def test_a_wrong_method_names_the_right_ones(thebase: Sandbox, client: httpx.Cli
     assert reason(thebase) == "the method must be POST"
 
 
-def test_what_the_answer_says_is_the_reason_of_a_400(thebase: Sandbox, client: httpx.Client) -> None:
+def test_what_the_response_says_is_the_reason_of_a_400(thebase: Sandbox, client: httpx.Client) -> None:
     client.post("/v2/leads/create", headers=bearer(thebase, client), json={"name": "a"})
     assert reason(thebase) == "f_name is required"
 
@@ -165,7 +165,7 @@ def test_each_lever_is_the_reason_of_what_it_does(thebase: Sandbox, client: http
     assert [one.reason for one in thebase.received] == [
         "dropped by a lever",
         "dropped by a lever after it was carried out, no token",
-        "delayed by a lever, answered by a lever",
+        "delayed by a lever, response by a lever",
         "delayed by a lever, no token",
     ]
 
@@ -190,12 +190,12 @@ def test_a_record_says_when_the_request_arrived(thebase: Sandbox, client: httpx.
     [None, "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", "text/plain", "text/json"],
 )
 @pytest.mark.parametrize("path", ["/v2/leads/create", "/v2/search/leadsAndAccounts"])
-def test_a_body_that_is_not_called_json_is_refused(
+def test_a_body_that_is_not_called_json_is_rejected(
     thebase: Sandbox, client: httpx.Client, content_type: str | None, path: str
 ) -> None:
     headers = bearer(thebase, client) | ({"Content-Type": content_type} if content_type else {})
-    answer = client.post(path, content=b'{"name": "a", "f_name": "b", "phone": "7"}', headers=headers)
-    assert_problem(answer, 415, "UnsupportedMediaType", "Unsupported Media Type")
+    response = client.post(path, content=b'{"name": "a", "f_name": "b", "phone": "7"}', headers=headers)
+    assert_problem(response, 415, "UnsupportedMediaType", "Unsupported Media Type")
     assert reason(thebase) == "Content-Type must be application/json"
 
 
@@ -211,8 +211,8 @@ def test_json_is_known_by_its_media_type_alone(
 def test_what_has_no_body_needs_no_content_type(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     assert client.post("/v2/search/leadsAndAccounts", headers=token).status_code == 201
-    answer = client.post("/v2/leads/create", headers=token | AS_JSON)
-    assert_problem(answer, 400, "BadRequest", "the body is not a JSON object")
+    response = client.post("/v2/leads/create", headers=token | AS_JSON)
+    assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
 
 
 # The page of HTML
@@ -223,6 +223,6 @@ def test_the_page_of_a_401_is_as_large_as_it_is_set(
     thebase: Sandbox, client: httpx.Client, size: int, length: int
 ) -> None:
     thebase.error_page_size = size
-    answer = client.get("/v2/users", headers={"Accept": "*/*"})
-    assert (answer.status_code, len(answer.content)) == (401, length)
+    response = client.get("/v2/users", headers={"Accept": "*/*"})
+    assert (response.status_code, len(response.content)) == (401, length)
     assert Sandbox(error_page_size=size).error_page_size == size

@@ -53,7 +53,7 @@ def test_it_is_used_again_and_reset_again(thebase: Sandbox, client: httpx.Client
 
 
 @pytest.mark.timeout(30)
-def test_a_request_without_an_answer_is_forgotten_and_gets_one(
+def test_a_request_without_a_response_is_forgotten_and_gets_one(
     thebase: Sandbox, client: httpx.Client
 ) -> None:
     statuses: list[int] = []

@@ -37,7 +37,7 @@ async def hello(request: Request) -> Response:
     return PlainTextResponse(f"{request.url.scheme} {request.scope['http_version']}")
 
 
-async def never_answer(request: Request) -> None:
+async def never_respond(request: Request) -> None:
     request.app.state.arrived.set()
     await asyncio.Event().wait()
 
@@ -60,7 +60,7 @@ def app() -> Starlette:
     app = Starlette(
         routes=[
             Route("/", hello),
-            Route("/never", never_answer, methods=["GET", "POST"]),
+            Route("/never", never_respond, methods=["GET", "POST"]),
             Route("/stream", stream_for_ever, methods=["GET", "POST"]),
             Route("/upload", read_body, methods=["POST"]),
         ]
@@ -85,7 +85,7 @@ def pem(tmp_path: Path) -> dict[str, str]:
     return files
 
 
-def test_each_answer_has_the_date_of_its_time(app: Starlette) -> None:
+def test_each_response_has_the_date_of_its_time(app: Starlette) -> None:
     with serve(app) as url, httpx.Client() as client:
         first = client.get(url).headers["date"]
         deadline = time.monotonic() + 10
@@ -157,8 +157,8 @@ def test_hundreds_of_clients_may_connect_at_once(app: Starlette) -> None:
         for client in clients:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         for client in clients:
-            with client, client.makefile("rb") as answer:
-                assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+            with client, client.makefile("rb") as response:
+                assert response.readline() == b"HTTP/1.1 200 OK\r\n"
 
 
 # --- stopping; each test runs without TLS and with it ---
@@ -202,13 +202,13 @@ def test_a_silent_connection_does_not_delay_the_stop(
 ) -> None:
     with serve_and_time_the_stop(app, certificate) as url:
         silent = socket.create_connection(("127.0.0.1", httpx.URL(url).port), timeout=10)
-        # Connections are accepted in turn: with this one answered, the silent one is in.
+        # Connections are accepted in turn: after the response to this one, the silent one is in.
         plain.get(url)
     with silent:
         assert silent.recv(1) == b""
 
 
-def test_a_handler_that_never_answers_does_not_delay_the_stop(
+def test_a_handler_that_never_responds_does_not_delay_the_stop(
     app: Starlette, certificate: Tls, plain: httpx.Client
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
@@ -222,9 +222,9 @@ def test_a_reader_that_stops_reading_does_not_delay_the_stop(
     app: Starlette, certificate: Tls, plain: httpx.Client
 ) -> None:
     with serve_and_time_the_stop(app, certificate) as url:
-        answer = plain.send(plain.build_request("GET", f"{url}/stream"), stream=True)
+        response = plain.send(plain.build_request("GET", f"{url}/stream"), stream=True)
     with pytest.raises(httpx.TransportError):
-        answer.read()
+        response.read()
 
 
 @pytest.mark.parametrize("path", ["/never", "/stream", "/upload"])

@@ -8,7 +8,7 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 """
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
-#   _messages     requests, answers, and the names of calls
+#   _messages     requests, responses, and the names of calls
 #   _examples     users, statuses, types, templates and working days of the vendor's pages
 #   _fields       the values of fields, read and made
 #   _faults       what goes wrong because a test asked for it
@@ -20,7 +20,7 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 #   _collections  a page of a collection
 #   _leads _products _timers  what the calls do
 #   _crm          all calls under /v2
-#   _access       clients, rights, tokens, and the token endpoint
+#   _access       clients, permissions, tokens, and the token endpoint
 #   _service      the course of a request
 #   _sandbox      the sandbox, with its levers and its record
 #   _levers       the levers by their names, with arguments as JSON has them

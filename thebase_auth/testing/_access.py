@@ -1,4 +1,4 @@
-# Clients, their secrets and rights, the tokens issued to them, and the token endpoint, according to the
+# Clients, their secrets and permissions, the tokens issued to them, and the token endpoint, according to the
 # vendor's page on authentication and RFC 6749 section 4.4.
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
 from ._crm import crm_calls
-from ._messages import Answer, CallPattern, Problem, Reason, Request, json_answer
+from ._messages import CallPattern, Problem, Reason, Request, Response, json_response
 from ._routing import check_known
 
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -21,12 +21,12 @@ _REVOKED: Final = Reason("revoked token", "הטוקן בוטל")
 
 
 class SandboxClient:
-    """A client of the sandbox: an id, its secret, and its rights.
+    """A client of the sandbox: an id, its secret, and its permissions.
 
     Args:
         client_id: The client id; by default, a new one in the vendor's form.
         client_secret: Its secret; by default, a new one.
-        refused: The calls under `/v2` that this client has no right to, such as
+        refused: The calls under `/v2` for which this client lacks permission, such as
             `"DELETE /v2/products/*"`. They get a 401.
 
     Attributes:
@@ -54,7 +54,7 @@ class SandboxClient:
         return f"SandboxClient({self.client_id!r}, refused={sorted(self._refused)})"
 
     def refuse(self, call: str) -> None:
-        """Take away the right to a call: from now on it gets a 401.
+        """Take away permission for a call: from now on the server rejects it with a 401.
 
         Args:
             call: The call, such as `"POST /v2/sms/*"`.
@@ -66,7 +66,7 @@ class SandboxClient:
         self._refused = {**self._refused, call: CallPattern(call)}
 
     def allow(self, call: str) -> None:
-        """Give back the right to a call.
+        """Give back permission for a call.
 
         Args:
             call: The call, exactly as it was refused.
@@ -79,7 +79,7 @@ class SandboxClient:
         self._refused = {key: value for key, value in self._refused.items() if key != call}
 
     def may(self, method: str, path: str) -> bool:
-        """Whether this client has the right to a call."""
+        """Whether this client has permission for a call."""
         return not any(pattern.matches(method, path) for pattern in self._refused.values())
 
 
@@ -111,8 +111,8 @@ class Access:
         self._settings = settings
         self._issued: dict[str, _Issued] = {}
 
-    def answer(self, request: Request) -> Answer:
-        """The answer of the token endpoint.
+    def response(self, request: Request) -> Response:
+        """The response of the token endpoint.
 
         Raises:
             Problem: if the method is wrong (405), or the credentials are (401).
@@ -136,20 +136,20 @@ class Access:
             return _oauth_error("unsupported_grant_type", "grant_type must be client_credentials")
         token = self._issue(client)
         expires_in = self._settings.expires_in
-        return json_answer({"access_token": token, "token_type": "bearer", "expires_in": expires_in})
+        return json_response({"access_token": token, "token_type": "bearer", "expires_in": expires_in})
 
     def check(self, request: Request) -> None:
-        """Check that a call carries a live token of a client that has the right to it.
+        """Check that a call carries a live token of a client with permission for it.
 
         Raises:
             Problem: if it does not (401).
         """
-        if why := self._why_refused(request):
+        if why := self._why_rejected(request):
             raise Problem(401, reason=why, WWW_Authenticate=_CHALLENGE)
-        # ORDS answers 401, not 403, and says nothing that would tell the two apart.
+        # ORDS responds with 401, not 403, and says nothing that would tell the two apart.
         if not self._issued[request.credentials("bearer")].client.may(request.method, request.path):
             raise Problem(
-                401, reason=Reason("the client has no right to this call", "ללקוח אין הרשאה לקריאה הזאת")
+                401, reason=Reason("the client lacks permission for this call", "ללקוח אין הרשאה לקריאה הזאת")
             )
 
     def client_by_secret(self, request: Request) -> SandboxClient | None:
@@ -163,7 +163,7 @@ class Access:
 
     def client_by_token(self, request: Request) -> SandboxClient | None:
         """The client whose live token a request carries."""
-        return None if self._why_refused(request) else self._issued[request.credentials("bearer")].client
+        return None if self._why_rejected(request) else self._issued[request.credentials("bearer")].client
 
     def revoke(self, client: SandboxClient | None = None, why: str = _REVOKED) -> None:
         """End the tokens of a client, or of all."""
@@ -178,15 +178,15 @@ class Access:
         self._issued[token] = _Issued(client, time.monotonic())
         return token
 
-    def _why_refused(self, request: Request) -> str:
-        """Why the token of a call is refused, or nothing if it is live."""
+    def _why_rejected(self, request: Request) -> str:
+        """Why the token of a call is rejected, or nothing if it is live."""
         token = request.credentials("bearer")
         if not token:
             return Reason("no token", "בלי טוקן")
         if (issued := self._issued.get(token)) is None:
             return Reason("unknown token", "טוקן לא מוכר")
         past = time.monotonic() >= issued.at + self._settings.token_lifetime
-        return issued.ended or (Reason("token past its time", "תוקף הטוקן פג") if past else "")
+        return issued.ended or (Reason("expired token", "תוקף הטוקן פג") if past else "")
 
     def _why_unknown(self, request: Request) -> str:
         """Why a token request is of no client."""
@@ -211,5 +211,5 @@ def _new_credential() -> str:
     return secrets.token_urlsafe(16) + ".."
 
 
-def _oauth_error(error: str, reason: str) -> Answer:
-    return json_answer({"error": error}, 400)._replace(reason=reason)
+def _oauth_error(error: str, reason: str) -> Response:
+    return json_response({"error": error}, 400)._replace(reason=reason)

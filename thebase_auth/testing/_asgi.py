@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from ._messages import Answer, Request
+from ._messages import Request, Response
 
-Exchange: TypeAlias = Callable[[Request], Awaitable[Answer | None]]
-"""Takes a request, and returns its answer; None drops the connection."""
+Exchange: TypeAlias = Callable[[Request], Awaitable[Response | None]]
+"""Takes a request, and returns its response; None drops the connection."""
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -21,12 +21,12 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
     """An ASGI application for HTTP. It raises `ConnectionResetError` to drop a connection."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await exchange(await _read(scope, receive))
-        if answer is None:
+        response = await exchange(await _read(scope, receive))
+        if response is None:
             raise ConnectionResetError("the sandbox was asked to drop this connection")
-        headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
 
     return app
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from thebase_auth._core.text import printable
 
 from ._faults import Drop
-from ._messages import TOKEN_PATH, Answer
+from ._messages import TOKEN_PATH, Response
 from ._record import Received, ReceivedRequest, calls_in, path_of
 
 ANYTHING: Final = object()
@@ -47,7 +47,7 @@ def assert_in(
         return found
     wanted = call
     if status is not None:
-        wanted += f" with the answer {status}"
+        wanted += f" with the response {status}"
     if document is not ANYTHING:
         wanted += f" with the body {_text(document)}"
     message = f"received {len(found)} x {wanted}, expected {'at least one' if times is None else times}"
@@ -63,7 +63,7 @@ def assert_in(
     raise AssertionError(f"{message}; all that was received:{listing}")
 
 
-def assert_used(left: list[tuple[str, Answer | Drop | float, int]], received: Received) -> None:
+def assert_used(left: list[tuple[str, Response | Drop | float, int]], received: Received) -> None:
     """That there is no fault *left*, each with the call that it is for, and how often.
 
     Raises:
@@ -71,7 +71,7 @@ def assert_used(left: list[tuple[str, Answer | Drop | float, int]], received: Re
     """
     __tracebackhide__ = True
     if left:
-        counts: Counter[tuple[str, Answer | Drop | float]] = Counter()
+        counts: Counter[tuple[str, Response | Drop | float]] = Counter()
         for call, fault, times in left:
             counts[call, fault] += times
         unused = "\n".join(
@@ -81,10 +81,10 @@ def assert_used(left: list[tuple[str, Answer | Drop | float, int]], received: Re
         raise AssertionError(f"{unused}\nall that was received:{_listing(received)}")
 
 
-def _name_of(fault: Answer | Drop | float) -> str:
+def _name_of(fault: Response | Drop | float) -> str:
     match fault:
-        case Answer():
-            return f"answer {fault.status}"
+        case Response():
+            return f"response {fault.status}"
         case Drop():
             return "drop"
         case _:

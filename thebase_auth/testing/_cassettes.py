@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from ._messages import JSON, TOKEN_PATH
 
 _FORM: Final = b"grant_type=client_credentials"
-_SHORTEST: Final = 12  # characters; what is shorter may stand in an answer by chance
+_SHORTEST: Final = 12  # characters; what is shorter may stand in a response by chance
 _HIDDEN: Final = "hidden"
 
 # Other fields of a token response may be secrets, too.
@@ -29,9 +29,9 @@ def vcr_filters() -> dict[str, Any]:
         recorder = vcr.VCR(**vcr_filters(), cassette_library_dir="tests/cassettes")
 
     No request keeps its `Authorization`, a token request neither its query nor its form, and a token response
-    nothing but a made-up token, its type and its `expires_in`. Where another answer, or a URL, quotes the
+    nothing but a made-up token, its type and its `expires_in`. Where another response, or a URL, quotes the
     secret or a token, that is replaced. What your program gets while it records stays as it is. Compressed
-    answers are stored decompressed, so that cassettes can be read and be JSON.
+    responses are stored decompressed, so that cassettes can be read and be JSON.
 
     Returns:
         `before_record_request`, `before_record_response` and `decode_compressed_response`. If you have hooks

@@ -1,4 +1,4 @@
-# Collections, as Oracle REST Data Services (ORDS) answers with them.
+# Collections, as Oracle REST Data Services (ORDS) responds with them.
 #
 # Here: a page of a collection, with its links to the others.
 # Not here: what is in a collection (_crm).
@@ -17,7 +17,7 @@ _PAGE_SIZE: Final = 25  # without `limit` in the query
 
 
 def collection(items: Iterable[Item], *, edit: bool = False) -> Handler:
-    """A handler that answers with the *items* there are when it is called."""
+    """A handler that responds with the *items* there are when it is called."""
     return lambda call: page(call, items, edit=edit)
 
 

@@ -18,7 +18,7 @@ from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
 from ._fields import read_fields
 from ._levers import BUTTONS, pull
-from ._messages import JSON, TOKEN_PATH, Answer, Problem, Request, json_answer
+from ._messages import JSON, TOKEN_PATH, Problem, Request, Response, json_response
 from ._record import ReceivedRequest, calls_in
 from ._sandbox import Sandbox
 
@@ -51,23 +51,23 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     """
     sandbox._service.keep(_MOST_KEPT)
 
-    async def exchange(request: Request) -> Answer | None:
+    async def exchange(request: Request) -> Response | None:
         if not f"{request.path}/".startswith(CONTROL_PATH):
             return await sandbox._service.exchange(request)
         try:
-            answer = _answer(sandbox, request, told)
+            response = _response(sandbox, request, told)
         except Problem as problem:
-            answer = json_answer({"error": problem.message}, problem.status, JSON, *problem.headers)
+            response = json_response({"error": problem.message}, problem.status, JSON, *problem.headers)
         except LookupError as error:
-            answer = json_answer({"error": error.args[0]}, 404)
+            response = json_response({"error": error.args[0]}, 404)
         except ValueError as error:
-            answer = json_answer({"error": str(error)}, 400)
-        return answer._replace(headers=answer.headers + _HEADERS).to_send(request.method)
+            response = json_response({"error": str(error)}, 400)
+        return response._replace(headers=response.headers + _HEADERS).to_send(request.method)
 
     return asgi_app(exchange)
 
 
-def _answer(sandbox: Sandbox, request: Request, told: Callable[[str], object]) -> Answer:
+def _response(sandbox: Sandbox, request: Request, told: Callable[[str], object]) -> Response:
     _check_sender(request)
     name = request.path[len(CONTROL_PATH) :]
     if name in ("", "status", "received"):
@@ -75,13 +75,13 @@ def _answer(sandbox: Sandbox, request: Request, told: Callable[[str], object]) -
             raise Problem(405, "the method must be GET", Allow="GET, HEAD")
         if not name:
             return _page()
-        return json_answer(_status(sandbox) if name == "status" else _received(sandbox, request.query))
+        return json_response(_status(sandbox) if name == "status" else _received(sandbox, request.query))
     if request.method != "POST":
         raise Problem(405, "the method must be POST", Allow="POST")
     if request.media_type != JSON:
         raise Problem(415, f"Content-Type must be {JSON}")
     told(pull(sandbox, name, read_fields(request, ()) if request.body else {}))
-    return json_answer(_status(sandbox))
+    return json_response(_status(sandbox))
 
 
 def _check_sender(request: Request) -> None:
@@ -133,7 +133,7 @@ def _entry(received: ReceivedRequest) -> dict[str, Any]:
     }
 
 
-def _page() -> Answer:
+def _page() -> Response:
     page = files("thebase_auth.testing").joinpath("_page.html").read_text("utf-8")
     # Nothing but the page's own style and script may run, and it may speak to its own port only.
     style, script = (_hash(page, tag) for tag in ("style", "script"))
@@ -142,7 +142,7 @@ def _page() -> Answer:
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     fields = (("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", policy))
-    return Answer(200, page.encode(), fields)
+    return Response(200, page.encode(), fields)
 
 
 def _hash(page: str, tag: str) -> str:

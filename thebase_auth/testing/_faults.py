@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from thebase_auth._core.flight import Event
 
-from ._messages import Answer, CallPattern, Request, json_answer
+from ._messages import CallPattern, Request, Response, json_response
 
 NO_JSON: Final = object()  # None is JSON: null
 
@@ -26,16 +26,16 @@ Fault = TypeVar("Fault")
 
 
 class Drop(Enum):
-    """Drop the connection without an answer, before the request is carried out or after."""
+    """Drop the connection without a response, before the request is carried out or after."""
 
     BEFORE = auto()
     AFTER = auto()
 
 
-def answer_of(
+def response_of(
     status: int, body: str | bytes, content_type: str, json: object, headers: Mapping[str, str]
-) -> Answer:
-    """The answer that a test asks for.
+) -> Response:
+    """The response that a test asks for.
 
     Raises:
         ValueError: if an argument cannot be sent.
@@ -48,7 +48,7 @@ def answer_of(
     if json is not NO_JSON:
         if body:
             raise TypeError("give body or json, not both")
-        body = json_answer(json).body
+        body = json_response(json).body
     content = body.encode() if isinstance(body, str) else body
     fields = {}
     for name, value in ("Content-Type", content_type), *headers.items():
@@ -57,7 +57,7 @@ def answer_of(
         if not _FIELD_VALUE.fullmatch(value):
             raise ValueError(f"the header field {name} cannot be {value!r}: only Latin-1, on one line")
         fields[name.lower()] = (name, value)
-    return Answer(status, content, tuple(fields.values()))
+    return Response(status, content, tuple(fields.values()))
 
 
 @dataclass(eq=False)

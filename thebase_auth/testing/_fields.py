@@ -35,7 +35,7 @@ def read_fields(request: Request, required: Iterable[str]) -> Item:
         )
     try:
         fields = json.loads(request.body)
-        # No NaN and no half of a surrogate pair: no answer could contain them.
+        # No NaN and no half of a surrogate pair: no response could contain them.
         json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         fields = None
@@ -53,7 +53,7 @@ def is_null(value: object) -> bool:
 
 
 def check_length(fields: Item, key: str) -> None:
-    """Refuse a text that is too long.
+    """Reject a text that is too long.
 
     Raises:
         Problem: if it is.

@@ -11,7 +11,7 @@ from ._access import SETTINGS, SandboxClient
 from ._sandbox import Sandbox
 
 _MOST: Final = 10**6  # bytes, or seconds
-_LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be answered
+_LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be sent back
 
 
 class Button(NamedTuple):
@@ -31,17 +31,17 @@ class Button(NamedTuple):
 
 
 BUTTONS: Final = (
-    Button("revoke_tokens", {}, "refuse every token issued so far", "לבטל את כל הטוקנים שהונפקו עד כה"),
+    Button("revoke_tokens", {}, "revoke every token issued so far", "לבטל את כל הטוקנים שהונפקו עד כה"),
     Button("settings", {"expires_in": 10, "token_lifetime": 10},
            "let tokens live for 10 seconds", "לקצר את חיי הטוקנים ל־10 שניות"),
     Button("settings", {"single_token": True},
            "let a new token end the earlier ones", "טוקן חדש מבטל את הקודמים"),
-    Button("refuse", {"call": "*"}, "take away the right to every call", "לשלול את ההרשאה לכל הקריאות"),
-    Button("allow", {"call": "*"}, "give that right back", "להחזיר את ההרשאה הזאת"),
+    Button("refuse", {"call": "*"}, "take away permission for every call", "לשלול את ההרשאה לכל הקריאות"),
+    Button("allow", {"call": "*"}, "give that permission back", "להחזיר את ההרשאה הזאת"),
     Button("answer_next", {"call": "*", "status": 503, "times": 1},
-           "answer the next request with 503", "לענות 503 על הבקשה הבאה"),
+           "respond to the next request with 503", "לענות 503 על הבקשה הבאה"),
     Button("delay_next", {"call": "*", "seconds": 5, "times": 1},
-           "delay the next answer by 5 seconds", "לעכב את התשובה הבאה ב־5 שניות"),
+           "delay the next response by 5 seconds", "לעכב את התשובה הבאה ב־5 שניות"),
     Button("drop_next", {"call": "*", "carried_out": False, "times": 1},
            "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
     Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},

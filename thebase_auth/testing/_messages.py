@@ -1,4 +1,4 @@
-# Requests, the names of calls, and answers as the vendor and Oracle REST Data Services (ORDS) write them.
+# Requests, the names of calls, and responses as the vendor and Oracle REST Data Services (ORDS) write them.
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Reason(str):  # noqa: SLOT000 - as few as there are requests
         return cls(", ".join(given), ", ".join(getattr(one, "he", one) for one in given))
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What the client gets, and for the record, why."""
 
     status: int
@@ -86,16 +86,16 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     reason: str = ""
 
-    def to_send(self, method: str) -> Answer:
+    def to_send(self, method: str) -> Response:
         """The same with its length, and without a body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
         if self.status in (204, 304):
             fields = [pair for pair in self.headers if pair[0].lower() != "content-type"]
-            return Answer(self.status, b"", tuple(fields))
+            return Response(self.status, b"", tuple(fields))
         length = ("Content-Length", str(len(self.body)))
-        return Answer(self.status, b"" if method == "HEAD" else self.body, (*self.headers, length))
+        return Response(self.status, b"" if method == "HEAD" else self.body, (*self.headers, length))
 
 
-class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
+class Problem(Exception):  # noqa: N818 - the name of such a response (RFC 9457)
     """Ends a request with a problem document.
 
     Args:
@@ -112,11 +112,11 @@ class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
         self.reason = reason or message
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
-    def answer(self, request: Request, page_size: int) -> Answer:
-        """The answer of ORDS: a problem document, or for a 401 a page if the client does not ask for JSON."""
+    def response(self, request: Request, page_size: int) -> Response:
+        """As ORDS does: a problem document, or for a 401 a page if the client does not ask for JSON."""
         if self.status == 401 and JSON not in request.headers.get("accept", "").lower():
             page = _UNAUTHORIZED_PAGE.ljust(page_size)
-            return Answer(401, page, (("Content-Type", "text/html; charset=utf-8"),), self.reason)
+            return Response(401, page, (("Content-Type", "text/html; charset=utf-8"),), self.reason)
         code = HTTPStatus(self.status).phrase.replace(" ", "")
         document = {
             "code": code,
@@ -124,8 +124,8 @@ class Problem(Exception):  # noqa: N818 - the name of such an answer (RFC 9457)
             "type": f"tag:oracle.com,2020:error/{code}",
             "instance": f"tag:oracle.com,2020:ecid/{secrets.token_urlsafe(16)}",
         }
-        answer = json_answer(document, self.status, "application/problem+json", *self.headers)
-        return answer._replace(reason=self.reason)
+        response = json_response(document, self.status, "application/problem+json", *self.headers)
+        return response._replace(reason=self.reason)
 
 
 class CallPattern:
@@ -150,9 +150,9 @@ class CallPattern:
         return self._method in {"*", method} and self._path.fullmatch(path) is not None
 
 
-def json_answer(
+def json_response(
     document: Any, status: int = 200, content_type: str = JSON, *headers: tuple[str, str]
-) -> Answer:
-    """An answer with a JSON document in UTF-8, in which Hebrew is not escaped."""
+) -> Response:
+    """A response with a JSON document in UTF-8, in which Hebrew is not escaped."""
     body = json.dumps(document, ensure_ascii=False).encode()
-    return Answer(status, body, (("Content-Type", content_type), *headers))
+    return Response(status, body, (("Content-Type", content_type), *headers))

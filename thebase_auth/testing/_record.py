@@ -21,8 +21,8 @@ class ReceivedRequest:
             there is one.
         headers: the header fields, names in lower case; the last of several of one name.
         body: the whole body.
-        status: the status code of the answer, also if that was lost on its way; None if there is none
-            (yet): the connection was dropped, or the answer is delayed or held.
+        status: the status code of the response, also if that was lost on its way; None if there is none
+            (yet): the connection was dropped, or the response is delayed or held.
         client_id: the client whose secret or token it carried; None if the sandbox knows neither.
         reason: why it was not simply carried out, such as `revoked token` or `no such call`; empty if it was.
         at: when it arrived, in seconds since the epoch.
@@ -41,7 +41,7 @@ class ReceivedRequest:
     def __str__(self) -> str:
         # The query of a token request may hold a secret, put there by mistake.
         path = TOKEN_PATH if path_of(self) == TOKEN_PATH else printable(self.path)
-        line = f"{self.method} {path} {self.status or 'without an answer'}"
+        line = f"{self.method} {path} {self.status or 'without a response'}"
         return f"{line} ({self.reason})" if self.reason else line
 
     def json(self) -> Any:

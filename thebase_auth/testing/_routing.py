@@ -9,14 +9,14 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ._examples import Item
 from ._fields import read_fields
-from ._messages import TOKEN_PATH, Answer, CallPattern, Problem, Reason, Request, json_answer
+from ._messages import TOKEN_PATH, CallPattern, Problem, Reason, Request, Response, json_response
 
 PREFIX: Final = "/v2"
 _ID: Final = "{id}"
 
 
 class Call(NamedTuple):
-    """A call to be answered.
+    """A call to be carried out.
 
     Attributes:
         request: The request.
@@ -33,7 +33,7 @@ class Call(NamedTuple):
 
 
 Handler: TypeAlias = Callable[[Call], Item | None]
-"""Carries out a call. It returns the document to answer with; None answers with no body."""
+"""Carries out a call. It returns the document to respond with; None responds with no body."""
 
 
 class Route:
@@ -42,7 +42,7 @@ class Route:
     Attributes:
         required: The keys that the body must have. Only a POST has a body, and may go without one if no key
             is required.
-        status: The status of the answer.
+        status: The status of the response.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Route:
         self.status = status or (201 if method in {"POST", "PUT"} else 200)
         self._handler = handler
 
-    def answer(self, request: Request) -> Answer:
+    def response(self, request: Request) -> Response:
         """Carry out a call of this route.
 
         Raises:
@@ -64,7 +64,7 @@ class Route:
         has_body = self.method == "POST" and (self.required or request.body)
         fields = read_fields(request, self.required) if has_body else {}
         document = self._handler(Call(request, fields))
-        return Answer(self.status) if document is None else json_answer(document, self.status)
+        return Response(self.status) if document is None else json_response(document, self.status)
 
 
 def route_of(request: Request, routes: Iterable[Route]) -> Route:

@@ -10,7 +10,7 @@ from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
 from ._assertions import ANYTHING, assert_in, assert_used
 from ._crm import crm_calls
-from ._faults import NO_JSON, Drop, answer_of
+from ._faults import NO_JSON, Drop, response_of
 from ._messages import TOKEN_PATH
 from ._record import ReceivedRequest, calls_in
 from ._routing import check_known
@@ -25,7 +25,7 @@ class Sandbox:
         with Sandbox() as thebase:
             auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
-    It answers every call in the vendor's API documentation, and where that is silent, it answers as Oracle
+    It responds to every call in the vendor's API documentation. Where that is silent, it responds as Oracle
     REST Data Services does. Its data are lost when it is. A client that does not send
     `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as it did from a TheBase.
 
@@ -38,21 +38,21 @@ class Sandbox:
     `thebase_auth.testing` has the exception. For an unusable setting, the request gets a 500.
 
     Args:
-        client_id: The id of the client with all rights.
+        client_id: The id of the client with every permission.
         client_secret: The secret of that client.
         expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
-        token_lifetime: After how many seconds a token is refused.
+        token_lifetime: After how many seconds a token expires.
         single_token: Whether a new token ends the earlier ones of its client.
-        refused: The calls under `/v2` that the client with all rights has no right to after all.
+        refused: The calls under `/v2` for which the client with every permission lacks it after all.
         error_page_size: How many bytes of HTML a client gets with a 401, if it does not ask for JSON.
         port: The port to listen on; 0 for any free port.
-        on_request: Called with each request once it is answered, in the thread that answers it.
+        on_request: Called with each request after the response is made, in the thread that made it.
         ssl_certfile: Path of a PEM certificate for `localhost`. With it, the sandbox speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Attributes:
-        client: The client with all rights, as long as its `refuse` is not called.
-        limited_client: A client without the right to delete.
+        client: The client with every permission, as long as its `refuse` is not called.
+        limited_client: A client without permission to delete.
         clients: The clients that get a token: at first, these two. Append more; remove one to cancel it.
             As with the vendor, a cancelled client can use the tokens that it has.
         expires_in: As given; may be changed at any time.
@@ -60,7 +60,7 @@ class Sandbox:
         single_token: As given; may be changed at any time.
         error_page_size: As given; may be changed at any time.
         asgi: The sandbox as an ASGI application, for a server of yours or `httpx.ASGITransport`. There it
-            needs no `with` block, answers for any domain, and raises `ConnectionResetError` to drop a
+            needs no `with` block, responds for any domain, and raises `ConnectionResetError` to drop a
             connection.
     """
 
@@ -126,12 +126,12 @@ class Sandbox:
 
     @property
     def client_id(self) -> str:
-        """The id of the client with all rights."""
+        """The id of the client with every permission."""
         return self.client.client_id
 
     @property
     def client_secret(self) -> str:
-        """The secret of the client with all rights."""
+        """The secret of the client with every permission."""
         return self.client.client_secret
 
     # The levers
@@ -140,7 +140,7 @@ class Sandbox:
         """Start anew: forget tokens, data, the record and what was asked for with the other levers.
 
         The settings are again those with which the sandbox was made, and so are its first two clients; others
-        are removed. A request that is still without an answer gets one, and is not in the record. Token
+        are removed. A request that is still without a response gets one, and is not in the record. Token
         requests are counted from zero.
         """
         with self._service.lock:
@@ -151,10 +151,10 @@ class Sandbox:
             self._service.reset()
 
     def revoke_tokens(self, client: SandboxClient | None = None) -> None:
-        """Refuse every token issued so far.
+        """Revoke every token issued so far.
 
         Args:
-            client: The client whose tokens are refused; by default, those of all clients.
+            client: The client whose tokens are revoked; by default, those of all clients.
         """
         with self._service.lock:
             self._service.access.revoke(client)
@@ -170,7 +170,7 @@ class Sandbox:
         headers: Mapping[str, str] | None = None,
         times: int = 1,
     ) -> None:
-        """Give the next requests this answer, instead of carrying them out.
+        """Give the next requests this response, instead of carrying them out.
 
         `answer_next`, `redirect_next` and `drop_next` share one queue: a request takes the first entry that
         is for its call.
@@ -182,15 +182,15 @@ class Sandbox:
             content_type: The `Content-Type`.
             json: The body as a JSON document, in place of *body*.
             headers: More header fields, such as `Retry-After`.
-            times: How many requests get the answer.
+            times: How many requests get the response.
 
         Raises:
             ValueError: if *call* is not a call, or an argument cannot be sent.
             TypeError: if *body* is neither text nor bytes, *json* cannot be JSON, or both are given.
         """
-        answer = answer_of(status, body, content_type, json, headers or {})
+        response = response_of(status, body, content_type, json, headers or {})
         with self._service.lock:
-            self._service.outcomes.add(call, answer, times)
+            self._service.outcomes.add(call, response, times)
 
     def redirect_next(self, call: str, location: str, status: int = 307, *, times: int = 1) -> None:
         """Redirect the next requests.
@@ -207,7 +207,7 @@ class Sandbox:
         self.answer_next(call, status, b"", "text/html", headers={"Location": location}, times=times)
 
     def drop_next(self, call: str, *, carried_out: bool = False, times: int = 1) -> None:
-        """Drop the connections of the next requests without an answer.
+        """Drop the connections of the next requests without a response.
 
         Args:
             call: The call, such as `"POST /v2/leads/create"`.
@@ -221,7 +221,7 @@ class Sandbox:
             self._service.outcomes.add(call, Drop.AFTER if carried_out else Drop.BEFORE, times)
 
     def delay_next(self, call: str, seconds: float, *, times: int = 1) -> None:
-        """Delay the answers to the next requests.
+        """Delay the responses to the next requests.
 
         A client may time out meanwhile.
 
@@ -241,7 +241,7 @@ class Sandbox:
     def hold_token_requests(self) -> AbstractContextManager[None]:
         """Hold the token requests that arrive in the `with` block until the block ends.
 
-        All other requests are answered meanwhile. The answer to a held request is decided when it is
+        All other requests get their responses meanwhile. The response to a held request is decided when it is
         released, in the order of arrival. If blocks overlap, the last one to end releases the requests.
         """
         return self._service.gate.hold()
@@ -250,7 +250,7 @@ class Sandbox:
         """Wait until so many token requests have arrived since the sandbox was made or reset.
 
         Args:
-            count: How many, answered or not.
+            count: How many, with a response or not.
             timeout: How long to wait, in seconds.
 
         Raises:
@@ -262,14 +262,14 @@ class Sandbox:
 
     @property
     def token_requests(self) -> int:
-        """How many token requests have arrived, answered or not."""
+        """How many token requests have arrived, with a response or not."""
         return self._service.gate.count
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
-        """The requests received so far, in the order in which they were answered or dropped.
+        """The requests received so far, in the order in which they got their responses or were dropped.
 
-        A request is there before its client gets the answer. Requests without an answer are at the end, also
+        A request is there before its client gets the response. Pending requests are at the end, also
         if their client has given up.
         """
         return self._service.received
@@ -295,7 +295,7 @@ class Sandbox:
         Args:
             call: The call, such as `"POST /v2/leads/create"`.
             times: How many of them; by default, at least one.
-            status: Count only those answered with this status code.
+            status: Count only those whose response had this status code.
             json: Count only those whose body was this JSON document.
 
         Returns:

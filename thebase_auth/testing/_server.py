@@ -77,7 +77,7 @@ class _Server(uvicorn.Server):
             await asyncio.wait([stop], timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        # Instead of uvicorn's, which waits for unfinished answers, for the peers to close TLS, and at least
+        # Instead of uvicorn's, which waits for unfinished responses, for the peers to close TLS, and at least
         # a tenth of a second. `asyncio.run` cancels the handlers that still run.
         for server in self.servers:
             server.close()
@@ -92,7 +92,7 @@ class _Server(uvicorn.Server):
                 for connection in list(self.server_state.connections):
                     if getattr(connection, "client", None) == scope["client"]:
                         connection.transport.abort()
-                # Wait until uvicorn has noticed, or it would report the missing answer as an error.
+                # Wait until uvicorn has noticed, or it would report the missing response as an error.
                 event = ""
                 while event != "http.disconnect":
                     event = (await receive())["type"]
@@ -111,7 +111,7 @@ def serve(
 
     Args:
         app: The ASGI application. It gets no lifespan events and no WebSockets. If it raises
-            `ConnectionResetError`, the connection is dropped without an answer.
+            `ConnectionResetError`, the connection is dropped without a response.
         port: The port to listen on; 0 for any free port.
         ssl_certfile: Path of a PEM certificate for `localhost`. With it, the server speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
@@ -137,7 +137,7 @@ def serve(
         ssl_certfile=ssl_certfile,
         ssl_keyfile=ssl_keyfile,
     )
-    # With the protocol, since otherwise asyncio leaves Nagle's algorithm on, and an answer in two writes
+    # With the protocol, since otherwise asyncio leaves Nagle's algorithm on, and a response in two writes
     # waits 40 ms for the client's acknowledgement.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         # As in asyncio's servers: a port can be taken again at once. On Windows this option would let two

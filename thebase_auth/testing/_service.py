@@ -1,5 +1,5 @@
 # The course of a request through the sandbox: it is recorded, held or delayed, meets a fault or is carried
-# out, and gets its answer.
+# out, and gets its response.
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thebase_auth._waiting import wait_async
 from ._access import Access, Settings
 from ._crm import crm_routes
 from ._faults import Drop, Faults, Gate
-from ._messages import TOKEN_PATH, Answer, Problem, Reason, Request
+from ._messages import TOKEN_PATH, Problem, Reason, Request, Response
 from ._record import Received, ReceivedRequest
 from ._routing import PREFIX, route_of
 
@@ -26,10 +26,10 @@ FOREVER: Final = threading.TIMEOUT_MAX
 OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
 
 _DELAYED: Final = Reason("delayed by a lever", "עוכב לפי בקשתכם")
-_ANSWERED: Final = Reason("answered by a lever", "נענה לפי בקשתכם")
+_RESPONDED: Final = Reason("response by a lever", "נענה לפי בקשתכם")
 _FAILED: Final = Reason("the sandbox failed", "תקלה בשרת הבדיקות")
-# Any other outcome is an answer that a lever gave.
-_OF_LEVER: Final[dict[Answer | Drop | None, str]] = {
+# Any other outcome is a response that a lever gave.
+_OF_LEVER: Final[dict[Response | Drop | None, str]] = {
     None: "",
     Drop.BEFORE: Reason("dropped by a lever", "נותק לפי בקשתכם"),
     Drop.AFTER: Reason("dropped by a lever after it was carried out", "בוצע, ונותק לפי בקשתכם"),
@@ -42,22 +42,22 @@ class _Received:
     """The record since the last reset. A request stays in the one in which it arrived."""
 
     def __init__(self, most: int | None) -> None:
-        self.answered: deque[ReceivedRequest] = deque(maxlen=most)
-        self.unanswered: dict[Request, ReceivedRequest] = {}  # in the order of arrival
+        self.done: deque[ReceivedRequest] = deque(maxlen=most)
+        self.pending: dict[Request, ReceivedRequest] = {}  # in the order of arrival
 
 
 class Service:
-    """Answers requests, from any thread.
+    """Responds to requests, from any thread.
 
     Args:
         settings: The clients, and what tokens are like.
-        on_request: Called with each request once it is answered, in the thread that answers it.
+        on_request: Called with each request after the response is made, in the thread that made it.
 
     Attributes:
         lock: Guards all that follows, except for the gate.
         access: The clients and their tokens.
-        delays: How many seconds the next requests wait for their answers.
-        outcomes: What the next requests get instead of their answers.
+        delays: How many seconds the next requests wait for their responses.
+        outcomes: What the next requests get instead of their responses.
         gate: Where token requests arrive.
     """
 
@@ -74,7 +74,7 @@ class Service:
         with self.lock:
             self.access = Access(self._settings)
             self.delays: Faults[float] = Faults()
-            self.outcomes: Faults[Answer | Drop] = Faults()
+            self.outcomes: Faults[Response | Drop] = Faults()
             self._routes = crm_routes()
             self._record = _Received(self._most)
         self.gate.reset()
@@ -83,20 +83,20 @@ class Service:
         """Keep no more than the last requests from now on, for a sandbox that runs for long."""
         with self.lock:
             self._most = most
-            self._record.answered = deque(self._record.answered, most)
+            self._record.done = deque(self._record.done, most)
 
     @property
     def received(self) -> Received:
-        """The requests received so far: those answered or dropped, then those without an answer."""
+        """The requests received so far: those with a response or dropped, then the pending ones."""
         with self.lock:
-            return (*self._record.answered, *self._record.unanswered.values())
+            return (*self._record.done, *self._record.pending.values())
 
-    async def exchange(self, request: Request) -> Answer | None:
-        """Take a request, and return its answer; None drops the connection."""
+    async def exchange(self, request: Request) -> Response | None:
+        """Take a request, and return its response; None drops the connection."""
         path = f"{request.path}?{request.query}" if request.query else request.path
         with self.lock:
             record = self._record
-            record.unanswered[request] = ReceivedRequest(
+            record.pending[request] = ReceivedRequest(
                 request.method, path, request.headers, request.body, status=None, at=time.time()
             )
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
@@ -104,48 +104,48 @@ class Service:
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
-                pending = record.unanswered[request]
-                record.unanswered[request] = replace(pending, reason=_DELAYED)
+                pending = record.pending[request]
+                record.pending[request] = replace(pending, reason=_DELAYED)
         if delay is not None:
             await wait_async(Event(), delay)
-        answer, received = self._decide(request, record)
+        response, received = self._decide(request, record)
         if self._on_request is not None:
             try:
                 self._on_request(received)
             except Exception:
                 logger.exception("on_request failed for %s", received)
-        return None if answer is None else answer.to_send(request.method)
+        return None if response is None else response.to_send(request.method)
 
-    def _decide(self, request: Request, record: _Received) -> tuple[Answer | None, ReceivedRequest]:
-        """The answer to a request, or None to drop the connection, and what the record says of it."""
+    def _decide(self, request: Request, record: _Received) -> tuple[Response | None, ReceivedRequest]:
+        """The response to a request, or None to drop the connection, and what the record says of it."""
         with self.lock:
-            received = record.unanswered.pop(request)
+            received = record.pending.pop(request)
             outcome = self.outcomes.take(request)
-            answer = outcome if isinstance(outcome, Answer) else None
+            response = outcome if isinstance(outcome, Response) else None
             client = None
             try:
                 client = self.access.client_by_secret(request) or self.access.client_by_token(request)
                 if outcome in (None, Drop.AFTER):
-                    answer = self._carry_out(request)
+                    response = self._carry_out(request)
             except Exception:
-                logger.exception("the sandbox failed to answer %s", received)
-                answer = Problem(500, reason=_FAILED).answer(request, 0)
-            reasons = received.reason, _OF_LEVER.get(outcome, _ANSWERED), answer.reason if answer else ""
+                logger.exception("the sandbox failed at %s", received)
+                response = Problem(500, reason=_FAILED).response(request, 0)
+            reasons = received.reason, _OF_LEVER.get(outcome, _RESPONDED), response.reason if response else ""
             received = replace(
                 received,
                 reason=Reason.of_all(reasons),
-                status=None if answer is None else answer.status,
+                status=None if response is None else response.status,
                 client_id=None if client is None else client.client_id,
             )
-            record.answered.append(received)
-            return None if isinstance(outcome, Drop) else answer, received
+            record.done.append(received)
+            return None if isinstance(outcome, Drop) else response, received
 
-    def _carry_out(self, request: Request) -> Answer:
+    def _carry_out(self, request: Request) -> Response:
         try:
             if request.path == TOKEN_PATH:
-                return self.access.answer(request)
+                return self.access.response(request)
             if request.path.startswith(f"{PREFIX}/"):
                 self.access.check(request)
-            return route_of(request, self._routes).answer(request)
+            return route_of(request, self._routes).response(request)
         except Problem as problem:
-            return problem.answer(request, self._settings.error_page_size)
+            return problem.response(request, self._settings.error_page_size)
