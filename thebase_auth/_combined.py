@@ -24,8 +24,8 @@ else:
                 raise
     if not _classes:
         raise ImportError(
-            "thebase_auth.TheBaseAuth needs an HTTP library: pip install 'thebase-auth[requests]',"
-            " 'thebase-auth[httpx]' or 'thebase-auth[httpx2]'"
+            "thebase_auth.TheBaseAuth needs an HTTP library: install the extra 'requests', 'httpx'"
+            " or 'httpx2'"
         )
 
     class TheBaseAuth(*_classes):

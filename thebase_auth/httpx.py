@@ -10,7 +10,7 @@ from __future__ import annotations
 try:
     import httpx
 except ModuleNotFoundError as _missing:
-    raise ImportError("thebase_auth.httpx needs httpx: pip install 'thebase-auth[httpx]'") from _missing
+    raise ImportError("thebase_auth.httpx needs httpx: install the extra 'httpx'") from _missing
 
 from ._core import errors
 from ._httpx import Binding, HttpxAuth

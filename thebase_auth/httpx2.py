@@ -10,7 +10,7 @@ from __future__ import annotations
 try:
     import httpx2
 except ModuleNotFoundError as _missing:
-    raise ImportError("thebase_auth.httpx2 needs httpx2: pip install 'thebase-auth[httpx2]'") from _missing
+    raise ImportError("thebase_auth.httpx2 needs httpx2: install the extra 'httpx2'") from _missing
 
 from ._core import errors
 from ._httpx import Binding, HttpxAuth

@@ -21,9 +21,7 @@ from urllib.parse import urlsplit
 try:
     import requests
 except ModuleNotFoundError as _missing:
-    raise ImportError(
-        "thebase_auth.requests needs requests: pip install 'thebase-auth[requests]'"
-    ) from _missing
+    raise ImportError("thebase_auth.requests needs requests: install the extra 'requests'") from _missing
 
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar

@@ -464,4 +464,4 @@ def test_the_domain_may_be_written_as_people_do(
 def test_without_what_the_sandbox_needs_the_extra_is_named(leads_csv: Path) -> None:
     code, out, err = end(start("-c", WITHOUT_UVICORN, SCRIPT, leads_csv, "--sandbox"))
     assert (code, out) == (2, "")
-    assert "pip install 'thebase-auth[testing]'" in err
+    assert "install the extra 'testing'" in err

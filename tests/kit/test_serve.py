@@ -290,7 +290,7 @@ def test_failed_tls_handshake_is_silent_under_asyncio_debug(
 def test_without_uvicorn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "thebase_auth.testing._server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(ImportError, match=r"pip install 'thebase-auth\[testing\]'"):
+    with pytest.raises(ImportError, match=r"install the extra 'testing'"):
         Sandbox().__enter__()
 
 

@@ -107,10 +107,10 @@ def test_many_threads_lock_store_and_load_at_once(make_cache: MakeCache) -> None
 
 
 MAKERS: dict[str, Callable[[], Any]] = {
-    "FileTokenCache needs filelock: pip install 'thebase-auth[file]'": lambda: FileTokenCache("x"),
-    "FileTokenCache needs platformdirs: pip install 'thebase-auth[file]'": FileTokenCache,
-    "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'": lambda: (
-        RedisTokenCache.from_url("redis://localhost")
+    "FileTokenCache needs filelock: install the extra 'file'": lambda: FileTokenCache("x"),
+    "FileTokenCache needs platformdirs: install the extra 'file'": FileTokenCache,
+    "RedisTokenCache.from_url needs redis: install the extra 'redis'": lambda: RedisTokenCache.from_url(
+        "redis://localhost"
     ),
 }
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from ._errors import PROGRAM, CommandError, ExitCode, in_one_line
 
-_INSTALL: Final = "pip install 'thebase-auth[cli]'"
+_INSTALL: Final = "install the extra 'cli'"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -48,9 +48,7 @@ class FileTokenCache:
 
                 path = platformdirs.user_cache_path("thebase_auth", appauthor=False) / "tokens.json"
         except ModuleNotFoundError as missing:
-            raise ImportError(
-                f"FileTokenCache needs {missing.name}: pip install 'thebase-auth[file]'"
-            ) from missing
+            raise ImportError(f"FileTokenCache needs {missing.name}: install the extra 'file'") from missing
         self._path = Path(path).expanduser().absolute()
 
     def __repr__(self) -> str:

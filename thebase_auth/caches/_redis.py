@@ -63,9 +63,7 @@ class RedisTokenCache:
         try:
             from redis import Redis
         except ModuleNotFoundError as missing:
-            raise ImportError(
-                "RedisTokenCache.from_url needs redis: pip install 'thebase-auth[redis]'"
-            ) from missing
+            raise ImportError("RedisTokenCache.from_url needs redis: install the extra 'redis'") from missing
         try:
             client = Redis.from_url(kept.reveal(), socket_timeout=1, socket_connect_timeout=1)
         except ValueError:

@@ -17,7 +17,7 @@ try:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError as _missing:
     raise ImportError(
-        "the sandbox needs uvicorn: pip install 'thebase-auth[testing]'", name=_missing.name
+        "the sandbox needs uvicorn: install the extra 'testing'", name=_missing.name
     ) from _missing
 
 if TYPE_CHECKING:
