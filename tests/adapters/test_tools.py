@@ -47,20 +47,28 @@ def test_token_request_can_be_looked_at_in_responses() -> None:
     assert responses.calls[0].request.body == b"grant_type=client_credentials"
 
 
-def test_response_that_a_tool_made_of_bytes_is_read_and_replayed() -> None:
+@pytest.mark.parametrize("has_raw", [True, False])
+def test_response_that_a_tool_made_of_bytes_is_replayed(has_raw: bool) -> None:
     def respond(request: requests.PreparedRequest) -> requests.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         status, _, content = api(Received("GET", request.path_url, headers, b""))
         response = response_to(request, status=status)
-        response.raw, response._content = io.BytesIO(content), False  # type: ignore[assignment]
+        response.raw, response._content = None, content
+        if has_raw:
+            response.raw, response._content = io.BytesIO(content), False  # type: ignore[assignment]
         return response
 
     api = Api()
     session = FakeAdapter(respond).session()
     session.auth = auth_for(DOMAIN, session=session)
-    for _ in range(2):
-        assert session.get(URL).content == b"accepted"
-        api.revoke()
+    assert session.get(URL).content == b"accepted"
+    api.revoke()
+    response = session.get(URL)
+    assert response.content == b"accepted"
+    [rejected] = response.history
+    assert rejected.content == (b"" if has_raw else b"refused")
+    if has_raw:
+        assert list(rejected.iter_content(8)) == []
     assert api.token_requests == 2
 
 

@@ -248,10 +248,18 @@ def test_error_that_quotes_credentials_is_logged_without_them(
     assert len(warnings()) == 1
     for secret in (CLIENT_SECRET, BASIC.removeprefix("Basic "), token[:20]):
         assert secret not in caplog.text
+    if method in {"store", "release"}:
+        assert "RuntimeError: [hidden] Basic [hidden] [hidden] " in caplog.text
 
 
-@pytest.mark.parametrize("failure", [MuteError(), ValueError("x" * 100_000)], ids=["mute", "long"])
-def test_error_without_a_message_or_with_a_long_one_is_logged(failure: Exception, warnings: Warnings) -> None:
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [(MuteError(), "(MuteError: no message)"), (ValueError("x" * 100_000), "ValueError: xxx")],
+    ids=["mute", "long"],
+)
+def test_error_without_a_message_or_with_a_long_one_is_logged(
+    failure: Exception, told: str, warnings: Warnings
+) -> None:
     def fail(method: str) -> None:
         raise failure
 
@@ -259,7 +267,7 @@ def test_error_without_a_message_or_with_a_long_one_is_logged(failure: Exception
         auth = auth_for(server.url, cache=Shelf(fail))
         renew(FEW[0], auth, server.url, api)
     [message] = warnings()
-    assert type(failure).__name__ in message
+    assert told in message
     assert len(message) < 1000
 
 
