@@ -100,7 +100,9 @@ def docs(session: nox.Session) -> None:
     """Build the site into site/, and run the examples of all pages, none of which is skipped here."""
     session.install("pip>=25.1")
     session.install("-e", ".", "--group", "docs")
-    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+    for config in ("mkdocs.yml", "mkdocs.he.yml"):
+        build = ["mkdocs", "build", "--strict", "--quiet", "--config-file", config]
+        session.run(*build, env={"NO_MKDOCS_2_WARNING": "1"})
     foreign = re.compile(r'<(?:script|link|img|source)[^>]* (?:src|srcset|href)="(?:https?:)?//')
     for page in Path("site").rglob("*.html"):
         if foreign.search(page.read_text("utf-8")):
