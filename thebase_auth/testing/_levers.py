@@ -46,7 +46,7 @@ BUTTONS: Final = (
            "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
     Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
            "redirect the next request", "להפנות את הבקשה הבאה לכתובת אחרת"),
-    Button("reset", {}, "start anew: no tokens, no data, no list", "לאפס את השרת: למחוק טוקנים, נתונים ובקשות"),
+    Button("reset", {}, "start anew: no tokens, no data, no list", "לאפס: למחוק טוקנים, נתונים ובקשות"),
 )  # fmt: skip
 
 
