@@ -4,7 +4,7 @@ tests      what ships, with each Python of the classifiers and the newest of eve
 lowest     the same with the lowest version of each library that the extras allow
 niquests   what a session of niquests is told
 mocks      what the kit does with mocks and recorders that the other sessions do not have
-docs       the site is built without a warning, and every example of its pages runs; only if named
+docs       the sites are built without a warning, and every example of their pages runs; only if named
 suites     what the tests of requests and httpx find when we sign their calls; only if named
 release    version, changelog and tag agree, and what is uploaded is built and checked; only if named
 
@@ -97,10 +97,12 @@ def suites(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
-    """Build the site into site/, and run the examples of all pages, none of which is skipped here."""
+    """Build the sites into site/ and site/he/, and run the examples of all pages, skipping none."""
     session.install("pip>=25.1")
     session.install("-e", ".", "--group", "docs")
-    session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})
+    for config in ("mkdocs.yml", "mkdocs.he.yml"):
+        build = ["mkdocs", "build", "--strict", "--quiet", "--config-file", config]
+        session.run(*build, env={"NO_MKDOCS_2_WARNING": "1"})
     foreign = re.compile(r'<(?:script|link|img|source)[^>]* (?:src|srcset|href)="(?:https?:)?//')
     for page in Path("site").rglob("*.html"):
         if foreign.search(page.read_text("utf-8")):

@@ -17,7 +17,8 @@ PAGES = ["docs/command-line.md", "docs/he/command-line.md"]
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_of_the_page_can_be_given(page: str) -> None:
-    blocks = re.findall(r"^```(?:console|powershell)\n(.*?)^```", text_of(page), re.DOTALL | re.MULTILINE)
+    fences = r"^```(?:bash|console|powershell)\n(.*?)^```"
+    blocks = re.findall(fences, text_of(page), re.DOTALL | re.MULTILINE)
     lines = re.findall(r"^thebase-auth (.+?)(?: \|.*)?$", "".join(blocks), re.MULTILINE)
     assert len(lines) >= 6
     parent = click.Context(program, **program.context_settings)

@@ -90,8 +90,8 @@ def test_each_lever_that_the_table_names_is_there() -> None:
         assert name == "received" or hasattr(thebase, name), name
 
 
-def test_the_guide_in_hebrew_is_right_to_left_and_its_code_is_not() -> None:
-    for page in ("README.he.md", "docs/he/index.md"):
+def test_pages_in_hebrew_are_right_to_left_and_their_code_is_not() -> None:
+    for page in (ROOT / "README.he.md", *ROOT.glob("docs/he/*.md")):
         pieces = re.split(r"^(<div dir=\"rtl\"[^>]*>|</div>|```\w*)$", text_of(page), flags=re.MULTILINE)
         opened = fenced = False
         for piece in pieces:

@@ -33,7 +33,7 @@ class Button(NamedTuple):
 BUTTONS: Final = (
     Button("revoke_tokens", {}, "revoke every token issued so far", "לבטל את כל הטוקנים שהונפקו עד כה"),
     Button("settings", {"expires_in": 10, "token_lifetime": 10},
-           "let tokens live for 10 seconds", "לקצר את חיי הטוקנים ל־10 שניות"),
+           "let tokens live for 10 seconds", "לקצר את תוקף הטוקנים ל־10 שניות"),
     Button("settings", {"single_token": True},
            "let a new token end the earlier ones", "טוקן חדש מבטל את הקודמים"),
     Button("refuse", {"call": "*"}, "take away permission for every call", "לשלול את ההרשאה לכל הקריאות"),
@@ -46,7 +46,7 @@ BUTTONS: Final = (
            "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
     Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
            "redirect the next request", "להפנות את הבקשה הבאה לכתובת אחרת"),
-    Button("reset", {}, "start anew: no tokens, no data, no list", "להתחיל מחדש: בלי טוקנים, נתונים ורשימה"),
+    Button("reset", {}, "start anew: no tokens, no data, no list", "לאפס: למחוק טוקנים, נתונים ובקשות"),
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
 
 _DELAYED: Final = Reason("delayed by a lever", "עוכב לפי בקשתכם")
 _RESPONDED: Final = Reason("response by a lever", "נענה לפי בקשתכם")
-_FAILED: Final = Reason("the sandbox failed", "תקלה בשרת הבדיקות")
+_FAILED: Final = Reason("the sandbox failed", "תקלה בשרת המדומה")
 # Any other outcome is a response that a lever gave.
 _OF_LEVER: Final[dict[Response | Drop | None, str]] = {
     None: "",
