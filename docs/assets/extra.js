@@ -5,3 +5,8 @@ const follow = () => {
 };
 new MutationObserver(follow).observe(document.body, { attributeFilter: ["data-md-color-scheme"] });
 follow();
+
+// An option such as --expires-in is one word: browsers would break the line at its hyphens.
+for (const code of document.querySelectorAll("article :not(pre) > code")) {
+  if (!code.children.length) code.innerHTML = code.innerHTML.replace(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="option">$&</span>');
+}

@@ -1,7 +1,7 @@
 """Every block of Python in the README and in docs/ runs as it stands.
 
 A block with a test is a test file of a project that has the package installed; any other is a script, with
-a sandbox in the place of acme.thebase.co.il. Each is run by itself.
+a sandbox in the place of acme.thebase.co.il. Each is run by itself; blocks with a title are files beside it.
 """
 
 from __future__ import annotations

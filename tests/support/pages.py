@@ -1,7 +1,4 @@
-"""The pages that users read: their blocks of Python, and where their links lead.
-
-Here: finding and running them. Not here: what must be true of a page (tests/docs).
-"""
+"""The pages that users read: their blocks of Python, and where their links lead."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from thebase_auth.testing import Sandbox
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "README.he.md", *sorted(DOCS.rglob("*.md"))]
 _OURS = {"thebase_auth", "requests", "httpx", "httpx2"}
-_FENCE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r'^```python(?: title="(\w+\.py)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 # To load them takes longer than the tests of a block.
 _WITHOUT_OUR_TOOLS = [f"-pno:{plugin}" for plugin in ("hypothesispytest", "cov", "xdist", "randomly")]
 
@@ -37,10 +34,18 @@ client_id, client_secret = os.environ["THEBASE_CLIENT_ID"], os.environ["THEBASE_
 
 
 class Block(NamedTuple):
-    """A block of Python in a page, which is run by itself."""
+    """A block of Python in a page. It is run beside the files of its page, and without its other blocks.
+
+    Attributes:
+        page: The page.
+        line: The line on which it starts.
+        file: The name of the file that it is; empty if it has none.
+        code: The code.
+    """
 
     page: Path
     line: int
+    file: str
     code: str
 
     def __str__(self) -> str:
@@ -50,15 +55,26 @@ class Block(NamedTuple):
     def is_test(self) -> bool:
         return "def test_" in self.code
 
+    def files(self) -> list[Block]:
+        """The files of its page."""
+        return [block for block in BLOCKS if block.page == self.page and block.file]
+
     def libraries(self) -> set[str]:
-        """The libraries that it imports, beside those that are always there."""
+        """The libraries that it and the files of its page import, beside those that are always there."""
         names: set[str] = set()
-        for node in ast.walk(ast.parse(self.code)):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.partition(".")[0])
-        return names - sys.stdlib_module_names - _OURS
+        modules = {Path(block.file).stem for block in self.files()}
+        for block in (self, *self.files()):
+            for node in ast.walk(ast.parse(block.code)):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    names.add(node.module.partition(".")[0])
+        return names - sys.stdlib_module_names - _OURS - modules
+
+    def write_files(self, folder: Path) -> None:
+        """Write the files of its page into *folder*."""
+        for block in self.files():
+            (folder / block.file).write_text(block.code, "utf-8")
 
 
 def text_of(page: Path | str) -> str:
@@ -68,7 +84,7 @@ def text_of(page: Path | str) -> str:
 def blocks_of(page: Path | str) -> list[Block]:
     text = text_of(page)
     return [
-        Block(ROOT / page, text.count("\n", 0, match.start()) + 1, match[1])
+        Block(ROOT / page, text.count("\n", 0, match.start()) + 1, match[1] or "", match[2])
         for match in _FENCE.finditer(text)
     ]
 
@@ -93,6 +109,7 @@ def run_script(block: Block, thebase: Sandbox, folder: Path) -> None:
         "THEBASE_CLIENT_SECRET": thebase.client_secret,
         "XDG_CACHE_HOME": str(folder),  # where FileTokenCache() keeps its file
     }
+    block.write_files(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, value in settings.items():
@@ -119,6 +136,7 @@ def _run_in_another_python(code: str) -> None:
 
 
 def run_tests(block: Block, folder: Path) -> None:
+    block.write_files(folder)
     ended = run_pytest(folder, block.code, *_WITHOUT_OUR_TOOLS)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{block.code.count('def test_')} passed" in ended.stdout
