@@ -149,6 +149,9 @@ def demo() -> ExitCode:
 
 
 @program.command(epilog=_EPILOG)
+@click.option("--host", default="127.0.0.1", metavar="HOST", show_default=True,
+              help="the address to listen on; or a name by which others reach this machine, and then it"
+                   " listens on all addresses")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
               help="by default, any free port")  # fmt: skip
 @click.option("--expires-in", type=click.IntRange(1), default=3600, metavar="SECONDS", show_default=True,
@@ -161,7 +164,7 @@ def demo() -> ExitCode:
 def sandbox(**options: Any) -> None:
     """Run a fake TheBase server for tests.
 
-    Runs on a loopback port until Ctrl-C. Prints the settings to use, and each request with the reason if it
+    Runs until Ctrl-C. Prints the settings to use, and each request with the reason if it
     is rejected. A page in the browser and JSON over HTTP revoke tokens, delay or drop requests, and the like.
     All data are lost at the end.
     """
