@@ -137,7 +137,8 @@ def _entry(received: ReceivedRequest, *, brief: bool) -> dict[str, Any]:
     }
     if not brief:
         entry["headers"] = {name: text for name, text in received.headers.items() if name not in _HIDDEN}
-        entry["body"] = None if of_token else received.body.decode(errors="replace")[:_LONGEST_BODY]
+        beginning = received.body[: 4 * _LONGEST_BODY]  # a character has at most four bytes
+        entry["body"] = None if of_token else beginning.decode(errors="replace")[:_LONGEST_BODY]
     return entry
 
 

@@ -37,7 +37,7 @@ BUTTONS: Final = (
     Button("settings", {"expires_in": 10, "token_lifetime": 10},
            "let tokens live for 10 seconds", "לקצר את חיי הטוקנים ל־10 שניות"),
     Button("settings", {"single_token": True},
-           "let a new token end the earlier ones", "טוקן חדש מבטל את הקודמים"),
+           "let a new token revoke the earlier ones", "טוקן חדש מבטל את הקודמים"),
     Button("refuse", {"call": "*"}, "take away permission for every call", "לשלול את ההרשאה לכל הקריאות"),
     Button("allow", {"call": "*"}, "give that permission back", "להחזיר את ההרשאה הזאת"),
     Button("answer_next", {"call": "*", "status": 503, "times": 1},
@@ -48,7 +48,8 @@ BUTTONS: Final = (
            "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
     Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
            "redirect the next request", "להפנות את הבקשה הבאה לכתובת אחרת"),
-    Button("reset", {}, "start anew: no tokens, no data, no list", "להתחיל מחדש: בלי טוקנים, נתונים ורשימה"),
+    Button("reset", {},
+           "start anew: no tokens, no data, no requests", "להתחיל מחדש: בלי טוקנים, נתונים ובקשות"),
 )  # fmt: skip
 
 
@@ -70,8 +71,8 @@ def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
     if lever not in _LEVERS:
         raise Problem(404, f"there is no lever {lever!r}; there are {', '.join(_LEVERS)}")
     for name, value in arguments.items():
-        types, words = _TYPES.get(name, ((type(value),), ""))
-        if type(value) not in types:
+        types, words = _TYPES.get(name, ((), ""))
+        if types and type(value) not in types:
             raise ValueError(f"{name} must be {words}, not {_shown(value)}")
     try:
         with sandbox._service.lock:

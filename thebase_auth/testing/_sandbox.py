@@ -44,14 +44,14 @@ class Sandbox:
         client_secret: The secret of that client.
         expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
         token_lifetime: After how many seconds a token expires.
-        single_token: Whether a new token ends the earlier ones of its client.
+        single_token: Whether a new token revokes the earlier ones of its client.
         refused: The calls under `/v2` for which the client with every permission lacks it after all.
         error_page_size: How many bytes of HTML a client gets with a 401, if it does not ask for JSON.
         host: The IPv4 address to listen on, or the name by which clients on other machines reach this one,
             such as `"thebase"`. With a name, the sandbox listens on all addresses.
         port: The port to listen on; 0 for any free port.
         on_request: Called with each request after the response is made, in the thread that made it.
-        ssl_certfile: Path of a PEM certificate for `localhost`. With it, the sandbox speaks TLS.
+        ssl_certfile: Path of a PEM certificate for `localhost` or *host*. With it, the sandbox speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Attributes:

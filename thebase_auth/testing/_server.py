@@ -120,11 +120,11 @@ def serve(
         host: The IPv4 address to listen on, or the name by which clients reach this machine. With a name
             other than `localhost`, the server listens on all addresses.
         port: The port to listen on; 0 for any free port.
-        ssl_certfile: Path of a PEM certificate for `localhost`. With it, the server speaks TLS.
+        ssl_certfile: Path of a PEM certificate for `localhost` or *host*. With it, the server speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Returns:
-        A context manager for the base URL, `http://127.0.0.1:PORT`, or with a certificate
+        A context manager for the base URL: by default `http://127.0.0.1:PORT`, or with a certificate
         `https://localhost:PORT`.
 
     Raises:
