@@ -3,6 +3,7 @@
 charts  herd and call-cost, of the figures that `python -m benchmarks --svg` kept
 demo    a recording of `thebase-auth demo`
 flow    the dark one, from the light one, which is drawn by hand
+page    the page of `thebase-auth sandbox`, in Chromium; port 8080 must be free
 
 Without a name all of them are drawn. They need, in a checkout:  pip install -e . --group dev
 """
@@ -20,7 +21,9 @@ from ._look import write
 
 def main() -> None:
     """Draw what the command line names."""
-    drawings: dict[str, Callable[[Path], None]] = {"charts": charts.draw, "demo": _demo, "flow": _flow}
+    drawings: dict[str, Callable[[Path], None]] = {
+        "charts": charts.draw, "demo": _demo, "flow": _flow, "page": _page,
+    }  # fmt: skip
     parser = argparse.ArgumentParser(
         prog="python -m pictures", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,6 +46,12 @@ def _demo(folder: Path) -> None:
 
 def _flow(folder: Path) -> None:
     write("flow", (folder / "flow-light.svg").read_text("utf-8"), folder)
+
+
+def _page(folder: Path) -> None:
+    from .page import draw  # which needs Chromium and its driver
+
+    draw(folder)
 
 
 if __name__ == "__main__":

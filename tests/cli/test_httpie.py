@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(find_spec("httpie") is None, reason="needs HTTPi
 GROUP = "httpie.plugins.auth.v1"
 SECRET = "wrong-S3cret"
 ID_AND_SECRET = f"{CLIENT_ID}:{CLIENT_SECRET}"
+LEAD = {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
 
 # Warnings are errors, but for those of newer versions of Python about HTTPie itself.
 WARNINGS = ["-Werror", "-Wignore::DeprecationWarning", "-Wignore::PendingDeprecationWarning"]
@@ -49,9 +50,9 @@ class Run:
 
     def error(self) -> str:
         """The one line of the error that ended it."""
-        assert self.code == 1
-        assert self.out == ""
+        assert (self.code, self.out) == (1, "")
         assert "Traceback" not in self.err
+        assert SECRET not in self.err
         (line,) = self.err.split("\n\n\n")[0].strip().splitlines()
         return line.removeprefix("http: error: ")
 
@@ -84,11 +85,15 @@ def http(tmp_path: Path) -> Http:
 
 
 def auth(server: Sandbox) -> tuple[str, ...]:
-    return "--auth-type=thebase", f"--auth={server.client_id}:{server.client_secret}"
+    return "--auth-type=thebase", "--check-status", f"--auth={server.client_id}:{server.client_secret}"
 
 
 def wrong(credentials: str = f"id:{SECRET}") -> tuple[str, ...]:
     return "--auth-type=thebase", f"--auth={credentials}"
+
+
+def users(server: Sandbox) -> str:
+    return server.domain + "/v2/users"
 
 
 def seen(server: Sandbox) -> list[tuple[str, int | None]]:
@@ -100,93 +105,72 @@ def seen(server: Sandbox) -> list[tuple[str, int | None]]:
 
 def test_token_is_kept_from_run_to_run(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
     for _ in range(3):
-        response = http(*auth(thebase), "--check-status", thebase.domain + "/v2/users")
+        response = http(*auth(thebase), users(thebase))
         assert (response.code, response.err) == (0, "")
         assert json.loads(response.out)["items"]
-
     assert seen(thebase) == [("/oauth/token", 200), *[("/v2/users", 200)] * 3]
     (kept,) = tmp_path.rglob("tokens.json")
     assert kept.stat().st_mode & 0o077 == 0
     assert thebase.client_secret not in kept.read_text()
 
 
-def test_revoked_token_is_renewed_and_the_call_replayed(http: Http, thebase: Sandbox) -> None:
-    call = (*auth(thebase), "--check-status", "POST", thebase.domain + "/v2/leads/create")
-    lead = ("name=משה", "f_name=כהן", "phone=0501234567")
-    assert http(*call, *lead).code == 0
+@pytest.mark.parametrize("from_file", [False, True])
+def test_revoked_token_is_renewed_and_the_call_replayed(
+    http: Http, thebase: Sandbox, tmp_path: Path, from_file: bool
+) -> None:
+    (tmp_path / "lead.json").write_text(json.dumps(LEAD))
+    fields = [] if from_file else [f"{key}={value}" for key, value in LEAD.items()]
+    http(*auth(thebase), users(thebase))
     thebase.revoke_tokens()
-    response = http(*call, *lead)
-
+    with open(tmp_path / "lead.json") as lead:
+        call = (*auth(thebase), "POST", thebase.domain + "/v2/leads/create", *fields)
+        response = http(*call, stdin=lead if from_file else None)
     assert (response.code, response.err) == (0, "")
     assert json.loads(response.out)["message"] == "הליד נוצר בהצלחה"  # and no 401 before it
     rejected, _, replay = thebase.received[-3:]
     assert (rejected.status, replay.status) == (401, 201)
-    assert rejected.body == replay.body == json.dumps(
-        {"name": "משה", "f_name": "כהן", "phone": "0501234567"}
-    ).encode()  # fmt: skip
-    assert http(*call, *lead).code == 0
+    assert rejected.body == replay.body == json.dumps(LEAD).encode()
+    assert http(*auth(thebase), users(thebase)).code == 0
     assert thebase.token_requests == 2
 
 
-def test_file_is_replayed(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "lead.json").write_text('{"name": "a", "f_name": "b", "phone": "c"}')
-    call = (*auth(thebase), "--check-status", "POST", thebase.domain + "/v2/leads/create")
-    http(*auth(thebase), thebase.domain + "/v2/users")
-    thebase.revoke_tokens()
-    with open(tmp_path / "lead.json") as lead:
-        assert http(*call, stdin=lead).code == 0
-
-    rejected, _, replay = thebase.received[-3:]
-    assert (rejected.status, replay.status) == (401, 201)
-    assert rejected.body == replay.body == (tmp_path / "lead.json").read_bytes()
-
-
-@pytest.mark.parametrize("kind", ["--multipart", "--chunked"])
-def test_one_shot_upload_gets_a_fresh_token(http: Http, thebase: Sandbox, kind: str) -> None:
-    http(*auth(thebase), thebase.domain + "/v2/users")
+@pytest.mark.parametrize(("kind", "status"), [("--multipart", 415), ("--chunked", 400)])
+def test_one_shot_upload_gets_a_fresh_token(http: Http, thebase: Sandbox, kind: str, status: int) -> None:
+    http(*auth(thebase), users(thebase))
     thebase.revoke_tokens()
     http(*auth(thebase), kind, "POST", thebase.domain + "/v2/leads/create", "name=a")
-
     assert thebase.token_requests == 2
-    # No 401: it got as far as the lead.
-    assert seen(thebase)[-1] == ("/v2/leads/create", 400 if kind == "--chunked" else 415)
+    assert seen(thebase)[-1] == ("/v2/leads/create", status)  # no 401: it got as far as the lead
 
 
 def test_unusable_cache_directory_is_a_warning(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for _ in range(2):
-        response = http(*auth(thebase), thebase.domain + "/v2/users", HOME=str(tmp_path / "file"))
-        assert response.code == 0
-        assert json.loads(response.out)["items"]
+        response = http(*auth(thebase), users(thebase), HOME=str(tmp_path / "file"))
+        assert (response.code, "items" in response.out) == (0, True)
         assert response.err.startswith("the token cache FileTokenCache(")
-
     assert thebase.token_requests == 2
 
 
 # The host
 
 
-@pytest.mark.parametrize("scheme", ["", "http://"])
-def test_plain_http_is_rejected_before_a_request(http: Http, scheme: str) -> None:
-    with api_server() as (proxy, _):
-        response = http(*wrong(), scheme + "acme.thebase.co.il/v2/users", http_proxy=proxy.url)
-
-        assert response.error().startswith("PlainHTTPError: nothing was sent, because over http://")
-        assert "write https://" in response.error()
-        assert SECRET not in response.err
-        assert proxy.received == []
-
-
 @pytest.mark.parametrize(
-    "start", ["https://acme.thebase.co.il.", "https://2130706433", "ftp://acme.thebase.co.il"]
-)
-def test_impossible_domain_is_rejected_before_a_request(http: Http, start: str) -> None:
+    ("start", "error", "text"),
+    [
+        *[(start, "PlainHTTPError: nothing was sent, because over http://", "write https://")
+          for start in ("acme.thebase.co.il", "http://acme.thebase.co.il")],
+        *[(start, "ValueError: ", "for example") for start in
+          ("https://acme.thebase.co.il.", "https://2130706433", "ftp://acme.thebase.co.il")],
+    ],
+)  # fmt: skip
+def test_impossible_domain_is_rejected_before_a_request(
+    http: Http, start: str, error: str, text: str
+) -> None:
     with api_server() as (proxy, _):
-        response = http(*wrong(), f"{start}/v2/users", all_proxy=proxy.url)
-
-        assert response.error().startswith("ValueError: ")
-        assert "for example" in response.error()
-        assert SECRET not in response.err
+        shown = http(*wrong(), f"{start}/v2/users", all_proxy=proxy.url, http_proxy=proxy.url).error()
+        assert shown.startswith(error)
+        assert text in shown
         assert proxy.received == []
 
 
@@ -199,39 +183,26 @@ def test_impossible_domain_is_rejected_before_a_request(http: Http, start: str) 
 )
 def test_token_request_goes_to_the_host_of_the_url(http: Http, url: str, place: str) -> None:
     with Server(lambda _: (403, {}, b"")).running() as proxy:
-        response = http(*wrong(), url, https_proxy=proxy.url)
-
-        assert "/oauth/token" in response.error()
+        assert "/oauth/token" in http(*wrong(), url, https_proxy=proxy.url).error()
         assert [(got.method, got.path) for got in proxy.received] == [("CONNECT", place)]
 
 
 @pytest.mark.parametrize("start", ["http://some:body@127.0.0.1", "HTTP://LocalHost", ""])
 def test_plain_http_is_allowed_on_loopback(http: Http, thebase: Sandbox, start: str) -> None:
     port = thebase.domain.rpartition(":")[2]
+    assert http(*auth(thebase), f"{start}:{port}/v2/users").code == 0
 
-    assert http(*auth(thebase), "--check-status", f"{start}:{port}/v2/users").code == 0
 
-
-def test_redirect_to_another_host_is_unsigned(http: Http) -> None:
+def test_redirect_is_signed_on_the_same_host_only(http: Http) -> None:
     with api_server() as (server, api), Server(lambda _: (401, {}, b"who are you")).running() as other:
-        api.answers["/away"] = (302, {"Location": other.url + "/landed"}, b"")
-        credentials = ("--auth-type=thebase", f"--auth={ID_AND_SECRET}")
-        response = http(*credentials, "--follow", server.url + "/away")
-
-        assert response.out == "who are you"
-        assert [(got.path, got.authorization) for got in other.received] == [("/landed", None)]
-        assert api.token_requests == 1
-
-
-def test_redirect_on_the_same_host_is_signed(http: Http) -> None:
-    with api_server() as (server, api):
         api.answers["/moved"] = (302, {"Location": "/here"}, b"")
-        credentials = ("--auth-type=thebase", f"--auth={ID_AND_SECRET}")
-        http(*credentials, server.url)
+        api.answers["/away"] = (302, {"Location": other.url + "/landed"}, b"")
+        follow = (*wrong(ID_AND_SECRET), "--follow")
+        http(*follow, server.url)
         api.revoke()
-        response = http(*credentials, "--follow", "--check-status", server.url + "/moved")
-
-        assert (response.code, response.out) == (0, "accepted")
+        assert http(*follow, "--check-status", server.url + "/moved").out == "accepted"
+        assert http(*follow, server.url + "/away").out == "who are you"
+        assert [(got.path, got.authorization) for got in other.received] == [("/landed", None)]
         assert api.token_requests == 2
 
 
@@ -246,7 +217,6 @@ print(repr(auth), vars(auth))
 """
     with api_server() as (server, api), api_server() as (other, others):
         response = http(ID_AND_SECRET, server.url, other.url, server.url, code=code)
-
         assert response.out.splitlines()[:3] == ["200", "401", "200"]
         assert CLIENT_SECRET not in response.out
         assert [(got.path, got.authorization) for got in other.received] == [("/", None)]
@@ -256,21 +226,13 @@ print(repr(auth), vars(auth))
 # Credentials
 
 
-def test_wrong_secret_is_one_line(http: Http, thebase: Sandbox) -> None:
-    url = thebase.domain + "/v2/users"
-    response = http(*wrong(f"{thebase.client_id}:{SECRET}"), url)
-
-    assert response.error().startswith("TokenRequestError: the token endpoint of 127.0.0.1:")
-    assert SECRET not in response.err
+@pytest.mark.parametrize("option", ["--debug", "--traceback", "--verbose", "--body"])
+def test_wrong_secret_is_an_error_and_shown_by_no_option(http: Http, thebase: Sandbox, option: str) -> None:
+    rejected = http(*wrong(f"{thebase.client_id}:{SECRET}"), option, users(thebase))
+    if option == "--body":
+        assert rejected.error().startswith("TokenRequestError: the token endpoint of 127.0.0.1:")
     assert seen(thebase) == [("/oauth/token", 401)]
-
-
-@pytest.mark.parametrize("option", ["--debug", "--traceback", "--verbose"])
-def test_secret_is_shown_by_no_option(http: Http, thebase: Sandbox, option: str) -> None:
-    url = thebase.domain + "/v2/users"
-    rejected = http(*wrong(f"{thebase.client_id}:{SECRET}"), option, url)
-    accepted = http(*auth(thebase), option, url)
-
+    accepted = http(*auth(thebase), option, users(thebase))
     assert (rejected.code, accepted.code) == (1, 0)
     assert SECRET not in rejected.out + rejected.err
     assert thebase.client_secret not in accepted.out + accepted.err
@@ -289,27 +251,27 @@ def test_secret_is_shown_by_no_option(http: Http, thebase: Sandbox, option: str)
 def test_impossible_credentials_are_one_line(
     http: Http, thebase: Sandbox, credentials: str, text: str
 ) -> None:
-    response = http(*wrong(credentials), thebase.domain + "/v2/users")
-
-    assert response.error().startswith(f"ValueError: {text}")
-    assert SECRET not in response.err
+    assert http(*wrong(credentials), users(thebase)).error().startswith(f"ValueError: {text}")
     assert seen(thebase) == []
 
 
 def test_id_may_begin_with_a_dash_and_secret_have_colons(http: Http) -> None:
     with Sandbox(client_id="-abc..", client_secret="d:e::f") as thebase:
-        assert http(*auth(thebase), "--check-status", thebase.domain + "/v2/users").code == 0
+        assert http(*auth(thebase), users(thebase)).code == 0
 
 
 def test_missing_secret_is_asked_for(http: Http, thebase: Sandbox) -> None:
     typed = f"import getpass\ngetpass.getpass = lambda prompt: {thebase.client_secret!r}\n"
-    url = thebase.domain + "/v2/users"
+    call = (*wrong(thebase.client_id), "--check-status", "GET", users(thebase))
     with open(os.devnull) as keyboard:
-        response = http(*wrong(thebase.client_id), "--check-status", "GET", url, before=typed, stdin=keyboard)
-
+        response = http(*call, before=typed, stdin=keyboard)
     assert (response.code, response.err) == (0, "")
 
 
+# The environment
+
+
+@pytest.fixture
 def environment(thebase: Sandbox) -> dict[str, str]:
     return {
         "THEBASE_DOMAIN": thebase.domain,
@@ -318,26 +280,26 @@ def environment(thebase: Sandbox) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("more", [[], ["--auth", ":"]])
-def test_credentials_are_taken_from_the_environment(http: Http, thebase: Sandbox, more: list[str]) -> None:
-    url = thebase.domain + "/v2/users"
-    response = http("--auth-type=thebase", "--check-status", *more, url, **environment(thebase))
-
-    assert (response.code, response.err) == (0, "")
+def test_credentials_come_from_auth_or_the_environment(
+    http: Http, thebase: Sandbox, environment: dict[str, str], tmp_path: Path
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password something\n")
+    netrc.chmod(0o600)
+    for more in [], ["--auth", ":"]:
+        call = ("--auth-type=thebase", "--check-status", *more, users(thebase))
+        response = http(*call, NETRC=str(netrc), **environment)
+        assert (response.code, response.err) == (0, "")
     assert thebase.token_requests == 1
+    other = {**environment, "THEBASE_CLIENT_ID": "wrong", "THEBASE_DOMAIN": "acme.thebase.co.il"}
+    assert http(*auth(thebase), users(thebase), **other).code == 0
 
 
-def test_auth_precedes_the_environment(http: Http, thebase: Sandbox) -> None:
-    there = {**environment(thebase), "THEBASE_CLIENT_ID": "wrong", "THEBASE_DOMAIN": "acme.thebase.co.il"}
-    assert http(*auth(thebase), "--check-status", thebase.domain + "/v2/users", **there).code == 0
-
-
-def test_environment_is_for_its_own_domain_only(http: Http, thebase: Sandbox) -> None:
-    url = thebase.domain + "/v2/users"
-    there = {**environment(thebase), "THEBASE_DOMAIN": "acme.thebase.co.il"}
-    response = http("--auth-type=thebase", url, **there)
-
-    assert response.error() == (
+def test_environment_is_for_its_own_domain_only(
+    http: Http, thebase: Sandbox, environment: dict[str, str]
+) -> None:
+    there = {**environment, "THEBASE_DOMAIN": "acme.thebase.co.il"}
+    assert http("--auth-type=thebase", users(thebase), **there).error() == (
         f"ValueError: nothing was sent, because the URL leads to {thebase.domain}, and client id and client"
         " secret in the environment are those of acme.thebase.co.il (THEBASE_DOMAIN); give --auth"
         " CLIENT_ID:CLIENT_SECRET"
@@ -346,9 +308,10 @@ def test_environment_is_for_its_own_domain_only(http: Http, thebase: Sandbox) ->
 
 
 @pytest.mark.parametrize("name", ["THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET"])
-def test_missing_variable_is_one_line(http: Http, thebase: Sandbox, name: str) -> None:
-    response = http("--auth-type=thebase", thebase.domain, **{**environment(thebase), name: ""})
-
+def test_missing_variable_is_one_line(
+    http: Http, thebase: Sandbox, environment: dict[str, str], name: str
+) -> None:
+    response = http("--auth-type=thebase", thebase.domain, **{**environment, name: ""})
     assert response.error() == (
         f"ValueError: unset or empty in the environment: {name}; set them, or give --auth"
         " CLIENT_ID:CLIENT_SECRET"
@@ -357,57 +320,35 @@ def test_missing_variable_is_one_line(http: Http, thebase: Sandbox, name: str) -
     assert thebase.received == ()
 
 
-def test_session_without_auth_stores_no_secret(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
-    url, there = thebase.domain + "/v2/users", environment(thebase)
-    assert http("--auth-type=thebase", "--session=mine", "--check-status", url, **there).code == 0
-    (stored,) = tmp_path.rglob("mine.json")
-    assert json.loads(stored.read_text())["auth"] == {"type": "thebase", "raw_auth": ":"}
-    assert thebase.client_secret not in stored.read_text()
-    response = http("--session=mine", "--check-status", url, **there)
-    assert (response.code, response.err) == (0, "")
-
-
-def test_netrc_is_not_read(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
-    netrc = tmp_path / ".netrc"
-    netrc.write_text("machine 127.0.0.1 login someone password something\n")
-    netrc.chmod(0o600)
-    url = thebase.domain + "/v2/users"
-    assert (
-        http("--auth-type=thebase", "--check-status", url, NETRC=str(netrc), **environment(thebase)).code == 0
-    )
-
-
 # HTTPie's own options
 
 
-def test_session_with_auth_stores_the_secret_and_no_token(
-    http: Http, thebase: Sandbox, tmp_path: Path
+@pytest.mark.parametrize("is_given", [True, False])
+def test_session_stores_the_value_of_auth_and_no_token(
+    http: Http, thebase: Sandbox, environment: dict[str, str], tmp_path: Path, is_given: bool
 ) -> None:
-    url = thebase.domain + "/v2/users"
-    http(*auth(thebase), "--session=mine", url)
-    response = http("--session=mine", "--check-status", url)
-
-    assert response.code == 0
+    given = auth(thebase) if is_given else ("--auth-type=thebase", "--check-status")
+    for call in (*given, "--session=mine"), ("--session=mine", "--check-status"):
+        response = http(*call, users(thebase), **environment)
+        assert (response.code, response.err) == (0, "")
     (stored,) = tmp_path.rglob("mine.json")
     session = json.loads(stored.read_text())
-    assert session["auth"] == {"type": "thebase", "raw_auth": f"{thebase.client_id}:{thebase.client_secret}"}
-    assert session["headers"] == []
+    raw = f"{thebase.client_id}:{thebase.client_secret}" if is_given else ":"
+    assert (session["auth"], session["headers"]) == ({"type": "thebase", "raw_auth": raw}, [])
     assert "Bearer" not in stored.read_text()
     assert thebase.token_requests == 1
 
 
 def test_offline_still_fetches_a_token(http: Http, thebase: Sandbox) -> None:
     for _ in range(2):
-        response = http(*auth(thebase), "--offline", thebase.domain + "/v2/users")
-        assert response.code == 0
-        assert "Authorization: Bearer " in response.out
-
+        response = http(*auth(thebase), "--offline", users(thebase))
+        assert (response.code, "Authorization: Bearer " in response.out) == (0, True)
     assert seen(thebase) == [("/oauth/token", 200)]
 
 
 def test_verify_does_not_apply_to_the_token_request(http: Http, certificates: Certificates) -> None:
-    with Sandbox(ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key) as thebase:
-        call = (*auth(thebase), "--check-status", thebase.domain + "/v2/users")
+    with Sandbox(**certificates.tls) as thebase:
+        call = (*auth(thebase), users(thebase))
         rejected = http(*call, f"--verify={certificates.authority}")
         assert rejected.error().startswith("SSLError: ")
         assert thebase.client_secret not in rejected.err
@@ -422,11 +363,9 @@ def test_verify_does_not_apply_to_the_token_request(http: Http, certificates: Ce
 @pytest.mark.parametrize("library", ["filelock", "platformdirs"])
 def test_missing_library_is_one_line(http: Http, thebase: Sandbox, library: str) -> None:
     missing = f"import sys\nsys.modules[{library!r}] = None\n"
-    response = http(*auth(thebase), thebase.domain + "/v2/users", before=missing)
-
-    assert response.error().startswith("ImportError: ")
-    assert "install the extra 'file'" in response.error()
-    assert thebase.client_secret not in response.err
+    error = http(*wrong(), users(thebase), before=missing).error()
+    assert error.startswith("ImportError: ")
+    assert "install the extra 'file'" in error
     assert seen(thebase) == []
 
 
@@ -436,6 +375,5 @@ def test_missing_library_is_one_line(http: Http, thebase: Sandbox, library: str)
 )
 def test_httpie_finds_the_entry_point(http: Http, thebase: Sandbox) -> None:
     code = "import sys\nfrom httpie.core import main\nsys.exit(main())\n"
-    response = http(*auth(thebase), "--check-status", thebase.domain + "/v2/users", code=code)
-
+    response = http(*auth(thebase), users(thebase), code=code)
     assert (response.code, response.err) == (0, "")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Run, at_a_terminal, command
-from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and folders of POSIX")
@@ -18,14 +17,12 @@ posix = pytest.mark.skipif(os.name != "posix", reason="permissions and folders o
 # Options and the environment
 
 
-@pytest.mark.parametrize(
-    ("name", "option"), [("THEBASE_DOMAIN", "--domain"), ("THEBASE_CLIENT_ID", "--client-id")]
-)
-def test_missing_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, name: str, option: str) -> None:
-    for value in (None, ""):
-        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
-        message = f"thebase-auth: missing in the environment: {name} (or {option})\n"
-        assert run("check") == (2, "", message)
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+    name = "THEBASE_CLIENT_ID"
+    monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    message = f"thebase-auth: missing in the environment: {name} (or --client-id)\n"
+    assert run("check") == (2, "", message)
 
 
 def test_all_missing_settings_are_named_without_a_prompt() -> None:
@@ -74,26 +71,6 @@ def test_secret_is_read_from_a_file_or_stdin(
     assert run("check", "--secret-file", str(path))[0] == 0
     with path.open() as stdin:
         assert command("check", "--secret-file", "-", stdin=stdin).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "[Errno 2] No such file or directory: '{path}'"),
-        (b"\xff\xfe", "{path} is not UTF-8"),
-        (b"", "client secret is empty"),
-        (b"a\nb\n", "client secret has a control or invisible character (U+000A)"),
-    ],
-)
-def test_unusable_secret_file_is_one_line(
-    run: Run, tmp_path: Path, content: bytes | None, message: str
-) -> None:
-    path = tmp_path / "secret"
-    if content is not None:
-        path.write_bytes(content)
-    code, _, err = run("check", "--secret-file", str(path))
-    assert (code, err.count("\n")) == (2, 1)
-    assert err.startswith(f"thebase-auth: {message.format(path=path)}")
 
 
 def test_secret_is_not_asked_for_without_a_terminal() -> None:
@@ -181,58 +158,6 @@ def test_profiles_open_to_others_are_rejected_with_the_fix(
     assert run("check", "--profile", "here")[0] == 0
 
 
-@posix
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "[Errno 2] No such file or directory: '{path}'"),
-        (b"[here]\n\xff", "{path} is not UTF-8"),
-        (b"[here", "{path} is not TOML: "),
-        (b"", "{path} has no such profile; it has: none"),
-        (b"here = 1", "{path} has no such profile; it has: here"),
-        (b"[a]\n[b]", "{path} has no such profile; it has: a, b"),
-        (
-            b"[here]\nclient-id = 'a'",
-            "missing in the profile here of {path}: domain (or --domain), client_id",
-        ),
-        (b"[here]\ndomain = 7\nclient_id = 'a'\nclient_secret = 'b'", "domain must be text, not int"),
-    ],
-)
-def test_unusable_profile_is_one_line(run: Run, profiles: Path, content: bytes | None, message: str) -> None:
-    profiles.unlink() if content is None else profiles.write_bytes(content)
-    code, out, err = run("check", "--profile", "here")
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"thebase-auth: {message.format(path=profiles)}")
-
-
-@posix
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        ("thebase-auth t", ["token"]),
-        ("thebase-auth token --n", ["--no-cache", "--new"]),
-        ("thebase-auth check --se", ["--secret-file"]),
-        ("thebase-auth check --profile ", ["here", "bare", "סניף צפון"]),
-        ("thebase-auth check --profile h", ["here"]),
-    ],
-)
-def test_completion_offers_commands_options_and_profiles(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], profiles: Path, words: str,
-    offered: list[str],
-) -> None:  # fmt: skip
-    monkeypatch.setenv("_THEBASE_AUTH_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", words)
-    monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
-    with pytest.raises(SystemExit, match="0"):
-        main([])
-    assert [line.partition(",")[2] for line in capsys.readouterr().out.splitlines()] == offered
-    profiles.unlink()
-    if "--profile" in words:
-        with pytest.raises(SystemExit, match="0"):
-            main([])
-        assert capsys.readouterr().out.strip() == ""
-
-
 # A .env file
 
 
@@ -260,21 +185,39 @@ def test_env_file_is_read_only_if_named(
     assert run("check", "--env-file", ".env")[0] == 0
 
 
+# Files that cannot be used
+
+NO_FILE = (None, "[Errno 2] No such file or directory: '{path}'")
+
+
+@posix
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("option", "content", "message"),
     [
-        (None, "[Errno 2] No such file or directory: '{path}'"),
-        (b"\xff", "{path} is not UTF-8"),
-        (b"THEBASE_DOMAIN\nTHEBASE_CLIENT_ID=\n", "missing in {path}: THEBASE_DOMAIN (or --domain), THEBASE"),
+        ("--secret-file", *NO_FILE),
+        ("--secret-file", b"\xff\xfe", "{path} is not UTF-8"),
+        ("--secret-file", b"", "client secret is empty"),
+        ("--secret-file", b"a\nb\n", "client secret has a control or invisible character (U+000A)"),
+        ("--profile", *NO_FILE),
+        ("--profile", b"[here]\n\xff", "{path} is not UTF-8"),
+        ("--profile", b"[here", "{path} is not TOML: "),
+        ("--profile", b"", "{path} has no such profile; it has: none"),
+        ("--profile", b"here = 1", "{path} has no such profile; it has: here"),
+        ("--profile", b"[a]\n[b]", "{path} has no such profile; it has: a, b"),
+        ("--profile", b"[here]\nclient-id = 'a'", "missing in the profile here of {path}: domain (or --dom"),
+        ("--profile", b"[here]\ndomain = 7\nclient_id = 'a'\nclient_secret = 'b'", "domain must be text, "),
+        ("--env-file", *NO_FILE),
+        ("--env-file", b"\xff", "{path} is not UTF-8"),
+        ("--env-file", b"THEBASE_DOMAIN\nTHEBASE_CLIENT_ID=\n", "missing in {path}: THEBASE_DOMAIN (or --do"),
     ],
 )
-def test_unusable_env_file_is_one_line(run: Run, tmp_path: Path, content: bytes | None, message: str) -> None:
-    path = tmp_path / "env"
-    if content is not None:
-        path.write_bytes(content)
-    code, out, err = run("check", "--env-file", str(path))
+def test_unusable_file_is_one_line(
+    run: Run, profiles: Path, option: str, content: bytes | None, message: str
+) -> None:
+    profiles.unlink() if content is None else profiles.write_bytes(content)
+    code, out, err = run("check", option, "here" if option == "--profile" else str(profiles))
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"thebase-auth: {message.format(path=path)}")
+    assert err.startswith(f"thebase-auth: {message.format(path=profiles)}")
 
 
 def test_profile_and_env_file_exclude_each_other(run: Run) -> None:

@@ -17,11 +17,10 @@ import httpx
 import pytest
 
 from tests.support import ROOT
-from tests.support.sandbox import LEAD, bearer
+from tests.support.sandbox import LEAD, bearer, controlled
 from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 from thebase_auth.testing._access import SETTINGS
-from thebase_auth.testing._control import with_control
 from thebase_auth.testing._levers import _LEVERS
 
 PAGE = (ROOT / "docs/testing/anywhere.md").read_text("utf-8")
@@ -43,9 +42,7 @@ def block(language: str, containing: str, page: str = PAGE) -> str:
 @pytest.fixture
 def thebase() -> Iterator[Sandbox]:
     """A sandbox with the control interface, which has created a lead and refused a call."""
-    sandbox = Sandbox()
-    sandbox.asgi = with_control(sandbox, lambda _: None)
-    with sandbox, httpx.Client(base_url=sandbox.domain) as client:
+    with controlled() as sandbox, httpx.Client(base_url=sandbox.domain) as client:
         client.post("/v2/leads/create", json=LEAD, headers=bearer(sandbox, client))
         client.get("/v2/users")
         yield sandbox
@@ -115,14 +112,14 @@ def test_a_test_run_starts_resets_and_ends_the_sandbox(tmp_path: Path, thebase: 
 
 def test_the_program_in_php_runs(tmp_path: Path, thebase: Sandbox) -> None:
     shown = run(tmp_path, thebase, block("php", "sandbox("), "example.php", "php")
-    assert shown == "503 answered by a lever\n"
+    assert shown == "503 response by a lever\n"
 
 
 def test_the_program_in_php_ends_at_a_lever_that_is_refused(tmp_path: Path, thebase: Sandbox) -> None:
     code = block("php", "sandbox(").replace("503]", "'five']")
     done = ended(tmp_path, thebase, code, "example.php", "php", "-d", "display_errors=stderr")
     assert done.returncode == 255
-    assert "status must be a whole number, not 'five'" in done.stderr
+    assert 'status must be a whole number, not "five"' in done.stderr
 
 
 def test_the_program_in_node_runs(tmp_path: Path, thebase: Sandbox) -> None:
@@ -159,5 +156,5 @@ def test_each_key_of_a_received_request_is_in_the_table(thebase: Sandbox) -> Non
 
 def test_the_pictures_are_there_and_small() -> None:
     for page in (PAGE, HEBREW):
-        [path] = re.findall(r"!\[.+\]\(\.\./(images/.+\.png)\)", page)
+        [path] = re.findall(r"!\[.+\]\(\.\./(images/.+\.webp)\)", page)
         assert 10_000 < (ROOT / "docs" / path).stat().st_size < 120_000

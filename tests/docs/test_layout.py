@@ -57,7 +57,7 @@ TESTING_LAYERS = (
     ("testing._collections", "testing._leads"),
     ("testing._products", "testing._timers"),
     ("testing._crm",),
-    ("testing._access",),
+    ("testing._access", "testing._openapi"),
     ("testing._service",),
     ("testing._sandbox", "testing._mocks", "testing._cassettes"),
     ("testing._levers",),

@@ -1,10 +1,12 @@
-"""The control interface: the levers and the record over HTTP, for programs on this machine only."""
+"""The control interface: levers and record over HTTP, and who may use them."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import httpx
 import pytest
 
 import thebase_auth.testing
-from tests.support.sandbox import LEAD, PRODUCT, ask_token, bearer
+from tests.support.sandbox import AS_JSON, LEAD, PRODUCT, ask_token, bearer, controlled
 from thebase_auth.testing import Sandbox, SandboxClient
-from thebase_auth.testing._control import with_control
+from thebase_auth.testing._crm import crm_routes
 from thebase_auth.testing._levers import _LEVERS, BUTTONS
 
 
@@ -25,18 +27,20 @@ def told() -> list[str]:
 
 @pytest.fixture
 def thebase(told: list[str]) -> Iterator[Sandbox]:
-    """A sandbox with the control interface, as the command line runs it."""
-    sandbox = Sandbox()
-    sandbox.asgi = with_control(sandbox, told.append)
-    with sandbox:
-        yield sandbox
+    with controlled(told.append) as thebase:
+        yield thebase
+
+
+def status(client: httpx.Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/_sandbox/status").json()
+    return found
 
 
 def pull(client: httpx.Client, lever: str, **arguments: Any) -> dict[str, Any]:
     response = client.post(f"/_sandbox/{lever}", json=arguments)
     assert response.status_code == 200, response.text
-    status: dict[str, Any] = response.json()
-    return status
+    assert response.json() == status(client)
+    return status(client)
 
 
 def error(response: httpx.Response, status: int) -> str:
@@ -46,10 +50,10 @@ def error(response: httpx.Response, status: int) -> str:
     return text
 
 
-# The levers
+# Levers
 
 
-def test_tokens_are_revoked_of_all_clients_or_of_one(thebase: Sandbox, client: httpx.Client) -> None:
+def test_tokens_of_one_client_or_of_all_are_revoked(thebase: Sandbox, client: httpx.Client) -> None:
     mine, theirs = bearer(thebase, client), bearer(thebase, client, thebase.limited_client)
     pull(client, "revoke_tokens", client_id=thebase.limited_client.client_id)
     assert [client.get("/v2/users", headers=one).status_code for one in (mine, theirs)] == [200, 401]
@@ -57,95 +61,72 @@ def test_tokens_are_revoked_of_all_clients_or_of_one(thebase: Sandbox, client: h
     assert client.get("/v2/users", headers=mine).status_code == 401
 
 
-def test_settings_are_changed_and_told(thebase: Sandbox, client: httpx.Client) -> None:
-    made = client.get("/_sandbox/status").json()["settings"]
-    changed = pull(client, "settings", expires_in="soon", token_lifetime=0.5, single_token=True)["settings"]
-    assert changed == made | {"expires_in": "soon", "token_lifetime": 0.5, "single_token": True}
-    assert (thebase.expires_in, thebase.token_lifetime, thebase.single_token) == ("soon", 0.5, True)
+def test_settings_and_permissions_are_changed(thebase: Sandbox, client: httpx.Client) -> None:
+    before = status(client)["settings"]
+    changes = {"expires_in": "soon", "token_lifetime": 0.5, "single_token": True}
+    assert pull(client, "settings", **changes)["settings"] == before | changes
     assert ask_token(thebase, client).json()["expires_in"] == "soon"
-    assert pull(client, "settings", expires_in=None, error_page_size=7)["settings"]["expires_in"] is None
-    assert (thebase.expires_in, thebase.error_page_size) == (None, 7)
-
-
-def test_permission_is_taken_away_and_given_back(thebase: Sandbox, client: httpx.Client) -> None:
-    limited = thebase.limited_client.client_id
-    assert pull(client, "refuse", call="GET *")["refused"] == {
-        thebase.client_id: ["GET *"],
-        limited: ["DELETE *"],
-    }
-    assert client.get("/v2/users", headers=bearer(thebase, client)).status_code == 401
+    pull(client, "settings", expires_in=-1, error_page_size=7)
+    assert (thebase.expires_in, thebase.error_page_size, thebase.single_token) == (-1, 7, True)
+    mine, limited, third = thebase.client_id, thebase.limited_client.client_id, SandboxClient()
+    refused = pull(client, "refuse", call="GET *")["refused"]
+    assert refused == {mine: ["GET *"], limited: ["DELETE *"]}
+    thebase.clients.append(third)
     pull(client, "allow", call="GET *")
-    assert client.get("/v2/users", headers=bearer(thebase, client)).status_code == 200
     pull(client, "allow", call="DELETE *", client_id=limited)
-    pull(client, "refuse", call="/v2/sms/*", client_id=limited)
-    assert client.get("/_sandbox/status").json()["refused"][limited] == ["/v2/sms/*"]
+    refused = pull(client, "refuse", call="/v2/sms/*", client_id=third.client_id)["refused"]
+    assert refused == {mine: [], limited: [], third.client_id: ["/v2/sms/*"]}
 
 
-def test_the_next_requests_are_redirected_delayed_and_dropped(thebase: Sandbox, client: httpx.Client) -> None:
-    call = "GET /v2/users"
-    headers = {"Retry-After": "7"}
-    pull(
-        client,
-        "answer_next",
-        call=call,
-        status=503,
-        body="wait",
-        content_type="a/b",
-        headers=headers,
-        times=2,
-    )
+def test_levers_are_pending_until_requests_use_them(thebase: Sandbox, client: httpx.Client) -> None:
+    call, headers = "GET /v2/users", {"Retry-After": "7"}
+    pull(client, "answer_next", call=call, status=503, body="wait", content_type="a/b", headers=headers)
+    pull(client, "answer_next", call="/v2/users", status=200, json=None, times=2)
     pull(client, "redirect_next", call=call, location="/elsewhere", status=301)
     pull(client, "drop_next", call=call, carried_out=True)
-    pull(client, "delay_next", call=call, seconds=0, times=4)
-    first, second, third = (client.get("/v2/users") for _ in range(3))
+    assert pull(client, "delay_next", call=call, seconds=0, times=5)["pending"] == [
+        {"lever": "delay_next", "call": call, "seconds": 0, "times": 5},
+        {"lever": "answer_next", "call": call, "status": 503, "times": 1},
+        {"lever": "answer_next", "call": "/v2/users", "status": 200, "times": 2},
+        {"lever": "answer_next", "call": call, "status": 301, "times": 1},
+        {"lever": "drop_next", "call": call, "carried_out": True, "times": 1},
+    ]
+    first, second, _, fourth = (client.get("/v2/users") for _ in range(4))
     assert (first.status_code, first.text, first.headers["content-type"]) == (503, "wait", "a/b")
-    assert (first.headers["retry-after"], second.status_code) == ("7", 503)
-    assert (third.status_code, third.headers["location"]) == (301, "/elsewhere")
+    assert (first.headers["retry-after"], second.content) == ("7", b"null")
+    assert (fourth.status_code, fourth.headers["location"]) == (301, "/elsewhere")
     with pytest.raises(httpx.RemoteProtocolError):
         client.get("/v2/users")
-    assert [one.status for one in thebase.received] == [503, 503, 301, 401]
+    assert [one.status for one in thebase.received] == [503, 200, 200, 301, 401]
     assert all(one.reason.startswith("delayed by a lever") for one in thebase.received)
+    assert status(client)["pending"] == []
 
 
-def test_a_reset_starts_anew(thebase: Sandbox, client: httpx.Client) -> None:
-    token = bearer(thebase, client)
+def test_reset_starts_anew(thebase: Sandbox, client: httpx.Client) -> None:
+    before, token = status(client), bearer(thebase, client)
     pull(client, "settings", expires_in=5)
-    assert pull(client, "reset")["settings"]["expires_in"] == 3600
+    pull(client, "drop_next", call="*")
+    assert pull(client, "reset") == before
     assert thebase.received == ()
     assert client.get("/v2/users", headers=token).status_code == 401
-
-
-def test_a_lever_without_arguments_needs_no_body(client: httpx.Client) -> None:
-    json_type = {"Content-Type": "application/json"}
-    assert client.post("/_sandbox/reset", headers=json_type).status_code == 200
-
-
-def test_each_lever_that_is_pulled_is_reported(told: list[str], client: httpx.Client) -> None:
-    pull(client, "revoke_tokens")
-    pull(client, "settings", expires_in="א")
-    client.post("/_sandbox/refuse", json={})
-    assert told == ["revoke_tokens", 'settings {"expires_in": "א"}']
-
-
-def test_a_response_may_be_given_as_json(client: httpx.Client) -> None:
-    pull(client, "answer_next", call="/v2/users", status=200, json=None)
-    assert client.get("/v2/users").content == b"null"
+    assert client.post("/_sandbox/reset", headers=AS_JSON).status_code == 200  # without a body
 
 
 @pytest.mark.thebase_allow_unused
-@pytest.mark.parametrize("button", BUTTONS, ids=lambda button: button.lever)
-def test_the_arguments_of_each_button_are_accepted(client: httpx.Client, button: Any) -> None:
-    if button.lever == "allow":
-        pull(client, "refuse", **button.arguments)
-    pull(client, button.lever, **button.arguments)
-    pull(client, "reset")
+def test_each_lever_that_is_pulled_is_reported_in_short(told: list[str], client: httpx.Client) -> None:
+    pull(client, "revoke_tokens")
+    pull(client, "settings", expires_in="א")
+    client.post("/_sandbox/refuse", json={})
+    pull(client, "answer_next", call="*", status=200, body="a" * 1000)
+    assert told[:2] == ["revoke_tokens", 'settings {"expires_in": "א"}']
+    assert [(one[-6:], len(one)) for one in told[2:]] == [("aaa...", 215)]
 
 
-def test_each_lever_has_a_button() -> None:
+@pytest.mark.thebase_allow_unused
+def test_each_lever_has_a_button_with_its_arguments(client: httpx.Client) -> None:
     assert {button.lever for button in BUTTONS} == set(_LEVERS)
-
-
-# What is wrong
+    for button in BUTTONS:
+        pull(client, button.lever, **button.arguments)
 
 
 @pytest.mark.parametrize(
@@ -154,193 +135,162 @@ def test_each_lever_has_a_button() -> None:
         ("refuse", {"call": "users"}, "'users' is not a call; write a method in capitals and a path"),
         ("refuse", {"call": "GET /v2/user"}, "the sandbox has no call 'GET /v2/user'; the nearest is"),
         ("refuse", {"call": 7}, "call must be text, not 7"),
-        ("refuse", {}, "refuse: missing a required argument: 'call'"),
-        (
-            "refuse",
-            {"call": "*", "clientid": "a"},
-            "refuse: got an unexpected keyword argument 'clientid'; its",
-        ),
-        ("refuse", {"call": "*", "sandbox": 1}, "refuse: got an unexpected keyword argument 'sandbox'"),
-        ("refuse", {"call": "*", "client_id": "a"}, "there is no client 'a'; there are ['LvTJ"),
+        ("refuse", {}, "refuse() missing 1 required positional argument: 'call'"),
+        ("refuse", {"call": "*", "clientid": "a"}, "refuse() got an unexpected keyword argument 'clientid'"),
+        ("refuse", {"call": "*", "client_id": "a"}, "there is no client 'a'; there are LvTJ"),
         ("allow", {"call": "GET *"}, "'GET *' is not refused; refused are []"),
-        ("revoke_tokens", {"client_id": None}, "client_id must be text, not None"),
-        ("settings", {"token_life": 1}, "settings: got an unexpected keyword argument 'token_life'"),
-        ("settings", {"token_lifetime": "5"}, "token_lifetime must be a number, not '5'"),
-        ("settings", {"token_lifetime": True}, "token_lifetime must be a number, not True"),
+        ("revoke_tokens", {"client_id": None}, "client_id must be text, not null"),
+        ("settings", {"token_life": 1}, "there is no setting 'token_life'; there are expires_in, token_"),
+        ("settings", {"token_lifetime": True}, "token_lifetime must be a number, not true"),
         ("settings", {"token_lifetime": -1}, "token_lifetime must be from 0 to 1000000, not -1"),
         ("settings", {"single_token": 1}, "single_token must be true or false, not 1"),
-        ("settings", {"error_page_size": 0.5}, "error_page_size must be a whole number, not 0.5"),
         ("settings", {"error_page_size": 10**9}, "error_page_size must be from 0 to 1000000, not 10000"),
-        ("answer_next", {"call": "*", "status": 99}, "status must be from 200 to 599, not 99"),
-        ("answer_next", {"call": "*", "status": True}, "status must be a whole number, not True"),
-        ("answer_next", {"call": "*", "status": 200, "times": 0}, "times must be at least 1, not 0"),
-        ("answer_next", {"call": "*", "status": 200, "body": "a", "json": 1}, "give body or json, not both"),
-        ("answer_next", {"call": "*", "status": 200, "headers": {"a": 1}}, "expected string or bytes"),
-        ("answer_next", {"call": "*", "status": 200, "headers": "a"}, "headers must be an object, not 'a'"),
-        ("redirect_next", {"call": "*", "location": "/א"}, "the header field Location cannot be '/א'"),
-        ("delay_next", {"call": "*", "seconds": -1}, "seconds must be at least 0 and less than"),
-        ("drop_next", {"call": "*", "carried_out": "no"}, "carried_out must be true or false, not 'no'"),
         ("settings", {"expires_in": "1" * 999}, "expires_in must be JSON of at most 1000 characters"),
         ("settings", {"expires_in": json.loads("[" * 900 + "]" * 900)}, "expires_in must be JSON of at"),
-        ("reset", {"a": 1}, "reset: got an unexpected keyword argument 'a'; its arguments: none"),
+        ("answer_next", {"call": "*"}, "Sandbox.answer_next() missing 1 required positional argument: 'st"),
+        ("answer_next", {"call": "*", "status": True}, "status must be a whole number, not true"),
+        ("answer_next", {"call": "*", "status": json.loads("[" * 900 + "]" * 900)}, "status must be a whole"),
+        ("answer_next", {"call": "*", "status": 200, "body": "a", "json": 1}, "give body or json, not both"),
+        ("answer_next", {"call": "*", "status": 200, "headers": {"a": 1}}, "the header field a cannot be 1"),
+        ("answer_next", {"call": "*", "status": 200, "headers": "a"}, 'headers must be an object, not "a"'),
+        ("drop_next", {"call": "*", "carried_out": "no"}, 'carried_out must be true or false, not "no"'),
+        ("reset", {"a": 1}, "Sandbox.reset() got an unexpected keyword argument 'a'"),
     ],
-)
-def test_a_wrong_argument_is_a_400_in_the_words_of_python(
+)  # fmt: skip
+def test_wrong_argument_is_named_and_changes_nothing(
     thebase: Sandbox, client: httpx.Client, lever: str, arguments: dict[str, Any], text: str
 ) -> None:
-    before = client.get("/_sandbox/status").json()
+    before = status(client)
     assert error(client.post(f"/_sandbox/{lever}", json=arguments), 400).startswith(text)
-    assert client.get("/_sandbox/status").json() == before
-    assert client.get("/v2/users").status_code == 401
-
-
-def test_arguments_that_do_not_go_together_are_a_400(
-    thebase: Sandbox, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def drop_next(_: Sandbox) -> None:
-        raise TypeError("not both")
-
-    monkeypatch.setitem(_LEVERS, "drop_next", drop_next)
-    assert error(client.post("/_sandbox/drop_next", json={}), 400) == "not both"
+    assert status(client) == before
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"a"', b"[" * 10**5, b'{"expires_in": NaN}', b"\xff",
                                   b'{"expires_in": 1e999}', b'{"expires_in": "\\ud800"}'])  # fmt: skip
-def test_a_body_that_is_not_a_json_object_is_a_400(client: httpx.Client, body: bytes) -> None:
-    response = client.post("/_sandbox/settings", content=body, headers={"Content-Type": "application/json"})
+def test_body_must_be_a_json_object(client: httpx.Client, body: bytes) -> None:
+    response = client.post("/_sandbox/settings", content=body, headers=AS_JSON)
     assert error(response, 400) == "the body is not a JSON object"
 
 
-def test_what_there_is_not_is_a_404_that_says_what_there_is(client: httpx.Client) -> None:
-    text = error(client.post("/_sandbox/revoke", json={}), 404)
-    assert text.startswith("there is no lever 'revoke'; there are revoke_tokens, settings, ")
-    assert "there is no lever 'reset/'" in error(client.post("/_sandbox/reset/", json={}), 404)
-
-
 @pytest.mark.parametrize(
-    ("method", "name", "allowed"),
-    [("GET", "reset", "POST"), ("PUT", "reset", "POST"), ("OPTIONS", "reset", "POST"),
-     ("POST", "status", "GET, HEAD"), ("DELETE", "received", "GET, HEAD"), ("POST", "", "GET, HEAD")],
+    ("method", "name", "code", "allowed"),
+    [
+        *[(method, "reset", 405, "POST") for method in ("GET", "PUT", "OPTIONS")],
+        ("POST", "status", 405, "GET, HEAD"), ("DELETE", "received", 405, "GET, HEAD"),
+        ("POST", "", 405, "GET, HEAD"), ("POST", "revoke", 404, None), ("POST", "reset/", 404, None),
+    ],
 )  # fmt: skip
-def test_a_wrong_method_is_a_405(client: httpx.Client, method: str, name: str, allowed: str) -> None:
-    response = client.request(method, f"/_sandbox/{name}", headers={"Content-Type": "application/json"})
-    assert error(response, 405).startswith("the method must be ")
-    assert response.headers["allow"] == allowed
+def test_wrong_method_or_name_says_what_there_is(
+    client: httpx.Client, method: str, name: str, code: int, allowed: str | None
+) -> None:
+    response = client.request(method, f"/_sandbox/{name}", headers=AS_JSON)
+    start = "the method must be " if allowed else f"there is no lever {name!r}; there are revoke_tokens, set"
+    assert error(response, code).startswith(start)
+    assert response.headers.get("allow") == allowed
 
 
 # Who may use it
 
 
-@pytest.mark.parametrize(
-    "content_type",
-    [None, "application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=a"],
-)
-def test_what_any_page_may_send_without_asking_is_rejected(
+def rejections(thebase: Sandbox, **headers: str) -> set[str]:
+    """Why what a program, a page or a browser asks for with these header fields is rejected."""
+    url = httpx.URL(thebase.domain).copy_with(host="127.0.0.1")
+    found = set()
+    for method, name in ("POST", "reset"), ("GET", "status"), ("GET", "received"), ("GET", ""):
+        response = httpx.request(method, url.join(f"/_sandbox/{name}"), headers={**AS_JSON, **headers})
+        found.add("" if response.status_code == 200 else error(response, 403))
+    preflight = httpx.options(url.join("/_sandbox/reset"), headers=headers)
+    assert preflight.status_code in {403, 405}
+    assert not [name for name in preflight.headers if name.startswith("access-control")]
+    return found
+
+
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "text/plain",
+                                          "multipart/form-data; boundary=a"])  # fmt: skip
+def test_body_that_any_page_may_send_is_rejected(
     told: list[str], client: httpx.Client, content_type: str | None
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     response = client.post("/_sandbox/reset", content=b"{}", headers=headers)
-    assert error(response, 415) == "Content-Type must be application/json"
+    assert (error(response, 415), told) == ("Content-Type must be application/json", [])
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000", "",
+                                    "https://{host}", "http://{host}."])  # fmt: skip
+def test_page_of_another_site_is_rejected(thebase: Sandbox, told: list[str], origin: str) -> None:
+    origin = origin.format(host=thebase.domain.removeprefix("http://"))
+    assert rejections(thebase, Origin=origin) == {"pages of other sites may not use this"}
     assert told == []
 
 
+FOREIGN = ["evil.example", "127.0.0.1.evil.example", "thebase.evil.example:80", "10.0.0.1", "localhost.",
+           "thebase.", "evil.example#thebase", ""]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://localhost:3000", "", "https://{host}"]
-)
-@pytest.mark.parametrize(
-    ("method", "name"), [("POST", "reset"), ("GET", "status"), ("GET", "received"), ("GET", "")]
-)
-def test_a_page_of_another_site_is_rejected(
-    thebase: Sandbox, client: httpx.Client, told: list[str], origin: str, method: str, name: str
+    ("given", "accepted", "rejected", "names"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "localhost", "LOCALHOST:8000", "[::1]:8000"], [*FOREIGN, "thebase"],
+         "127.0.0.1, localhost, ::1"),
+        ("TheBase", ["thebase", "THEBASE:8080", "localhost:8080", "[::1]"], FOREIGN,
+         "127.0.0.1, localhost, ::1, thebase"),
+    ],
+)  # fmt: skip
+def test_only_names_of_this_machine_are_accepted(
+    given: str, accepted: list[str], rejected: list[str], names: str
 ) -> None:
-    host = thebase.domain.removeprefix("http://")
-    headers = {"Content-Type": "application/json", "Origin": origin.format(host=host)}
-    response = client.request(method, f"/_sandbox/{name}", headers=headers)
-    assert error(response, 403) == "pages of other sites may not use this"
-    assert "access-control-allow-origin" not in response.headers
-    assert told == []
+    with controlled(host=given) as sandbox:
+        for host in accepted:
+            assert rejections(sandbox, Host=host, Origin=f"http://{host}") == {""}
+            assert "" not in rejections(sandbox, Host=host, Origin="http://evil.example")
+        why = f"the host must be one of {names}; start the sandbox with --host for another"
+        users = httpx.URL(sandbox.domain).copy_with(host="127.0.0.1", path="/v2/users")
+        for host in rejected:
+            assert rejections(sandbox, Host=host, Origin=f"http://{host}") == {why}
+            assert httpx.get(users, headers={"Host": host}).status_code == 401  # calls may use any name
+        assert httpx.get(users.join("/_sandbox/status"), headers={"Host": "[::1"}).status_code == 400
 
 
-def test_no_other_site_is_allowed_when_a_browser_asks_first(client: httpx.Client) -> None:
-    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST",
-               "Access-Control-Request-Headers": "content-type"}  # fmt: skip
-    response = client.options("/_sandbox/reset", headers=headers)
-    assert response.status_code == 403
-    assert not [name for name in response.headers if name.startswith("access-control")]
-
-
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second address of this machine")
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", "10.0.0.1", ""]
-)
-@pytest.mark.parametrize(("method", "name"), [("POST", "reset"), ("GET", "status"), ("GET", "")])
-def test_a_name_that_leads_here_is_rejected(
-    client: httpx.Client, told: list[str], host: str, method: str, name: str
-) -> None:
-    headers = {"Content-Type": "application/json", "Host": host, "Origin": f"http://{host}"}
-    response = client.request(method, f"/_sandbox/{name}", headers=headers)
-    assert error(response, 403) == "the host must be 127.0.0.1 or localhost"
-    assert told == []
+    ("host", "domain", "addresses"),
+    [("127.0.0.1", "http://127.0.0.1", 1), ("localhost", "http://localhost", 1),
+     ("0.0.0.0", "http://127.0.0.1", 2), ("thebase", "http://thebase", 2)],  # noqa: S104
+)  # fmt: skip
+def test_sandbox_listens_on_the_host_or_everywhere(host: str, domain: str, addresses: int) -> None:
+    with Sandbox(host=host) as thebase:
+        url = httpx.URL(thebase.domain)
+        assert str(url) == f"{domain}:{url.port}"
+        reached = 0
+        for address in ("127.0.0.1", "127.0.0.2"):
+            with suppress(httpx.ConnectError):
+                reached += httpx.get(url.copy_with(host=address)).status_code == 404
+        assert reached == addresses
 
 
-def test_a_host_that_cannot_be_read_is_rejected(client: httpx.Client) -> None:
-    assert client.get("/_sandbox/status", headers={"Host": "[::1"}).status_code == 400
+@pytest.mark.parametrize("host", ["", "http://thebase", "thebase:80", "::1", "a b", "ישראל"])
+def test_host_must_be_a_name_or_an_address(host: str) -> None:
+    with pytest.raises(ValueError, match="host must be a name or an IPv4 address, not '"):
+        Sandbox(host=host)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost:8000", "[::1]:8000"])
-def test_this_machine_may_use_it_by_any_of_its_names(client: httpx.Client, host: str) -> None:
-    headers = {"Host": host, "Origin": f"http://{host}"}
-    assert client.post("/_sandbox/reset", json={}, headers=headers).status_code == 200
+# What was received
 
 
-# What is told
-
-
-def test_the_status_has_all_settings(thebase: Sandbox, client: httpx.Client) -> None:
-    status = client.get("/_sandbox/status").json()
-    assert (status["domain"], status["client_id"], status["client_secret"]) == (
-        thebase.domain,
-        thebase.client_id,
-        thebase.client_secret,
-    )
-    assert status["limited_client"] == {
-        "client_id": thebase.limited_client.client_id,
-        "client_secret": thebase.limited_client.client_secret,
-    }
-    assert status["settings"] == {
-        "expires_in": 3600,
-        "token_lifetime": 3600.0,
-        "single_token": False,
-        "error_page_size": 467_009,
-    }
-    assert [one["lever"] for one in status["buttons"]] == [one.lever for one in BUTTONS]
-
-
-def test_what_was_received_is_listed_without_secrets(thebase: Sandbox, client: httpx.Client) -> None:
+def test_received_requests_are_listed_without_secrets(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     client.post("/oauth/token?client_secret=canary", content=b"client_secret=canary")
     client.post("/v2/leads/create?a=%D7%90", json=LEAD, headers=token | {"X-One": "1", "Cookie": "canary=1"})
     client.get("/v2/%D7%90")
     response = client.get("/_sandbox/received")
-    document = response.json()
-    first, second, third, fourth = document["received"]
-    assert document["count"] == 4
+    first, second, third, fourth = response.json()["received"]
     assert first == {
-        "method": "POST",
-        "path": "/oauth/token",
-        "status": 200,
-        "reason": "",
-        "reason_he": "",
-        "client_id": thebase.client_id,
-        "at": thebase.received[0].at,
-        "headers": first["headers"],
-        "body": None,
-    }
+        "number": thebase.received[0].number, "method": "POST", "path": "/oauth/token", "status": 200,
+        "reason": "", "reason_he": "", "client_id": thebase.client_id, "at": thebase.received[0].at,
+        "headers": first["headers"], "body": None,
+    }  # fmt: skip
     assert (second["path"], second["body"]) == ("/oauth/token", None)
-    assert (third["path"], third["status"], json.loads(third["body"])) == (
-        "/v2/leads/create?a=%D7%90",
-        201,
-        LEAD,
-    )
+    assert (third["path"], json.loads(third["body"])) == ("/v2/leads/create?a=%D7%90", LEAD)
     assert (third["headers"]["x-one"], third["headers"]["content-type"]) == ("1", "application/json")
     assert (fourth["path"], fourth["reason"], fourth["client_id"]) == ("/v2/א", "no token", None)
     assert fourth["reason_he"] == "בלי טוקן"
@@ -348,72 +298,91 @@ def test_what_was_received_is_listed_without_secrets(thebase: Sandbox, client: h
         assert secret not in response.text
 
 
-def test_of_a_long_body_the_beginning_is_listed(client: httpx.Client) -> None:
-    client.post("/v2/notes/create", content="א" * 10_001)
-    [entry] = client.get("/_sandbox/received").json()["received"]
-    assert entry["body"] == "א" * 10_000
+def test_reasons_are_listed_in_hebrew_too(thebase: Sandbox, client: httpx.Client) -> None:
+    client.headers.update(bearer(thebase, client))
+    client.post("/v2/leads/create", data={"name": "a"})
+    client.post("/v2/leads/create", json={"name": "a"})
+    client.post("/v2/users")
+    thebase.delay_next("*", 0)
+    client.get("/v2/products")
+    reasons = [one["reason_he"] for one in client.get("/_sandbox/received").json()["received"]]
+    assert reasons == [
+        "",
+        "הכותרת Content-Type צריכה להיות \u2066application/json\u2069",
+        "חסר השדה \u2066f_name\u2069",
+        "המתודה צריכה להיות אחת מ־\u2066GET, HEAD\u2069",
+        "עוכב לפי בקשתכם, אין קריאה כזאת; התכוונתם ל־\u2066GET /v2/products/\u2069 ?",
+    ]
 
 
-def test_a_request_that_waits_is_listed(thebase: Sandbox, client: httpx.Client) -> None:
-    thebase.drop_next("*")
-    with pytest.raises(httpx.RemoteProtocolError):
-        client.get("/v2/users")
-    [entry] = client.get("/_sandbox/received").json()["received"]
-    assert (entry["status"], entry["reason"]) == (None, "dropped by a lever")
-
-
-def test_the_list_may_be_of_one_call_and_its_last_requests(thebase: Sandbox, client: httpx.Client) -> None:
+def test_list_is_chosen_by_call_number_and_last_requests(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client)
     for number in range(3):
         client.post("/v2/products/create", json=PRODUCT | {"name": f"{number}"}, headers=token)
-    params = {"call": "POST /v2/products/create", "last": "2"}
-    document = client.get("/_sandbox/received", params=params).json()
-    assert document["count"] == 3
-    assert [json.loads(one["body"])["name"] for one in document["received"]] == ["1", "2"]
-    assert client.get("/_sandbox/received?call=/v2/none").json() == {"count": 0, "received": []}
+    ask = {"call": "POST /v2/products/create", "last": "2"}
+    found = client.get("/_sandbox/received", params=ask).json()
+    assert found["count"] == 3
+    assert [json.loads(one["body"])["name"] for one in found["received"]] == ["1", "2"]
+    brief = client.get("/_sandbox/received", params={**ask, "brief": "1"}).json()["received"]
+    assert brief == [
+        {key: one[key] for key in one if key not in {"headers", "body"}} for one in found["received"]
+    ]
+    number = brief[0]["number"]
+    one = client.get("/_sandbox/received", params={"number": number}).json()
+    assert one == {"count": 1, "received": found["received"][:1]}
+    nothing = {"count": 0, "received": []}
+    for query in ("call=/v2/none", "number=999999999", f"number={number}&call=GET+*"):
+        assert client.get(f"/_sandbox/received?{query}").json() == nothing
 
 
 @pytest.mark.parametrize(
     ("query", "text"),
     [
         ("call=users", "'users' is not a call; "),
-        ("last=0", "last must be a number of requests, not '0'"),
-        ("last=-1", "last must be a number of requests, not '-1'"),
-        ("last=%D9%A3", "last must be a number of requests, not '٣'"),
-        ("status=200", "status cannot be asked for; call and last can"),
+        ("status=200", "status cannot be asked for; brief, call, last and number can"),
         ("nonsense", "bad query field: 'nonsense'"),
+        *[(query, "{} is not a whole number of at least 1".format(query.partition("=")[0])) for query in
+          ("last=0", "last=-1", "last=%D9%A3", "number=1e3", f"number={10**20}", "number=", "brief=no")],
     ],
-)
-def test_a_list_that_cannot_be_is_a_400(client: httpx.Client, query: str, text: str) -> None:
+)  # fmt: skip
+def test_impossible_choice_of_requests_is_a_400(client: httpx.Client, query: str, text: str) -> None:
     assert error(client.get(f"/_sandbox/received?{query}"), 400).startswith(text)
 
 
-def test_nothing_of_it_is_in_the_record(thebase: Sandbox, client: httpx.Client) -> None:
-    for method, name in [("GET", ""), ("GET", "status"), ("GET", "received"), ("POST", "a"), ("PUT", "")]:
+def test_dropped_request_is_listed_and_nothing_of_the_interface(
+    thebase: Sandbox, client: httpx.Client
+) -> None:
+    thebase.drop_next("*")
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/v2/users", content="א" * 10_001)
+    for method, name in [("GET", ""), ("GET", "received"), ("POST", "a"), ("PUT", "")]:
         client.request(method, f"/_sandbox/{name}")
-    pull(client, "answer_next", call="*", status=503)
-    pull(client, "reset")
-    assert thebase.received == ()
+    [entry] = client.get("/_sandbox/received").json()["received"]
+    assert (entry["status"], entry["reason"]) == (None, "dropped by a lever")
+    assert entry["body"] == "א" * 10_000  # the beginning
 
 
-def test_a_sandbox_of_python_does_not_have_it() -> None:
+def test_only_the_last_requests_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thebase_auth.testing._control._MOST_KEPT", 2)
+    with controlled() as thebase, httpx.Client(base_url=thebase.domain) as client:
+        for begin in "ab":
+            for end in "123":
+                client.get(f"/{begin}{end}")
+            assert [one.path for one in thebase.received] == [f"/{begin}2", f"/{begin}3"]
+            pull(client, "reset")
+
+
+def test_python_sandbox_does_not_have_the_interface() -> None:
     with Sandbox() as thebase, httpx.Client(base_url=thebase.domain) as client:
         assert client.get("/_sandbox/status").status_code == 404
         thebase.assert_received("GET /_sandbox/status")
 
 
-def test_other_clients_may_be_named_once_they_are_there(thebase: Sandbox, client: httpx.Client) -> None:
-    third = SandboxClient()
-    thebase.clients.append(third)
-    pull(client, "refuse", call="*", client_id=third.client_id)
-    assert not third.may("GET", "/v2/users")
-
-
-# The page
+# The page and the OpenAPI document
 
 
 @pytest.mark.parametrize("path", ["/_sandbox/", "/_sandbox"])
-def test_the_page_is_served_and_may_run_nothing_but_its_own(client: httpx.Client, path: str) -> None:
+def test_page_may_run_nothing_but_its_own(client: httpx.Client, path: str) -> None:
     page = client.get(path)
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     policy = page.headers["content-security-policy"]
@@ -425,33 +394,28 @@ def test_the_page_is_served_and_may_run_nothing_but_its_own(client: httpx.Client
     assert client.head(path).headers["content-length"] == page.headers["content-length"]
 
 
-def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
-    text = client.get("/_sandbox/").text
+def test_page_is_in_the_package_and_needs_nothing_from_elsewhere() -> None:
+    # nox runs this on the wheel. In a browser, test_page looks at it.
+    text = Path(thebase_auth.testing.__file__).with_name("_page.html").read_text("utf-8")
+    assert text.startswith("<!doctype html>\n")
     text = text.replace("http://www.w3.org/2000/svg", "")
     for foreign in ("http://", "https://", "//cdn", "@import", "innerHTML", "insertAdjacent", " style="):
         assert foreign not in text, foreign
     assert not re.search(r"\son\w+=", text)
 
 
-def test_the_page_is_in_the_package() -> None:
-    # nox runs this on the wheel. In a browser, test_page looks at it.
-    page = Path(thebase_auth.testing.__file__).with_name("_page.html")
-    assert page.read_text("utf-8").startswith("<!doctype html>\n")
-
-
-def test_only_the_last_requests_are_kept(
-    monkeypatch: pytest.MonkeyPatch, thebase: Sandbox, client: httpx.Client
-) -> None:
-    client.get("/before")
-    monkeypatch.setattr("thebase_auth.testing._control._MOST_KEPT", 2)
-    with_control(thebase, print)
-    assert [one.path for one in thebase.received] == ["/before"]
-    for begin in "ab":
-        for end in "123":
-            client.get(f"/{begin}{end}")
-        response = client.get("/_sandbox/received").json()
-        assert (response["count"], [one["path"] for one in response["received"]]) == (
-            2,
-            [f"/{begin}2", f"/{begin}3"],
-        )
-        client.post("/_sandbox/reset", json={})
+def test_openapi_document_has_each_call_as_it_is(thebase: Sandbox, client: httpx.Client) -> None:
+    document = client.get("/_sandbox/openapi.json").json()
+    assert document["openapi"] == "3.1.0"
+    calls = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert calls == {(route.method.lower(), route.path) for route in crm_routes()}
+    client.headers.update(bearer(thebase, client))
+    for route in crm_routes():
+        call = document["paths"][route.path][route.method.lower()]
+        assert list(call["responses"]) == [str(route.status), "default"]
+        assert ("parameters" in call) == ("{id}" in route.path)
+        assert ("requestBody" in call) == (route.method == "POST")
+        if route.required:
+            schema = call["requestBody"]["content"]["application/json"]["schema"]
+            assert schema["required"] == list(route.required)
+            assert client.post(route.path, json={}).json()["message"] == f"{route.required[0]} is required"

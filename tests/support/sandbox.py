@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from thebase_auth.testing import Sandbox, SandboxClient
+from thebase_auth.testing._control import with_control
 
 GRANT = {"grant_type": "client_credentials"}
 JSON = {"Accept": "application/json"}
@@ -22,6 +25,15 @@ def ask_token(thebase: Sandbox, client: httpx.Client, who: SandboxClient | None 
 
 def bearer(thebase: Sandbox, client: httpx.Client, who: SandboxClient | None = None) -> dict[str, str]:
     return {"Authorization": f"Bearer {ask_token(thebase, client, who).json()['access_token']}"}
+
+
+@contextmanager
+def controlled(told: Callable[[str], object] = str, **settings: Any) -> Iterator[Sandbox]:
+    """A sandbox with the control interface, as the command line runs it."""
+    sandbox = Sandbox(**settings)
+    sandbox.asgi = with_control(sandbox, told)
+    with sandbox:
+        yield sandbox
 
 
 def assert_problem(response: httpx.Response, status: int, code: str, message: str) -> None:

@@ -8,14 +8,12 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from thebase_auth import __version__
 from thebase_auth._core.credentials import VARIABLES
 from thebase_auth._core.origin import SETTINGS
 
 from ._errors import PROGRAM, ExitCode
-from ._settings import profile_names
 
 _PROGRAM_EPILOG: Final = f"""\
 \b
@@ -50,16 +48,11 @@ def _reject_secret(context: click.Context, parameter: click.Parameter, value: st
         )
 
 
-def _known_profiles(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in profile_names() if name.startswith(incomplete)]
-
-
 _SETTINGS_OPTIONS: Final = (
     click.option("--domain", metavar="DOMAIN", help=f"instead of {VARIABLES[0]}"),
     click.option("--client-id", metavar="ID", help=f"instead of {VARIABLES[1]}"),
     click.option("--secret-file", metavar="FILE", type=click.Path(), help=f"instead of {VARIABLES[2]}"),
-    click.option("--profile", metavar="NAME", shell_complete=_known_profiles,
-                 help="the settings of this name in your profiles.toml"),
+    click.option("--profile", metavar="NAME", help="the settings of this name in your profiles.toml"),
     click.option("--env-file", metavar="FILE", type=click.Path(),
                  help="the THEBASE_ variables of a .env file"),
     click.option("--timeout", metavar="SECONDS", type=float, default=30, show_default=True,
@@ -100,12 +93,11 @@ def check(**options: Any) -> None:
 @_settings
 @_NO_CACHE
 @click.option("--header", is_flag=True, help="print it as a header, for curl")
-@click.option("--new", is_flag=True, help="fetch a new token, and keep it instead of the last one")
 def token(**options: Any) -> None:
     """Print an access token for other tools.
 
     Anyone who has it can use it until it expires. It is kept in a file which only you can read, and is used
-    again. The server may have revoked it; --new fetches another.
+    again. The server may have revoked it; --no-cache fetches another.
 
     For example: thebase-auth token --header | curl --header @- https://acme.thebase.co.il/v2/users
     """
@@ -149,6 +141,9 @@ def demo() -> ExitCode:
 
 
 @program.command(epilog=_EPILOG)
+@click.option("--host", default="127.0.0.1", metavar="HOST", show_default=True,
+              help="the address to listen on; or a name by which others reach this machine, and then it"
+                   " listens on all addresses")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
               help="by default, any free port")  # fmt: skip
 @click.option("--expires-in", type=click.IntRange(1), default=3600, metavar="SECONDS", show_default=True,
@@ -161,7 +156,7 @@ def demo() -> ExitCode:
 def sandbox(**options: Any) -> None:
     """Run a fake TheBase server for tests.
 
-    Runs on a loopback port until Ctrl-C. Prints the settings to use, and each request with the reason if it
+    Runs until Ctrl-C. Prints the settings to use, and each request with the reason if it
     is rejected. A page in the browser and JSON over HTTP revoke tokens, delay or drop requests, and the like.
     All data are lost at the end.
     """

@@ -159,13 +159,6 @@ def _cache(options: SimpleNamespace) -> FileTokenCache | None:
     if options.no_cache:
         return None
     try:
-        return _ForgetfulCache() if getattr(options, "new", False) else FileTokenCache()
+        return FileTokenCache()
     except RuntimeError as error:  # a user without a home directory, as in some containers
         raise CommandError(f"{error} Use --no-cache") from None
-
-
-class _ForgetfulCache(FileTokenCache):
-    """Keeps a token for later runs, and has none of earlier ones."""
-
-    def load(self, key: str) -> str | None:  # noqa: ARG002
-        return None

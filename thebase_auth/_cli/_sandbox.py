@@ -48,10 +48,11 @@ def run_sandbox(options: SimpleNamespace) -> NoReturn:
         options: The options of the command.
 
     Raises:
-        CommandError: if the port cannot be used, or `--refuse` is no call of the sandbox.
+        CommandError: if the port cannot be used, `--host` is no host, or `--refuse` no call of the sandbox.
     """
     try:
         sandbox = Sandbox(
+            host=options.host,
             port=options.port,
             expires_in=options.expires_in,
             token_lifetime=options.token_lifetime or options.expires_in,
@@ -61,7 +62,7 @@ def run_sandbox(options: SimpleNamespace) -> NoReturn:
             on_request=_print_event,
         )
     except ValueError as error:
-        raise CommandError(f"--refuse: {error}") from None
+        raise CommandError(str(error)) from None
     sandbox.asgi = with_control(sandbox, _print_event)
     try:
         with sandbox:
@@ -69,7 +70,7 @@ def run_sandbox(options: SimpleNamespace) -> NoReturn:
             while True:
                 time.sleep(3600)
     except OSError as error:
-        raise CommandError(f"port {options.port}: {error.strerror or error}") from None
+        raise CommandError(f"{options.host}, port {options.port}: {error.strerror or error}") from None
 
 
 def _start_of(sandbox: Sandbox) -> str:

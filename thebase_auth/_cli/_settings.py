@@ -10,7 +10,6 @@ import stat
 import sys
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
@@ -86,13 +85,6 @@ def read_text(path: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise CommandError(f"{path} is not UTF-8") from None
-
-
-def profile_names() -> list[str]:
-    """Return the names of the profiles, for completion; none if they cannot be read."""
-    with suppress(CommandError, OSError, ImportError):
-        return list(_profiles(_profiles_path()))
-    return []
 
 
 def _source(options: SimpleNamespace) -> _Source:

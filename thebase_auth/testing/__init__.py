@@ -23,6 +23,7 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 #   _access       clients, permissions, tokens, and the token endpoint
 #   _service      the course of a request
 #   _sandbox      the sandbox, with its levers and its record
+#   _openapi      the calls as an OpenAPI document
 #   _levers       the levers by their names, with arguments as JSON has them
 #   _control      the control interface of `thebase-auth sandbox`, and its page
 # Beside them:

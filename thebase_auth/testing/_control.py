@@ -1,8 +1,5 @@
-# The control interface of `thebase-auth sandbox`: the levers and the record, for users of any language.
-#
-# Here: JSON over HTTP under /_sandbox/, a path that no TheBase has, on the port of the sandbox; who may use
-# it; and serving the page. Nothing of it is in the record. Not here: the levers (_levers), and the page
-# (_page.html).
+# The control interface of `thebase-auth sandbox`: JSON over HTTP and a page, on the port of the sandbox. What
+# is done there is not in the record.
 
 from __future__ import annotations
 
@@ -12,20 +9,21 @@ import re
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
-from ._fields import read_fields
-from ._levers import BUTTONS, pull
+from ._fields import read_fields, whole_number
+from ._levers import BUTTONS, pending, pull
 from ._messages import JSON, TOKEN_PATH, Problem, Request, Response, json_response
-from ._record import ReceivedRequest, calls_in
+from ._openapi import openapi_document
+from ._record import ReceivedRequest, calls_in, path_of
 from ._sandbox import Sandbox
 
 CONTROL_PATH: Final = "/_sandbox/"
 
-_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
-_LONGEST_BODY: Final = 10_000  # characters: the page asks for a hundred of them a second
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_LONGEST_BODY: Final = 10_000  # characters
 _MOST_KEPT: Final = 10_000  # requests
 _HIDDEN: Final = {"authorization", "cookie", "proxy-authorization"}
 _HEADERS: Final = (
@@ -41,10 +39,6 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
 
     It runs for days, so no more than the last requests are kept.
 
-    Only programs on this machine and the page itself may use it. A page of another site, open in a browser on
-    this machine, may not: its `Origin` is another; a browser sends JSON to other sites only if they agree,
-    which this does not; and a name of another site that leads here (DNS rebinding) is another `Host`.
-
     Args:
         sandbox: The sandbox.
         told: Called with a line about each lever that is pulled.
@@ -55,11 +49,10 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
         if not f"{request.path}/".startswith(CONTROL_PATH):
             return await sandbox._service.exchange(request)
         try:
+            _check_sender(sandbox, request)
             response = _response(sandbox, request, told)
         except Problem as problem:
             response = json_response({"error": problem.message}, problem.status, JSON, *problem.headers)
-        except LookupError as error:
-            response = json_response({"error": error.args[0]}, 404)
         except ValueError as error:
             response = json_response({"error": str(error)}, 400)
         return response._replace(headers=response.headers + _HEADERS).to_send(request.method)
@@ -67,28 +60,38 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
     return asgi_app(exchange)
 
 
+def _check_sender(sandbox: Sandbox, request: Request) -> None:
+    """Reject what a page of another site sends from a browser that can reach this sandbox.
+
+    A request of such a page has another `Origin`. Where a browser sends none, the page cannot send JSON, and
+    cannot read the response. If a name of that site leads here (DNS rebinding), the `Host` is another.
+    """
+    names = dict.fromkeys((*_LOOPBACK, sandbox._host.lower()))
+    if urlsplit(f"//{request.headers.get('host', '')}").hostname not in names:
+        raise Problem(
+            403, f"the host must be one of {', '.join(names)}; start the sandbox with --host for another"
+        )
+    if request.headers.get("origin", request.root) != request.root:
+        raise Problem(403, "pages of other sites may not use this")
+
+
 def _response(sandbox: Sandbox, request: Request, told: Callable[[str], object]) -> Response:
-    _check_sender(request)
     name = request.path[len(CONTROL_PATH) :]
-    if name in ("", "status", "received"):
+    documents: dict[str, Callable[[], dict[str, Any]]] = {
+        "status": lambda: _status(sandbox),
+        "received": lambda: _received(sandbox, request.query),
+        "openapi.json": openapi_document,
+    }
+    if name in documents or not name:
         if request.method not in ("GET", "HEAD"):
             raise Problem(405, "the method must be GET", Allow="GET, HEAD")
-        if not name:
-            return _page()
-        return json_response(_status(sandbox) if name == "status" else _received(sandbox, request.query))
+        return json_response(documents[name]()) if name else _page()
     if request.method != "POST":
         raise Problem(405, "the method must be POST", Allow="POST")
     if request.media_type != JSON:
         raise Problem(415, f"Content-Type must be {JSON}")
     told(pull(sandbox, name, read_fields(request, ()) if request.body else {}))
     return json_response(_status(sandbox))
-
-
-def _check_sender(request: Request) -> None:
-    if urlsplit(f"//{request.headers.get('host', '')}").hostname not in _LOOPBACK:
-        raise Problem(403, "the host must be 127.0.0.1 or localhost")
-    if request.headers.get("origin", request.root) != request.root:
-        raise Problem(403, "pages of other sites may not use this")
 
 
 def _status(sandbox: Sandbox) -> dict[str, Any]:
@@ -102,25 +105,27 @@ def _status(sandbox: Sandbox) -> dict[str, Any]:
             "limited_client": credentials(sandbox.limited_client),
             "settings": {name: getattr(sandbox, name) for name in SETTINGS},
             "refused": {client.client_id: sorted(client._refused) for client in sandbox.clients},
+            "pending": pending(sandbox),
             "buttons": [button._asdict() for button in BUTTONS],
         }
 
 
 def _received(sandbox: Sandbox, query: str) -> dict[str, Any]:
-    wanted = {name: values[-1] for name, values in parse_qs(query, strict_parsing=bool(query)).items()}
+    wanted = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    for unknown in wanted.keys() - {"brief", "call", "last", "number"}:
+        raise ValueError(f"{unknown} cannot be asked for; brief, call, last and number can")
     received = calls_in(sandbox.received, wanted.pop("call", "*"))
-    last = wanted.pop("last", None)
-    if last is not None and not (last.isascii() and last.isdecimal() and 0 < int(last) < 10**6):
-        raise ValueError(f"last must be a number of requests, not {last!r}")
-    if wanted:
-        raise ValueError(f"{', '.join(wanted)} cannot be asked for; call and last can")
-    return {"count": len(received), "received": [_entry(one) for one in received[-int(last or 0) :]]}
+    numbers = {name: whole_number(name, value, least=1) for name, value in wanted.items()}
+    if "number" in numbers:
+        received = tuple(one for one in received if one.number == numbers["number"])
+    entries = [_entry(one, brief="brief" in numbers) for one in received[-numbers.get("last", 0) :]]
+    return {"count": len(received), "received": entries}
 
 
-def _entry(received: ReceivedRequest) -> dict[str, Any]:
+def _entry(received: ReceivedRequest, *, brief: bool) -> dict[str, Any]:
     """A request as JSON, without what may be a secret or a token."""
-    of_token = received.path.partition("?")[0] == TOKEN_PATH
-    return {
+    of_token = path_of(received) == TOKEN_PATH
+    entry = {
         "method": received.method,
         "path": TOKEN_PATH if of_token else received.path,
         "status": received.status,
@@ -128,9 +133,13 @@ def _entry(received: ReceivedRequest) -> dict[str, Any]:
         "reason_he": getattr(received.reason, "he", received.reason),
         "client_id": received.client_id,
         "at": received.at,
-        "headers": {name: value for name, value in received.headers.items() if name not in _HIDDEN},
-        "body": None if of_token else received.body.decode(errors="replace")[:_LONGEST_BODY],
+        "number": received.number,
     }
+    if not brief:
+        entry["headers"] = {name: text for name, text in received.headers.items() if name not in _HIDDEN}
+        beginning = received.body[: 4 * _LONGEST_BODY]  # a character has at most four bytes
+        entry["body"] = None if of_token else beginning.decode(errors="replace")[:_LONGEST_BODY]
+    return entry
 
 
 def _page() -> Response:

@@ -54,7 +54,7 @@ def response_of(
     for name, value in ("Content-Type", content_type), *headers.items():
         if not _FIELD_NAME.fullmatch(name) or name.lower() in _OF_THE_SERVER:
             raise ValueError(f"there can be no header field {name!r}")
-        if not _FIELD_VALUE.fullmatch(value):
+        if not (isinstance(value, str) and _FIELD_VALUE.fullmatch(value)):
             raise ValueError(f"the header field {name} cannot be {value!r}: only Latin-1, on one line")
         fields[name.lower()] = (name, value)
     return Response(status, content, tuple(fields.values()))

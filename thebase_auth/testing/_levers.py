@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from ._access import SETTINGS, SandboxClient
+from ._faults import Drop
+from ._messages import Problem
 from ._sandbox import Sandbox
 
 _MOST: Final = 10**6  # bytes, or seconds
 _LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be sent back
+_LONGEST_SHOWN: Final = 200  # characters
 
 
 class Button(NamedTuple):
@@ -35,7 +37,7 @@ BUTTONS: Final = (
     Button("settings", {"expires_in": 10, "token_lifetime": 10},
            "let tokens live for 10 seconds", "לקצר את תוקף הטוקנים ל־10 שניות"),
     Button("settings", {"single_token": True},
-           "let a new token end the earlier ones", "טוקן חדש מבטל את הקודמים"),
+           "let a new token revoke the earlier ones", "טוקן חדש מבטל את הקודמים"),
     Button("refuse", {"call": "*"}, "take away permission for every call", "לשלול את ההרשאה לכל הקריאות"),
     Button("allow", {"call": "*"}, "give that permission back", "להחזיר את ההרשאה הזאת"),
     Button("answer_next", {"call": "*", "status": 503, "times": 1},
@@ -46,60 +48,9 @@ BUTTONS: Final = (
            "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
     Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
            "redirect the next request", "להפנות את הבקשה הבאה לכתובת אחרת"),
-    Button("reset", {}, "start anew: no tokens, no data, no list", "לאפס: למחוק טוקנים, נתונים ובקשות"),
+    Button("reset", {},
+           "start anew: no tokens, no data, no requests", "לאפס: למחוק טוקנים, נתונים ובקשות"),
 )  # fmt: skip
-
-
-def _client(sandbox: Sandbox, client_id: str) -> SandboxClient:
-    for client in sandbox.clients:
-        if client.client_id == client_id:
-            return client
-    raise ValueError(
-        f"there is no client {client_id!r}; there are {[one.client_id for one in sandbox.clients]}"
-    )
-
-
-def _revoke_tokens(sandbox: Sandbox, client_id: str | None = None) -> None:
-    sandbox.revoke_tokens(None if client_id is None else _client(sandbox, client_id))
-
-
-def _refuse(sandbox: Sandbox, call: str, client_id: str | None = None) -> None:
-    (sandbox.client if client_id is None else _client(sandbox, client_id)).refuse(call)
-
-
-def _allow(sandbox: Sandbox, call: str, client_id: str | None = None) -> None:
-    (sandbox.client if client_id is None else _client(sandbox, client_id)).allow(call)
-
-
-def _settings(sandbox: Sandbox, **settings: Any) -> None:
-    for name, value in settings.items():
-        if isinstance(value, int | float) and not 0 <= value <= _MOST:
-            raise ValueError(f"{name} must be from 0 to {_MOST}, not {value!r}")
-        if len(json.dumps(value)) > _LONGEST:
-            raise ValueError(f"{name} must be JSON of at most {_LONGEST} characters")
-    vars(sandbox).update(settings)
-
-
-_LEVERS: Final[dict[str, Callable[..., None]]] = {
-    "revoke_tokens": _revoke_tokens,
-    "settings": _settings,
-    "refuse": _refuse,
-    "allow": _allow,
-    "answer_next": Sandbox.answer_next,
-    "delay_next": Sandbox.delay_next,
-    "drop_next": Sandbox.drop_next,
-    "redirect_next": Sandbox.redirect_next,
-    "reset": Sandbox.reset,
-}
-
-# What JSON has for the types of arguments, and the words for it. Any other type may be anything.
-_TYPES: Final[dict[str, tuple[tuple[type, ...], str]]] = {
-    **dict.fromkeys(("str", "str | bytes", "str | None"), ((str,), "text")),
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "true or false"),
-    "Mapping[str, str] | None": ((dict,), "an object"),
-}
 
 
 def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
@@ -108,39 +59,104 @@ def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
     Args:
         sandbox: The sandbox.
         lever: The name of the lever.
-        arguments: Its arguments, by their names, as JSON has them.
+        arguments: Its arguments by name, as JSON has them.
 
     Returns:
         A line that says what was done.
 
     Raises:
-        LookupError: if there is no such lever.
+        Problem: if there is no such lever (404).
         ValueError: if an argument is wrong, missing, or unknown.
     """
     if lever not in _LEVERS:
-        raise LookupError(f"there is no lever {lever!r}; there are {', '.join(_LEVERS)}")
-    signature = _signature(lever)
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        names = ", ".join(signature.parameters) or "none"
-        raise ValueError(f"{lever}: {error}; its arguments: {names}") from None
+        raise Problem(404, f"there is no lever {lever!r}; there are {', '.join(_LEVERS)}")
     for name, value in arguments.items():
-        types, words = _TYPES.get(signature.parameters[name].annotation, ((), ""))
+        types, words = _TYPES.get(name, ((), ""))
         if types and type(value) not in types:
-            raise ValueError(f"{name} must be {words}, not {value!r}")
-    with sandbox._service.lock:
-        try:
+            raise ValueError(f"{name} must be {words}, not {_shown(value)}")
+    try:
+        with sandbox._service.lock:
             _LEVERS[lever](sandbox, **arguments)
-        except TypeError as error:  # of arguments that do not go together
-            raise ValueError(str(error)) from None
-    return f"{lever} {json.dumps(arguments, ensure_ascii=False)}" if arguments else lever
+    except TypeError as error:  # an argument is missing or unknown, or two do not go together
+        raise ValueError(str(error)) from None
+    return f"{lever} {_shown(arguments)}" if arguments else lever
 
 
-def _signature(lever: str) -> inspect.Signature:
-    """The arguments of a lever. The settings are some of those of the constructor."""
-    if lever == "settings":
-        parameters = inspect.signature(Sandbox).parameters
-        return inspect.Signature([parameters[name] for name in SETTINGS])
-    _, *of_lever = inspect.signature(_LEVERS[lever]).parameters.values()
-    return inspect.Signature(of_lever)
+def pending(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """What was prepared for requests that have not come yet: lever, call, and how many times."""
+    service = sandbox._service
+    levers: list[dict[str, Any]] = []
+    with service.lock:
+        for call, seconds, times in service.delays.left():
+            levers.append({"lever": "delay_next", "call": call, "seconds": seconds, "times": times})
+        for call, outcome, times in service.outcomes.left():
+            if isinstance(outcome, Drop):
+                lever = {"lever": "drop_next", "call": call, "carried_out": outcome is Drop.AFTER}
+            else:
+                lever = {"lever": "answer_next", "call": call, "status": outcome.status}
+            levers.append({**lever, "times": times})
+    return levers
+
+
+def revoke_tokens(sandbox: Sandbox, client_id: str | None = None) -> None:
+    """Revoke the tokens of one client, or of all."""
+    sandbox.revoke_tokens(None if client_id is None else _client(sandbox, client_id))
+
+
+def settings(sandbox: Sandbox, **values: Any) -> None:
+    """Change settings."""
+    for name, value in values.items():
+        if name not in SETTINGS:
+            raise ValueError(f"there is no setting {name!r}; there are {', '.join(SETTINGS)}")
+        if name != "expires_in" and not 0 <= value <= _MOST:
+            raise ValueError(f"{name} must be from 0 to {_MOST}, not {value}")
+        if len(json.dumps(value)) > _LONGEST:
+            raise ValueError(f"{name} must be JSON of at most {_LONGEST} characters")
+    vars(sandbox).update(values)
+
+
+def refuse(sandbox: Sandbox, call: str, client_id: str | None = None) -> None:
+    """Take away permission for a call."""
+    _client(sandbox, client_id).refuse(call)
+
+
+def allow(sandbox: Sandbox, call: str, client_id: str | None = None) -> None:
+    """Give back permission for a call."""
+    _client(sandbox, client_id).allow(call)
+
+
+def _client(sandbox: Sandbox, client_id: str | None) -> SandboxClient:
+    if client_id is None:
+        return sandbox.client
+    for client in sandbox.clients:
+        if client.client_id == client_id:
+            return client
+    known = ", ".join(client.client_id for client in sandbox.clients)
+    raise ValueError(f"there is no client {client_id!r}; there are {known}")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+_LEVERS: Final[dict[str, Callable[..., None]]] = {
+    "revoke_tokens": revoke_tokens,
+    "settings": settings,
+    "refuse": refuse,
+    "allow": allow,
+    "answer_next": Sandbox.answer_next,
+    "delay_next": Sandbox.delay_next,
+    "drop_next": Sandbox.drop_next,
+    "redirect_next": Sandbox.redirect_next,
+    "reset": Sandbox.reset,
+}
+
+# What an argument must be, whichever lever it is for. `json` and `expires_in` may be anything.
+_TYPES: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    **dict.fromkeys(("call", "client_id", "location", "body", "content_type"), ((str,), "text")),
+    **dict.fromkeys(("status", "times", "error_page_size"), ((int,), "a whole number")),
+    **dict.fromkeys(("seconds", "token_lifetime"), ((int, float), "a number")),
+    **dict.fromkeys(("single_token", "carried_out"), ((bool,), "true or false")),
+    "headers": ((dict,), "an object"),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -26,6 +27,7 @@ class ReceivedRequest:
         client_id: the client whose secret or token it carried; None if the sandbox knows neither.
         reason: why it was not simply carried out, such as `revoked token` or `no such call`; empty if it was.
         at: when it arrived, in seconds since the epoch.
+        number: in the order of arrival; no two requests of this process have the same.
     """
 
     method: str
@@ -37,6 +39,7 @@ class ReceivedRequest:
     client_id: str | None = field(default=None, repr=False)
     reason: str = field(default="", repr=False)
     at: float = field(default=0.0, repr=False, compare=False)
+    number: int = field(default_factory=itertools.count(1).__next__, repr=False, compare=False)
 
     def __str__(self) -> str:
         # The query of a token request may hold a secret, put there by mistake.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Final, Self
@@ -16,6 +17,7 @@ from ._record import ReceivedRequest, calls_in
 from ._routing import check_known
 from ._service import FOREVER, OnRequest, Service
 
+_HOST: Final = re.compile(r"[a-zA-Z0-9._-]+")
 _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
 
 
@@ -29,7 +31,7 @@ class Sandbox:
     REST Data Services does. Its data are lost when it is. A client that does not send
     `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as it did from a TheBase.
 
-    In a `with` block it listens on a port of 127.0.0.1.
+    In a `with` block it listens on a port, of 127.0.0.1 unless *host* is given.
 
     A call is named by method and path, like `"DELETE /v2/products/*"`. `*` stands for anything, and a path
     without a method for all methods. A query is not part of the name. Every method is thread-safe.
@@ -42,12 +44,14 @@ class Sandbox:
         client_secret: The secret of that client.
         expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
         token_lifetime: After how many seconds a token expires.
-        single_token: Whether a new token ends the earlier ones of its client.
+        single_token: Whether a new token revokes the earlier ones of its client.
         refused: The calls under `/v2` for which the client with every permission lacks it after all.
         error_page_size: How many bytes of HTML a client gets with a 401, if it does not ask for JSON.
+        host: The IPv4 address to listen on, or the name by which clients on other machines reach this one,
+            such as `"thebase"`. With a name, the sandbox listens on all addresses.
         port: The port to listen on; 0 for any free port.
         on_request: Called with each request after the response is made, in the thread that made it.
-        ssl_certfile: Path of a PEM certificate for `localhost`. With it, the sandbox speaks TLS.
+        ssl_certfile: Path of a PEM certificate for `localhost` or *host*. With it, the sandbox speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Attributes:
@@ -62,6 +66,10 @@ class Sandbox:
         asgi: The sandbox as an ASGI application, for a server of yours or `httpx.ASGITransport`. There it
             needs no `with` block, responds for any domain, and raises `ConnectionResetError` to drop a
             connection.
+
+    Raises:
+        ValueError: if *host* is neither a name nor an IPv4 address, or one of *refused* is no call of the
+            sandbox.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class Sandbox:
         single_token: bool = False,
         refused: Iterable[str] = (),
         error_page_size: int = 467_009,
+        host: str = "127.0.0.1",
         port: int = 0,
         on_request: OnRequest | None = None,
         ssl_certfile: str | None = None,
@@ -89,7 +98,10 @@ class Sandbox:
         self._settings = {name: getattr(self, name) for name in SETTINGS}
         self._service = Service(self, on_request)
         self.asgi: ASGIApp = asgi_app(self._service.exchange)
-        self._port, self._tls = port, {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"host must be a name or an IPv4 address, not {host!r}")
+        self._host, self._port = host, port
+        self._tls = {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
         self._domain: str | None = None
         self._server: ExitStack | None = None
 
@@ -99,7 +111,9 @@ class Sandbox:
         if self._server is not None:
             raise RuntimeError(f"{self!r} is running already; make another one")
         with ExitStack() as stack:
-            self._domain = stack.enter_context(serve(self.asgi, port=self._port, **self._tls))
+            self._domain = stack.enter_context(
+                serve(self.asgi, host=self._host, port=self._port, **self._tls)
+            )
             self._server = stack.pop_all()
         return self
 

@@ -102,9 +102,14 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def serve(
-    app: ASGIApp, *, port: int = 0, ssl_certfile: str | None = None, ssl_keyfile: str | None = None
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ssl_certfile: str | None = None,
+    ssl_keyfile: str | None = None,
 ) -> Iterator[str]:
-    """Serve an ASGI application over HTTP/1.1 on 127.0.0.1, in a new thread.
+    """Serve an ASGI application over HTTP/1.1, in a new thread.
 
     The end of the block stops the server at once: running handlers are cancelled, and open connections are
     dropped. It waits only for a handler that blocks the thread.
@@ -112,12 +117,14 @@ def serve(
     Args:
         app: The ASGI application. It gets no lifespan events and no WebSockets. If it raises
             `ConnectionResetError`, the connection is dropped without a response.
+        host: The IPv4 address to listen on, or the name by which clients reach this machine. With a name
+            other than `localhost`, the server listens on all addresses.
         port: The port to listen on; 0 for any free port.
-        ssl_certfile: Path of a PEM certificate for `localhost`. With it, the server speaks TLS.
+        ssl_certfile: Path of a PEM certificate for `localhost` or *host*. With it, the server speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Returns:
-        A context manager for the base URL, `http://127.0.0.1:PORT`, or with a certificate
+        A context manager for the base URL: by default `http://127.0.0.1:PORT`, or with a certificate
         `https://localhost:PORT`.
 
     Raises:
@@ -144,7 +151,7 @@ def serve(
         # servers share it.
         if os.name == "posix":  # pragma: no branch
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((_address_of(host), port))
         listener.listen(_BACKLOG)
         port = listener.getsockname()[1]
         thread = threading.Thread(
@@ -153,7 +160,25 @@ def serve(
         thread.start()
         try:
             server.startup_done.result()
-            yield f"https://localhost:{port}" if ssl_certfile else f"http://127.0.0.1:{port}"
+            yield _url(host, port, "https" if ssl_certfile else "http")
         finally:
             server.stop_requested.set_result(None)
             thread.join()
+
+
+def _address_of(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        socket.inet_aton(host)
+    except OSError:
+        return "0.0.0.0"  # noqa: S104 - a name is given to be reached from other machines
+    return host
+
+
+def _url(host: str, port: int, scheme: str) -> str:
+    if host == "0.0.0.0":  # noqa: S104 - no address to connect to
+        host = "127.0.0.1"
+    if (scheme, host) == ("https", "127.0.0.1"):
+        host = "localhost"  # whose certificate it is
+    return f"{scheme}://{host}:{port}"
