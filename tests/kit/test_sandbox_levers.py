@@ -31,7 +31,7 @@ def leads(api: httpx.Client) -> int:
      {"content_type": "text/plain\nX-B: b"}],
     ids=str,
 )  # fmt: skip
-def test_a_response_that_cannot_be_given_is_rejected_where_it_is_asked_for(options: Any) -> None:
+def test_a_response_that_cannot_be_given_is_rejected_by_the_lever(options: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         Sandbox().answer_next(**{"call": "*", "status": 200} | options)
 

@@ -12,6 +12,7 @@ from thebase_auth._core.text import printable
 
 from ._messages import TOKEN_PATH, CallPattern, Reason
 
+_LONGEST: Final = 1000  # bytes of a line that is no request
 _REQUEST_LINE: Final = re.compile(r"([A-Z]+) (\S.*?)( HTTP/\d\.\d)?")
 
 
@@ -82,7 +83,7 @@ def malformed(head: bytes, error: str) -> ReceivedRequest:
         head: Its first bytes.
         error: What the parser said; nothing if the client closed the connection.
     """
-    line = head.partition(b"\n")[0].decode(errors="replace").rstrip("\r")
+    line = head.partition(b"\n")[0][:_LONGEST].decode(errors="replace").rstrip("\r")
     found = _REQUEST_LINE.fullmatch(line)
     method, path = found.group(1, 2) if found else ("-", "-")
     reason = why_broken(error)

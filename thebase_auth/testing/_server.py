@@ -88,9 +88,7 @@ class _Protocol(H11Protocol):
             await self._app(scope, receive, send)
         except (ConnectionResetError, asyncio.CancelledError):  # the latter when the server stops
             self.transport.abort()
-            # Wait until uvicorn has noticed, or it would report the missing response as an error.
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            self.cycle.disconnected = True  # or uvicorn would report the missing response as an error
 
 
 class _ExceptionHandler:
