@@ -14,7 +14,8 @@ from thebase_auth.testing import ReceivedRequest, Sandbox
 from thebase_auth.testing._access import Access, SandboxClient
 from thebase_auth.testing._asgi import asgi_app
 from thebase_auth.testing._faults import Faults
-from thebase_auth.testing._messages import TOKEN_PATH, Answer, Request
+from thebase_auth.testing._messages import TOKEN_PATH, Request, Response
+from thebase_auth.testing._record import why_broken
 from thebase_auth.testing._service import Service
 
 from ._bodies import document_in, what_is_wrong
@@ -50,15 +51,15 @@ class _Service(Service):
         self.record: list[dict[str, Any]] = []
         self._client = sandbox.client
 
-    def _decide(self, request: Request, record: Any) -> tuple[Answer | None, ReceivedRequest]:
+    def _decide(self, request: Request, entry: Any) -> tuple[Response | None, ReceivedRequest]:
         call, wrong = request.headers.get("x-call", ""), None
         if request.method == "POST" and request.path != TOKEN_PATH:
             wrong = what_is_wrong(_document(request), call)
         with self.lock:
             self.access.newest = None
             has_permission = self._client.may(request.method, request.path)
-            answer, decided = super()._decide(request, record)
-            record.answered.clear()
+            answer, decided = super()._decide(request, entry)
+            self._record.remove(entry)
             self.record.append(
                 {
                     "at": time.monotonic(),
@@ -75,7 +76,7 @@ class _Service(Service):
             )
         return answer, decided
 
-    def _carry_out(self, request: Request) -> Answer:
+    def _carry_out(self, request: Request) -> Response:
         if request.method == "POST" and request.path != TOKEN_PATH:  # whatever form the lead has
             headers = request.headers | {"content-type": "application/json"}
             request = replace(request, headers=headers, body=_document(request))
@@ -157,7 +158,8 @@ class _Sandbox(Sandbox):
     def record(self) -> list[dict[str, Any]]:
         """All requests; those that brought a token also say when that ended."""
         service = self._service
-        wait_for(lambda: not service._record.unanswered, 10)
+        # What the client broke off has not been decided.
+        wait_for(lambda: {one.reason for one in service.received} <= {why_broken("")}, 10)
         ended = service.access.ended
         return [one | {"ended": ended.get(one["issued"])} for one in service.record]
 

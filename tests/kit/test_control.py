@@ -66,8 +66,8 @@ def test_settings_and_permissions_are_changed(thebase: Sandbox, client: httpx.Cl
     changes = {"expires_in": "soon", "token_lifetime": 0.5, "single_token": True}
     assert pull(client, "settings", **changes)["settings"] == before | changes
     assert ask_token(thebase, client).json()["expires_in"] == "soon"
-    pull(client, "settings", expires_in=-1, error_page_size=7)
-    assert (thebase.expires_in, thebase.error_page_size, thebase.single_token) == (-1, 7, True)
+    pull(client, "settings", expires_in=-1)
+    assert (thebase.expires_in, thebase.single_token) == (-1, True)
     mine, limited, third = thebase.client_id, thebase.limited_client.client_id, SandboxClient()
     refused = pull(client, "refuse", call="GET *")["refused"]
     assert refused == {mine: ["GET *"], limited: ["DELETE *"]}
@@ -144,7 +144,7 @@ def test_each_lever_has_a_button_with_its_arguments(client: httpx.Client) -> Non
         ("settings", {"token_lifetime": True}, "token_lifetime must be a number, not true"),
         ("settings", {"token_lifetime": -1}, "token_lifetime must be from 0 to 1000000, not -1"),
         ("settings", {"single_token": 1}, "single_token must be true or false, not 1"),
-        ("settings", {"error_page_size": 10**9}, "error_page_size must be from 0 to 1000000, not 10000"),
+        ("settings", {"token_lifetime": 10**9}, "token_lifetime must be from 0 to 1000000, not 10000"),
         ("settings", {"expires_in": "1" * 999}, "expires_in must be JSON of at most 1000 characters"),
         ("settings", {"expires_in": json.loads("[" * 900 + "]" * 900)}, "expires_in must be JSON of at"),
         ("answer_next", {"call": "*"}, "Sandbox.answer_next() missing 1 required positional argument: 'st"),

@@ -109,7 +109,7 @@ COLLECTIONS = [
     ("/v2/accounts/statuses", 3),
     ("/v2/accounts/types", 4),
     ("/v2/products/", 0),
-    ("/v2/products/categories/", 0),
+    ("/v2/products/categories/", 1),
     ("/v2/sales/statuses", 4),
     ("/v2/tasks/priorities", 3),
     ("/v2/tasks/statuses", 3),

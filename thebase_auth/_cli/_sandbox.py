@@ -15,7 +15,7 @@ from thebase_auth.testing._control import CONTROL_PATH, with_control
 
 from ._errors import CommandError, in_one_line
 
-_ERROR_PAGE_SIZE: Final = 1000  # bytes; 467 kB would flood a client's terminal
+_LONGEST_LINE: Final = 500  # characters of a request or a lever
 
 _ASSIGN: Final = '$env:{} = "{}"' if os.name == "nt" else "export {}={}"
 
@@ -36,8 +36,7 @@ Requests and levers, in the browser and for any language:
 
   {page}
 
-Without Accept: application/json, a 401 is a page of HTML.
-Here it is short; a TheBase has sent 467 kB.
+Without Accept: application/json, a 401 is a page of HTML, of 467 kB.
 """
 
 
@@ -58,7 +57,6 @@ def run_sandbox(options: SimpleNamespace) -> NoReturn:
             token_lifetime=options.token_lifetime or options.expires_in,
             single_token=options.single_token,
             refused=options.refuse,
-            error_page_size=_ERROR_PAGE_SIZE,
             on_request=_print_event,
         )
     except ValueError as error:
@@ -85,7 +83,7 @@ def _start_of(sandbox: Sandbox) -> str:
 
 
 def _print_event(event: ReceivedRequest | str) -> None:
-    _print(f"{time.strftime('%H:%M:%S')} {in_one_line(str(event))}")
+    _print(f"{time.strftime('%H:%M:%S')} {in_one_line(str(event))[:_LONGEST_LINE]}")
 
 
 def _print(text: str) -> None:

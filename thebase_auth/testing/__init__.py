@@ -9,16 +9,16 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 
 # A map of the sub-package. Each part knows those above it, and nothing below.
 #   _messages     requests, responses, and the names of calls
-#   _examples     users, statuses, types, templates and working days of the vendor's pages
+#   _examples     the lists, records and responses of the vendor's pages
 #   _fields       the values of fields, read and made
 #   _faults       what goes wrong because a test asked for it
-#   _record       received requests
+#   _record       received requests, also those that cannot be read
 #   _assertions   assertions on them
 #   _asgi         an ASGI application
 #   _server       a port
 #   _routing      which call a request is
 #   _collections  a page of a collection
-#   _leads _products _timers  what the calls do
+#   _records      what is created, and the calls on it
 #   _crm          all calls under /v2
 #   _access       clients, permissions, tokens, and the token endpoint
 #   _service      the course of a request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ._messages import Request, Response
 
@@ -15,6 +15,9 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Where our server says in a scope what is wrong with the body, which ends there.
+MALFORMED: Final = "thebase_auth.malformed"
 
 
 def asgi_app(exchange: Exchange) -> ASGIApp:
@@ -32,20 +35,23 @@ def asgi_app(exchange: Exchange) -> ASGIApp:
 
 
 async def _read(scope: Scope, receive: Receive) -> Request:
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the connection ended before the request did")
+    body, message = bytearray(), await receive()
+    while message.get("more_body"):
         body += message.get("body", b"")
-        more = message.get("more_body", False)
+        message = await receive()
+    body += message.get("body", b"")
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     mounted_at = scope.get("root_path", "")
+    path = scope["path"].removeprefix(mounted_at)
+    if not path.startswith("/") and "://" in path:  # the absolute form (RFC 9112 3.2.2)
+        headers["host"], _, path = path.partition("://")[2].partition("/")
+        path = f"/{path}"
     return Request(
         method=scope["method"],
-        path=scope["path"].removeprefix(mounted_at),
+        path=path,
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=bytes(body),
         root=f"{scope['scheme']}://{headers.get('host', 'localhost')}{mounted_at}",
+        broken="" if message["type"] == "http.disconnect" else scope.get(MALFORMED),
     )

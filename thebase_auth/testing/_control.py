@@ -43,10 +43,10 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
         sandbox: The sandbox.
         told: Called with a line about each lever that is pulled.
     """
-    sandbox._service.keep(_MOST_KEPT)
+    sandbox._service.keep(_MOST_KEPT, _LONGEST_BODY)
 
     async def exchange(request: Request) -> Response | None:
-        if not f"{request.path}/".startswith(CONTROL_PATH):
+        if request.broken is not None or not f"{request.path}/".startswith(CONTROL_PATH):
             return await sandbox._service.exchange(request)
         try:
             _check_sender(sandbox, request)

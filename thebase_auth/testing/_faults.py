@@ -22,6 +22,8 @@ _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"([!-~\x80-\xff]([ \t!-~\x80-\xff]*[!-~\x80-\xff])?)?")
 _OF_THE_SERVER: Final = {"content-length", "transfer-encoding"}
 
+_MOST: Final = 1000  # each request looks through all of them
+
 Fault = TypeVar("Fault")
 
 
@@ -81,8 +83,10 @@ class Faults(Generic[Fault]):
         """Let the next requests of a *call* meet a fault.
 
         Raises:
-            ValueError: if *call* is not a call, or *times* is less than 1.
+            ValueError: if *call* is not a call, *times* is less than 1, or too many faults are waiting.
         """
+        if len(self._queue) >= _MOST:
+            raise ValueError(f"{_MOST} levers wait for requests already; reset() removes them")
         if times < 1:
             raise ValueError(f"times must be at least 1, not {times}")
         self._queue.append(_Entry(call, CallPattern(call), fault, times))

@@ -1,7 +1,4 @@
-# The values of fields.
-#
-# Here: reading and checking what calls send, and the ids and times that the server makes. Not here: which
-# fields a call requires (_crm).
+# The values of fields: reading and checking what calls send, and the ids and times that the server makes.
 
 from __future__ import annotations
 
@@ -10,11 +7,13 @@ import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import parse_qsl
 
 from ._examples import Item
 from ._messages import JSON, Problem, Reason, Request
 
-_LONGEST_TEXT: Final = 4000  # characters
+_MOST_PARAMETERS: Final = 100
+_LONGEST_TEXT: Final = 4000  # characters, as the vendor says of notes
 _NUMBER_LIMIT: Final = 10**38  # of Oracle's NUMBER
 
 
@@ -44,7 +43,21 @@ def read_fields(request: Request, required: Iterable[str]) -> Item:
     for key in required:
         if is_null(fields.get(key)):
             raise Problem(400, Reason(f"{key} is required", f"חסר השדה \u2066{key}\u2069"))
+        if len(text(fields[key])) > _LONGEST_TEXT:
+            raise Problem(400, f"{key} is longer than {_LONGEST_TEXT} characters")
     return fields
+
+
+def parameters(text: str) -> dict[str, str]:
+    """The parameters of a query or a form; the last of several of one name.
+
+    Raises:
+        Problem: if there are too many.
+    """
+    try:
+        return dict(parse_qsl(text, max_num_fields=_MOST_PARAMETERS))
+    except ValueError:
+        raise Problem(400, f"there are more than {_MOST_PARAMETERS} parameters") from None
 
 
 def is_null(value: object) -> bool:
@@ -52,14 +65,9 @@ def is_null(value: object) -> bool:
     return value in (None, "")
 
 
-def check_length(fields: Item, key: str) -> None:
-    """Reject a text that is too long.
-
-    Raises:
-        Problem: if it is.
-    """
-    if len(str(fields[key])) > _LONGEST_TEXT:
-        raise Problem(400, f"{key} is longer than {_LONGEST_TEXT} characters")
+def text(value: object) -> str:
+    """A value as text, as it is compared and shown."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def number(key: str, value: object) -> float:
@@ -79,10 +87,10 @@ def whole_number(key: str, value: object, *, least: int = 0) -> int:
     Raises:
         Problem: if it is something else, or less than *least*.
     """
-    text = str(value)
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+    digits = text(value)
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits) >= least):
         raise Problem(400, f"{key} is not a whole number of at least {least}")
-    return int(text)
+    return int(digits)
 
 
 def yes_or_no(value: object) -> str:
@@ -90,22 +98,11 @@ def yes_or_no(value: object) -> str:
     return "Y" if value in (True, "Y", "true") else "N"
 
 
-def optional(fields: Item, *keys: str) -> Item:
-    """Some fields, as null if they are missing or empty."""
-    return {key: fields.get(key) or None for key in keys}
-
-
-def stamps(precision: str = "seconds") -> Item:
-    """The fields that say when and by whom a record was created."""
-    at, who = now(precision), "API"  # the vendor's pages show names of users
-    return {"created": at, "updated": at, "created_by": who, "updated_by": who}
-
-
 def new_id() -> str:
     """A number of 128 bits and always 39 digits, since the first bit is set."""
     return str(2**127 + secrets.randbits(127))
 
 
-def now(precision: str = "seconds") -> str:
+def now() -> str:
     """The current time, as the vendor writes it."""
-    return datetime.now(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

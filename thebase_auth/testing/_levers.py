@@ -155,7 +155,7 @@ _LEVERS: Final[dict[str, Callable[..., None]]] = {
 # What an argument must be, whichever lever it is for. `json` and `expires_in` may be anything.
 _TYPES: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     **dict.fromkeys(("call", "client_id", "location", "body", "content_type"), ((str,), "text")),
-    **dict.fromkeys(("status", "times", "error_page_size"), ((int,), "a whole number")),
+    **dict.fromkeys(("status", "times"), ((int,), "a whole number")),
     **dict.fromkeys(("seconds", "token_lifetime"), ((int, float), "a number")),
     **dict.fromkeys(("single_token", "carried_out"), ((bool,), "true or false")),
     "headers": ((dict,), "an object"),

@@ -13,12 +13,13 @@ from typing import Any, Final, NamedTuple, Self
 JSON: Final = "application/json"
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
 
-_CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]*)")
+_CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]{0,999})")
 
+# A TheBase has sent a page of this size. It is filled with carriage returns, which a terminal does not show.
 _UNAUTHORIZED_PAGE: Final = (
     b"<!DOCTYPE html>\n<html><head><title>Unauthorized</title></head>"
     b"<body><h1>401 Unauthorized</h1></body></html>\n"
-)
+).ljust(467_009, b"\r")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +31,10 @@ class Request:
         path: The decoded path, from where the sandbox is mounted.
         query: The query, as it was sent.
         headers: The header fields, with names in lower case.
-        body: The body.
+        body: The body, or as much of it as was received.
         root: The URL of the place where the sandbox is mounted.
+        broken: None if the body is whole. Otherwise what the server said was wrong with it, or nothing if the
+            client closed the connection.
     """
 
     method: str
@@ -40,6 +43,7 @@ class Request:
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     root: str = ""
+    broken: str | None = None
 
     @property
     def url(self) -> str:
@@ -89,8 +93,7 @@ class Response(NamedTuple):
     def to_send(self, method: str) -> Response:
         """The same with its length, and without a body where HTTP has none (RFC 9110 6.4.1, 8.6)."""
         if self.status in (204, 304):
-            fields = [pair for pair in self.headers if pair[0].lower() != "content-type"]
-            return Response(self.status, b"", tuple(fields))
+            return Response(self.status, b"", self.headers)
         length = ("Content-Length", str(len(self.body)))
         return Response(self.status, b"" if method == "HEAD" else self.body, (*self.headers, length))
 
@@ -112,11 +115,11 @@ class Problem(Exception):  # noqa: N818 - the name of such a response (RFC 9457)
         self.reason = reason or message
         self.headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
 
-    def response(self, request: Request, page_size: int) -> Response:
+    def response(self, request: Request) -> Response:
         """As ORDS does: a problem document, or for a 401 a page if the client does not ask for JSON."""
         if self.status == 401 and JSON not in request.headers.get("accept", "").lower():
-            page = _UNAUTHORIZED_PAGE.ljust(page_size)
-            return Response(401, page, (("Content-Type", "text/html; charset=utf-8"),), self.reason)
+            fields = (("Content-Type", "text/html; charset=utf-8"), *self.headers)
+            return Response(401, _UNAUTHORIZED_PAGE, fields, self.reason)
         code = HTTPStatus(self.status).phrase.replace(" ", "")
         document = {
             "code": code,
@@ -143,11 +146,24 @@ class CallPattern:
                 " 'GET /v2/users' or 'DELETE *', or only the path"
             )
         self._method = found["method"] or "*"
-        self._path = re.compile(re.escape(found["path"]).replace(r"\*", ".*"), re.DOTALL)
+        self._pieces = found["path"].split("*")
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a request to a path, without its query, is such a call."""
-        return self._method in {"*", method} and self._path.fullmatch(path) is not None
+        begin, *pieces = self._pieces
+        if self._method not in {"*", method} or not path.startswith(begin):
+            return False
+        if not pieces:
+            return path == begin
+        # Each piece is where it is first found. A regular expression would try every other place, too.
+        *middle, end = pieces
+        at = len(begin)
+        for piece in middle:
+            found = path.find(piece, at)
+            if found < 0:
+                return False
+            at = found + len(piece)
+        return path[at:].endswith(end)
 
 
 def json_response(

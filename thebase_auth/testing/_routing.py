@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeAlias
@@ -13,6 +12,10 @@ from ._messages import TOKEN_PATH, CallPattern, Problem, Reason, Request, Respon
 
 PREFIX: Final = "/v2"
 _ID: Final = "{id}"
+
+# More than any call needs, and little enough to be read in some milliseconds.
+_LONGEST_BODY: Final = 100_000  # bytes
+_MOST_NESTED: Final = 500  # arrays and objects
 
 
 class Call(NamedTuple):
@@ -50,7 +53,6 @@ class Route:
     ) -> None:
         self.method = method
         self.path = PREFIX + path
-        self.pattern = re.compile(re.escape(self.path).replace(re.escape(_ID), "[^/]+"))
         self.required = required
         self.status = status or (201 if method in {"POST", "PUT"} else 200)
         self._handler = handler
@@ -61,6 +63,11 @@ class Route:
         Raises:
             Problem: if the call cannot be carried out.
         """
+        nested = request.body.count(b"[") + request.body.count(b"{")
+        if len(request.body) > _LONGEST_BODY or nested > _MOST_NESTED:
+            raise Problem(
+                413, f"the body has more than {_LONGEST_BODY} bytes, or {_MOST_NESTED} arrays and objects"
+            )
         has_body = self.method == "POST" and (self.required or request.body)
         fields = read_fields(request, self.required) if has_body else {}
         document = self._handler(Call(request, fields))
@@ -73,12 +80,14 @@ def route_of(request: Request, routes: Iterable[Route]) -> Route:
     Raises:
         Problem: if there is no such path (404), or not for this method (405).
     """
-    found = [route for route in routes if route.pattern.fullmatch(request.path)]
-    if not found:
-        raise Problem(404, reason=_unknown(request, routes))
+    parent, _, id_ = request.path.rpartition("/")
     # A literal path goes before one with an id, which may match it too.
-    path = min((route.path for route in found), key=lambda path: _ID in path)
-    by_method = {route.method: route for route in found if route.path == path}
+    for path in (request.path, f"{parent}/{_ID}" if id_ else ""):
+        by_method = {route.method: route for route in routes if route.path == path}
+        if by_method:
+            break
+    else:
+        raise Problem(404, reason=_unknown(request, routes))
     if "GET" in by_method:
         by_method["HEAD"] = by_method["GET"]
     if request.method not in by_method:
@@ -110,8 +119,7 @@ def check_known(call: str, known: Iterable[tuple[str, str]]) -> None:
 
 def _unknown(request: Request, routes: Iterable[Route]) -> str:
     calls = [f"POST {TOKEN_PATH}", *(f"{route.method} {route.path}" for route in routes)]
-    similar = get_close_matches(f"{request.method} {request.path}", calls, n=1, cutoff=0.75)
-    for call in similar:
+    for call in get_close_matches(f"{request.method} {request.path}", calls, n=1, cutoff=0.75):
         return Reason(
             f"no such call; did you mean {call} ?", f"אין קריאה כזאת; התכוונתם ל־\u2066{call}\u2069 ?"
         )

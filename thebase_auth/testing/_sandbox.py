@@ -46,7 +46,6 @@ class Sandbox:
         token_lifetime: After how many seconds a token expires.
         single_token: Whether a new token revokes the earlier ones of its client.
         refused: The calls under `/v2` for which the client with every permission lacks it after all.
-        error_page_size: How many bytes of HTML a client gets with a 401, if it does not ask for JSON.
         host: The IPv4 address to listen on, or the name by which clients on other machines reach this one,
             such as `"thebase"`. With a name, the sandbox listens on all addresses.
         port: The port to listen on; 0 for any free port.
@@ -62,7 +61,6 @@ class Sandbox:
         expires_in: As given; may be changed at any time.
         token_lifetime: As given; may be changed at any time, and holds for tokens already issued.
         single_token: As given; may be changed at any time.
-        error_page_size: As given; may be changed at any time.
         asgi: The sandbox as an ASGI application, for a server of yours or `httpx.ASGITransport`. There it
             needs no `with` block, responds for any domain, and raises `ConnectionResetError` to drop a
             connection.
@@ -81,7 +79,6 @@ class Sandbox:
         token_lifetime: float = 3600.0,
         single_token: bool = False,
         refused: Iterable[str] = (),
-        error_page_size: int = 467_009,
         host: str = "127.0.0.1",
         port: int = 0,
         on_request: OnRequest | None = None,
@@ -94,7 +91,6 @@ class Sandbox:
         self.expires_in = expires_in
         self.token_lifetime = token_lifetime
         self.single_token = single_token
-        self.error_page_size = error_page_size
         self._settings = {name: getattr(self, name) for name in SETTINGS}
         self._service = Service(self, on_request)
         self.asgi: ASGIApp = asgi_app(self._service.exchange)
@@ -111,9 +107,10 @@ class Sandbox:
         if self._server is not None:
             raise RuntimeError(f"{self!r} is running already; make another one")
         with ExitStack() as stack:
-            self._domain = stack.enter_context(
-                serve(self.asgi, host=self._host, port=self._port, **self._tls)
+            server = serve(
+                self.asgi, host=self._host, port=self._port, on_malformed=self._service.malformed, **self._tls
             )
+            self._domain = stack.enter_context(server)
             self._server = stack.pop_all()
         return self
 
@@ -281,10 +278,10 @@ class Sandbox:
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
-        """The requests received so far, in the order in which they got their responses or were dropped.
+        """The requests received so far, in the order of arrival.
 
-        A request is there before its client gets the response. Pending requests are at the end, also
-        if their client has given up.
+        A request is there before its client gets the response, and also if the client has given up. What the
+        server could not read is there, too, with a reason.
         """
         return self._service.received
 

@@ -1,32 +1,47 @@
-# HTTP on loopback, by uvicorn: `serve` runs an ASGI application on a port, in a new thread.
+# HTTP on loopback: `serve` runs an ASGI application on a port, in a new thread, with uvicorn's HTTP protocol.
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 try:
+    import h11
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.server import ServerState
 except ImportError as _missing:
     raise ImportError(
         "the sandbox needs uvicorn: install the extra 'testing'", name=_missing.name
     ) from _missing
 
+from ._asgi import MALFORMED
+
 if TYPE_CHECKING:
     from ._asgi import ASGIApp, Receive, Scope, Send
+
+OnMalformed: TypeAlias = Callable[[bytes, str], str]
+"""Gets bytes that are no request, and what the parser said: nothing if the client closed the connection.
+Returns the text of the 400."""
 
 _BACKLOG: Final = 4096  # connections; thousands of clients may connect before the first is accepted
 
 # Longer than any test: no pooled connection is closed while a client is about to reuse it.
 _KEEP_ALIVE: Final = 60  # seconds
+
+# h11 limits the head of a request only while it is incomplete; with pieces of this size it always does.
+_PIECE: Final = 2**14  # bytes
 
 # uvicorn's warnings are about what clients send: TLS to a port without it, an upgrade. The client is told.
 _logger: Final = logging.getLogger("thebase_auth.testing.server")
@@ -34,70 +49,60 @@ _logger.setLevel(logging.ERROR)
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, with a logger that other servers of this process do not have."""
+    """uvicorn's, but it reports what is not HTTP, and the application can drop the connection."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.logger = _logger
+    def __init__(self, config: uvicorn.Config, state: ServerState, on_malformed: OnMalformed) -> None:
+        super().__init__(config, state, {})
+        self.logger = _logger  # instead of one that other servers of this process share
+        self.access_log = False
+        self._on_malformed = on_malformed
+        self._app = self.app
+        self.app = self._run_app
 
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), _PIECE):
+            super().data_received(data[start : start + _PIECE])
 
-class _Server(uvicorn.Server):
-    """uvicorn, but it reports that it has started, stops at once, and can drop a connection.
+    def handle_events(self) -> None:
+        self._unparsed, _ = self.conn.trailing_data
+        super().handle_events()
 
-    Attributes:
-        startup_done: Done when it has started, with an exception if it cannot.
-        stop_requested: To be set to stop it.
-    """
+    def send_400_response(self, msg: str) -> None:
+        msg = str(sys.exception())
+        if self.conn.our_state is h11.IDLE:  # no request has begun
+            super().send_400_response(self._on_malformed(self._unparsed, msg))
+        elif self.conn.our_state is h11.SEND_RESPONSE and self.cycle.more_body:
+            self.scope[MALFORMED] = msg  # type: ignore[typeddict-unknown-key]
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+        # Otherwise there is a response already, and what follows the request is ignored.
 
-    def __init__(self, app: ASGIApp, **options: Any) -> None:
-        # The loggers are those of every uvicorn in this process, and stay as they are.
-        config = uvicorn.Config(self._drop_when_reset(app), log_config=None, **options)
-        config.load()
-        super().__init__(config)
-        self.startup_done: Future[None] = Future()
-        self.stop_requested: Future[None] = Future()
+    def connection_lost(self, exc: Exception | None) -> None:
+        unparsed, _ = self.conn.trailing_data
+        if unparsed and self.conn.our_state is h11.IDLE:
+            self._on_malformed(unparsed, "")
+        super().connection_lost(exc)
 
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
+    async def _run_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            super().run(sockets)
-        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for the start
-            self.startup_done.set_exception(error)
+            await self._app(scope, receive, send)
+        except (ConnectionResetError, asyncio.CancelledError):  # the latter when the server stops
+            self.transport.abort()
+            self.cycle.disconnected = True  # or uvicorn would report the missing response as an error
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # `python -X dev` is for the loops of the program. In ours it logs each TLS handshake that fails.
-        asyncio.get_running_loop().set_debug(False)
-        await super().startup(sockets)
-        self.startup_done.set_result(None)
 
-    async def main_loop(self) -> None:
-        # Instead of uvicorn's, which checks ten times a second whether it should stop.
-        stop = asyncio.wrap_future(self.stop_requested)
-        while not stop.done():
-            await self.on_tick(0)  # updates the `Date` header
-            await asyncio.wait([stop], timeout=1)
+class _ExceptionHandler:
+    """asyncio's, but it says in one line a minute that there are no file descriptors for connections."""
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        # Instead of uvicorn's, which waits for unfinished responses, for the peers to close TLS, and at least
-        # a tenth of a second. `asyncio.run` cancels the handlers that still run.
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+    silent_until = 0.0
 
-    def _drop_when_reset(self, app: ASGIApp) -> ASGIApp:
-        async def drop_when_reset(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await app(scope, receive, send)
-            except (ConnectionResetError, asyncio.CancelledError):  # the latter when the server stops
-                for connection in list(self.server_state.connections):
-                    if getattr(connection, "client", None) == scope["client"]:
-                        connection.transport.abort()
-                # Wait until uvicorn has noticed, or it would report the missing response as an error.
-                event = ""
-                while event != "http.disconnect":
-                    event = (await receive())["type"]
-
-        return drop_when_reset
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+        elif time.monotonic() > self.silent_until:
+            self.silent_until = time.monotonic() + 60
+            _logger.error("the sandbox cannot accept connections: %s", error.strerror)
 
 
 @contextmanager
@@ -108,6 +113,7 @@ def serve(
     port: int = 0,
     ssl_certfile: str | None = None,
     ssl_keyfile: str | None = None,
+    on_malformed: OnMalformed = lambda _, error: error,
 ) -> Iterator[str]:
     """Serve an ASGI application over HTTP/1.1, in a new thread.
 
@@ -122,6 +128,7 @@ def serve(
         port: The port to listen on; 0 for any free port.
         ssl_certfile: Path of a PEM certificate for `localhost` or *host*. With it, the server speaks TLS.
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
+        on_malformed: Called with what is no request.
 
     Returns:
         A context manager for the base URL: by default `http://127.0.0.1:PORT`, or with a certificate
@@ -131,19 +138,48 @@ def serve(
         OSError: if the certificate cannot be read, the port is taken, or the server cannot start.
         ssl.SSLError: if certificate and key are malformed or do not match.
     """
-    server = _Server(
+    # The loggers are those of every uvicorn in this process, and stay as they are.
+    config = uvicorn.Config(
         app,
         interface="asgi3",
-        loop="asyncio",
-        http=_Protocol,
         ws="none",
-        lifespan="off",
+        log_config=None,
         proxy_headers=False,
-        backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE,
         ssl_certfile=ssl_certfile,
         ssl_keyfile=ssl_keyfile,
     )
+    config.load()
+    started: Future[None] = Future()
+    stop: Future[None] = Future()
+
+    async def main() -> None:
+        # uvicorn's own server would wait for open connections, and a tenth of a second, before it stops.
+        state = ServerState()
+        loop = asyncio.get_running_loop()
+        # `python -X dev` is for the loops of the program. In ours it logs each TLS handshake that fails.
+        loop.set_debug(False)
+        loop.set_exception_handler(_ExceptionHandler())
+        server = await loop.create_server(
+            lambda: _Protocol(config, state, on_malformed), sock=listener, backlog=_BACKLOG, ssl=config.ssl
+        )
+        started.set_result(None)
+        stopped = asyncio.wrap_future(stop)
+        while not stopped.done():
+            state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+            await asyncio.wait([stopped], timeout=1)
+        server.close()
+        loop.set_exception_handler(lambda *_: None)  # of an `accept` that is due to be tried again
+        for connection in list(state.connections):
+            connection.transport.abort()
+        # Handlers that still run are cancelled by `asyncio.run`.
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits for the start
+            started.set_exception(error)
+
     # With the protocol, since otherwise asyncio leaves Nagle's algorithm on, and a response in two writes
     # waits 40 ms for the client's acknowledgement.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
@@ -154,15 +190,13 @@ def serve(
         listener.bind((_address_of(host), port))
         listener.listen(_BACKLOG)
         port = listener.getsockname()[1]
-        thread = threading.Thread(
-            target=server.run, args=([listener],), name=f"thebase-sandbox-{port}", daemon=True
-        )
+        thread = threading.Thread(target=run, name=f"thebase-sandbox-{port}", daemon=True)
         thread.start()
         try:
-            server.startup_done.result()
+            started.result()
             yield _url(host, port, "https" if ssl_certfile else "http")
         finally:
-            server.stop_requested.set_result(None)
+            stop.set_result(None)
             thread.join()
 
 

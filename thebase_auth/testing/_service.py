@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from thebase_auth._core.flight import Event
@@ -18,12 +18,13 @@ from ._access import Access, Settings
 from ._crm import crm_routes
 from ._faults import Drop, Faults, Gate
 from ._messages import TOKEN_PATH, Problem, Reason, Request, Response
-from ._record import Received, ReceivedRequest
+from ._record import Received, ReceivedRequest, malformed, why_broken
 from ._routing import PREFIX, route_of
 
 FOREVER: Final = threading.TIMEOUT_MAX
 
 OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
+
 
 _DELAYED: Final = Reason("delayed by a lever", "עוכב לפי בקשתכם")
 _RESPONDED: Final = Reason("response by a lever", "נענה לפי בקשתכם")
@@ -38,12 +39,11 @@ _OF_LEVER: Final[dict[Response | Drop | None, str]] = {
 logger: Final = logging.getLogger("thebase_auth.testing")
 
 
-class _Received:
-    """The record since the last reset. A request stays in the one in which it arrived."""
+@dataclass(eq=False)
+class _Entry:
+    """A place in the record."""
 
-    def __init__(self, most: int | None) -> None:
-        self.done: deque[ReceivedRequest] = deque(maxlen=most)
-        self.pending: dict[Request, ReceivedRequest] = {}  # in the order of arrival
+    received: ReceivedRequest
 
 
 class Service:
@@ -67,6 +67,7 @@ class Service:
         self._settings = settings
         self._on_request = on_request
         self._most: int | None = None
+        self._longest: int | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -76,50 +77,67 @@ class Service:
             self.delays: Faults[float] = Faults()
             self.outcomes: Faults[Response | Drop] = Faults()
             self._routes = crm_routes()
-            self._record = _Received(self._most)
+            self._record: deque[_Entry] = deque(maxlen=self._most)
         self.gate.reset()
 
-    def keep(self, most: int) -> None:
-        """Keep no more than the last requests from now on, for a sandbox that runs for long."""
+    def keep(self, most: int, longest: int) -> None:
+        """Keep less from now on, for a sandbox that runs for long.
+
+        Args:
+            most: How many requests are kept, the last ones.
+            longest: How many bytes of a body are kept, the first ones.
+        """
         with self.lock:
-            self._most = most
-            self._record.done = deque(self._record.done, most)
+            self._most, self._longest = most, longest
+            self._record = deque(self._record, most)
 
     @property
     def received(self) -> Received:
-        """The requests received so far: those with a response or dropped, then the pending ones."""
+        """The requests received so far, in the order of arrival."""
         with self.lock:
-            return (*self._record.done, *self._record.pending.values())
+            return tuple(entry.received for entry in self._record)
+
+    def malformed(self, head: bytes, error: str) -> str:
+        """Record what is not HTTP, and return the reason, for the client."""
+        received = malformed(head, error)
+        self._add(received)
+        self._tell(received)
+        return received.reason
 
     async def exchange(self, request: Request) -> Response | None:
         """Take a request, and return its response; None drops the connection."""
         path = f"{request.path}?{request.query}" if request.query else request.path
-        with self.lock:
-            record = self._record
-            record.pending[request] = ReceivedRequest(
-                request.method, path, request.headers, request.body, status=None, at=time.time()
-            )
+        body = request.body[: self._longest]
+        received = ReceivedRequest(request.method, path, request.headers, body, status=None, at=time.time())
+        if request.broken is not None:
+            reason, status = why_broken(request.broken), 400 if request.broken else None
+            received = replace(received, status=status, reason=reason)
+            self._add(received)
+            self._tell(received)
+            return Problem(400, reason).response(request).to_send(request.method) if status else None
+        entry = self._add(received)
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
             await wait_async(release, FOREVER)
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
-                pending = record.pending[request]
-                record.pending[request] = replace(pending, reason=_DELAYED)
+                entry.received = replace(received, reason=_DELAYED)
         if delay is not None:
             await wait_async(Event(), delay)
-        response, received = self._decide(request, record)
-        if self._on_request is not None:
-            try:
-                self._on_request(received)
-            except Exception:
-                logger.exception("on_request failed for %s", received)
+        response, received = self._decide(request, entry)
+        self._tell(received)
         return None if response is None else response.to_send(request.method)
 
-    def _decide(self, request: Request, record: _Received) -> tuple[Response | None, ReceivedRequest]:
+    def _add(self, received: ReceivedRequest) -> _Entry:
+        entry = _Entry(received)
+        with self.lock:
+            self._record.append(entry)
+        return entry
+
+    def _decide(self, request: Request, entry: _Entry) -> tuple[Response | None, ReceivedRequest]:
         """The response to a request, or None to drop the connection, and what the record says of it."""
         with self.lock:
-            received = record.pending.pop(request)
+            received = entry.received
             outcome = self.outcomes.take(request)
             response = outcome if isinstance(outcome, Response) else None
             client = None
@@ -129,15 +147,14 @@ class Service:
                     response = self._carry_out(request)
             except Exception:
                 logger.exception("the sandbox failed at %s", received)
-                response = Problem(500, reason=_FAILED).response(request, 0)
+                response = Problem(500, reason=_FAILED).response(request)
             reasons = received.reason, _OF_LEVER.get(outcome, _RESPONDED), response.reason if response else ""
-            received = replace(
+            entry.received = received = replace(
                 received,
                 reason=Reason.of_all(reasons),
                 status=None if response is None else response.status,
                 client_id=None if client is None else client.client_id,
             )
-            record.done.append(received)
             return None if isinstance(outcome, Drop) else response, received
 
     def _carry_out(self, request: Request) -> Response:
@@ -148,4 +165,11 @@ class Service:
                 self.access.check(request)
             return route_of(request, self._routes).response(request)
         except Problem as problem:
-            return problem.response(request, self._settings.error_page_size)
+            return problem.response(request)
+
+    def _tell(self, received: ReceivedRequest) -> None:
+        if self._on_request is not None:
+            try:
+                self._on_request(received)
+            except Exception:
+                logger.exception("on_request failed for %s", received)
