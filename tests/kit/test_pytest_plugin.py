@@ -141,6 +141,6 @@ def test_nothing_of_ours(thebase):
 
 def test_fixtures_and_marker_are_listed_with_what_they_are(tmp_path: Path) -> None:
     listed = run_pytest(tmp_path, "", "--fixtures", "-v").stdout
-    described = re.findall(r"^(\w+) .*thebase_auth.+_pytest_plugin\.py:\d+\n    \S", listed, re.MULTILINE)
+    described = re.findall(r"^(\w+) .*thebase_auth/_pytest_plugin\.py:\d+\n    \S", listed, re.MULTILINE)
     assert sorted(described) == ["make_thebase", "thebase", "thebase_auth", "thebase_env"]
     assert "@pytest.mark.thebase_allow_unused: levers of" in run_pytest(tmp_path, "", "--markers").stdout

@@ -31,9 +31,9 @@ def vcr_filters() -> dict[str, Any]:
 
         recorder = vcr.VCR(**vcr_filters(), cassette_library_dir="tests/cassettes")
 
-    No request keeps its `Authorization`, a token request neither its query nor its form, and a token response
-    nothing but a made-up token, its type and its `expires_in`. Where a URL, a header field or a body has the
-    secret or a token, that is replaced. What your program sends and gets while it records stays as it is.
+    `Authorization` is not stored, nor the query and the form of a token request, nor anything of a token
+    response but its type, its `expires_in` and a made-up token. Elsewhere, tokens and the secret are replaced
+    if they have at least 12 characters. Your program sends and receives the real ones while it records.
     Compressed bodies are stored decompressed, so that cassettes can be read and be JSON.
 
     Returns:
