@@ -20,7 +20,7 @@ from ._messages import JSON, TOKEN_PATH
 _FORM: Final = b"grant_type=client_credentials"
 _SHORTEST: Final = 12  # characters; what is shorter may stand in a body by chance
 _TOKEN_NAME: Final = re.compile(r"token-\d+")
-_ENCODED_IN_VAIN: Final = re.compile(r"%(3\d|[46][1-9a-f]|[57][\da])", re.IGNORECASE)  # letters and digits
+_ENCODED_LETTER: Final = re.compile(r"%(3\d|[46][1-9a-f]|[57][\da])", re.IGNORECASE)  # or digit
 
 # Other fields of a token response may be secrets, too.
 _FIELDS: Final = ("token_type", "expires_in")
@@ -43,7 +43,7 @@ def vcr_filters() -> dict[str, Any]:
     masks = _Masks()
 
     def mask_request(request: Any) -> Any:
-        uri = _ENCODED_IN_VAIN.sub(lambda code: chr(int(code[1], 16)), request.uri)
+        uri = _ENCODED_LETTER.sub(lambda code: chr(int(code[1], 16)), request.uri)
         headers, body = request.headers, _in_one_piece(request.body)
         for secret in _secrets(_value(headers, "authorization")):
             masks.hide(secret)
@@ -117,12 +117,13 @@ def _pattern(secret: str) -> re.Pattern[bytes]:
 
 
 def _spelled(character: str) -> bytes:
-    """A pattern for a character: itself, percent-encoded once or more often, and escaped in JSON."""
+    """A pattern for a character: itself, escaped in JSON, and either percent-encoded once or more often."""
     content = character.encode()
     if content.isalnum():  # never encoded, which keeps long tokens cheap
         return content
     percent = b"".join(b"%%(?:25)*%02x" % byte for byte in content)
-    return rb"(?:\\?%s|(?i:%s|\\u%04x))" % (re.escape(content), percent, ord(character))
+    backslash = rb"(?:\\|%(?:25)*5c)"
+    return rb"(?i:%s?(?:%s|%s)|%su%04x)" % (backslash, re.escape(content), percent, backslash, ord(character))
 
 
 def _value(headers: Mapping[str, Any], name: str) -> str:
