@@ -16,10 +16,6 @@ from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
 from tests.support.databases import SERVERS
 from thebase_auth._core import warnings
-from thebase_auth._pytest_plugin import make_thebase, pytest_runtest_call, thebase, thebase_auth, thebase_env
-
-# What pytest would find in the package by itself where that is not the one being tested.
-__all__ = ["make_thebase", "pytest_runtest_call", "thebase", "thebase_auth", "thebase_env"]
 
 # How long the property tests look. A busy machine is no fault of what is tested.
 settings.register_profile("normal", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,7 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-timeout looks
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "error")
+    # Of httpx and httpx2 under trio, whenever a response is not read to its end.
+    config.addinivalue_line("filterwarnings", "ignore:Async generator .(httpcore|httpx):ResourceWarning")
+    if config.getoption("timeout", 120) is None:
+        config.option.timeout = 120  # seconds
     slow = config.getoption("--slow")
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal" if slow else "quick"))
     if config.getoption("--all-clients"):

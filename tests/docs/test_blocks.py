@@ -1,15 +1,19 @@
 """Every block of Python in the README and in docs/ runs as it stands.
 
-A block with a test is a test file of a project that has the package installed; any other is a script, with
-a sandbox in the place of acme.thebase.co.il. Each is run by itself; blocks with a title are files beside it.
+A block with a test is a file of tests, in a checkout or in any other project that has the package installed;
+any other is a script, with a sandbox in the place of acme.thebase.co.il. Each is run by itself; blocks with a
+title are files beside it.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.pages import BLOCKS, Block, need_libraries, run_script, run_tests
 from thebase_auth.testing import Sandbox
 
@@ -24,10 +28,26 @@ def test_each_script_runs(block: Block, thebase: Sandbox, tmp_path: Path) -> Non
     assert {request.status for request in thebase.received} <= {200, 201, 401}
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with this repository's settings of pytest."""
+    (tmp_path / "pyproject.toml").symlink_to(ROOT / "pyproject.toml")
+    return tmp_path
+
+
+@pytest.mark.parametrize("folder", ["checkout", "tmp_path"])
 @pytest.mark.parametrize("block", TESTS, ids=str)
-def test_each_block_of_tests_passes_where_the_package_is_installed(block: Block, tmp_path: Path) -> None:
+def test_each_block_of_tests_passes(block: Block, folder: str, request: pytest.FixtureRequest) -> None:
     need_libraries(block)
-    run_tests(block, tmp_path)
+    run_tests(block, request.getfixturevalue(folder))
+
+
+def test_settings_for_our_own_tests_do_not_hold_for_a_page(checkout: Path) -> None:
+    (checkout / "app.py").write_text("import warnings\ndef test_it(thebase):\n    warnings.warn('old')\n")
+    # Readers do not have all the plugins that our tests need.
+    command = [sys.executable, "-m", "pytest", "-p", "no:timeout", "-p", "no:cacheprovider", "app.py"]
+    ended = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert "1 passed, 1 warning" in ended.stdout, ended.stdout + ended.stderr
 
 
 def test_there_are_blocks_for_each_library() -> None:

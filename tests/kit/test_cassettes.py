@@ -5,149 +5,105 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import io
 import json
 import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, quote_plus
+from typing import Any, NamedTuple
+from urllib.parse import quote, quote_plus, unquote
 
 import httpx
 import httpx2
 import pytest
 import requests
 
-import thebase_auth
-import thebase_auth.httpx
-import thebase_auth.httpx2
-import thebase_auth.requests
 from tests.support.pythons import run_pytest
+from thebase_auth import TheBaseAuth, TokenRequestError
 from thebase_auth.testing import Sandbox, vcr_filters
 
-CLIENT_ID = "canary/id+=.."
+CLIENT_ID = "id+=.."
 CLIENT_SECRET = "canary/secret+&=.."
+PAIR = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
+TOKEN = "canary/token+one=="
+OTHER = "canary/token+two=="
+CANARY = re.compile("canary|Y2FuYX|NhbmFy|jYW5hc")  # as it is, and at each place in base64
 GZIP = {"Content-Encoding": "gzip"}
+CLIENTS = [requests.Session, httpx.Client, httpx2.Client]
 
 
 @pytest.fixture
-def recorded() -> Iterator[Sandbox]:
-    """A sandbox with a secret that every encoding changes, and tokens as no other has them."""
+def thebase() -> Iterator[Sandbox]:
+    """A sandbox with a secret that every encoding changes; the plugin sees to its levers."""
     with Sandbox(client_id=CLIENT_ID, client_secret=CLIENT_SECRET) as thebase:
         yield thebase
 
 
-def give_tokens(thebase: Sandbox, compressed: bool, *tokens: str) -> None:
-    """Let the next token responses be of a server that compresses, and adds what may be secret."""
-    for token in tokens:
-        document = {
-            "access_token": token,
-            "token_type": "bearer",
-            "expires_in": 1,
-            "refresh_token": "canary-r",
-        }
-        body = json.dumps(document).encode()
-        if compressed:
-            thebase.answer_next("/oauth/token", 200, gzip.compress(body), headers=GZIP)
-        else:
-            thebase.answer_next("/oauth/token", 200, body)
+def prepare_tokens(thebase: Sandbox) -> None:
+    for token in (TOKEN, OTHER):
+        document = {"access_token": token, "token_type": "bearer", "expires_in": 9, "refresh_token": "canary"}
+        thebase.answer_next("/oauth/token", 200, json=document)
 
 
-def take(thebase: Sandbox, compressed: bool) -> None:
-    """Let the sandbox refuse the first token at the second call."""
-    give_tokens(thebase, compressed, "canary-one", "canary-two")
+def prepare_renewal(thebase: Sandbox) -> None:
+    """Let the sandbox reject the first token at the second call."""
+    prepare_tokens(thebase)
     thebase.answer_next("GET /v2/users", 200, json={"items": [1]})
     thebase.answer_next("GET /v2/users", 401)
     thebase.answer_next("GET /v2/users", 200, gzip.compress(b'{"items": [2]}'), headers=GZIP)
 
 
-def two_calls(get: Callable[[str], Any], domain: str) -> None:
-    for number in (1, 2):
-        response = get(f"{domain}/v2/users")
-        assert response.status_code == 200
-        assert response.json() == {"items": [number]}
-
-
-def with_requests(domain: str) -> None:
-    with requests.Session() as session:
-        session.auth = thebase_auth.requests.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)
-        two_calls(session.get, domain)
-
-
-def with_httpx(domain: str) -> None:
-    with httpx.Client(auth=thebase_auth.httpx.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)) as client:
-        two_calls(client.get, domain)
-
-
-def with_httpx_async(domain: str) -> None:
-    async def main() -> None:
-        auth = thebase_auth.httpx.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)
-        async with httpx.AsyncClient(auth=auth) as client:
-            for number in (1, 2):
-                response = await client.get(f"{domain}/v2/users")
-                assert response.json() == {"items": [number]}
-
-    asyncio.run(main())
-
-
-def with_httpx2(domain: str) -> None:
-    with httpx2.Client(auth=thebase_auth.httpx2.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET)) as client:
-        two_calls(client.get, domain)
-
-
-def seen_in(cassette: Path) -> str:
-    """All that a cassette shows, whatever it is encoded in."""
-    text = cassette.read_text("utf-8")
-    layers = [text]
-    for encoded in re.findall(r"[A-Za-z0-9+/\s\\n]{16,}={0,2}", text):
-        with suppress(ValueError):
-            content = base64.b64decode(re.sub(r"\s|\\n", "", encoded) + "==")
-            layers.append(content.decode("latin-1"))
-            with suppress(OSError, EOFError, zlib.error):
-                layers.append(gzip.decompress(content).decode("latin-1"))
-    return "\n".join(layers)
+def record_and_play(calls: Callable[[], object], thebase: Sandbox, folder: Path, **options: Any) -> Path:
+    """Record the calls, then play them: the server receives nothing, and no response is left over."""
+    vcr = pytest.importorskip("vcr")
+    for mode in ("once", "none"):
+        received = len(thebase.received)
+        recorder = vcr.VCR(**vcr_filters(), record_mode=mode, cassette_library_dir=str(folder), **options)
+        with recorder.use_cassette("cassette") as cassette:
+            calls()
+    assert cassette.all_played
+    assert len(thebase.received) == received
+    return folder / "cassette"
 
 
 def assert_nothing_secret_in(cassette: Path) -> None:
-    seen = seen_in(cassette)
+    seen = cassette.read_text("utf-8")
     assert "/v2/users" in seen  # or nothing was recorded
-    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-    for secret in ("canary", CLIENT_SECRET, quote(CLIENT_SECRET), quote_plus(CLIENT_SECRET), basic):
-        assert secret not in seen
-    assert len(set(re.findall(r"token-\d", seen))) == 2  # they can be told apart
+    assert not CANARY.search(unquote(seen))
+    assert "!!binary" not in seen  # all can be read
+    assert set(re.findall(r"token-\d", seen)) == {"token-1", "token-2"}  # they can be told apart
 
 
-@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("serializer", ["yaml", "json"])
-@pytest.mark.parametrize("calls", [with_requests, with_httpx, with_httpx_async, with_httpx2])
-def test_vcrpy(
-    recorded: Sandbox, tmp_path: Path, calls: Callable[[str], None], serializer: str, compressed: bool
-) -> None:
-    vcr = pytest.importorskip("vcr")
-    take(recorded, compressed)
-    recorder = vcr.VCR(**vcr_filters(), serializer=serializer, cassette_library_dir=str(tmp_path))
-    with recorder.use_cassette("cassette"):
-        calls(recorded.domain)
-    recorded.assert_levers_used()
-    headers = [one.headers["authorization"] for one in recorded.calls("GET *")]
-    assert headers == ["Bearer canary-one", "Bearer canary-one", "Bearer canary-two"]
-    assert_nothing_secret_in(tmp_path / "cassette")
+@pytest.mark.parametrize("client", CLIENTS)
+def test_renewal_is_played(thebase: Sandbox, tmp_path: Path, client: Any, serializer: str) -> None:
+    prepare_renewal(thebase)
 
-    asked = len(recorded.received)
-    player = vcr.VCR(
-        **vcr_filters(), serializer=serializer, record_mode="none", cassette_library_dir=str(tmp_path)
-    )
-    with player.use_cassette("cassette") as cassette:
-        calls(recorded.domain)
-    assert cassette.all_played
-    assert len(recorded.received) == asked
+    def calls() -> None:
+        with client() as session:
+            session.auth = TheBaseAuth(thebase.domain, CLIENT_ID, CLIENT_SECRET)
+            for number in (1, 2):
+                assert session.get(f"{thebase.domain}/v2/users").json() == {"items": [number]}
+
+    assert_nothing_secret_in(record_and_play(calls, thebase, tmp_path, serializer=serializer))
+    sent = [one.headers["authorization"] for one in thebase.calls("GET *")]
+    assert sent == [f"Bearer {token}" for token in (TOKEN, TOKEN, OTHER)]
+
+
+def test_renewal_is_played_in_async_code(thebase: Sandbox, tmp_path: Path) -> None:
+    prepare_renewal(thebase)
+
+    async def calls() -> None:
+        async with httpx.AsyncClient(auth=TheBaseAuth(thebase.domain, CLIENT_ID, CLIENT_SECRET)) as client:
+            for number in (1, 2):
+                assert (await client.get(f"{thebase.domain}/v2/users")).json() == {"items": [number]}
+
+    assert_nothing_secret_in(record_and_play(lambda: asyncio.run(calls()), thebase, tmp_path))
 
 
 RECORDED = """
-import os
-
 import pytest
 import requests
 
@@ -161,173 +117,179 @@ def vcr_config():
 @pytest.mark.vcr
 def test_users():
     auth = TheBaseAuth.from_env()
-    for number in (1, 2):
-        response = requests.get(auth.base_url + "/v2/users", auth=auth, timeout=5)
-        assert response.json() == {"items": [number]}
+    responses = [requests.get(auth.base_url + "/v2/users", auth=auth, timeout=5) for _ in range(2)]
+    assert [one.json() for one in responses] == [{"items": [1]}, {"items": [2]}]
 """
 
 
-def test_pytest_recording(recorded: Sandbox, tmp_path: Path) -> None:
+def test_pytest_recording(thebase: Sandbox, tmp_path: Path) -> None:
     pytest.importorskip("pytest_recording")
-    take(recorded, compressed=True)
-    settings = {
-        "THEBASE_DOMAIN": recorded.domain,
-        "THEBASE_CLIENT_ID": CLIENT_ID,
-        "THEBASE_CLIENT_SECRET": CLIENT_SECRET,
-    }
-    ended = run_pytest(tmp_path, RECORDED, "--record-mode=once", **settings)
-    assert "1 passed" in ended.stdout, ended.stdout
-    recorded.assert_levers_used()
+    prepare_renewal(thebase)
+    settings = {"THEBASE_DOMAIN": thebase.domain, "THEBASE_CLIENT_ID": CLIENT_ID}
+    for secret, *options in ((CLIENT_SECRET, "--record-mode=once"), ("another", "--block-network")):
+        ended = run_pytest(tmp_path, RECORDED, *options, **settings, THEBASE_CLIENT_SECRET=secret)
+        assert "1 passed" in ended.stdout, ended.stdout
+    assert len(thebase.received) == 5
     assert_nothing_secret_in(tmp_path / "cassettes" / "test_it" / "test_users.yaml")
-    asked = len(recorded.received)
-    settings["THEBASE_CLIENT_SECRET"] = "another"
-    ended = run_pytest(tmp_path, RECORDED, "--record-mode=none", "--block-network", **settings)
-    assert "1 passed" in ended.stdout, ended.stdout
-    assert len(recorded.received) == asked
 
 
-def quote_credentials(thebase: Sandbox) -> None:
-    """Let responses, header fields and a URL repeat what was sent to the sandbox."""
-    basic = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-    sent = {"error": f"Basic {basic}", "error_description": CLIENT_SECRET}
-    thebase.answer_next("/oauth/token", 400, json=sent, headers={"X-Sent": basic})
-    give_tokens(thebase, False, "canary/token-one", "canary/token-two")
-    token = {"X-Sent": "Bearer canary/token-one"}
-    thebase.redirect_next("GET /v2/users", "/v2/users?token=canary%2Ftoken-one")
-    thebase.answer_next("GET /v2/users", 401, b"unknown: canary/token-one", "text/plain", headers=token)
-    thebase.answer_next("GET /v2/users", 200, gzip.compress(b'["canary/token-two"]'), headers=GZIP)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_secret_that_is_quoted_is_stored(thebase: Sandbox, tmp_path: Path, client: Any) -> None:
+    error = {"error": f"Basic {PAIR}", "error_description": CLIENT_SECRET}
+    thebase.answer_next("/oauth/token", 400, json=error, headers={"X-Sent": PAIR})
+    prepare_tokens(thebase)
+    quoted = {"X-Sent": f"Bearer {TOKEN}", "Location": f"/?token={quote(TOKEN, safe='')}"}
+    thebase.answer_next("GET /v2/users", 401, TOKEN, "text/plain", headers=quoted)
+    thebase.answer_next("GET /v2/users", 200, gzip.compress(f'["{OTHER}"]'.encode()), headers=GZIP)
+    thebase.answer_next("POST *", 201, times=5)
+    names = iter([OTHER, "token-2"])  # while it records, and while it plays
 
+    def calls() -> None:
+        url, content = f"{thebase.domain}/v2/users", "data" if client is requests.Session else "content"
+        with client() as session:
+            session.auth = TheBaseAuth(thebase.domain, CLIENT_ID, CLIENT_SECRET)
+            with pytest.raises(TokenRequestError, match="400"):
+                session.get(url)
+            session.auth = TheBaseAuth(thebase.domain, CLIENT_ID, CLIENT_SECRET)
+            token = next(names)
+            assert session.get(url).json() == [token]
+            session.headers["Cookie"] = f"session={token}"
+            target, text = f"{url}?token={quote_plus(token)}", json.dumps({"token": token}).encode()
+            for body in (text, io.BytesIO(text), iter([text[:15], text[15:]])):
+                session.post(target, **{content: body})
+            session.post(target, json={"token": token})
+            session.post(target, headers=GZIP, **{content: gzip.compress(text)})
 
-def calls_that_are_quoted(session: requests.Session, domain: str, token: str) -> None:
-    def get() -> requests.Response:
-        auth = thebase_auth.requests.TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, session=session)
-        return session.get(f"{domain}/v2/users", auth=auth)
-
-    with pytest.raises(thebase_auth.TokenRequestError, match="400"):
-        get()
-    response = get()
-    assert (response.status_code, response.json()) == (200, [token])
-
-
-@pytest.mark.parametrize("serializer", ["yaml", "json"])
-def test_vcrpy_stores_no_secret_that_a_response_quotes(
-    recorded: Sandbox, tmp_path: Path, serializer: str
-) -> None:
-    vcr = pytest.importorskip("vcr")
-    quote_credentials(recorded)
-    for mode, token in (("once", "canary/token-two"), ("none", "token-2")):
-        recorder = vcr.VCR(
-            **vcr_filters(), serializer=serializer, record_mode=mode, cassette_library_dir=str(tmp_path)
-        )
-        with recorder.use_cassette("cassette"), requests.Session() as session:
-            calls_that_are_quoted(session, recorded.domain, token)
-    recorded.assert_levers_used()
-    assert_nothing_secret_in(tmp_path / "cassette")
+    matched = ["method", "uri", "body", "headers"]
+    assert_nothing_secret_in(record_and_play(calls, thebase, tmp_path, match_on=matched))
+    for received in thebase.calls("POST /v2/users"):  # the server gets what the program sends
+        assert received.path == f"/v2/users?token={quote_plus(OTHER)}"
+        assert received.headers["cookie"] == f"session={OTHER}"
+        is_compressed = "content-encoding" in received.headers
+        content = gzip.decompress(received.body) if is_compressed else received.body
+        assert json.loads(content) == {"token": OTHER}
 
 
 # Without a recorder
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<h1>",
-        b"[]",
-        b"1",
-        b'"access_token"',
-        b'{"items": []}',
-        b"\xff",
-        b"\x1f\x8b",
-        gzip.compress(b"{}" * 100)[:20],
-        gzip.compress(b'{"a": 1}'),
-        b"[" * 100_000,
-        "טקסט",
-    ],
-    ids=range(12),
-)
-def test_what_is_not_a_token_response_is_stored_as_it_is(body: Any) -> None:
-    response = {"status": {"code": 200}, "headers": {"X": ["1"], "Y": "2"}, "body": {"string": body}}
-    assert vcr_filters()["before_record_response"](response) is response
-
-
-@pytest.mark.parametrize(
-    ("document", "kept"),
-    [
-        ({"access_token": "canary"}, {"access_token": "token-1"}),
-        (
-            {"token_type": "bearer", "access_token": "canary", "expires_in": "soon", "id_token": "canary"},
-            {"token_type": "bearer", "expires_in": "soon", "access_token": "token-1"},
-        ),
-        ({"access_token": ["canary"]}, {"access_token": None}),
-    ],
-)
-def test_a_token_response_is_made_anew(document: Any, kept: Any) -> None:
-    headers = {"Content-Length": ["9"], "Set-Cookie": ["canary"]}
-    before: Any = {"status": {"code": 200}, "headers": headers, "body": {"string": json.dumps(document)}}
-    after = vcr_filters()["before_record_response"](before)
-    assert json.loads(after["body"]["string"]) == kept
-    assert after["headers"] == {"Content-Type": ["application/json"]}
-    assert before["body"]["string"] == json.dumps(document)  # what the program gets
-
-
-def test_a_compressed_response_without_a_token_is_stored_as_it_is() -> None:
-    response = {"headers": {"Content-Encoding": "gzip"}, "body": {"string": gzip.compress(b"[]")}}
-    assert vcr_filters()["before_record_response"](response) is response
-
-
-@pytest.mark.parametrize("encoding", ["deflate", ["deflate"]])
-@pytest.mark.parametrize("library", ["urllib3", "httpx", "httpx2"])
-def test_a_token_response_is_decompressed_by_what_is_installed(
-    monkeypatch: pytest.MonkeyPatch, library: str, encoding: Any
-) -> None:
-    """What vcrpy cannot decompress, such as zstd."""
-    for other in {"urllib3", "httpx", "httpx2"} - {library}:
-        monkeypatch.setitem(sys.modules, other, None)
-    content = zlib.compress(b'{"access_token": "canary"}')
-    response = {"headers": {"content-encoding": encoding}, "body": {"string": content}}
-    after = vcr_filters()["before_record_response"](response)
-    assert json.loads(after["body"]["string"]) == {"access_token": "token-1"}
-
-
-class Recorded:
+class Recorded(NamedTuple):
     """As much of a request of vcrpy as is used."""
 
-    def __init__(self, uri: str, authorization: Any = "Basic canary") -> None:
-        self.uri = uri
-        self.headers = {"authorization": authorization, "Accept": "*/*"}
-        self.body = b"client_secret=canary%2F"
+    method: str = "POST"
+    uri: str = "https://a/v2/users"
+    body: Any = b""
+    headers: dict[str, Any] = {}
 
 
-def test_a_request_keeps_no_credentials() -> None:
-    without_credentials = vcr_filters()["before_record_request"]
-    token_request = without_credentials(Recorded("https://a/oauth/token?client_secret=canary"))
-    assert vars(token_request) == {
-        "uri": "https://a/oauth/token",
-        "headers": {"Accept": "*/*"},
-        "body": b"grant_type=client_credentials",
-    }
-    other = without_credentials(Recorded("https://a/v2/users?limit=1", b"Bearer canary"))
-    assert other.headers == {"Accept": "*/*"}
-    assert (other.uri, other.body) == ("https://a/v2/users?limit=1", b"client_secret=canary%2F")
-
-
-def test_a_response_that_quotes_what_was_sent_is_stored_without_it() -> None:
+def filters() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """The two hooks, which have seen the secret and the token."""
     hooks = vcr_filters()
-    pair = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-    hooks["before_record_request"](Recorded("https://a/oauth/token", f"Basic {pair}"))
-    issued = {"headers": {}, "body": {"string": b'{"access_token": "canary-token-long"}'}}
-    assert json.loads(hooks["before_record_response"](issued)["body"]["string"])["access_token"] == "token-1"
-    body = f"no permission: {pair}, {quote(CLIENT_SECRET)}, canary-token-long".encode()
-    headers = {
-        "Content-Length": ["99"],
-        "Location": f"/?secret={quote_plus(CLIENT_SECRET)}",
-        "X": ["canary-token-long"],
-    }
-    stored = hooks["before_record_response"](
-        {"status": {"code": 401}, "headers": headers, "body": {"string": body}}
-    )
-    assert stored["body"] == {"string": b"no permission: hidden, hidden, token-1"}
-    assert stored["headers"] == {"Location": "/?secret=hidden", "X": ["token-1"]}
-    again = hooks["before_record_request"](Recorded("https://a/v2/users?token=canary-token-long"))
-    assert again.uri == "https://a/v2/users?token=token-1"
+    on_request, on_response = hooks["before_record_request"], hooks["before_record_response"]
+    on_request(Recorded(headers={"Authorization": f"Basic {PAIR}"}))
+    on_response(response(json.dumps({"access_token": TOKEN})))
+    return on_request, on_response
+
+
+def response(body: Any, **headers: Any) -> dict[str, Any]:
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return {"status": {"code": 200}, "headers": headers, "body": {"string": body}}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<h1>", b"[]", b'"access_token"', b"\xff", b"\x1f\x8b", b"[" * 100_000, "טקסט", None],
+    ids=range(9),
+)
+def test_response_without_a_token_is_stored_as_it_is(body: Any) -> None:
+    without_token = filters()[1]
+    given = response(body, X=["1"], Content_Encoding=["unknown"], Content_Length="9")
+    assert without_token(given) == given
+    assert without_token({**given, "body": {}})["body"] == {"string": b""}  # of aiohttp
+
+
+@pytest.mark.parametrize(("token", "name"), [("canary", "token-2"), (["canary"], None), ("\ud800", None)])
+def test_token_response_has_nothing_but_a_made_up_token(token: Any, name: str | None) -> None:
+    document = {"token_type": "bearer", "access_token": token, "expires_in": "soon", "id_token": "canary"}
+    given = response(json.dumps(document), Content_Length=["9"], Set_Cookie=["canary"])
+    stored = filters()[1](given)
+    kept = {"token_type": "bearer", "access_token": name, "expires_in": "soon"}
+    assert json.loads(stored["body"]["string"]) == kept
+    assert stored["headers"] == {"Content-Type": ["application/json"]}
+    assert given["body"]["string"] == json.dumps(document)  # what the program gets
+
+
+def test_tokens_of_a_cassette_keep_their_names() -> None:
+    without_token = filters()[1]
+    for token, name in (("token-3", "token-3"), ("new", "token-2"), ("newer", "token-4"), ("new", "token-2")):
+        stored = without_token(response(json.dumps({"access_token": token})))
+        assert json.loads(stored["body"]["string"]) == {"access_token": name}
+
+
+@pytest.mark.parametrize("library", ["urllib3", "httpx", "httpx2"])
+def test_bodies_are_decompressed_by_what_is_installed(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    for other in {"urllib3", "httpx", "httpx2"} - {library}:
+        monkeypatch.setitem(sys.modules, other, None)
+    without_credentials, without_token = filters()
+    content = zlib.compress(f'["{TOKEN}"]'.encode())
+    for encoding in ("deflate", ["deflate"], b"deflate"):
+        stored = without_token(response(content, content_encoding=encoding, Content_Length=["9"]))
+        assert (stored["headers"], stored["body"]) == ({}, {"string": b'["token-1"]'})
+    request = without_credentials(Recorded(body=content, headers={"content-encoding": "deflate"}))
+    assert (request.headers, request.body) == ({}, b'["token-1"]')
+    already = response(f'["{TOKEN}"]'.encode(), content_encoding="deflate")
+    assert without_token(already)["body"] == {"string": b'["token-1"]'}
+
+
+def in_json(text: str) -> str:
+    return text.replace("/", r"\/").replace("+", r"\u002B")
+
+
+def in_base64(text: str) -> str:
+    return base64.b64encode(json.dumps({"n": "\xfe\xff", "it": text}).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str,
+        quote_plus,
+        lambda text: re.sub("%..", lambda code: code[0].lower(), quote(text, safe="")),
+        lambda text: quote(quote_plus(text)),
+        in_json,
+        lambda text: quote(in_json(text)),
+        in_base64,
+        lambda text: quote_plus(in_base64(text)),
+        lambda text: in_base64(f".{text}").replace("+", "-").replace("/", "_"),
+        lambda text: in_base64(f"..{text}"),
+    ],
+    ids=range(10),
+)
+@pytest.mark.parametrize("secret", [TOKEN, CLIENT_SECRET, PAIR])
+def test_no_spelling_of_a_secret_is_stored(secret: str, spelled: Callable[[str], str]) -> None:
+    without_credentials, without_token = filters()
+    text = spelled(secret)
+    name = {TOKEN: "token-1"}.get(secret, "hidden")
+    headers = {"X": text, "Y": text.encode()}
+    chunks = [text[:5].encode(), text[5:].encode()]
+    bodies = (text, text.encode(), io.BytesIO(text.encode()), chunks, iter(chunks), iter([(text, 1)]))
+    for body in (*bodies, {text: [text]}):
+        request = without_credentials(Recorded("GET", f"https://a/v2/{text}?a={text}", body, headers))
+        stored = without_token(response(text.encode(), Content_Length=["99"], X=[text, text]))
+        for one in (request, stored):
+            assert name in str(one)
+            assert not CANARY.search(unquote(unquote(str(one))))
+        assert "Content-Length" not in stored["headers"]
+
+
+def test_request_keeps_no_credentials() -> None:
+    without_credentials = filters()[0]
+    for credentials in (f"bearer {OTHER}", f"Bearer {OTHER}".encode(), "Basic canary", "Digest canary"):
+        headers = {"authorization": credentials, "Accept": "*/*", "content-length": 9}
+        stored = without_credentials(Recorded("GET", f"https://a/v2/users?1&t={OTHER}", None, headers))
+        assert stored == Recorded("GET", stored.uri, None, {"Accept": "*/*"})
+    assert stored.uri == "https://a/v2/users?1&t=hidden"
+    every_character = "".join(f"%{ord(character):02x}" for character in OTHER)
+    assert without_credentials(Recorded(uri=f"https://a/?{every_character}")).uri == "https://a/?hidden"
+    stored = without_credentials(Recorded(uri="https://a/oauth/token?secret=canary", body=b"secret=canary"))
+    assert stored == Recorded(uri="https://a/oauth/token", body=b"grant_type=client_credentials")

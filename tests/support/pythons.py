@@ -16,7 +16,7 @@ def run_pytest(
     """Run pytest in another project, which knows of this one as an installed package."""
     (folder / "test_it.py").write_text(test, "utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options],
+        [sys.executable, "-m", "pytest", "-q", "-Werror", "-pno:cacheprovider", *options, "test_it.py"],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,

@@ -8,16 +8,19 @@ import importlib
 import io
 import itertools
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from ._messages import JSON, TOKEN_PATH
 
 _FORM: Final = b"grant_type=client_credentials"
-_SHORTEST: Final = 12  # characters; what is shorter may stand in a response by chance
-_HIDDEN: Final = "hidden"
+_SHORTEST: Final = 12  # characters; what is shorter may stand in a body by chance
+_TOKEN_NAME: Final = re.compile(r"token-\d+")
+_ENCODED_LETTER: Final = re.compile(r"%(3\d|[46][1-9a-f]|[57][\da])", re.IGNORECASE)  # or digit
 
 # Other fields of a token response may be secrets, too.
 _FIELDS: Final = ("token_type", "expires_in")
@@ -28,51 +31,39 @@ def vcr_filters() -> dict[str, Any]:
 
         recorder = vcr.VCR(**vcr_filters(), cassette_library_dir="tests/cassettes")
 
-    No request keeps its `Authorization`, a token request neither its query nor its form, and a token response
-    nothing but a made-up token, its type and its `expires_in`. Where another response, or a URL, quotes the
-    secret or a token, that is replaced. What your program gets while it records stays as it is. Compressed
-    responses are stored decompressed, so that cassettes can be read and be JSON.
+    `Authorization` is not stored, nor the query and the form of a token request, nor anything of a token
+    response but its type, its `expires_in` and a made-up token. Elsewhere, tokens and the secret are replaced
+    if they have at least 12 characters. Your program sends and receives the real ones while it records.
+    Compressed bodies are stored decompressed, so that cassettes can be read and be JSON.
 
     Returns:
-        `before_record_request`, `before_record_response` and `decode_compressed_response`. If you have hooks
-        of your own, give vcrpy a list of both.
+        `before_record_request` and `before_record_response`. If you have hooks of your own, give vcrpy a list
+        of both.
     """
-    numbers = itertools.count(1)
     masks = _Masks()
 
-    def without_credentials(request: Any) -> Any:
-        for authorization in _authorizations(request.headers):
-            for secret in _secrets(authorization):
-                masks.hide(secret, _HIDDEN)
-        request.headers = {
-            name: value for name, value in request.headers.items() if name.lower() != "authorization"
-        }
-        request.uri = masks.put_on(request.uri)
-        if _is_of_token_endpoint(request.uri):
-            request.uri = request.uri.partition("?")[0]
-            request.body = _FORM
-        return request
+    def mask_request(request: Any) -> Any:
+        uri = _ENCODED_LETTER.sub(lambda code: chr(int(code[1], 16)), request.uri)
+        headers, body = request.headers, _in_one_piece(request.body)
+        for secret in _secrets(_value(headers, "authorization")):
+            masks.hide(secret)
+        if urlsplit(uri).path == TOKEN_PATH:
+            uri, body = uri.partition("?")[0], _FORM
+        body = masks.put_on(_decompressed(body, headers))
+        return type(request)(request.method, masks.put_on(uri), body, masks.put_on(_kept(headers)))
 
-    def without_token(response: Any) -> Any:
-        body, headers = response["body"]["string"], response["headers"]
-        content = body.encode() if isinstance(body, str) else body
-        document = _token_response(content, headers, lambda one: masks.hide(one, f"token-{next(numbers)}"))
-        if document is not None:
-            return {**response, "headers": {"Content-Type": [JSON]}, "body": {"string": document.encode()}}
-        stored = masks.put_on(content.decode("latin-1")).encode("latin-1")
-        fields = {
-            name: masks.put_on(values) if isinstance(values, str) else [masks.put_on(one) for one in values]
-            for name, values in headers.items()
-        }
-        if (stored, fields) == (content, dict(headers)):
-            return response
-        return {**response, "headers": _without_length(fields), "body": {"string": stored}}
+    def mask_response(response: Any) -> Any:
+        body = response["body"].get("string", b"")
+        readable = _decompressed(body, response["headers"])
+        token_response = _token_response(readable, masks.name_token)
+        if token_response is not None:
+            return {**response, "headers": {"Content-Type": [JSON]}, "body": {"string": token_response}}
+        masked = masks.put_on({**response, "body": {"string": readable}})
+        if masked["body"]["string"] != body:
+            masked["headers"] = _kept(masked["headers"])
+        return masked
 
-    return {
-        "before_record_request": without_credentials,
-        "before_record_response": without_token,
-        "decode_compressed_response": True,
-    }
+    return {"before_record_request": mask_request, "before_record_response": mask_response}
 
 
 class _Masks:
@@ -80,82 +71,118 @@ class _Masks:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._free = map("token-{}".format, itertools.count(1))
+        self._patterns: list[tuple[re.Pattern[bytes], bytes]] = []
 
-    def hide(self, secret: str, name: str) -> str:
-        """Replace a secret by a name from now on, unless it has one; return its name."""
+    def name_token(self, token: str) -> str:
+        """Return what is stored for a token: the same, if it comes from a cassette."""
+        if _TOKEN_NAME.fullmatch(token):
+            return self._name(token, token)
+        return self._name(token, next(name for name in self._free if name not in self._names.values()))
+
+    def hide(self, secret: str) -> None:
+        """Hide a secret from now on, unless it is a token with a name."""
         if len(secret) >= _SHORTEST:
-            for form in _forms(secret):
-                self._names.setdefault(form, name)
-        return self._names.get(secret, name)
+            self._name(secret, "hidden")
 
-    def put_on(self, text: str) -> str:
-        """Text with the names in place of the secrets."""
-        for secret, name in list(self._names.items()):
-            text = text.replace(secret, name)
-        return text
+    def put_on(self, value: Any) -> Any:
+        """Return *value* with the names in place of the secrets, at any depth."""
+        match value:
+            case bytes():
+                for pattern, name in self._patterns:
+                    value = pattern.sub(name, value)
+            case str():
+                return self.put_on(value.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+            case dict():
+                return {self.put_on(key): self.put_on(one) for key, one in value.items()}
+            case list() | tuple():
+                return [self.put_on(one) for one in value]
+        return value
 
-
-def _authorizations(headers: Mapping[str, Any]) -> Iterator[str]:
-    for name, values in headers.items():
-        if name.lower() == "authorization":
-            value = values[0] if isinstance(values, list) else values
-            yield value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _secrets(authorization: str) -> list[str]:
-    """The credentials, and with Basic the secret in them, unless it is short."""
-    scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return [credentials]
-    try:
-        pair = base64.b64decode(credentials).decode()
-    except ValueError:
-        return [credentials]
-    secret = pair.partition(":")[2]
-    return [credentials, secret] if len(secret) >= _SHORTEST else [credentials]
+    def _name(self, secret: str, name: str) -> str:
+        if secret not in self._names and len(secret) >= _SHORTEST:
+            self._patterns.append((_pattern(secret), name.encode()))
+        return self._names.setdefault(secret, name)
 
 
-def _forms(secret: str) -> set[str]:
-    """How a secret is written in a header, in JSON, and in a URL."""
-    return {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), quote_plus(secret)}
+def _pattern(secret: str) -> re.Pattern[bytes]:
+    """A pattern for a secret: as it is, and where it is part of a text in base64."""
+    spellings, content = [secret], secret.encode()
+    for before in range(3):  # bytes, modulo 3
+        encoded = base64.b64encode(bytes(before) + content).decode()
+        # The characters at both ends depend on what stands beside the secret.
+        own = encoded[math.ceil(before * 8 / 6) : (before + len(content)) * 8 // 6]
+        spellings += [own, own.replace("+", "-").replace("/", "_")]
+    return re.compile(b"|".join(b"".join(map(_spelled, one)) for one in spellings))
 
 
-def _without_length(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Header fields for a body that is another than the one that was sent, and is not compressed."""
-    gone = {"content-length", "content-encoding", "transfer-encoding"}
+def _spelled(character: str) -> bytes:
+    """A pattern for a character: itself, escaped in JSON, and either percent-encoded once or more often."""
+    content = character.encode()
+    if content.isalnum():  # never encoded, which keeps long tokens cheap
+        return content
+    percent = b"".join(b"%%(?:25)*%02x" % byte for byte in content)
+    backslash = rb"(?:\\|%(?:25)*5c)"
+    return rb"(?i:%s?(?:%s|%s)|%su%04x)" % (backslash, re.escape(content), percent, backslash, ord(character))
+
+
+def _value(headers: Mapping[str, Any], name: str) -> str:
+    """The value of a header field, whose name is in lower case."""
+    value = {key.lower(): one for key, one in headers.items()}.get(name, "")
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _kept(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Header fields without credentials, and without what is true only of the body that was sent."""
+    gone = {"authorization", "content-length", "content-encoding", "transfer-encoding"}
     return {name: value for name, value in headers.items() if name.lower() not in gone}
 
 
-def _is_of_token_endpoint(url: str) -> bool:
-    return urlsplit(url).path == TOKEN_PATH
+def _secrets(authorization: str) -> list[str]:
+    """The credentials of Basic and Bearer, and the secret in those of Basic."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return [credentials, base64.b64decode(credentials).decode().partition(":")[2]]
+    return [credentials] if scheme.lower() in {"basic", "bearer"} else []
 
 
-def _readings(content: bytes, headers: Mapping[str, Any]) -> Iterator[bytes]:
-    """A body as it was sent, and decompressed by each library that may have asked for the compression."""
-    yield content
-    encodings = [value for name, value in headers.items() if name.lower() == "content-encoding"]
-    if not encodings:
-        return
-    given = encodings[0]
-    encoding = {"Content-Encoding": given if isinstance(given, str) else ", ".join(given)}
-    for library in ("urllib3", "httpx", "httpx2"):
-        with suppress(Exception):  # it is not installed, or the body is decompressed already
-            module = importlib.import_module(library)
-            if library == "urllib3":
-                raw = module.HTTPResponse(io.BytesIO(content), encoding, preload_content=False)
-                yield raw.read(decode_content=True)
-            else:
-                yield module.Response(200, headers=encoding, content=content).content
+def _in_one_piece(body: Any) -> Any:
+    """A request's body, whole where it is a file or in chunks; vcrpy hands out a copy."""
+    if hasattr(body, "read"):
+        return body.read()
+    if isinstance(body, Iterator | list):
+        body = list(body)
+        with suppress(TypeError):  # not all of bytes
+            return b"".join(body)
+    return body
 
 
-def _token_response(content: bytes, headers: Mapping[str, Any], rename: Callable[[str], str]) -> str | None:
+def _decompressed(body: Any, headers: Mapping[str, Any]) -> Any:
+    """A body as it was before it was compressed, by whichever library can do it; any other as it is."""
+    encoding = {"Content-Encoding": _value(headers, "content-encoding")}
+    if encoding["Content-Encoding"] and isinstance(body, bytes):
+        for library in ("urllib3", "httpx", "httpx2"):
+            with suppress(Exception):  # it is not installed, or the body is decompressed already
+                module = importlib.import_module(library)
+                if library == "urllib3":
+                    readable = module.HTTPResponse(io.BytesIO(body), encoding).data
+                else:
+                    readable = module.Response(200, headers=encoding, content=body).content
+                if readable != body:
+                    return readable
+    return body
+
+
+def _token_response(body: Any, name_token: Callable[[str], str]) -> bytes | None:
     """The token response that a body is, with another token and no other secret; None if it is none."""
-    for reading in _readings(content, headers):
-        try:
-            document = json.loads(reading)
-            token = document["access_token"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            continue
-        kept = {name: document[name] for name in _FIELDS if name in document}
-        return json.dumps({**kept, "access_token": rename(token) if isinstance(token, str) else None})
-    return None
+    try:
+        document = json.loads(body)
+        token = document["access_token"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    kept = {name: document[name] for name in _FIELDS if name in document}
+    name = name_token(token) if isinstance(token, str) and token.isascii() else None
+    return json.dumps({**kept, "access_token": name}).encode()
