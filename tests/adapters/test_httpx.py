@@ -87,7 +87,7 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
         with client.stream("POST", server.url + "/a", content=content) as response:
             assert response.status_code == status
             assert not response.is_stream_consumed
-            assert response.read() == (b"accepted" if status == 200 else b"refused")
+            assert response.read() == (b"accepted" if status == 200 else b"rejected")
 
 
 @pytest.mark.anyio
@@ -102,12 +102,12 @@ async def test_connection_of_the_401_is_released_before_a_token_is_fetched(
         with library.Client(auth=auth, **options) as client:
             client.get(server.url + "/a")
             api.revoke()
-            api.refusal = make()
+            api.rejection = make()
             assert client.get(server.url + "/a").status_code == 200
         async with library.AsyncClient(auth=auth, **options) as async_client:
             await async_client.get(server.url + "/a")
             api.revoke()
-            api.refusal = make()
+            api.rejection = make()
             assert (await async_client.get(server.url + "/a")).status_code == 200
 
 
@@ -126,7 +126,7 @@ async def raise_for_status_async(response: Any) -> None:
 async def test_hook_that_raises_for_a_401_fails_one_call_with_an_expired_token(library: Any) -> None:
     """The documentation of httpx shows this hook. It hides every 401 from every auth flow."""
     api = Api()
-    api.token_answer["expires_in"] = 1e-9
+    api.token_response["expires_in"] = 1e-9
     with api_server(api) as (server, _):
         url = server.url + "/a"
         hooks: dict[str, Any] = {"response": [raise_for_status]}

@@ -214,7 +214,7 @@ def test_plain_http_is_allowed_on_loopback(http: Http, thebase: Sandbox, start: 
 
 def test_redirect_to_another_host_is_unsigned(http: Http) -> None:
     with api_server() as (server, api), Server(lambda _: (401, {}, b"who are you")).running() as other:
-        api.answers["/away"] = (302, {"Location": other.url + "/landed"}, b"")
+        api.responses["/away"] = (302, {"Location": other.url + "/landed"}, b"")
         credentials = ("--auth-type=thebase", f"--auth={ID_AND_SECRET}")
         response = http(*credentials, "--follow", server.url + "/away")
 
@@ -225,7 +225,7 @@ def test_redirect_to_another_host_is_unsigned(http: Http) -> None:
 
 def test_redirect_on_the_same_host_is_signed(http: Http) -> None:
     with api_server() as (server, api):
-        api.answers["/moved"] = (302, {"Location": "/here"}, b"")
+        api.responses["/moved"] = (302, {"Location": "/here"}, b"")
         credentials = ("--auth-type=thebase", f"--auth={ID_AND_SECRET}")
         http(*credentials, server.url)
         api.revoke()

@@ -30,9 +30,9 @@ from tests.support.caches import (
 from tests.support.callers import TokenHold
 from tests.support.clients import CLIENT_SECRET, Client, auth_for
 from tests.support.databases import Database, stoppable_valkey_server
+from tests.support.memory_cache import METHODS, Gate, MemoryCache
 from tests.support.processes import stopped
 from tests.support.servers import BASIC, api_server
-from tests.support.shelf import METHODS, Gate, Shelf
 from thebase_auth import RedisTokenCache
 
 # Down
@@ -93,7 +93,7 @@ def test_cache_that_hangs_delays_one_request_and_takes_one_thread(
 ) -> None:
     gate = Gate(method)
     with api_server() as (server, api):
-        shelf = Shelf(gate)
+        shelf = MemoryCache(gate)
         auth = auth_for(server.url, cache=shelf, timeout=1)
         key_of(auth)
         seconds = []
@@ -117,7 +117,7 @@ def test_cache_that_hangs_delays_one_request_and_takes_one_thread(
 def test_waiters_go_on_before_the_leader_has_stored_its_token(client: Client) -> None:
     gate, hold = Gate("store"), TokenHold()
     with api_server(hold) as (server, _), ThreadPoolExecutor(4) as pool:
-        auth = auth_for(server.url, cache=Shelf(gate))
+        auth = auth_for(server.url, cache=MemoryCache(gate))
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert hold.arrived.acquire(timeout=20)
         others = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(3)]
@@ -134,7 +134,7 @@ def test_waiters_go_on_before_the_leader_has_stored_its_token(client: Client) ->
 def test_caller_in_a_hurry_leads_while_another_waits_for_the_cache(client: Client) -> None:
     gate = Gate("load")
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
-        auth = auth_for(server.url, cache=Shelf(gate), timeout=20)
+        auth = auth_for(server.url, cache=MemoryCache(gate), timeout=20)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert gate.reached.wait(20)
         assert client.get(auth, server.url + "/a", timeout=2).status == 200
@@ -167,7 +167,7 @@ def test_cache_that_raises_anything_fails_no_request_and_keeps_no_lock(
                 if called == method:
                     raise failure()
 
-            shelf = Shelf(fail)
+            shelf = MemoryCache(fail)
             auth = auth_for(server.url, cache=shelf)
             for _ in range(2):
                 renew(client, auth, server.url, api)
@@ -175,7 +175,7 @@ def test_cache_that_raises_anything_fails_no_request_and_keeps_no_lock(
             assert len(warnings()) == number
 
 
-class OldCache(Shelf):
+class OldCache(MemoryCache):
     """A cache for version 0.2, whose `lock` did not wait."""
 
     def lock(self, key: str, lease: float) -> Any:  # type: ignore[override]
@@ -207,7 +207,7 @@ def test_renewal_for_which_no_thread_can_start_goes_on_without_the_cache(
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    shelf = Shelf()
+    shelf = MemoryCache()
     with api_server() as (server, api):
         auth = auth_for(server.url, cache=shelf)
         with monkeypatch.context() as patch:
@@ -233,7 +233,7 @@ def test_error_that_quotes_credentials_is_logged_without_them(
 ) -> None:
     token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
     with api_server() as (server, api):
-        api.token_answer["access_token"] = token
+        api.token_response["access_token"] = token
 
         def fail(called: str) -> None:
             if called == method:
@@ -241,7 +241,7 @@ def test_error_that_quotes_credentials_is_logged_without_them(
                 known = token if method in {"store", "release"} else record
                 raise RuntimeError(f"{CLIENT_SECRET} {BASIC} {known} {record[:100]} {token}")
 
-        auth = auth_for(server.url, cache=Shelf(fail))
+        auth = auth_for(server.url, cache=MemoryCache(fail))
         api.live.add(token)
         assert FEW[0].get(auth, server.url + "/a").status == 200
         until(lambda: not cache_threads())
@@ -256,7 +256,7 @@ def test_error_without_a_message_or_with_a_long_one_is_logged(failure: Exception
         raise failure
 
     with api_server() as (server, api):
-        auth = auth_for(server.url, cache=Shelf(fail))
+        auth = auth_for(server.url, cache=MemoryCache(fail))
         renew(FEW[0], auth, server.url, api)
     [message] = warnings()
     assert type(failure).__name__ in message
@@ -279,7 +279,7 @@ def test_cache_that_fails_at_random_fails_no_call_and_keeps_no_lock(seed: int) -
             case 2:
                 time.sleep(chance.random() / 20)
 
-    shelf = Shelf(fail)
+    shelf = MemoryCache(fail)
     with api_server() as (server, _):
         auths = [auth_for(server.url, cache=shelf) for _ in range(3)]
 

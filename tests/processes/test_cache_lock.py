@@ -30,9 +30,9 @@ from tests.support.caches import (
 )
 from tests.support.callers import TokenHold, in_threads, wait_for
 from tests.support.clients import Client, auth_for
+from tests.support.memory_cache import METHODS, Gate, MemoryCache
 from tests.support.processes import calling_process
-from tests.support.servers import Answer, Api, Received, api_server
-from tests.support.shelf import METHODS, Gate, Shelf
+from tests.support.servers import Api, Received, Response, api_server
 from thebase_auth import FileTokenCache
 from thebase_auth.testing import Sandbox
 
@@ -61,7 +61,7 @@ def test_others_inherit_the_lock_of_a_process_that_died(client: Client, shared: 
 def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(
     client: Client, warnings: Warnings
 ) -> None:
-    shelf = Shelf()
+    shelf = MemoryCache()
     with api_server() as (server, api):
         auth = auth_for(server.url, cache=shelf, timeout=2)
         shelf.lock(key_of(auth), timeout=1)  # another process, for good
@@ -100,7 +100,7 @@ def test_silent_token_endpoint_fails_each_process_within_its_own_timeout(
 @few_clients
 def test_many_callers_of_a_silent_token_endpoint_do_not_queue(client: Client) -> None:
     with broken_server("is silent") as (url, _):
-        shelf = Shelf()
+        shelf = MemoryCache()
         auth = auth_for(url, cache=shelf, timeout=0.5)
         started = time.monotonic()
         results = in_threads(20, lambda: client.get(auth, url + "/a", timeout=0.5))
@@ -136,7 +136,7 @@ def test_superseded_leader_neither_keeps_the_lock_nor_holds_up_the_next(shared: 
 
 @few_clients
 def test_lost_token_request_costs_half_of_the_timeout_and_no_lock(client: Client) -> None:
-    hold, shelf = TokenHold(), Shelf()
+    hold, shelf = TokenHold(), MemoryCache()
     with api_server(hold) as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shelf, timeout=4)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=4)
@@ -158,7 +158,7 @@ STAGES = [*METHODS, "locked by another", "fetch"]
 @pytest.mark.parametrize("stage", STAGES)
 async def test_cancelled_caller_releases_the_lock_and_another_leads(stage: str) -> None:
     gate, hold = Gate(stage), TokenHold(held=1 if stage == "fetch" else 0)
-    shelf = Shelf(gate)
+    shelf = MemoryCache(gate)
     statuses: list[int] = []
     with api_server(hold) as (server, _):
         auth = auth_for(server.url, cache=shelf)
@@ -197,7 +197,7 @@ async def test_cancelled_caller_releases_the_lock_and_another_leads(stage: str) 
 async def test_callers_cancelled_while_the_cache_hangs_take_one_thread() -> None:
     gate = Gate("load")
     with api_server() as (server, _):
-        auth = auth_for(server.url, cache=Shelf(gate))
+        auth = auth_for(server.url, cache=MemoryCache(gate))
         try:
             async with httpx.AsyncClient(auth=auth, timeout=20) as client:
                 for _ in range(5):
@@ -225,13 +225,13 @@ def test_interrupted_caller_releases_the_lock(stage: str) -> None:
 
     api = Api()
 
-    def handler(request: Received) -> Answer:
+    def handler(request: Received) -> Response:
         if stage == "fetch" and request.path == "/oauth/token":
             interrupt()
         return api(request)
 
     caught = threading.Event()
-    shelf = Shelf(lambda method: interrupt() if method == stage else None)
+    shelf = MemoryCache(lambda method: interrupt() if method == stage else None)
     with api_server(handler) as (server, _), httpx.Client(timeout=20) as client:
         auth = auth_for(server.url, cache=shelf)
         try:

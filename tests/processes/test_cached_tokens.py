@@ -27,8 +27,8 @@ from tests.support.caches import (
 )
 from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.clock import Clock
+from tests.support.memory_cache import MemoryCache
 from tests.support.servers import Api, api_server
-from tests.support.shelf import Shelf
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.testing import Sandbox
 
@@ -56,7 +56,7 @@ def test_token_stored_while_the_lock_is_waited_for_is_used(client: Client) -> No
             if method == "lock":
                 shelf.records[key_of(auth)] = record_of(auth, "from-another")
 
-        shelf = Shelf(store)
+        shelf = MemoryCache(store)
         auth = auth_for(server.url, cache=shelf)
         assert client.get(auth, server.url + "/a").status == 200
         until(lambda: not shelf.locked)
@@ -68,7 +68,7 @@ def test_token_stored_while_the_lock_is_waited_for_is_used(client: Client) -> No
 
 @few_clients
 def test_one_background_thread_per_renewal_and_none_for_a_good_token(client: Client) -> None:
-    shelf = Shelf()
+    shelf = MemoryCache()
     with api_server() as (server, api):
         auth = auth_for(server.url, cache=shelf)
         for number in (1, 2):
@@ -86,7 +86,7 @@ def test_one_background_thread_per_renewal_and_none_for_a_good_token(client: Cli
 
 def test_constructor_does_not_compute_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashlib, "pbkdf2_hmac", pytest.fail)
-    auth_for("acme.thebase.co.il", cache=Shelf())
+    auth_for("acme.thebase.co.il", cache=MemoryCache())
 
 
 # Tokens that the server rejects
@@ -95,7 +95,7 @@ def test_constructor_does_not_compute_the_fingerprint(monkeypatch: pytest.Monkey
 @few_clients
 def test_revoked_token_from_the_cache_costs_one_more_replay(client: Client) -> None:
     with api_server() as (server, api):
-        shelf = Shelf()
+        shelf = MemoryCache()
         auth = auth_for(server.url, cache=shelf)
         renew(client, auth, server.url, api)
         api.revoke()
@@ -114,7 +114,7 @@ def test_cache_of_revoked_tokens_costs_a_call_no_more_than_two_replays(client: C
             shelf.records[key_of(auth)] = record_of(auth, f"revoked-{len(shelf.calls)}")
 
     with api_server() as (server, api):
-        shelf = Shelf(store)
+        shelf = MemoryCache(store)
         auth = auth_for(server.url, cache=shelf)
         reply = client.post(auth, server.url + "/a", b"body")
         assert (reply.status, reply.history) == (401, [401, 401])
@@ -130,7 +130,7 @@ def test_throttled_operation_uses_a_newer_token_of_the_cache(
         mine, other = (auth_for(server.url, cache=shared.cache()) for _ in range(2))
         url = server.url + "/a"
         assert client.get(mine, url).status == client.get(other, url).status == 200
-        api.answers["/a"] = api.refusal
+        api.responses["/a"] = api.rejection
         for _ in range(3):
             assert client.get(mine, url).status == 401
         fetched = api.token_requests
@@ -138,7 +138,7 @@ def test_throttled_operation_uses_a_newer_token_of_the_cache(
         assert (reply.status, reply.history, api.token_requests) == (401, [], fetched)
         assert len(warnings()) == 1
 
-        del api.answers["/a"]
+        del api.responses["/a"]
         other.forget()
         api.revoke()
         assert client.get(other, url).status == 200
@@ -150,7 +150,7 @@ def test_throttled_operation_uses_a_newer_token_of_the_cache(
 
 @few_clients
 def test_token_of_another_process_is_used_in_the_pause_of_the_endpoint(client: Client) -> None:
-    shelf = Shelf()
+    shelf = MemoryCache()
     with Sandbox(client_secret="another") as thebase:
         url = thebase.domain + "/v2/users"
         auth = auth_for(thebase.domain, cache=shelf)
@@ -211,7 +211,7 @@ def test_older_token_is_not_used_again_after_stores_have_failed() -> None:
             raise OSError("full")
 
     with api_server() as (server, api):
-        shelf = Shelf(fail)
+        shelf = MemoryCache(fail)
         auth = auth_for(server.url, cache=shelf)
         for _ in range(20):
             renew(FEW[0], auth, server.url, api)

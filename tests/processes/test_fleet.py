@@ -61,8 +61,8 @@ def rejections(thebase: Sandbox) -> int:
 def expire(world: World) -> None:
     """Revoke all tokens, and let the next rejections wait for each other."""
     world.live.clear()
-    world.callers, world.token_requests, world.refused = WORKERS, 0, 0
-    world.all_refused.clear()
+    world.callers, world.token_requests, world.rejected = WORKERS, 0, 0
+    world.all_rejected.clear()
 
 
 def test_a_hundred_threads_with_an_auth_object_each_make_one_token_request(shared: Shared) -> None:
@@ -86,7 +86,7 @@ def test_a_hundred_threads_with_an_auth_object_each_make_one_token_request(share
         for thread in threads:
             thread.join(60)
         assert statuses == [200] * WORKERS
-        assert (world.refused, world.token_requests) == (WORKERS, 1)
+        assert (world.rejected, world.token_requests) == (WORKERS, 1)
 
 
 @pytest.mark.anyio
@@ -112,4 +112,4 @@ async def test_a_hundred_tasks_with_an_auth_object_each_make_one_token_request(
                 for auth in auths:
                     tasks.start_soon(call, auth)
             assert statuses == [200] * WORKERS
-            assert (world.refused, world.token_requests) == (WORKERS, 1)
+            assert (world.rejected, world.token_requests) == (WORKERS, 1)

@@ -17,9 +17,9 @@ import valkey as valkey_py
 from tests.support.caches import KEY, cache_threads, few_clients, until
 from tests.support.clients import Client, auth_for
 from tests.support.databases import Database
+from tests.support.memory_cache import METHODS, Gate, MemoryCache
 from tests.support.processes import fork_with_threads, in_a_child, needs_fork, python, stopped
 from tests.support.servers import api_server
-from tests.support.shelf import METHODS, Gate, Shelf
 from thebase_auth.caches import RedisTokenCache
 from thebase_auth.testing import Sandbox
 
@@ -32,7 +32,7 @@ from thebase_auth.testing import Sandbox
 @fork_with_threads
 def test_fork_while_the_cache_is_in_use_leaves_child_and_parent_free(client: Client, method: str) -> None:
     gate = Gate(method)
-    shelf = Shelf(gate)
+    shelf = MemoryCache(gate)
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
         auth = auth_for(server.url, cache=shelf, timeout=3)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from tests.support.clients import Client, auth_for
-from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.servers import Api, Received, Response, api_server
 
 
 def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
@@ -49,7 +49,7 @@ class TokenHold:
         self.arrived = threading.Semaphore(0)
         self.let_go = threading.Event()
 
-    def __call__(self, request: Received) -> Answer:
+    def __call__(self, request: Received) -> Response:
         if request.path == "/oauth/token" and self.held > 0:
             self.held -= 1
             self.arrived.release()
@@ -65,7 +65,7 @@ class HeldTokens(Api):
         self.holding = False
         self.held: list[threading.Event] = []
 
-    def give_token(self, request: Received) -> Answer:
+    def give_token(self, request: Received) -> Response:
         if self.holding:
             let_go = threading.Event()
             self.held.append(let_go)

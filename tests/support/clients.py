@@ -154,7 +154,7 @@ def auth_for(domain: str, **options: Any) -> TheBaseAuth:
     return TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, **options)
 
 
-class NotingAdapter(HTTPAdapter):
+class RecordingAdapter(HTTPAdapter):
     """Keeps the settings with which requests has each request sent."""
 
     def __init__(self) -> None:

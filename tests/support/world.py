@@ -23,7 +23,7 @@ class World:
     """Counts token requests, and keeps the first 401s back until all callers have earned theirs.
 
     Args:
-        callers: How many requests with a refused token to wait for before any is answered.
+        callers: How many requests with a rejected token to wait for before any gets its 401.
         single_token: Whether a new token ends the one before.
     """
 
@@ -32,14 +32,14 @@ class World:
         self.single_token = single_token
         self.live: set[str] = set()
         self.token_requests = 0
-        self.refused = 0
+        self.rejected = 0
         self.accepted = 0
         self.token_status = 200
-        self.all_refused = threading.Event()
+        self.all_rejected = threading.Event()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def answer_token_request(self) -> tuple[int, dict[str, Any]]:
+    def respond_to_token_request(self) -> tuple[int, dict[str, Any]]:
         with self._lock:
             self.token_requests += 1
             if self.token_status != 200:
@@ -55,9 +55,9 @@ class World:
             if authorization.removeprefix("Bearer ") in self.live:
                 self.accepted += 1
                 return True
-            self.refused += 1
-            if self.refused >= self.callers:
-                self.all_refused.set()
+            self.rejected += 1
+            if self.rejected >= self.callers:
+                self.all_rejected.set()
             return False
 
     def get(self, client: Client, auth: Any, url: str = URL) -> int:
@@ -78,11 +78,11 @@ class World:
     def handle(self, library: Any) -> Any:
         def handler(request: Any) -> Any:
             if request.url.path == "/oauth/token":
-                status, document = self.answer_token_request()
+                status, document = self.respond_to_token_request()
                 return library.Response(status, json=document)
             if self.accepts(request.headers["Authorization"]):
                 return library.Response(200, json={"items": []})
-            assert self.all_refused.wait(60)
+            assert self.all_rejected.wait(60)
             return library.Response(401)
 
         return library.MockTransport(handler)
@@ -90,12 +90,12 @@ class World:
     def handle_async(self, library: Any) -> Any:
         async def handler(request: Any) -> Any:
             if request.url.path == "/oauth/token":
-                status, document = self.answer_token_request()
+                status, document = self.respond_to_token_request()
                 await anyio.lowlevel.checkpoint()
                 return library.Response(status, json=document)
             if self.accepts(request.headers["Authorization"]):
                 return library.Response(200, json={"items": []})
-            while not self.all_refused.is_set():
+            while not self.all_rejected.is_set():
                 await anyio.sleep(0.002)
             return library.Response(401)
 

@@ -9,7 +9,7 @@ from typing import Any
 METHODS = ["load", "lock", "store", "release"]
 
 
-class Shelf:
+class MemoryCache:
     """A cache as a user may write one. *before* is called with the name of each method, in its thread."""
 
     def __init__(self, before: Callable[[str], object] = lambda method: None) -> None:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.clients import Client, auth_for
-from tests.support.servers import Answer, Api, Received, Server, api_server
+from tests.support.servers import Api, Received, Response, Server, api_server
 
 
-class Forbidding(Api):
+class ApiWithoutPermission(Api):
     """An API that rejects every token where a path begins with one of ``forbidden``."""
 
     def __init__(self, *forbidden: str, challenge: str | None = None) -> None:
@@ -18,16 +18,18 @@ class Forbidding(Api):
         self.forbidden = forbidden
         self.challenge = {} if challenge is None else {"WWW-Authenticate": challenge}
 
-    def __call__(self, request: Received) -> Answer:
+    def __call__(self, request: Received) -> Response:
         if self.forbidden and request.path.startswith(self.forbidden):
-            return 401, self.challenge, b"no right"
+            return 401, self.challenge, b"no permission"
         return super().__call__(request)
 
 
 @contextmanager
-def forbidding(client: Client, *forbidden: str, **options: Any) -> Iterator[tuple[Server, Forbidding, Any]]:
+def api_without_permission(
+    client: Client, *forbidden: str, **options: Any
+) -> Iterator[tuple[Server, ApiWithoutPermission, Any]]:
     """Such an API, and an auth object that has a token."""
-    api = Forbidding(*forbidden, **options)
+    api = ApiWithoutPermission(*forbidden, **options)
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/warm-up").status == 200
