@@ -55,7 +55,7 @@ class MemoryCache:
 
 
 class Gate:
-    """Stops whoever calls *method* until it is opened."""
+    """Blocks the callers of *method* until it is opened."""
 
     def __init__(self, method: str) -> None:
         self.method = method

@@ -1,4 +1,4 @@
-"""An API that says 401 where the client lacks permission."""
+"""An API that responds with 401 where the client lacks permission."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.support.clients import Client, auth_for
 from tests.support.servers import Api, Received, Response, Server, api_server
+
+PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds
 
 
 class ApiWithoutPermission(Api):
@@ -28,15 +30,8 @@ class ApiWithoutPermission(Api):
 def api_without_permission(
     client: Client, *forbidden: str, **options: Any
 ) -> Iterator[tuple[Server, ApiWithoutPermission, Any]]:
-    """Such an API, and an auth object that has a token."""
-    api = ApiWithoutPermission(*forbidden, **options)
-    with api_server(api) as (server, _):
+    """Run such an API, and make an auth object that has a token."""
+    with api_server(ApiWithoutPermission(*forbidden, **options)) as (server, api):
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/warm-up").status == 200
         yield server, api, auth
-
-
-PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds
-
-
-ID = "253960413951646409173244928790043995930"

@@ -7,9 +7,9 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, Unpack, overload
+from typing import Any, TypeAlias, Unpack
 
 from starlette import responses
 from starlette.concurrency import run_in_threadpool
@@ -109,16 +109,9 @@ class Api:
         self.live.clear()
 
 
-Handler = TypeVar("Handler", bound=Callable[[Received], Response])
-
-
-@overload
-def api_server(api: None = None, **tls: Unpack[Tls]) -> AbstractContextManager[tuple[Server, Api]]: ...
-@overload
-def api_server(api: Handler, **tls: Unpack[Tls]) -> AbstractContextManager[tuple[Server, Handler]]: ...
 @contextmanager
 def api_server(api: Any = None, **tls: Unpack[Tls]) -> Iterator[tuple[Server, Any]]:
-    """A running `Server` with the handler that is given behind it, or with an `Api`."""
+    """Run a `Server` with this handler, or with an `Api`."""
     api = Api() if api is None else api
     with Server(api).running(**tls) as server:
         yield server, api
