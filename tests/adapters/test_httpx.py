@@ -205,6 +205,24 @@ async def test_one_request_object_sent_by_ten_tasks_is_renewed_once(library: Any
     assert api.token_requests == 2
 
 
+def test_request_signed_again_meanwhile_is_replayed_with_the_newer_token(library: Any) -> None:
+    auth, request = auth_of(library, DOMAIN), library.Request("GET", URL)
+
+    def sign(token: str) -> Any:
+        flow = auth.sync_auth_flow(request)
+        next(flow)
+        response = library.Response(200, json={"access_token": token})
+        response.request = library.Request("POST", URL)
+        assert flow.send(response).headers["Authorization"] == f"Bearer {token}"
+        return flow
+
+    first = sign("old")
+    auth.forget()
+    second = sign("new")
+    assert first.send(library.Response(401, request=request)).headers["Authorization"] == "Bearer new"
+    second.close()
+
+
 @pytest.mark.parametrize(
     "options",
     [

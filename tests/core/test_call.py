@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.renewals import USERS, a_renewal
 from thebase_auth._core.call import (
     Call,
     announced_length,
@@ -19,6 +20,7 @@ from thebase_auth._core.call import (
     position_of,
     rewind_file,
 )
+from thebase_auth._core.token import Token
 
 CONTENT = b"0123456789"
 
@@ -59,6 +61,16 @@ def test_expired_token_is_not_tried_with_a_large_or_one_shot_body(
         rewind=lambda: can_rewind,
     )
     assert Call._must_renew_first(call) == renews
+
+
+@pytest.mark.parametrize("is_throttled", [False, True])
+def test_rejected_token_of_a_one_shot_body_is_dropped_unless_throttled(is_throttled: bool) -> None:
+    renewal = a_renewal(cache=object())
+    renewal.token = Token("rejected")
+    call: Any = SimpleNamespace(renewal=renewal, rewind=lambda: False)
+
+    assert not Call._prepare_replay(call, USERS, renewal.token, is_throttled=is_throttled)
+    assert (renewal.token is not None) == is_throttled
 
 
 def fail(*_: object) -> Any:

@@ -49,6 +49,14 @@ def test_throttled_operation_uses_a_newer_token_that_is_there(throttled: Renewal
     assert Driven(throttled, rejected, USERS).result is new
 
 
+def test_rejected_token_that_is_no_longer_in_use_does_not_throttle(renewal: Renewal) -> None:
+    tokens = [renew(renewal, Token(f"token {number}")) for number in range(4)]
+    for late in tokens[:3]:
+        renewal.record_response(USERS, late, is_401=True)
+
+    assert not renewal.is_throttled(USERS, tokens[-1])
+
+
 # A cache
 
 

@@ -127,6 +127,7 @@ def test_throttled_operation_uses_a_newer_token_of_the_cache(
     client: Client, shared: Shared, clock: Clock, warnings: Warnings
 ) -> None:
     with api_server(Api(one_at_a_time=True)) as (server, api):
+        api.rejection = (401, {}, bytes(2**20 + 1))
         mine, other = (auth_for(server.url, cache=shared.cache()) for _ in range(2))
         url = server.url + "/a"
         assert client.get(mine, url).status == client.get(other, url).status == 200
@@ -136,6 +137,7 @@ def test_throttled_operation_uses_a_newer_token_of_the_cache(
         fetched = api.token_requests
         reply = client.get(mine, url)
         assert (reply.status, reply.history, api.token_requests) == (401, [], fetched)
+        assert reply.body == api.rejection[2]
         assert len(warnings()) == 1
 
         del api.responses["/a"]
