@@ -81,7 +81,7 @@ def mocks(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0], default=False)
 def suites(session: nox.Session) -> None:
-    """Run the tests of requests and httpx as they are, and signed and refused; compare the outcomes."""
+    """Run the tests of requests and httpx as they are, and signed and rejected; compare the outcomes."""
     wheel = build(session)
     folder = unpacked(session) / "suites"
     download = ["--no-deps", "--no-binary=:all:", f"--dest={folder}", *SUITES]

@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, settings
 from tests.support.certificates import Certificates
 from tests.support.clients import ALL_CLIENTS, CLIENTS
 from tests.support.clock import Clock
-from tests.support.databases import SERVERS
 from thebase_auth._core import warnings
 
 # How long the property tests look. A busy machine is no fault of what is tested.
@@ -61,10 +60,6 @@ def pytest_xdist_auto_num_workers() -> int:
     """More than there are processors: many tests wait for a server or a process."""
     processors = os.cpu_count() or 1
     return processors + processors // 2
-
-
-def pytest_report_header() -> str:
-    return f"the caches are tested on {' and '.join(SERVERS)}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

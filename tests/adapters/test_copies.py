@@ -18,8 +18,8 @@ import requests
 import thebase_auth.requests
 from tests.support.callers import renewal_held
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
+from tests.support.memory_cache import MemoryCache
 from tests.support.servers import api_server
-from tests.support.shelf import Shelf
 from tests.support.world import DOMAIN
 from thebase_auth.caches import FileTokenCache, RedisTokenCache
 
@@ -107,7 +107,7 @@ def test_deep_copies_of_two_holders_share_one_auth_object() -> None:
 
 
 def test_deep_copy_shares_a_cache_that_cannot_be_copied() -> None:
-    cache = Shelf()  # it has a lock
+    cache = MemoryCache()  # it has a lock
     assert cache_of(copy.deepcopy(auth_for(DOMAIN, cache=cache))) is cache
 
 

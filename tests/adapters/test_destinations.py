@@ -8,16 +8,16 @@ import pytest
 import requests
 
 from tests.support.clients import CLIENT_SECRET, Client, auth_for
-from tests.support.servers import BASIC, Answer, Received, Server, api_server
+from tests.support.servers import BASIC, Received, Response, Server, api_server
 from tests.support.world import LIBRARIES, World
 from thebase_auth import PlainHTTPError, TokenRequestError
 
 
-def respond_401(request: Received) -> Answer:
+def respond_401(request: Received) -> Response:
     return 401, {}, b"who are you"
 
 
-def redirect_to(url: str, status: int = 307) -> Answer:
+def redirect_to(url: str, status: int = 307) -> Response:
     return status, {"Location": url}, b""
 
 
@@ -43,7 +43,7 @@ def test_request_to_another_host_is_unsigned_and_its_401_renews_nothing(client: 
 
 def test_redirect_to_another_host_is_unsigned_and_its_401_renews_nothing(client: Client) -> None:
     with api_server() as (server, api), Server(respond_401).running() as other:
-        api.answers["/away"] = redirect_to(other.url + "/there", 302)
+        api.responses["/away"] = redirect_to(other.url + "/there", 302)
         auth = auth_for(server.url)
         for revoked in (False, True):
             if revoked:
@@ -60,7 +60,7 @@ def test_redirect_to_another_port_of_the_domain_carries_no_token(client: Client,
         api_server(**certificates.tls) as (server, api),
         Server(respond_401).running(**certificates.tls) as other,
     ):
-        api.answers["/away"] = redirect_to(other.url + "/there")
+        api.responses["/away"] = redirect_to(other.url + "/there")
         auth, verify = tls_auth(client, server.url, certificates)
         reply = client.get(auth, server.url + "/away", verify=verify, follow_redirects=True)
     assert (reply.status, reply.body) == (401, b"who are you")
@@ -80,7 +80,7 @@ def test_redirect_by_another_host_to_the_domain_is_not_signed(
     with api_server() as (server, api), Server(lambda _: back).running() as other:
         back = redirect_to(server.url + "/delete")
         elsewhere = other.url.replace("127.0.0.1", "localhost") + "/there"
-        api.answers["/away"] = redirect_to(elsewhere)
+        api.responses["/away"] = redirect_to(elsewhere)
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         url = server.url + "/away" if first == "the domain" else elsewhere
@@ -122,7 +122,7 @@ def test_redirect_of_the_token_endpoint_is_not_followed_to_a_token(
     with api_server() as (server, _), api_server() as (other, _):
         target = other if where == "another host" else server
 
-        def redirect(request: Received) -> Answer:
+        def redirect(request: Received) -> Response:
             if request.path == "/oauth/token":
                 return redirect_to(target.url + "/elsewhere", status)
             return 200, {}, b'{"access_token": "stolen"}'

@@ -10,7 +10,7 @@ import pytest
 from tests.support.callers import wait_until_waiting
 from tests.support.clients import CLIENTS, Client, auth_for, each_in_some_client
 from tests.support.clock import Clock
-from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.servers import Api, Received, Response, api_server
 from thebase_auth import TokenRequestError
 
 
@@ -19,10 +19,10 @@ class RejectingEndpoint(Api):
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
         super().__init__()
-        self.response: Answer | None = (status, headers, body)
+        self.response: Response | None = (status, headers, body)
         self.asked = 0
 
-    def give_token(self, request: Received) -> Answer:
+    def give_token(self, request: Received) -> Response:
         self.asked += 1
         return self.response or super().give_token(request)
 
@@ -45,7 +45,7 @@ def rejected(client: Client, auth: Any, url: str) -> TokenRequestError:
     ],
 )
 def test_pause_after_a_rejection_doubles_up_to_a_minute(
-    response: Answer, client: Client, clock: Clock
+    response: Response, client: Client, clock: Clock
 ) -> None:
     with api_server(RejectingEndpoint(*response)) as (server, api):
         auth = auth_for(server.url)
@@ -88,7 +88,7 @@ def test_calls_that_the_current_token_serves_continue_in_the_pause(client: Clien
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
         api.response = response
-        server.handler = lambda request: api.refusal if request.path == "/no" else api(request)
+        server.handler = lambda request: api.rejection if request.path == "/no" else api(request)
         rejected(client, auth, server.url + "/no")
         assert client.get(auth, server.url + "/a").status == 200
         assert rejected(client, auth, server.url + "/no").retry_after == 1

@@ -87,7 +87,7 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
         with client.stream("POST", server.url + "/a", content=content) as response:
             assert response.status_code == status
             assert not response.is_stream_consumed
-            assert response.read() == (b"accepted" if status == 200 else b"refused")
+            assert response.read() == (b"accepted" if status == 200 else b"rejected")
 
 
 @pytest.mark.anyio
@@ -102,12 +102,12 @@ async def test_connection_of_the_401_is_released_before_a_token_is_fetched(
         with library.Client(auth=auth, **options) as client:
             client.get(server.url + "/a")
             api.revoke()
-            api.refusal = make()
+            api.rejection = make()
             assert client.get(server.url + "/a").status_code == 200
         async with library.AsyncClient(auth=auth, **options) as async_client:
             await async_client.get(server.url + "/a")
             api.revoke()
-            api.refusal = make()
+            api.rejection = make()
             assert (await async_client.get(server.url + "/a")).status_code == 200
 
 
@@ -126,7 +126,7 @@ async def raise_for_status_async(response: Any) -> None:
 async def test_hook_that_raises_for_a_401_fails_one_call_with_an_expired_token(library: Any) -> None:
     """The documentation of httpx shows this hook. It hides every 401 from every auth flow."""
     api = Api()
-    api.token_answer["expires_in"] = 1e-9
+    api.token_response["expires_in"] = 1e-9
     with api_server(api) as (server, _):
         url = server.url + "/a"
         hooks: dict[str, Any] = {"response": [raise_for_status]}
@@ -203,6 +203,24 @@ async def test_one_request_object_sent_by_ten_tasks_is_renewed_once(library: Any
                     group.start_soon(send)
     assert statuses == [200] * 10
     assert api.token_requests == 2
+
+
+def test_request_signed_again_meanwhile_is_replayed_with_the_newer_token(library: Any) -> None:
+    auth, request = auth_of(library, DOMAIN), library.Request("GET", URL)
+
+    def sign(token: str) -> Any:
+        flow = auth.sync_auth_flow(request)
+        next(flow)
+        response = library.Response(200, json={"access_token": token})
+        response.request = library.Request("POST", URL)
+        assert flow.send(response).headers["Authorization"] == f"Bearer {token}"
+        return flow
+
+    first = sign("old")
+    auth.forget()
+    second = sign("new")
+    assert first.send(library.Response(401, request=request)).headers["Authorization"] == "Bearer new"
+    second.close()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.support.adapters import FakeAdapter
 from tests.support.broken import broken_server
 from tests.support.callers import in_threads, wait_until_waiting
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for, one_time_body
-from tests.support.forbidding import Forbidding
+from tests.support.permission import ApiWithoutPermission
 from tests.support.servers import api_server
 from tests.support.world import DOMAIN, URL
 from thebase_auth import FileTokenCache, TheBaseAuth, TokenTimeoutError
@@ -247,7 +247,7 @@ def test_log_of_a_body_that_cannot_be_replayed(client: Client, log: Log) -> None
 
 
 def test_log_of_a_call_without_permission(client: Client, log: Log) -> None:
-    with api_server(Forbidding("/a")) as (server, _):
+    with api_server(ApiWithoutPermission("/a")) as (server, _):
         auth = auth_for(server.url)
         for _ in range(4):
             client.get(auth, server.url + "/a?b=c")

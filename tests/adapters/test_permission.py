@@ -16,7 +16,7 @@ import requests
 from tests.support.callers import in_threads, wait_for
 from tests.support.clients import CLIENTS, Client, auth_for, one_time_body
 from tests.support.clock import Clock
-from tests.support.forbidding import Forbidding, forbidding
+from tests.support.permission import ApiWithoutPermission, api_without_permission
 from tests.support.servers import Server, api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL, World
 
@@ -34,12 +34,12 @@ def throttle(client: Client, auth: Any, url: str) -> None:
 def test_operation_is_throttled_after_it_rejected_three_tokens(
     client: Client, clock: Clock, warnings: Warnings
 ) -> None:
-    with forbidding(client, "/no") as (server, api, auth):
+    with api_without_permission(client, "/no") as (server, api, auth):
         throttle(client, auth, server.url + "/no")
         server.received.clear()
         replies = [client.get(auth, server.url + "/no") for _ in range(5)]
 
-    assert [(one.status, one.body, one.history) for one in replies] == [(401, b"no right", [])] * 5
+    assert [(one.status, one.body, one.history) for one in replies] == [(401, b"no permission", [])] * 5
     assert [one.authorization for one in server.received] == ["Bearer token-3"] * 5
     assert api.token_requests == 3
     assert auth.token.access_token == "token-3"
@@ -58,7 +58,7 @@ def test_operation_is_throttled_after_it_rejected_three_tokens(
 def test_permission_that_depends_on_the_record_costs_few_tokens(
     client: Client, allowed: str, forbidden: str, clock: Clock, warnings: Warnings
 ) -> None:
-    with forbidding(client, forbidden) as (server, api, auth):
+    with api_without_permission(client, forbidden) as (server, api, auth):
         for number in range(20):
             assert client.get(auth, server.url + allowed).status == 200
             assert client.get(auth, f"{server.url}{forbidden}{number}").status == 401
@@ -69,8 +69,8 @@ def test_permission_that_depends_on_the_record_costs_few_tokens(
 def test_permission_that_depends_on_a_one_shot_body_costs_few_tokens(
     client: Client, clock: Clock, warnings: Warnings
 ) -> None:
-    with forbidding(client) as (server, api, auth):
-        server.handler = lambda request: api.refusal if request.body == b"once" else api(request)
+    with api_without_permission(client) as (server, api, auth):
+        server.handler = lambda request: api.rejection if request.body == b"once" else api(request)
         for _ in range(20):
             assert client.post(auth, server.url + "/v2/leads/find", b"allowed").status == 200
             assert client.post(auth, server.url + "/v2/leads/find", one_time_body(client)).status == 401
@@ -81,7 +81,7 @@ def test_permission_that_depends_on_a_one_shot_body_costs_few_tokens(
 def test_one_shot_uploads_survive_a_revocation_an_hour(
     client: Client, clock: Clock, warnings: Warnings
 ) -> None:
-    with forbidding(client) as (server, api, auth):
+    with api_without_permission(client) as (server, api, auth):
         for _ in range(5):
             clock.now += 3600
             api.revoke()
@@ -95,8 +95,8 @@ def test_revoked_tokens_are_renewed_each_time(
     client: Client, status: int, clock: Clock, warnings: Warnings
 ) -> None:
     """Any response but a 401 to a replay shows that the renewal has helped."""
-    with forbidding(client) as (server, api, auth):
-        api.answers["/a"] = (status, {}, b"")
+    with api_without_permission(client) as (server, api, auth):
+        api.responses["/a"] = (status, {}, b"")
         for token_requests in range(2, 8):
             api.revoke()
             assert client.get(auth, server.url + "/a").status == status
@@ -106,7 +106,7 @@ def test_revoked_tokens_are_renewed_each_time(
 
 
 def test_accepted_replay_ends_the_throttling(client: Client, clock: Clock) -> None:
-    with forbidding(client, "/no") as (server, api, auth):
+    with api_without_permission(client, "/no") as (server, api, auth):
         throttle(client, auth, server.url + "/no")
         api.forbidden = ()
         api.revoke()
@@ -124,7 +124,7 @@ def test_accepted_replay_ends_the_throttling(client: Client, clock: Clock) -> No
 def test_expired_token_is_renewed_while_throttled(
     client: Client, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with forbidding(client, "/no") as (server, api, auth):
+    with api_without_permission(client, "/no") as (server, api, auth):
         throttle(client, auth, server.url + "/no")
         api.forbidden = ()
         api.revoke()
@@ -135,7 +135,7 @@ def test_expired_token_is_renewed_while_throttled(
 
 
 def test_each_operation_is_throttled_by_itself(client: Client, clock: Clock, warnings: Warnings) -> None:
-    with forbidding(client, "/v2/leads", "/v2/users") as (server, api, auth):
+    with api_without_permission(client, "/v2/leads", "/v2/users") as (server, api, auth):
         throttle(client, auth, server.url + "/v2/leads/1")
         assert client.get(auth, server.url + "/v2/leads/2/notes").history == []
         throttle(client, auth, server.url + "/v2/users/1")
@@ -148,8 +148,8 @@ def test_each_operation_is_throttled_by_itself(client: Client, clock: Clock, war
 
 
 def test_server_that_repeats_its_token_is_asked_no_more_often(client: Client, clock: Clock) -> None:
-    api = Forbidding("/no")
-    api.token_answer["access_token"] = "same"
+    api = ApiWithoutPermission("/no")
+    api.token_response["access_token"] = "same"
     api.live.add("same")
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
@@ -167,8 +167,8 @@ def test_401_of_another_host_counts_for_no_operation(
     client: Client, clock: Clock, warnings: Warnings
 ) -> None:
     elsewhere = Server(lambda _: (401, {}, b""))
-    with forbidding(client) as (server, api, auth), elsewhere.running():
-        api.answers["/hop"] = (302, {"Location": elsewhere.url + "/a"}, b"")
+    with api_without_permission(client) as (server, api, auth), elsewhere.running():
+        api.responses["/hop"] = (302, {"Location": elsewhere.url + "/a"}, b"")
         for _ in range(4):
             assert client.get(auth, server.url + "/hop", follow_redirects=True).status == 401
         assert api.token_requests == 1
@@ -180,8 +180,8 @@ def test_401_of_another_host_counts_for_no_operation(
 def test_operation_behind_a_redirect_is_the_one_that_is_throttled(
     client: Client, clock: Clock, warnings: Warnings
 ) -> None:
-    with forbidding(client, "/no") as (server, api, auth):
-        api.answers["/hop"] = (302, {"Location": "/no"}, b"")
+    with api_without_permission(client, "/no") as (server, api, auth):
+        api.responses["/hop"] = (302, {"Location": "/no"}, b"")
         for _ in range(3):
             assert client.get(auth, server.url + "/hop", follow_redirects=True).status == 401
         assert client.get(auth, server.url + "/no").history == []
@@ -197,17 +197,17 @@ def test_operation_behind_a_redirect_is_the_one_that_is_throttled(
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_401_of_a_throttled_call_can_still_be_streamed_in_httpx(library: Any, clock: Clock) -> None:
-    with forbidding(CLIENTS[0], "/no") as (server, _, auth), library.Client(auth=auth) as client:
+    with api_without_permission(CLIENTS[0], "/no") as (server, _, auth), library.Client(auth=auth) as client:
         throttle(CLIENTS[0], auth, server.url + "/no")
         with client.stream("GET", server.url + "/no") as response:
-            assert b"".join(response.iter_raw()) == b"no right"
+            assert b"".join(response.iter_raw()) == b"no permission"
 
 
 def test_401_of_a_throttled_call_can_still_be_streamed_in_requests(clock: Clock) -> None:
-    with forbidding(CLIENTS[0], "/no") as (server, _, auth):
+    with api_without_permission(CLIENTS[0], "/no") as (server, _, auth):
         throttle(CLIENTS[0], auth, server.url + "/no")
         with requests.get(server.url + "/no", auth=auth, stream=True, timeout=10) as response:
-            assert response.raw.read() == b"no right"
+            assert response.raw.read() == b"no permission"
 
 
 class HangingBody(httpx.AsyncByteStream, httpx2.AsyncByteStream):
@@ -253,7 +253,7 @@ def test_many_callers_with_and_without_permission_fetch_one_token_a_pause(
     client: Client, clock: Clock, warnings: Warnings
 ) -> None:
     start = threading.Barrier(20)
-    with forbidding(client, "/v2/leads/2") as (server, api, auth):
+    with api_without_permission(client, "/v2/leads/2") as (server, api, auth):
 
         def call() -> list[int]:
             start.wait(20)

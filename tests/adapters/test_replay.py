@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
-from tests.support.forbidding import Forbidding
+from tests.support.memory_cache import MemoryCache
+from tests.support.permission import ApiWithoutPermission
 from tests.support.rejections import REJECTIONS
-from tests.support.servers import Answer, Api, Received, api_server
-from tests.support.shelf import Shelf
+from tests.support.servers import Api, Received, Response, api_server
 from tests.support.uploads import CONTENT, Chunks
 from tests.support.world import LIBRARIES
 
@@ -27,7 +27,7 @@ def test_401_is_in_the_history_with_the_token_that_was_rejected(client: Client) 
         api.revoke()
         response = client.post(auth, server.url + "/a", b"body").response
     [rejected] = response.history
-    assert (rejected.status_code, rejected.content) == (401, b"refused")
+    assert (rejected.status_code, rejected.content) == (401, b"rejected")
     sent = [rejected.request, response.request]
     assert [one.headers["Authorization"] for one in sent] == ["Bearer token-1", "Bearer token-2"]
     for request in sent:
@@ -43,7 +43,7 @@ def test_401_in_the_history_has_no_content_unless_it_was_short(client: Client, r
         auth = auth_for(server.url)
         client.get(auth, server.url + "/a")
         api.revoke()
-        api.refusal = make()
+        api.rejection = make()
         reply = client.get(auth, server.url + "/a")
     assert (reply.status, reply.history) == (200, [401])
     assert reply.response.history[0].content == content
@@ -63,7 +63,7 @@ def test_cookies_of_a_replay_are_those_of_the_call_and_of_the_401(
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         api.revoke()
-        api.refusal = (401, {"Set-Cookie": set_by_the_401} if set_by_the_401 else {}, b"")
+        api.rejection = (401, {"Set-Cookie": set_by_the_401} if set_by_the_401 else {}, b"")
         assert client.get(auth, server.url + "/c", cookies=of_the_call).status == 200
     first, second = (one.headers.get("cookie") for one in server.to("/c"))
     assert first == ("a=1" if of_the_call else None)
@@ -75,7 +75,7 @@ def test_cookies_of_a_replay_are_those_of_the_call_and_of_the_401(
 
 def test_redirect_after_the_replay_is_followed_with_the_new_token(client: Client) -> None:
     api = Api()
-    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    api.responses["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -93,7 +93,7 @@ def test_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client, bo
     """A create that redirects to what it created must not be sent twice. Its body is gone by then."""
     api = Api()
 
-    def redirect_and_revoke(request: Received) -> Answer:
+    def redirect_and_revoke(request: Received) -> Response:
         if request.path == "/create":
             api.revoke()
             return 303, {"Location": "/created"}, b""
@@ -115,9 +115,9 @@ def test_401_behind_a_redirect_is_replayed_where_it_came_from(client: Client, bo
 @pytest.mark.parametrize("may_read", [True, False])
 def test_401_behind_a_redirect_of_the_replay_sends_no_body_again(client: Client, may_read: bool) -> None:
     """Even though the token of the replay was not new."""
-    api, cache = Api(), Shelf()
+    api, cache = Api(), MemoryCache()
 
-    def create(request: Received) -> Answer:
+    def create(request: Received) -> Response:
         status, headers, body = api(request)
         if status == 200 and request.path == "/create":
             if may_read:
@@ -140,7 +140,7 @@ def test_401_behind_a_redirect_of_the_replay_sends_no_body_again(client: Client,
 
 def test_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
     api = Api()
-    api.answers["/from"] = (307, {"Location": "/to"}, b"")
+    api.responses["/from"] = (307, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
@@ -152,21 +152,21 @@ def test_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
 
 
 def test_target_of_a_redirect_that_always_rejects_ends_in_its_401(client: Client) -> None:
-    api = Forbidding("/to")
-    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    api = ApiWithoutPermission("/to")
+    api.responses["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         api.revoke()
         reply = client.get(auth, server.url + "/from", follow_redirects=True)
-    assert (reply.status, reply.body) == (401, b"no right")
+    assert (reply.status, reply.body) == (401, b"no permission")
     assert len(server.to("/to")) <= 2
 
 
 @pytest.mark.usefixtures("netrc")
 def test_netrc_entry_does_not_replace_the_token(client: Client) -> None:
     api = Api()
-    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    api.responses["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _):
         auth = auth_for(server.url)
         for _ in range(2):  # without a replay before the redirect, and with one
@@ -180,7 +180,7 @@ def test_netrc_entry_does_not_replace_the_token(client: Client) -> None:
 
 def test_redirect_of_requests_can_be_followed_by_hand_and_again() -> None:
     api = Api()
-    api.answers["/from"] = (302, {"Location": "/to"}, b"")
+    api.responses["/from"] = (302, {"Location": "/to"}, b"")
     with api_server(api) as (server, _), requests.Session() as session:
         session.auth = auth_for(server.url)
         session.get(server.url + "/a")
@@ -215,7 +215,7 @@ def test_prepared_request_can_be_sent_again_after_each_renewal() -> None:
 
 @pytest.mark.parametrize("newer_token", ["revoked", "none"])
 def test_prepared_request_is_replayed_until_a_fetched_token_is_rejected(newer_token: str) -> None:
-    with api_server(Forbidding("/no")) as (server, api), requests.Session() as session:
+    with api_server(ApiWithoutPermission("/no")) as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         prepared = session.prepare_request(requests.Request("GET", server.url + "/no"))
         session.auth.forget()

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from tests.support.clients import Client, auth_for
-from tests.support.servers import Answer, Received, api_server
+from tests.support.servers import Received, Response, api_server
 from tests.support.uploads import (
     CONTENT,
     AsyncOneShot,
@@ -109,7 +109,7 @@ def test_one_shot_body_is_not_replayed_and_the_401_is_the_callers(client: Client
         pytest.skip("httpx takes a pipe for an empty file, and cannot send it")
     body = (ASYNC_ONE_SHOTS if client.is_async else ONE_SHOTS)[kind]()
     status, received, reply = post_with_first_token_rejected(client, content=body)
-    assert (status, reply.body, reply.history) == (401, b"refused", [])
+    assert (status, reply.body, reply.history) == (401, b"rejected", [])
     assert len(received) == 1
     if kind == "iterable that looks repeatable":
         assert body.times == 1  # nobody but the library has iterated it
@@ -146,7 +146,7 @@ def test_file_whose_length_has_changed_is_not_replayed(
     if (client.is_async and how == "content") or (client.name == "requests" and how == "files"):
         pytest.skip("it is not sent as a file")
 
-    def change_and_reject(request: Received) -> Answer:
+    def change_and_reject(request: Received) -> Response:
         if request.path == "/upload":
             os.truncate(file.name, len(CONTENT) + 10 if change == "grown" else 100)
         return api(request)
@@ -157,7 +157,7 @@ def test_file_whose_length_has_changed_is_not_replayed(
         api.revoke()
         server.handler = change_and_reject
         reply = client.post(auth, server.url + "/upload", **{how: file if how == "content" else {"f": file}})
-        assert (reply.status, reply.body) == (401, b"refused")
+        assert (reply.status, reply.body) == (401, b"rejected")
         assert client.get(auth, server.url + "/after").status == 200
     assert len(server.to("/upload")) == 1
     assert api.token_requests == 2

@@ -18,9 +18,9 @@ from requests.adapters import HTTPAdapter
 from tests.support import ROOT
 from tests.support.adapters import FakeAdapter, response_to
 from tests.support.broken import broken_server
-from tests.support.clients import CLIENT_ID, CLIENT_SECRET, NotingAdapter, auth_for
+from tests.support.clients import CLIENT_ID, CLIENT_SECRET, RecordingAdapter, auth_for
 from tests.support.rejections import REJECTIONS
-from tests.support.servers import Answer, Api, Received, Server, api_server
+from tests.support.servers import Api, Received, Response, Server, api_server
 from tests.support.uploads import Chunks
 from tests.support.world import DOMAIN, URL
 
@@ -33,9 +33,9 @@ def refuse_hook(response: requests.Response, **_: Any) -> None:
 
 
 def test_session_lends_its_adapter_and_is_not_changed() -> None:
-    adapter = NotingAdapter()
+    adapter = RecordingAdapter()
 
-    def set_cookies(request: Received) -> Answer:
+    def set_cookies(request: Received) -> Response:
         status, headers, body = api(request)
         return status, headers | {"Set-Cookie": f"from={request.path[1:5]}; Path=/"}, body
 
@@ -93,7 +93,7 @@ def test_token_request_uses_the_proxy_of_the_environment_if_the_call_does(
 def test_replay_has_the_settings_of_the_call_and_renewal_shorter_timeouts(
     timeout: Any, connect: float, read: float
 ) -> None:
-    adapter = NotingAdapter()
+    adapter = RecordingAdapter()
     with api_server() as (server, api), requests.Session() as session:
         session.mount("http://", adapter)
         auth = auth_for(server.url, session=session, timeout=9)
@@ -118,7 +118,7 @@ def test_last_response_is_not_read_for_a_caller_who_streams(body: Any, status: i
         api.revoke()
         with session.post(server.url + "/a", data=body, stream=True) as response:
             assert response.status_code == status
-            assert response.raw.read() == (b"accepted" if status == 200 else b"refused")
+            assert response.raw.read() == (b"accepted" if status == 200 else b"rejected")
 
 
 @pytest.mark.timeout(20)  # requests waits for a connection without end
@@ -130,7 +130,7 @@ def test_connection_of_the_401_is_released_before_a_token_is_fetched(rejection: 
         session.auth = auth_for(server.url, session=session)
         session.get(server.url + "/a")
         api.revoke()
-        api.refusal = make()
+        api.rejection = make()
         assert session.get(server.url + "/a").status_code == 200
 
 
@@ -153,7 +153,7 @@ def test_request_signed_twice_keeps_the_users_hooks_and_is_replayed_once() -> No
         pass
 
     api = Api()
-    api.answers["/a"] = (401, {}, b"no permission")
+    api.responses["/a"] = (401, {}, b"no permission")
     with api_server(api) as (server, _), requests.Session() as session:
         first, second = auth_for(server.url), auth_for(server.url)
         prepared = requests.Request("GET", server.url + "/a", hooks={"response": of_the_user}).prepare()
@@ -271,7 +271,7 @@ def test_proxies_of_the_session_carry_the_token_request_to_a_loopback_host() -> 
 def test_401_of_another_host_with_a_netrc_entry_is_not_replayed() -> None:
     with api_server() as (server, api), Server(lambda request: (401, {}, b"")).running() as other:
         there = other.url.replace("127.0.0.1", "localhost") + "/there"
-        api.answers["/away"] = (302, {"Location": there}, b"")
+        api.responses["/away"] = (302, {"Location": there}, b"")
         response = requests.get(server.url + "/away", auth=auth_for(server.url), timeout=5)
     assert response.status_code == 401
     [sent] = other.received
@@ -287,7 +287,7 @@ def test_hooks_of_the_user_see_what_another_host_redirects_to() -> None:
     with api_server() as (server, api):
         back = (302, {"Location": server.url + "/back"}, b"")
         with Server(lambda request: back).running() as other:
-            api.answers["/away"] = (302, {"Location": other.url + "/there"}, b"")
+            api.responses["/away"] = (302, {"Location": other.url + "/there"}, b"")
             requests.get(server.url + "/away", auth=auth_for(server.url), hooks={"response": see}, timeout=5)
     assert seen == ["away", "there", "back"]
 

@@ -17,8 +17,8 @@ import requests
 from tests.support.adapters import response_to
 from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for, one_time_body
-from tests.support.forbidding import Forbidding
-from tests.support.servers import Answer, Api, Server, api_server
+from tests.support.permission import ApiWithoutPermission
+from tests.support.servers import Api, Response, Server, api_server
 from tests.support.sweep import (
     BASIC,
     CANARIES,
@@ -46,11 +46,11 @@ ECHO = f"you sent {CLIENT_SECRET} and Basic {BASIC}"
 WITH_TOKEN = f"{ECHO} for token-1"
 
 
-def as_json(status: int, **members: Any) -> Answer:
+def as_json(status: int, **members: Any) -> Response:
     return status, {"Content-Type": "application/json"}, json.dumps(members).encode()
 
 
-ECHOES: dict[str, Answer] = {
+ECHOES: dict[str, Response] = {
     "in an OAuth error": as_json(401, access_token="token-1", error=ECHO, error_description=WITH_TOKEN),
     "in a problem document": as_json(400, code=ECHO, message=json.dumps({"sent": [ECHO]}), instance=ECHO),
     "in the title of a page": (403, {"Content-Type": "text/html"}, f"<title>{ECHO}</title>".encode()),
@@ -108,10 +108,10 @@ def test_token_endpoint_with_an_unknown_certificate_leaks_nothing(sweep: Sweep, 
 
 
 def test_calls_that_are_replayed_or_redirected_leak_nothing(sweep: Sweep) -> None:
-    api = Forbidding("/forbidden")
+    api = ApiWithoutPermission("/forbidden")
     with api_server(api) as (server, _), Server(lambda request: (401, {}, b"")).running() as other:
-        api.answers["/from"] = (302, {"Location": "/to"}, b"")
-        api.answers["/away"] = (307, {"Location": other.url}, b"")
+        api.responses["/from"] = (302, {"Location": "/to"}, b"")
+        api.responses["/away"] = (307, {"Location": other.url}, b"")
         auth = auth_for(server.url)
         statuses = []
         for path in ("/a", "/from", "/away", "/forbidden", "/forbidden"):

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.callers import in_threads, renewal_held, wait_until_waiting
 from tests.support.clients import ALL_CLIENTS, CLIENTS, Client, auth_for
-from tests.support.servers import Answer, Received, api_server
+from tests.support.servers import Received, Response, api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL, World
 
 BLOCKING = [client for client in CLIENTS if not client.is_async]
@@ -82,7 +82,7 @@ def test_threads_tasks_and_several_loops_make_one_token_request() -> None:
         thread.start()
     for thread in waiting:
         thread.join(60)
-    assert (world.refused, world.accepted) == (count, count + 1)
+    assert (world.rejected, world.accepted) == (count, count + 1)
     assert world.token_requests == 1
 
 
@@ -117,13 +117,13 @@ async def test_server_that_invalidates_the_previous_token_is_handled(library: An
 
 def test_callers_that_get_the_rejected_token_again_replay_it_once(client: Client) -> None:
     with api_server() as (server, api), ThreadPoolExecutor(2) as pool:
-        api.token_answer["access_token"] = "same"
+        api.token_response["access_token"] = "same"
         api.live.add("same")
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         both_rejected = threading.Barrier(2)
 
-        def handler(request: Received) -> Answer:
+        def handler(request: Received) -> Response:
             if request.path == "/oauth/token":
                 wait_until_waiting(auth, 1)
                 return api(request)

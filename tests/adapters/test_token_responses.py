@@ -12,7 +12,7 @@ import requests
 
 from tests.support.broken import HTML, HTML_TYPE, broken_server
 from tests.support.clients import CLIENT_SECRET, Client, auth_for, each_in_some_client, one_time_body
-from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.servers import Api, Received, Response, api_server
 from thebase_auth import TheBaseAuth, TheBaseAuthError, TokenRequestError
 
 JSON = {"Content-Type": "application/json"}
@@ -23,7 +23,7 @@ PROBLEM = {
     "instance": "tag:oracle.com,2020:ecid/w4UbuYdZgYcyPtP86tRUrg",
 }
 
-BAD: dict[str, tuple[Answer, str]] = {
+BAD: dict[str, tuple[Response, str]] = {
     "HTML": ((200, HTML_TYPE, HTML), "467009 bytes of text/html"),
     "nothing": ((204, {}, b""), "204"),
     "a list": ((200, JSON, b"[]"), "not a JSON object"),
@@ -74,7 +74,7 @@ def test_failed_renewal_is_raised_from_the_call_that_needed_it(client: Client) -
         client.get(auth, server.url + "/a")
         api.revoke()
 
-        def no_more_tokens(request: Received) -> Answer:
+        def no_more_tokens(request: Received) -> Response:
             return (503, {}, b"") if request.path == "/oauth/token" else api(request)
 
         server.handler = no_more_tokens
@@ -89,7 +89,7 @@ def test_failed_renewal_is_raised_from_the_call_that_needed_it(client: Client) -
 @each_in_some_client("expires_in", [None, "3600", "soon", 3600.5, 0, -1, [], {}, True])
 def test_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
     with api_server() as (server, api):
-        api.token_answer["expires_in"] = expires_in
+        api.token_response["expires_in"] = expires_in
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/a").status == 200
         assert client.post(auth, server.url + "/a", one_time_body(client)).status == 200
@@ -99,7 +99,7 @@ def test_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
 @each_in_some_client("token", [None, "", 7, ["t"], "a b", "a\r\nX-Evil: 1", "טוקן", "tab\t"])
 def test_token_that_cannot_go_into_a_header_is_an_error(client: Client, token: object) -> None:
     with api_server() as (server, api):
-        api.token_answer["access_token"] = token
+        api.token_response["access_token"] = token
         assert isinstance(fails(client, auth_for(server.url), server.url + "/a"), TokenRequestError)
     assert server.to("/a") == []
 
@@ -107,7 +107,7 @@ def test_token_that_cannot_go_into_a_header_is_an_error(client: Client, token: o
 @each_in_some_client("token_type", ["mac", "Basic", 7, ""])
 def test_token_of_another_type_is_an_error(client: Client, token_type: object) -> None:
     with api_server() as (server, api):
-        api.token_answer["token_type"] = token_type
+        api.token_response["token_type"] = token_type
         error = fails(client, auth_for(server.url), server.url + "/a", "token_type")
     assert isinstance(error, TokenRequestError)
     assert server.to("/a") == []

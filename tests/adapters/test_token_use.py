@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, CLIENTS, Client, Requests, auth_for, one_time_body
-from tests.support.servers import BASIC, Answer, Api, Received, Server, api_server
+from tests.support.servers import BASIC, Api, Received, Response, Server, api_server
 from thebase_auth import TheBaseAuth, TokenRequestError
 
 MIB = 2**20
@@ -21,7 +21,7 @@ def carried(server: Server, path: str) -> list[str]:
 def always_expired() -> Api:
     """An API whose tokens have expired when they arrive. It accepts them all the same."""
     api = Api()
-    api.token_answer["expires_in"] = 1e-9
+    api.token_response["expires_in"] = 1e-9
     return api
 
 
@@ -142,7 +142,7 @@ def test_response_to_the_replay_is_the_callers(client: Client, status: int) -> N
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
         api.revoke()
-        api.answers["/a"] = (status, {}, b"second")
+        api.responses["/a"] = (status, {}, b"second")
         reply = client.get(auth, server.url + "/a")
     assert (reply.status, reply.body, reply.history) == (status, b"second", [401])
     assert api.token_requests == 2
@@ -154,7 +154,7 @@ def test_token_that_another_caller_fetched_meanwhile_is_used_first(client: Clien
         auth = auth_for(server.url)
         client.get(auth, server.url + "/warm-up")
 
-        def renewed_by_another_meanwhile(request: Received) -> Answer:
+        def renewed_by_another_meanwhile(request: Received) -> Response:
             if request.path == "/slow" and request.authorization == "Bearer token-1":
                 api.revoke()
                 Requests("another").get(auth, server.url + "/another")

@@ -13,7 +13,7 @@ from requests.hooks import dispatch_hook
 
 from tests.support.adapters import FakeAdapter, response_to
 from tests.support.clients import Client, auth_for
-from tests.support.forbidding import Forbidding
+from tests.support.permission import ApiWithoutPermission
 from tests.support.servers import BASIC, Api, Received, api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL
 
@@ -106,7 +106,7 @@ def test_hooks_that_a_tool_calls_twice_replay_once() -> None:
             assert dispatch_hook("response", hooks, first, expire_after=60, **options) is first
             return first
 
-    with api_server(Forbidding("/no")) as (server, api), Twice() as session:
+    with api_server(ApiWithoutPermission("/no")) as (server, api), Twice() as session:
         session.auth = auth_for(server.url)
         assert session.get(server.url + "/no").status_code == 401
         api.revoke()

@@ -52,9 +52,9 @@ class FailingEndpoint(World):
         self.waiters = CALLERS - 1
         self.auth = auth_for(DOMAIN, session=self.session())
 
-    def answer_token_request(self) -> tuple[int, dict[str, Any]]:
+    def respond_to_token_request(self) -> tuple[int, dict[str, Any]]:
         if not self.failures:
-            return super().answer_token_request()
+            return super().respond_to_token_request()
         self.token_requests += 1
         wait_until_waiting(self.auth, self.waiters)
         self.waiters -= 1
@@ -244,7 +244,7 @@ async def test_hook_that_calls_while_its_task_leads_does_not_wait_for_itself(lib
 @pytest.mark.parametrize("size", [467_009, 2**21])
 def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(size: int) -> None:
     with api_server() as (server, api), requests.Session() as session:
-        api.refusal = (401, {}, bytes(size))
+        api.rejection = (401, {}, bytes(size))
         session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
         session.auth = auth_for(server.url, session=session)
         session.get(server.url + "/warm-up", timeout=20)
@@ -259,7 +259,7 @@ def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(size: int
 @pytest.mark.parametrize("size", [467_009, 2**21])
 async def test_pool_of_one_connection_serves_many_rejected_calls_of_httpx(library: Any, size: int) -> None:
     api = Api()
-    api.refusal = (401, {}, bytes(size))
+    api.rejection = (401, {}, bytes(size))
     statuses = []
     with api_server(api) as (server, _):
         limits = library.Limits(max_connections=1)

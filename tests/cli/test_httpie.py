@@ -195,8 +195,8 @@ def test_plain_http_is_allowed_on_loopback(http: Http, thebase: Sandbox, start: 
 
 def test_redirect_is_signed_on_the_same_host_only(http: Http) -> None:
     with api_server() as (server, api), Server(lambda _: (401, {}, b"who are you")).running() as other:
-        api.answers["/moved"] = (302, {"Location": "/here"}, b"")
-        api.answers["/away"] = (302, {"Location": other.url + "/landed"}, b"")
+        api.responses["/moved"] = (302, {"Location": "/here"}, b"")
+        api.responses["/away"] = (302, {"Location": other.url + "/landed"}, b"")
         follow = (*wrong(ID_AND_SECRET), "--follow")
         http(*follow, server.url)
         api.revoke()

@@ -6,11 +6,21 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from thebase_auth._core.call import announced_length, is_in_memory, is_seekable, position_of, rewind_file
+from tests.support.renewals import USERS, a_renewal
+from thebase_auth._core.call import (
+    Call,
+    announced_length,
+    is_in_memory,
+    is_seekable,
+    position_of,
+    rewind_file,
+)
+from thebase_auth._core.token import Token
 
 CONTENT = b"0123456789"
 
@@ -18,7 +28,7 @@ CONTENT = b"0123456789"
 @pytest.mark.parametrize(
     "content", [None, b"", "שלום", bytearray(b"a"), memoryview(b"a"), [b"a", b"b"], (b"a",), []]
 )
-def test_body_in_memory_can_be_sent_again(content: object) -> None:
+def test_body_in_memory_can_be_replayed(content: object) -> None:
     assert is_in_memory(content)
 
 
@@ -26,7 +36,7 @@ def test_body_in_memory_can_be_sent_again(content: object) -> None:
     "content",
     [iter([CONTENT]), map(bytes, [CONTENT]), deque([CONTENT]), {CONTENT}, [CONTENT, "x"], io.BytesIO(), 17],
 )
-def test_anything_else_is_not_in_memory(content: object) -> None:
+def test_iterator_set_or_file_is_not_in_memory(content: object) -> None:
     assert not is_in_memory(content)
 
 
@@ -39,25 +49,44 @@ def test_announced_length_is_that_of_the_header(value: Any, length: int | None) 
     assert announced_length({}) is None
 
 
-class Stream:
-    """A file object whose methods do what a test says."""
+@pytest.mark.parametrize(
+    ("can_rewind", "length", "renews"), [(True, 2**20, False), (True, 2**20 + 1, True), (False, 5, True)]
+)
+def test_expired_token_is_not_tried_with_a_large_or_one_shot_body(
+    can_rewind: bool, length: int, renews: bool
+) -> None:
+    call: Any = SimpleNamespace(
+        request=SimpleNamespace(headers={"Content-Length": f"{length}"}),
+        renewal=SimpleNamespace(renews_expired=False),
+        rewind=lambda: can_rewind,
+    )
+    assert Call._must_renew_first(call) == renews
 
-    def __init__(self, **methods: Callable[..., Any]) -> None:
-        self.__dict__.update(methods)
+
+@pytest.mark.parametrize("is_throttled", [False, True])
+def test_rejected_token_of_a_one_shot_body_is_dropped_unless_throttled(is_throttled: bool) -> None:
+    renewal = a_renewal(cache=object())
+    renewal.token = Token("rejected")
+    call: Any = SimpleNamespace(renewal=renewal, rewind=lambda: False)
+
+    assert not Call._prepare_replay(call, USERS, renewal.token, is_throttled=is_throttled)
+    assert (renewal.token is not None) == is_throttled
 
 
 def fail(*_: object) -> Any:
     raise OSError("on purpose")
 
 
-@pytest.mark.parametrize("stream", [object(), Stream(tell=fail), Stream(tell=lambda: None), iter([CONTENT])])
+@pytest.mark.parametrize(
+    "stream", [object(), SimpleNamespace(tell=fail), SimpleNamespace(tell=lambda: None), iter([CONTENT])]
+)
 def test_stream_that_cannot_tell_its_position_has_none(stream: object) -> None:
     assert position_of(stream) is None
     assert not is_seekable(stream)
 
 
 def test_stream_that_cannot_seek_is_not_seekable() -> None:
-    assert not is_seekable(Stream(tell=lambda: 0, seek=fail))
+    assert not is_seekable(SimpleNamespace(tell=lambda: 0, seek=fail))
     assert is_seekable(io.BytesIO(CONTENT))
 
 
@@ -70,7 +99,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("start", [0, 4, 10])
-def test_file_is_rewound_to_where_it_was_if_its_length_is_as_announced(file: Any, start: int) -> None:
+def test_file_is_rewound_to_where_it_was_if_it_has_the_announced_length(file: Any, start: int) -> None:
     file.seek(start)
     assert position_of(file) == start
     sent = file.read()
@@ -80,7 +109,7 @@ def test_file_is_rewound_to_where_it_was_if_its_length_is_as_announced(file: Any
 
 
 @pytest.mark.parametrize("change", [lambda file: file.truncate(9), lambda file: file.write(b"x")])
-def test_file_whose_length_has_changed_is_left_where_it_was(file: Any, change: Callable[[Any], Any]) -> None:
+def test_file_with_another_length_is_left_where_it_was(file: Any, change: Callable[[Any], Any]) -> None:
     file.read()
     change(file)
     position = file.tell()
@@ -90,7 +119,7 @@ def test_file_whose_length_has_changed_is_left_where_it_was(file: Any, change: C
 
 
 @pytest.mark.parametrize(("start", "length"), [(None, 10), (0, None)])
-def test_file_of_unknown_position_or_length_is_sent_once(file: Any, start: Any, length: Any) -> None:
+def test_file_of_unknown_position_or_length_is_not_replayed(file: Any, start: Any, length: Any) -> None:
     assert not rewind_file(file, start, length)
     assert file.tell() == 0
 
@@ -99,10 +128,9 @@ def test_file_of_unknown_position_or_length_is_sent_once(file: Any, start: Any, 
     "stream",
     [
         object(),
-        Stream(tell=lambda: 10, seek=fail),
-        Stream(tell=fail, seek=lambda *_: 0),
-        Stream(tell=lambda: 10, seek=lambda *_: 0),  # it says that it has gone back, and has not
+        SimpleNamespace(tell=lambda: 10, seek=fail),
+        SimpleNamespace(tell=lambda: 10, seek=lambda *_: 0),  # it says that it has gone back, and has not
     ],
 )
-def test_stream_that_cannot_go_back_is_sent_once(stream: object) -> None:
+def test_stream_that_cannot_go_back_is_not_replayed(stream: object) -> None:
     assert not rewind_file(stream, 0, 10)

@@ -38,7 +38,7 @@ def credentials(client_id: Any = CLIENT_ID, client_secret: Any = SECRET) -> Cred
         (f"{CANARY}\ud800x", "U+D800"),
     ],
 )
-def test_id_or_secret_that_cannot_be_right_is_an_error_that_hides_it(value: object, complaint: str) -> None:
+def test_invalid_id_or_secret_is_an_error_that_does_not_show_it(value: object, complaint: str) -> None:
     for name, make in [("id", lambda: credentials(value)), ("secret", lambda: credentials(CLIENT_ID, value))]:
         with pytest.raises(ValueError) as caught:
             make()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.support.renewals import LONG, a_task, a_thread
-from thebase_auth._core.flight import Caller, Event, Wait, wait_for
+from thebase_auth._core.flight import Caller, Event, Flight, Wait, wait_for
 
 
 def test_finished_event_wakes_each_waiter_once() -> None:
@@ -77,7 +77,37 @@ def test_leader_can_go_on_while_others_wait_unless_they_block_it(
     assert leader.can_go_on_while_waiting(waiter) == can_go_on
 
 
+def caller_with(timeout: float, shortest_timeout: float) -> Caller:
+    caller = a_thread()
+    caller.timeout, caller.shortest_timeout = timeout, shortest_timeout
+    return caller
+
+
+@pytest.mark.parametrize(
+    ("timeout", "shortest", "counts"),
+    [(8.0, 2.0, True), (7.0, 1.0, True), (9.0, 2.0, False), (8.0, 3.0, False)],
+)
+def test_failure_counts_only_for_callers_that_have_no_more_time(
+    timeout: float, shortest: float, counts: bool
+) -> None:
+    flight = Flight(1, caller_with(8.0, 2.0))
+    flight.fail("lost", flight.leader)
+
+    assert flight.failure_for(caller_with(timeout, shortest)) == ("lost" if counts else None)
+
+
 # The clock of these tests stands still unless they set it.
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_slow_flight_is_a_failure_unless_it_is_done(clock: Clock, is_done: bool) -> None:
+    flight, waiter = Flight(1, a_thread()), caller_with(8.0, 8.0)
+    clock.now += 4.0
+    if is_done:
+        flight.finish()
+    flight.fail_if_slow(waiter, waited=0.0)
+
+    assert flight.failure_for(waiter) == (None if is_done else "one took more than 4 seconds")
 
 
 def steps_of(event: Event, seconds: float, clock: Clock, *, done_after: int) -> tuple[list[float], float]:

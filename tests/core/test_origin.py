@@ -61,9 +61,7 @@ def test_domain_is_read_as_people_paste_it(pasted: str, origin: Origin) -> None:
         (f"{CANARY}.co／il", "is not a valid international host name"),
     ],
 )
-def test_domain_that_cannot_be_right_is_an_error_that_does_not_repeat_it(
-    pasted: object, complaint: str
-) -> None:
+def test_invalid_domain_is_an_error_that_does_not_repeat_it(pasted: object, complaint: str) -> None:
     with pytest.raises(ValueError) as caught:
         Origin.of_domain(pasted)
 
@@ -74,7 +72,7 @@ def test_domain_that_cannot_be_right_is_an_error_that_does_not_repeat_it(
 
 
 @given(st.text(max_size=40), st.integers(0, 40))
-def test_any_text_is_a_domain_or_a_value_error_that_does_not_repeat_it(text: str, at: int) -> None:
+def test_any_text_is_a_domain_or_an_error_that_does_not_repeat_it(text: str, at: int) -> None:
     try:
         origin = Origin.of_domain(text[:at] + CANARY + text[at:])
     except ValueError as error:

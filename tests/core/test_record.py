@@ -31,27 +31,20 @@ FORMAT = format_of()
 RECORD = FORMAT.write(TOKEN)
 SEAL = RECORD.partition(" ")[0]
 
-access_tokens = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1)
-times = st.none() | st.floats(min_value=4e9, allow_infinity=False)
 
-
-@given(access_tokens, times)
-def test_token_is_read_as_it_was_written(access_token: str, expires_at: float | None) -> None:
-    record = FORMAT.write(Token(access_token, expires_at))
-    assert record.isascii()
-    assert record.isprintable()
-    for form in (record, record.encode()):
-        found = FORMAT.read(form)
-        assert found is not None
-        assert (found.access_token, found.expires_at) == (access_token, expires_at)
-        assert found.is_from_cache
-
-
-def test_same_credentials_read_each_others_records() -> None:
+@pytest.mark.parametrize("expires_at", [None, 4e9])
+def test_token_is_read_as_it_was_written_also_by_another_process(expires_at: float | None) -> None:
+    record = FORMAT.write(Token('!"SlAV~', expires_at))
     _record._derived.cache_clear()  # as in another process
     other = format_of("https://ACME.TheBase.co.il:443/")
+    assert record.isascii()
+    assert record.isprintable()
     assert other.key == FORMAT.key
-    assert other.read(RECORD) == TOKEN
+    for form in (record, record.encode()):
+        found = other.read(form)
+        assert found is not None
+        assert (found.access_token, found.expires_at) == ('!"SlAV~', expires_at)
+        assert found.is_from_cache
 
 
 # What is not read
@@ -61,7 +54,7 @@ def test_expired_token_is_absent() -> None:
     assert FORMAT.read(FORMAT.write(Token("abc", time.time()))) is None
 
 
-@pytest.mark.parametrize("content", [[2, "token", None], [2], [2, "token", None, "more"], [2, {}]])
+@pytest.mark.parametrize("content", [[2, "token", None], [2], [2, {}]])
 def test_record_of_a_later_version_is_absent(content: Any) -> None:
     text = json.dumps(content)
     assert FORMAT.read(f"{FORMAT._seal(text.encode()).decode()} {text}") is None
@@ -82,36 +75,29 @@ def test_record_of_other_credentials_has_another_key_and_is_absent(other: Record
     assert FORMAT.read(other.write(TOKEN)) is None
 
 
-@given(st.none() | st.text() | st.text(st.characters(categories=["Cs", "Nd"])) | st.binary() | st.integers()
-       | st.lists(st.text()) | st.builds(bytearray, st.binary()))  # fmt: skip
+@given(st.none() | st.text(st.characters()) | st.binary() | st.integers() | st.lists(st.text()))
 def test_anything_else_from_a_cache_is_absent(record: Any) -> None:
     assert FORMAT.read(record) is None
     if isinstance(record, str):
         assert FORMAT.read(f"{SEAL} {record}") is None
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, '[1, "abc", NaN]', '[1, "\ud800", null]', "{}", "\0", ""])
-def test_unsealed_json_is_not_parsed(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        RECORD.swapcase(),
+        RECORD[:-1],
+        RECORD[1:],
+        RECORD + " ",
+        RECORD.replace("SlAV", "SlAW"),
+        RECORD.replace(f"{TOKEN.expires_at}", "null"),
+        f"{SEAL} {FORMAT.write(Token('planted')).partition(' ')[2]}",
+        f"{SEAL} {'[' * 100_000}",
+        "",
+    ],
+)
+def test_changed_record_is_absent_and_not_parsed(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json, "loads", pytest.fail)
-    assert FORMAT.read(content) is None
-    assert FORMAT.read(f"{SEAL} {content}") is None
-
-
-CHANGED = {
-    "other seal": RECORD.swapcase(),
-    "shorter": RECORD[:-1],
-    "shorter seal": RECORD[1:],
-    "longer": RECORD + " ",
-    "longer seal": SEAL + RECORD,
-    "other token": RECORD.replace("SlAV", "SlAW"),
-    "other time": RECORD.replace(f"{TOKEN.expires_at}", "null"),
-    "planted": f"{SEAL} {FORMAT.write(Token('planted')).partition(' ')[2]}",
-}
-
-
-@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
-def test_changed_record_is_absent(changed: str) -> None:
-    assert changed != RECORD
     assert FORMAT.read(changed) is None
 
 
@@ -123,9 +109,6 @@ def test_neither_key_nor_record_shows_the_secret() -> None:
     pair = f"{CLIENT_ID}:{CLIENT_SECRET}".encode()
     for form in (CLIENT_SECRET, CLIENT_SECRET.encode().hex(), base64.b64encode(pair).decode()):
         assert form not in shown
-
-
-def test_key_is_64_hexadecimal_digits_and_unlike_the_key_of_the_seal() -> None:
     assert len(FORMAT.key) == 64
     assert set(FORMAT.key) <= set("0123456789abcdef")
     assert FORMAT._seal_key.hex() not in RECORD + FORMAT.key

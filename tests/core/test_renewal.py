@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.clock import Clock
+from tests.support.processes import fork_with_threads, in_a_child, needs_fork
 from tests.support.renewals import (
-    PATIENCE,
+    LONG,
+    TIMEOUT,
     Driven,
     a_rejection,
     a_renewal,
-    a_task,
     a_thread,
     in_another_thread,
     renew,
@@ -22,7 +25,7 @@ from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
 from thebase_auth._core.renewal import Renewal
 from thebase_auth._core.token import Token
 
-HALF = PATIENCE / 2
+HALF = TIMEOUT / 2
 LOST = ConnectionError("no route to host")
 
 
@@ -40,10 +43,6 @@ def test_first_caller_leads_and_all_others_use_its_token(renewal: Renewal) -> No
 
     assert {caller.result for caller in (leader, *waiters)} == {Token("new")}
     assert sum(caller.fetches for caller in (leader, *waiters)) == 1
-
-
-def test_token_in_use_costs_no_step(renewal: Renewal, token: Token) -> None:
-    assert Driven(renewal).result is token
 
 
 def test_rejected_token_is_used_by_others_until_there_is_a_new_one(renewal: Renewal, token: Token) -> None:
@@ -90,18 +89,15 @@ def when_a_caller_is_about_to_lead(
     monkeypatch.setattr(renewal, "_flight_numbers", iter(number, None))
 
 
-def test_caller_that_is_too_late_to_lead_waits(renewal: Renewal, monkeypatch: pytest.MonkeyPatch) -> None:
-    when_a_caller_is_about_to_lead(renewal, monkeypatch, lambda: Driven(renewal))
-
-    assert Driven(renewal).waits_for
-
-
-def test_caller_that_is_too_late_to_lead_uses_the_token(
+def test_caller_that_is_too_late_to_lead_waits_or_uses_the_token(
     renewal: Renewal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     when_a_caller_is_about_to_lead(renewal, monkeypatch, lambda: renew(renewal))
-
     assert Driven(renewal).result is renewal.token
+
+    renewal.forget()
+    when_a_caller_is_about_to_lead(renewal, monkeypatch, lambda: Driven(renewal))
+    assert Driven(renewal).waits_for
 
 
 # Leaders that cannot go on
@@ -119,19 +115,9 @@ def test_cancelled_leader_is_replaced_and_the_others_wait_for_the_next(renewal: 
     assert waiters[1].result == Token("new")
 
 
-@pytest.mark.parametrize("how", ["its own thread", "its own task", "a task of another loop", "a lost loop"])
-def test_caller_leads_at_once_if_the_leader_cannot_go_on_while_it_waits(renewal: Renewal, how: str) -> None:
-    leader, other = a_task(), a_task(object())
-    if how == "its own thread":
-        leader = other = a_thread()
-    elif how == "its own task":
-        other = leader
-    elif how == "a lost loop":
-        leader, other = a_task(), a_thread()
-        leader.is_lost = lambda: True
-
-    first = Driven(renewal, caller=leader)
-    second = Driven(renewal, caller=other)
+def test_caller_leads_at_once_if_the_leader_cannot_go_on_meanwhile(renewal: Renewal) -> None:
+    thread = a_thread()
+    first, second = (Driven(renewal, caller=thread) for _ in range(2))
 
     assert second.is_fetching
     second.go_on(Token("second"))
@@ -144,7 +130,7 @@ def test_waiter_notices_within_a_second_that_its_leader_was_lost(renewal: Renewa
     waiter = Driven(renewal)
     leader.caller.is_lost = lambda: True
 
-    assert waiter.wait_in_vain() <= 1
+    assert waiter.time_out() <= 1
     assert waiter.is_fetching
 
 
@@ -167,7 +153,7 @@ def test_response_without_a_token_is_shared_and_each_has_its_own_copy(renewal: R
 def test_lost_leader_does_not_count_as_a_failure(renewal: Renewal, clock: Clock) -> None:
     leader, second, waiter = (Driven(renewal) for _ in range(3))
     leader.caller.is_lost = lambda: True
-    second.wait_in_vain()
+    second.time_out()
     waiter.go_on()
     second.go_on(LOST)
     waiter.go_on()
@@ -175,7 +161,7 @@ def test_lost_leader_does_not_count_as_a_failure(renewal: Renewal, clock: Clock)
     assert waiter.is_fetching, waiter.error
 
 
-def test_connection_failure_fails_its_leader_alone_and_the_next_leads(renewal: Renewal) -> None:
+def test_connection_failure_fails_only_its_leader_and_the_next_leads(renewal: Renewal) -> None:
     leader, *waiters = (Driven(renewal) for _ in range(3))
     leader.go_on(LOST)
     for waiter in waiters:
@@ -186,9 +172,9 @@ def test_connection_failure_fails_its_leader_alone_and_the_next_leads(renewal: R
 
 
 def waiter_that_has_seen(
-    renewal: Renewal, *ends: Callable[[Driven], None], timeout: float = PATIENCE
+    renewal: Renewal, *ends: Callable[[Driven], None], timeout: float = TIMEOUT
 ) -> Driven:
-    """Return a waiter whose leaders have ended so; another caller was always faster to lead."""
+    """Return a waiter whose leaders have all finished so; another caller was always faster to lead."""
     leader, waiter = Driven(renewal, timeout=timeout), Driven(renewal)
     for end in ends:
         end(leader)
@@ -227,7 +213,7 @@ def test_waiter_gives_up_after_two_failures_and_says_what_failed(renewal: Renewa
 
 
 def close_task(leader: Driven) -> None:
-    """End a task's flow, which does not see the exception that ended its request."""
+    """Close a task's flow, which does not see the exception of its request."""
     leader.caller.is_cancelled = lambda: False
     leader.cancel()
 
@@ -247,45 +233,45 @@ def test_cancelled_leaders_never_count_as_failures(renewal: Renewal, end: Callab
     assert waiter_that_has_seen(renewal, fail, end, end, end).waits_for
 
 
-def test_failures_of_leaders_with_less_patience_do_not_count(renewal: Renewal) -> None:
+def test_failures_of_leaders_with_shorter_timeouts_do_not_count(renewal: Renewal) -> None:
     assert waiter_that_has_seen(renewal, fail, fail, fail, timeout=HALF).waits_for
-    assert waiter_that_has_seen(a_renewal(), fail, fail, timeout=2 * PATIENCE).error
+    assert waiter_that_has_seen(a_renewal(), fail, fail, timeout=2 * TIMEOUT).error
 
 
-# Patience
+# Timeouts
 
 
-def test_waiter_waits_half_of_its_patience_for_one_leader_and_then_leads(renewal: Renewal) -> None:
-    leader, waiter = Driven(renewal, timeout=10 * PATIENCE), Driven(renewal)
+def test_waiter_waits_half_of_its_timeout_for_one_leader_and_then_leads(renewal: Renewal) -> None:
+    leader, waiter = Driven(renewal, timeout=10 * TIMEOUT), Driven(renewal)
 
-    assert waiter.wait_in_vain() == HALF
+    assert waiter.time_out() == HALF
     assert waiter.is_fetching
     assert leader.is_fetching
 
 
-def test_half_of_its_patience_in_vain_counts_as_a_failure(renewal: Renewal, clock: Clock) -> None:
+def test_waiting_for_half_of_the_timeout_counts_as_a_failure(renewal: Renewal, clock: Clock) -> None:
     waiter = waiter_that_has_seen(renewal, fail)
 
-    assert waiter.wait_in_vain() == HALF
+    assert waiter.time_out() == HALF
     assert type(waiter.error) is TokenTimeoutError
     assert f"no route to host; one took more than {HALF:g} seconds" in str(waiter.error)
 
 
-def test_waiter_gives_up_after_its_whole_patience(
+def test_waiter_gives_up_after_its_whole_timeout(
     renewal: Renewal, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     Driven(renewal)
     waiter, faster = Driven(renewal), Driven(renewal)
-    when_a_caller_is_about_to_lead(renewal, monkeypatch, faster.wait_in_vain)
+    when_a_caller_is_about_to_lead(renewal, monkeypatch, faster.time_out)
 
-    assert waiter.wait_in_vain() == HALF
+    assert waiter.time_out() == HALF
     assert waiter.waits_for
-    assert waiter.wait_in_vain() == HALF
+    assert waiter.time_out() == HALF
     assert type(waiter.error) is TokenTimeoutError
     assert waiter.fetches == 0
 
 
-def test_waiter_of_cancelled_leaders_leads_after_its_patience(renewal: Renewal, clock: Clock) -> None:
+def test_waiter_of_cancelled_leaders_leads_after_its_timeout(renewal: Renewal, clock: Clock) -> None:
     leader, waiter, waited = Driven(renewal), Driven(renewal), 0
     while waiter.waits_for:
         was_woken = waiter.waits_for.done
@@ -297,26 +283,26 @@ def test_waiter_of_cancelled_leaders_leads_after_its_patience(renewal: Renewal, 
                 leader = Driven(renewal)
 
     assert waiter.is_fetching
-    assert HALF <= waited <= PATIENCE
+    assert HALF <= waited <= TIMEOUT
 
 
-def test_leader_that_has_replaced_another_is_waited_for_as_long(renewal: Renewal, clock: Clock) -> None:
+def test_next_leader_is_waited_for_half_of_the_timeout_again(renewal: Renewal, clock: Clock) -> None:
     Driven(renewal)
     early = Driven(renewal)
     early.go_on()
     late = Driven(renewal)
     late.go_on()
-    early.wait_in_vain()
+    early.time_out()
     clock.now += 1
     late.go_on()  # it has waited two seconds for the first leader
 
-    assert late.wait_in_vain() == HALF
+    assert late.time_out() == HALF
 
 
 def test_waiters_with_different_timeouts_do_not_lead_one_after_the_other(
     renewal: Renewal, clock: Clock
 ) -> None:
-    leader, *waiters = (Driven(renewal, timeout=PATIENCE + number / 100) for number in range(20))
+    leader, *waiters = (Driven(renewal, timeout=TIMEOUT + number / 100) for number in range(20))
     for _ in range(12):
         clock.now += 1
         for waiter in waiters:
@@ -332,14 +318,14 @@ def test_waiters_with_different_timeouts_do_not_lead_one_after_the_other(
 
 @pytest.fixture
 def passed_over(renewal: Renewal) -> Driven:
-    """A leader whose waiter has lost its patience, and leads now too."""
+    """A leader that is too slow for the `successor`, which leads now too."""
     return Driven(renewal)
 
 
 @pytest.fixture
 def successor(renewal: Renewal, passed_over: Driven) -> Driven:
     waiter = Driven(renewal)
-    waiter.wait_in_vain()
+    waiter.time_out()
     assert passed_over.is_fetching
     assert waiter.is_fetching
     return waiter
@@ -377,13 +363,13 @@ def test_successor_that_fails_uses_the_late_token(
     assert successor.result == Token("late")
 
 
-def test_waiters_of_a_superseded_leader_wait_for_its_successor(renewal: Renewal) -> None:
+def test_waiters_of_a_leader_that_is_passed_over_wait_for_its_successor(renewal: Renewal) -> None:
     Driven(renewal)
-    successor, waiter = Driven(renewal), Driven(renewal, timeout=10 * PATIENCE)
+    successor, waiter = Driven(renewal), Driven(renewal, timeout=10 * TIMEOUT)
     woken: list[bool] = []
     assert waiter.waits_for is not None
     waiter.waits_for.wakers.add(lambda: woken.append(True))
-    successor.wait_in_vain()
+    successor.time_out()
     assert woken
     waiter.go_on()
     successor.go_on(Token("new"))
@@ -393,7 +379,7 @@ def test_waiters_of_a_superseded_leader_wait_for_its_successor(renewal: Renewal)
 
 
 @pytest.mark.parametrize("end", [fail, interrupt, Driven.cancel])
-def test_superseded_leader_ends_nobody_elses_flight(
+def test_leader_that_was_passed_over_ends_no_other_flight(
     renewal: Renewal, passed_over: Driven, successor: Driven, end: Callable[[Driven], None]
 ) -> None:
     waiter = Driven(renewal)
@@ -406,14 +392,16 @@ def test_superseded_leader_ends_nobody_elses_flight(
     assert waiter.result == Token("new")
 
 
-def test_superseded_leader_that_fails_uses_a_newer_token(passed_over: Driven, successor: Driven) -> None:
+def test_leader_that_was_passed_over_and_fails_uses_a_newer_token(
+    passed_over: Driven, successor: Driven
+) -> None:
     successor.go_on(Token("newest"))
     passed_over.go_on(LOST)
 
     assert passed_over.result == Token("newest")
 
 
-def test_waiter_takes_a_late_token_although_its_leader_is_rejected(
+def test_waiter_uses_a_late_token_although_its_own_leader_fails(
     renewal: Renewal, passed_over: Driven, successor: Driven
 ) -> None:
     waiter = Driven(renewal)
@@ -422,3 +410,33 @@ def test_waiter_takes_a_late_token_although_its_leader_is_rejected(
     waiter.go_on()  # it was woken by the token, and is slow
 
     assert waiter.result == Token("late"), waiter.error
+
+
+# Forks
+
+
+@needs_fork
+@fork_with_threads
+def test_forked_child_waits_for_no_thread_that_it_does_not_have(renewal: Renewal) -> None:
+    """One thread of the parent leads, another holds the lock."""
+    leader = Driven(renewal)
+    held, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with renewal._lock:
+            held.set()
+            forked.wait(LONG)
+
+    def child() -> bool:
+        own = Driven(renewal)
+        return own.is_fetching and in_a_child(lambda: Driven(renewal).is_fetching)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        assert held.wait(LONG)
+        try:
+            assert in_a_child(child)
+        finally:
+            forked.set()
+    leader.go_on(Token("of the parent"))
+    assert renewal.token == "of the parent"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import weakref
 from collections.abc import Callable, Generator
 from typing import Any
@@ -11,23 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.clock import Clock
-from tests.support.renewals import (
-    PATIENCE,
-    USERS,
-    Driven,
-    FakeCall,
-    a_rejection,
-    a_renewal,
-    is_prepared,
-    renew,
-)
+from tests.support.renewals import TIMEOUT, USERS, Driven, a_rejection, a_renewal, renew
 from thebase_auth._core.errors import TokenRequestError
 from thebase_auth._core.renewal import Renewal
 from thebase_auth._core.token import Token
 from thebase_auth.caches._shared import CacheWork
 
-HALF = PATIENCE / 2
-LOST = ConnectionError("no route to host")
+HALF = TIMEOUT / 2
 
 
 # An operation that is throttled
@@ -44,12 +33,11 @@ def throttled(renewal: Renewal, clock: Clock) -> Renewal:
 def test_throttled_operation_fetches_nothing_and_its_401_stands(throttled: Renewal, clock: Clock) -> None:
     token = throttled.token
 
-    assert not is_prepared(throttled, USERS, token)
+    assert not throttled.may_have_newer(token)
     caller = Driven(throttled, token, USERS)
     assert caller.is_done
     assert caller.result is None
     clock.now += 1
-    assert is_prepared(throttled, USERS, token)
     assert Driven(throttled, token, USERS).is_fetching
 
 
@@ -57,8 +45,16 @@ def test_throttled_operation_uses_a_newer_token_that_is_there(throttled: Renewal
     rejected = throttled.token
     new = renew(throttled, Token("of another operation"))
 
-    assert is_prepared(throttled, USERS, rejected)
+    assert throttled.may_have_newer(rejected)
     assert Driven(throttled, rejected, USERS).result is new
+
+
+def test_rejected_token_that_is_no_longer_in_use_does_not_throttle(renewal: Renewal) -> None:
+    tokens = [renew(renewal, Token(f"token {number}")) for number in range(4)]
+    for late in tokens[:3]:
+        renewal.record_response(USERS, late, is_401=True)
+
+    assert not renewal.is_throttled(USERS, tokens[-1])
 
 
 # A cache
@@ -104,7 +100,7 @@ def test_leader_uses_the_token_in_the_cache(cached: Renewal, cache: FakeCache) -
     assert leader.fetches == 0
 
 
-def test_leader_fetches_what_is_not_in_the_cache_and_waits_for_the_store(
+def test_leader_with_an_empty_cache_fetches_and_waits_for_the_store(
     cached: Renewal, cache: FakeCache
 ) -> None:
     leader, waiter = Driven(cached), Driven(cached)
@@ -122,11 +118,11 @@ def test_leader_fetches_what_is_not_in_the_cache_and_waits_for_the_store(
     assert not cache.works[0]._is_given_up
 
 
-def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
+def test_leader_waits_for_the_cache_for_half_of_its_timeout_each_time(
     cached: Renewal, cache: FakeCache
 ) -> None:
     leader = Driven(cached)
-    assert leader.wait_in_vain() == HALF
+    assert leader.time_out() == HALF
     assert leader.is_fetching
     leader.go_on(Token("new"))
     assert leader.result == Token("new")
@@ -135,7 +131,7 @@ def test_leader_waits_for_the_cache_for_half_of_its_patience_each_time(
     look(cache)
     slow_to_store.go_on()
     slow_to_store.go_on(Token("newer"))
-    assert slow_to_store.wait_in_vain() == HALF
+    assert slow_to_store.time_out() == HALF
     assert slow_to_store.result == Token("newer")
     assert all(work._is_given_up for work in cache.works)
 
@@ -177,22 +173,16 @@ def test_throttled_operation_only_looks_into_the_cache(
     throttled_and_cached: Renewal, cache: FakeCache
 ) -> None:
     renewal = throttled_and_cached
-    assert is_prepared(renewal, USERS, renewal.token)
+    assert renewal.may_have_newer(renewal.token)
 
-    in_vain, waiter = Driven(renewal, renewal.token, USERS), Driven(renewal, renewal.token)
+    looking, waiter = Driven(renewal, renewal.token, USERS), Driven(renewal, renewal.token)
     assert not cache.works[-1]._may_lock
     look(cache)
-    in_vain.go_on()
-    assert in_vain.is_done
-    assert (in_vain.result, in_vain.error, in_vain.fetches) == (None, None, 0)
+    looking.go_on()
+    assert looking.is_done
+    assert (looking.result, looking.error, looking.fetches) == (None, None, 0)
     waiter.go_on()
     assert cache.works[-1]._may_lock  # the waiter is not throttled
-    waiter.cancel()
-
-    finding = Driven(renewal, renewal.token, USERS)
-    look(cache, Token("of another process"))
-    finding.go_on()
-    assert finding.result == Token("of another process")
 
 
 def test_throttled_callers_take_one_look_for_all(throttled_and_cached: Renewal, cache: FakeCache) -> None:
@@ -211,7 +201,7 @@ def test_throttled_waiter_does_not_replace_a_running_token_request(throttled: Re
     rejected = throttled.token
     leader = Driven(throttled, rejected)
     waiter = Driven(throttled, rejected, USERS)
-    waiter.wait_in_vain()
+    waiter.time_out()
     assert waiter.is_done
     assert waiter.result is None
     leader.go_on(Token("new"))
@@ -277,43 +267,14 @@ def test_last_256_retired_tokens_are_recognised(renewal: Renewal) -> None:
     assert renewal.token_in("Bearer 1") is not None
 
 
-def test_401_stands_for_a_one_shot_body_and_its_token_is_dropped(
-    renewal: Renewal, token: Token, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.DEBUG):
-        assert not is_prepared(renewal, USERS, token, can_rewind=False)
-
-    assert renewal.token is None
-    assert caplog.messages == ["not replaying GET /v2/users after a 401: its body cannot be sent again"]
-
-
-def test_throttled_operation_drops_no_token_for_a_one_shot_body(throttled_and_cached: Renewal) -> None:
-    token = throttled_and_cached.token
-    assert not is_prepared(throttled_and_cached, USERS, token, can_rewind=False)
-
-    assert throttled_and_cached.token is token
-
-
-@pytest.mark.parametrize(
-    ("can_be_replayed", "length", "renews"), [(True, 2**20, False), (True, 2**20 + 1, True), (False, 5, True)]
-)
-def test_expired_token_is_not_tried_with_a_large_or_one_shot_body(
-    renewal: Renewal, can_be_replayed: bool, length: int, renews: bool
-) -> None:
-    headers = {"Content-Length": str(length)}
-
-    assert FakeCall(renewal, headers, can_rewind=can_be_replayed)._must_renew_first() == renews
-
-
 @pytest.mark.parametrize(("expires_at", "is_dropped"), [(1.0, True), (None, True), (9e9, False)])
-def test_after_a_call_without_a_response_expired_tokens_are_renewed_first(
+def test_call_without_a_response_drops_an_expired_token(
     renewal: Renewal, expires_at: float | None, is_dropped: bool
 ) -> None:
-    token = renew(renewal, Token("dated", expires_at))
-    renewal.record_no_response(token)
+    renewal.record_no_response(renew(renewal, Token("dated", expires_at)))
 
     assert (renewal.token is None) == is_dropped
-    assert FakeCall(renewal)._must_renew_first() == is_dropped
+    assert renewal.renews_expired == is_dropped
 
 
 def test_unused_renewal_is_freed() -> None:

@@ -40,7 +40,7 @@ def reject(throttle: Throttle, *token_numbers: int, now: float = 0.0) -> list[bo
     return [throttle.record_rejection(USERS, number, now) for number in token_numbers]
 
 
-def test_third_newer_token_that_is_rejected_throttles_and_warns_once(throttle: Throttle) -> None:
+def test_operation_that_rejects_three_tokens_is_throttled_with_one_warning(throttle: Throttle) -> None:
     assert reject(throttle, 1, 2) == [False, False]
     assert not throttle.is_throttled(USERS, 0.0)
 
@@ -49,7 +49,7 @@ def test_third_newer_token_that_is_rejected_throttles_and_warns_once(throttle: T
     assert not throttle.is_throttled(LEADS, 0.0)
 
 
-def test_pause_doubles_with_each_newer_token_up_to_ten_seconds(throttle: Throttle) -> None:
+def test_throttling_doubles_with_each_rejected_token_up_to_ten_seconds(throttle: Throttle) -> None:
     reject(throttle, 1, 2)
     for number, length in enumerate([1, 2, 4, 8, 10, 10], start=3):
         reject(throttle, number, now=100.0)
@@ -58,15 +58,13 @@ def test_pause_doubles_with_each_newer_token_up_to_ten_seconds(throttle: Throttl
 
 
 @pytest.mark.parametrize("order", sorted(set(itertools.permutations([1, 1, 2, 2]))))
-def test_rejections_count_once_for_each_newer_token_in_any_order(
-    throttle: Throttle, order: tuple[int, ...]
-) -> None:
+def test_rejected_tokens_count_once_each_in_any_order(throttle: Throttle, order: tuple[int, ...]) -> None:
     reject(throttle, *order)
 
     assert not throttle.is_throttled(USERS, 0.0)
 
 
-def test_two_minutes_after_the_last_rejection_it_starts_again_at_one(throttle: Throttle) -> None:
+def test_rejections_are_forgotten_after_two_minutes(throttle: Throttle) -> None:
     reject(throttle, 1, 2)
     reject(throttle, 2, now=100.0)  # a late report of an older token is a rejection, too
     reject(throttle, 3, now=220.0)
@@ -77,7 +75,7 @@ def test_two_minutes_after_the_last_rejection_it_starts_again_at_one(throttle: T
 
 
 @pytest.mark.parametrize(("accepted", "is_forgotten"), [(2, False), (3, False), (4, True)])
-def test_accepted_replay_forgets_the_rejections_of_older_tokens_alone(
+def test_accepted_replay_forgets_only_the_rejections_of_older_tokens(
     throttle: Throttle, accepted: int, is_forgotten: bool
 ) -> None:
     reject(throttle, 1, 2, 3)

@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from tests.support.renewals import LONG
-from thebase_auth._core.flight import Event, Wait
+from thebase_auth._core.flight import Caller, Event, Wait
 from thebase_auth._waiting import async_caller, run_blocking, wait_async, wait_blocking
 
 SHORT = 0.02  # seconds
@@ -29,14 +29,15 @@ def event() -> Event:
     return Event()
 
 
-# In a thread
-
-
-def test_thread_stops_waiting_in_time_and_leaves_no_waker(event: Event) -> None:
+@pytest.mark.anyio
+async def test_thread_and_task_stop_waiting_in_time_and_leave_no_waker(event: Event) -> None:
     wait_blocking(event, SHORT)
-
-    assert not event.done
     assert not event.wakers
+
+    with anyio.fail_after(LONG):
+        await wait_async(event, SHORT)
+    assert not event.wakers
+    assert not event.done
 
 
 class FinishedMeanwhile(set[Callable[[], object]]):
@@ -52,24 +53,12 @@ class FinishedMeanwhile(set[Callable[[], object]]):
 
 
 @pytest.mark.anyio
-async def test_event_that_is_finished_before_the_waker_is_there_wakes_at_once(event: Event) -> None:
+async def test_event_that_is_done_before_the_waker_is_there_wakes_at_once(event: Event) -> None:
     event.wakers = FinishedMeanwhile(event)
     with anyio.fail_after(LONG):
         await wait_async(event, LONGER)
     await anyio.to_thread.run_sync(wait_blocking, event, LONGER)
 
-    assert not event.wakers
-
-
-# In asyncio and in trio
-
-
-@pytest.mark.anyio
-async def test_task_stops_waiting_in_time_and_leaves_no_waker(event: Event) -> None:
-    with anyio.fail_after(LONG):
-        await wait_async(event, SHORT)
-
-    assert not event.done
     assert not event.wakers
 
 
@@ -89,20 +78,15 @@ async def test_cancelled_waiter_leaves_no_waker_and_wakes_nobody(event: Event) -
 
 def test_task_waits_where_trio_is_not_installed(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
     monkeypatch.delitem(sys.modules, "trio")
-
-    async def wait() -> None:
-        asyncio.get_running_loop().call_soon(event.finish)
-        await asyncio.wait_for(wait_async(event, LONGER), LONG)
-
-    asyncio.run(wait())
-    assert event.done
+    asyncio.run(wait_async(event, SHORT))
+    assert not event.wakers
 
 
 # Several loops, and loops that have ended
 
 
 def in_asyncio(function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    return asyncio.run(function(), debug=True)  # refuses what may not be done from another thread
+    return asyncio.run(function(), debug=True)  # raises at what may not be done from another thread
 
 
 def test_one_event_wakes_threads_and_tasks_of_several_loops(event: Event) -> None:
@@ -157,7 +141,7 @@ def end_trio_while_a_task_waits(event: Event) -> None:
 
 
 @pytest.mark.parametrize("end_loop", [close_loop_while_a_task_waits, end_trio_while_a_task_waits])
-def test_waiter_whose_loop_was_closed_keeps_nobody_from_being_woken(
+def test_waiter_whose_loop_was_closed_does_not_keep_others_asleep(
     event: Event, end_loop: Callable[[Event], None]
 ) -> None:
     end_loop(event)
@@ -173,18 +157,17 @@ def test_waiter_whose_loop_was_closed_keeps_nobody_from_being_woken(
 
 
 @pytest.mark.anyio
-async def test_task_is_a_caller_of_its_loop_and_not_lost_while_it_runs() -> None:
-    callers = [async_caller(), async_caller()]
+async def test_task_is_a_caller_and_not_lost_while_it_runs() -> None:
+    one, same, others = async_caller(), async_caller(), list[Caller]()
 
     async def ask() -> None:
-        callers.append(async_caller())
+        others.append(async_caller())
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
 
-    one, same, other = callers
     assert not one.can_go_on_while_waiting(same)
-    assert one.can_go_on_while_waiting(other)
+    assert one.can_go_on_while_waiting(others[0])
     assert not one.is_lost()
 
 
@@ -220,28 +203,21 @@ async def test_caller_knows_whether_its_task_is_being_cancelled() -> None:
     assert seen == [False, True]
 
 
-# Steps
+def test_steps_are_closed_when_their_wait_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
 
+    def steps() -> Generator[Wait, None, None]:
+        try:
+            yield Wait(Event(), SHORT)
+        finally:
+            closed.append("closed")
 
-def steps_that_wait(event: Event, closed: list[str]) -> Generator[Wait, None, str]:
-    try:
-        yield Wait(event, SHORT)
-        yield Wait(Event(), SHORT)
-        return "result"
-    finally:
-        closed.append("closed")
-
-
-def test_steps_are_closed_when_their_wait_is_interrupted(
-    monkeypatch: pytest.MonkeyPatch, event: Event
-) -> None:
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("thebase_auth._waiting.wait_blocking", interrupt)
-    closed: list[str] = []
-    steps = steps_that_wait(event, closed)
+    running = steps()
     with pytest.raises(KeyboardInterrupt):
-        run_blocking(steps)
+        run_blocking(running)
 
     assert closed == ["closed"]

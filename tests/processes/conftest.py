@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.support.caches import Shared, a_database, a_file, cache_threads, until
-from tests.support.databases import SERVERS, Database
+from tests.support.caches import Shared, cache_threads
+from tests.support.callers import wait_until
+from tests.support.databases import Database, valkey_server
 from thebase_auth import FileTokenCache
 
 
@@ -19,7 +18,7 @@ from thebase_auth import FileTokenCache
 def _no_thread_is_left() -> Iterator[None]:
     """Once a cache works again, no thread of ours is left."""
     yield
-    until(lambda: not cache_threads())
+    wait_until(lambda: not cache_threads())
 
 
 @pytest.fixture
@@ -45,36 +44,25 @@ def file_cache(path: Path) -> FileTokenCache:
 
 
 @pytest.fixture(scope="session")
-def start_database() -> Iterator[Callable[[str], Database]]:
-    """Start a server of that kind, or return the one that runs; they run to the end of the session."""
-    with ExitStack() as running:
-        yield cache(lambda kind: running.enter_context(SERVERS[kind]()))
-
-
-@pytest.fixture(params=SERVERS)
-def database(request: pytest.FixtureRequest, start_database: Callable[[str], Database]) -> Iterator[Database]:
-    """Each kind of real database server that this machine has, empty, without a password."""
-    found = start_database(request.param)
-    with found.client() as client:
-        client.flushall()
-    yield found
-    found.close_clients()
+def running_database() -> Iterator[Database]:
+    with valkey_server() as server:
+        yield Database(server.port)
 
 
 @pytest.fixture
-def valkey(start_database: Callable[[str], Database]) -> Iterator[Database]:
-    """A real Valkey, empty."""
-    found = start_database("valkey")
-    with found.client() as client:
-        client.flushall()
-    yield found
-    found.close_clients()
+def database(running_database: Database) -> Iterator[Database]:
+    """A real Valkey, empty, without a password."""
+    running_database.client().flushall()
+    yield running_database
+    running_database.close_clients()
 
 
 @pytest.fixture(params=["file", "redis"])
-def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shared]:
+def shared(request: pytest.FixtureRequest, path: Path) -> Shared:
     """An empty cache of each kind."""
     if request.param == "file":
-        yield from a_file(tmp_path)
-    else:
-        yield from a_database(request.getfixturevalue("valkey"))
+        return Shared(("file", str(path)), lambda: FileTokenCache(path))
+    database: Database = request.getfixturevalue("database")
+    options = "socket_timeout=10&socket_connect_timeout=10"  # on a busy machine one second is too short
+    url = f"redis://127.0.0.1:{database.port}/0?{options}"
+    return Shared(("redis", url), lambda: database.cache(options=options))

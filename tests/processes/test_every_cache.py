@@ -1,8 +1,7 @@
-"""What FileTokenCache and RedisTokenCache have in common, on real files and real servers."""
+"""What FileTokenCache and RedisTokenCache have in common, on real files and a real server."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 import threading
@@ -15,18 +14,17 @@ import pytest
 from tests.support.caches import KEY, OTHER
 from tests.support.callers import in_threads
 from tests.support.databases import CLIENT_KINDS, Database
-from tests.support.pythons import run
 from thebase_auth.caches import FileTokenCache, RedisTokenCache, TokenCache
 
 MakeCache = Callable[[], TokenCache]
 
 
 @pytest.fixture(params=["file", *CLIENT_KINDS, "url"])
-def make_cache(request: pytest.FixtureRequest, tmp_path: Path) -> MakeCache:
+def make_cache(request: pytest.FixtureRequest, path: Path) -> MakeCache:
     """Make another object for one and the same cache."""
     if request.param == "file":
-        return lambda: FileTokenCache(tmp_path / "tokens.json")
-    database: Database = request.getfixturevalue("valkey")
+        return lambda: FileTokenCache(path)
+    database: Database = request.getfixturevalue("database")
     if request.param == "url":
         return database.cache
     return lambda: RedisTokenCache(database.client(request.param))
@@ -41,12 +39,6 @@ def lock(cache: TokenCache, key: str = KEY, timeout: float = 10.0) -> Callable[[
     release = cache.lock(key, timeout=timeout)
     assert release is not None
     return release
-
-
-@pytest.mark.parametrize("kind", [FileTokenCache, RedisTokenCache])
-@pytest.mark.parametrize("method", ["load", "store", "lock"])
-def test_cache_has_the_methods_of_the_protocol(kind: type, method: str) -> None:
-    assert inspect.signature(getattr(kind, method)) == inspect.signature(getattr(TokenCache, method))
 
 
 def test_last_record_of_each_key_is_loaded(cache: TokenCache, make_cache: MakeCache) -> None:
@@ -103,9 +95,6 @@ def test_many_threads_lock_store_and_load_at_once(make_cache: MakeCache) -> None
     assert in_threads(10, work) == [True] * 10
 
 
-# Libraries that are missing
-
-
 MAKERS: dict[str, Callable[[], Any]] = {
     "FileTokenCache needs filelock: install the extra 'file'": lambda: FileTokenCache("x"),
     "FileTokenCache needs platformdirs: install the extra 'file'": FileTokenCache,
@@ -124,11 +113,3 @@ def test_missing_library_is_an_import_error_that_names_the_extra(
     with pytest.raises(ImportError) as caught:
         MAKERS[message]()
     assert str(caught.value) == message
-
-
-def test_caches_module_imports_no_library() -> None:
-    code = """
-import thebase_auth.caches
-print(json.dumps(sorted({"redis", "valkey", "filelock", "platformdirs"} & set(sys.modules))))
-"""
-    assert run(code) == []

@@ -10,14 +10,13 @@ import resource
 import stat
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.caches import KEY, OTHER, show_all_files_as_open
+from tests.support.caches import KEY, OTHER
 from tests.support.processes import Process, fork_with_threads, in_a_child
 from thebase_auth.caches import FileTokenCache
 
@@ -28,8 +27,6 @@ import os, sys
 from thebase_auth.caches import FileTokenCache
 cache = FileTokenCache(sys.argv[1])
 KEY = {KEY!r}
-def tell(word): print(word, flush=True)
-def wait(): return sys.stdin.readline()
 """
 
 
@@ -62,14 +59,14 @@ def assert_next_store_replaces_it(cache: FileTokenCache, path: Path) -> None:
 
 HOLD = """
 release = cache.lock(KEY, timeout=10)
-tell("held" if release else "not held")
-wait()
+print("held" if release else "not held", flush=True)
+sys.stdin.readline()
 """
 
 
 def test_lock_of_a_killed_process_is_free_at_once(file_cache: FileTokenCache, path: Path) -> None:
     with another(path, HOLD) as other:
-        assert other.hear() == "held"
+        assert other.read_line() == "held"
         assert file_cache.lock(KEY, timeout=0.05) is None
         other.kill()
         release = file_cache.lock(KEY, timeout=0.5)
@@ -93,14 +90,6 @@ def test_exiting_child_does_not_release_the_lock_of_its_parent(file_cache: FileT
 # Only its owner can read it
 
 
-@pytest.fixture
-def _no_umask() -> Iterator[None]:
-    before = os.umask(0)
-    yield
-    os.umask(before)
-
-
-@pytest.mark.usefixtures("_no_umask")
 def test_everything_is_private_from_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modes_before_replacing: list[int] = []
     replace = os.replace
@@ -112,8 +101,12 @@ def test_everything_is_private_from_the_first_byte(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "replace", replace_and_record)
     path = tmp_path / "one" / "two" / "tokens.json"
     cache = FileTokenCache(path)
-    release = cache.lock(KEY, timeout=1)
-    cache.store(KEY, "record", 60.0)
+    umask = os.umask(0)
+    try:
+        release = cache.lock(KEY, timeout=1)
+        cache.store(KEY, "record", 60.0)
+    finally:
+        os.umask(umask)
 
     assert modes_before_replacing == [0o600]
     assert {mode_of(one) for one in path.parent.iterdir()} == {0o600}
@@ -145,11 +138,17 @@ def test_file_system_that_shows_files_as_open_gets_no_token(
     """As vfat, many network shares and the drives of WSL do."""
     write_record(path)
     before = path.read_bytes()
-    show_all_files_as_open(monkeypatch)
-    assert file_cache.load(KEY) is None
-    with pytest.raises(OSError, match="cannot keep a file private"):
-        file_cache.store(KEY, "record", 60.0)
-    monkeypatch.undo()
+    fstat = os.fstat
+
+    def show_as_open(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        return os.stat_result((found.st_mode | 0o777, *found[1:]))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", show_as_open)
+        assert file_cache.load(KEY) is None
+        with pytest.raises(OSError, match="cannot keep a file private"):
+            file_cache.store(KEY, "record", 60.0)
     assert path.read_bytes() == before
     assert names(path.parent) == {path.name}
 
@@ -225,8 +224,8 @@ def test_expired_record_is_absent_and_dropped_by_the_next_store(
 
 STOPS_BEFORE_REPLACING = """
 def replace(source, target):
-    tell(source)
-    wait()
+    print(source, flush=True)
+    sys.stdin.readline()
 os.replace = replace
 cache.store(KEY, "after", 60.0)
 """
@@ -235,22 +234,17 @@ cache.store(KEY, "after", 60.0)
 def test_process_killed_while_it_stores_leaves_the_old_file(file_cache: FileTokenCache, path: Path) -> None:
     file_cache.store(KEY, "before", 60.0)
     with another(path, STOPS_BEFORE_REPLACING) as other:
-        temporary = Path(other.hear())
+        temporary = Path(other.read_line())
+        started = time.monotonic()
+        with pytest.raises(OSError):  # it holds the file
+            file_cache.store(OTHER, "another", 60.0)
+        assert time.monotonic() - started < 4
         other.kill()
     assert mode_of(temporary) == 0o600
     assert file_cache.load(KEY) == "before"
     file_cache.store(OTHER, "another", 60.0)
     assert (file_cache.load(KEY), file_cache.load(OTHER)) == ("before", "another")
     assert names(path.parent) == {path.name}
-
-
-def test_store_gives_up_while_another_process_holds_the_file(file_cache: FileTokenCache, path: Path) -> None:
-    with another(path, STOPS_BEFORE_REPLACING) as other:
-        assert other.hear()
-        started = time.monotonic()
-        with pytest.raises(OSError):
-            file_cache.store(OTHER, "another", 60.0)
-        assert time.monotonic() - started < 4
 
 
 def test_link_planted_where_a_store_writes_is_removed(file_cache: FileTokenCache, path: Path) -> None:

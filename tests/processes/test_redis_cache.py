@@ -1,28 +1,26 @@
-"""RedisTokenCache on real servers of Redis and Valkey."""
+"""RedisTokenCache on a real server, with the clients of redis-py and valkey-py."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
-import valkey as valkey_py
+import valkey
 import valkey.asyncio
 
 from tests.support.broken import broken_server
-from tests.support.caches import FEW, KEY, Warnings, renew, stored_token, until
-from tests.support.clients import Client, auth_for
+from tests.support.caches import KEY
+from tests.support.callers import wait_until
 from tests.support.databases import CLIENT_KINDS, Database
-from tests.support.servers import api_server
 from thebase_auth.caches import RedisTokenCache
 
 NAME = f"thebase_auth:{KEY}"
 LOCK = f"{NAME}:lock"
+each_kind = pytest.mark.parametrize("kind", CLIENT_KINDS)
 
 
 @pytest.fixture
@@ -59,7 +57,11 @@ def test_all_keys_begin_with_the_prefix(cache: RedisTokenCache, database: Databa
 # The lock
 
 
-@pytest.mark.parametrize("kind", CLIENT_KINDS)
+def wait_for_the_end_of_the_lease(database: Database) -> None:
+    wait_until(lambda: not database.client().exists(LOCK))
+
+
+@each_kind
 def test_lease_is_half_of_the_wait_so_a_waiter_inherits_the_lock(kind: str, database: Database) -> None:
     holder, waiter = RedisTokenCache(database.client(kind)), RedisTokenCache(database.client(kind))
     assert holder.lock(KEY, timeout=1) is not None  # and then it dies
@@ -71,75 +73,42 @@ def test_lease_is_half_of_the_wait_so_a_waiter_inherits_the_lock(kind: str, data
     release()
 
 
-def test_lapsed_lock_is_released_without_harm_to_the_next(cache: RedisTokenCache, database: Database) -> None:
+def test_expired_lock_is_released_without_harm_to_the_next(
+    cache: RedisTokenCache, database: Database
+) -> None:
     late = cache.lock(KEY, timeout=0.1)
-    until(lambda: not database.client().exists(LOCK))
+    wait_for_the_end_of_the_lease(database)
     late()  # type: ignore[misc]
-    late = cache.lock(KEY, timeout=0.1)
-    until(lambda: not database.client().exists(LOCK))
     release = cache.lock(KEY, timeout=10)
     late()  # type: ignore[misc]
     assert cache.lock(KEY, timeout=0.05) is None
     release()  # type: ignore[misc]
 
 
-# Users who may not run scripts
+@each_kind
+def test_user_without_permission_for_scripts_releases_its_own_lock(kind: str, database: Database) -> None:
+    database.client().execute_command(
+        "ACL", "SETUSER", "someone", "on", ">a-password", "~*", "&*", "+@all", "-@scripting"
+    )
+    mine = RedisTokenCache(database.client(kind, username="someone", password="a-password"))
+    release = mine.lock(KEY, timeout=10)
+    assert release is not None
+    with pytest.raises(Exception, match="evalsha"):
+        release()
+    assert not database.client().exists(LOCK)
 
-
-@contextmanager
-def user_without(database: Database, permission: str) -> Iterator[dict[str, Any]]:
-    """Credentials of a database user who lacks a permission."""
-    client = database.client()
-    rules = ["on", ">a-password", "~*", "&*", "+@all", permission]
-    client.execute_command("ACL", "SETUSER", "someone", *rules)
-    yield {"username": "someone", "password": "a-password"}
-    client.acl_deluser("someone")
-
-
-@pytest.mark.parametrize("kind", CLIENT_KINDS)
-def test_user_without_scripts_releases_only_its_own_lock(kind: str, database: Database) -> None:
-    with user_without(database, "-@scripting") as credentials:
-        mine = RedisTokenCache(database.client(kind, **credentials))
-        release = mine.lock(KEY, timeout=10)
-        assert release is not None
-        with pytest.raises(Exception, match="evalsha"):
-            release()
-        assert not database.client().exists(LOCK)
-
-        late = mine.lock(KEY, timeout=0.1)
-        until(lambda: not database.client().exists(LOCK))
-        assert RedisTokenCache(database.client()).lock(KEY, timeout=10) is not None
-        with pytest.raises(Exception, match="evalsha"):
-            late()  # type: ignore[misc]
-        assert database.client().exists(LOCK)
-
-
-@pytest.mark.parametrize("client", FEW, ids=str)
-@pytest.mark.parametrize(
-    ("lacks", "reason"), [("-@scripting", "evalsha"), ("-set", "'set'"), ("-get", "'get'")]
-)
-def test_missing_permission_fails_no_request_and_is_in_one_warning(
-    lacks: str, reason: str, client: Client, database: Database, warnings: Warnings
-) -> None:
-    with user_without(database, lacks) as credentials, api_server() as (server, api):
-        cache = RedisTokenCache(database.client(**credentials))
-        auth = auth_for(server.url, cache=cache)
-        started = time.monotonic()
-        for _ in range(3):
-            renew(client, auth, server.url, api)
-            until(lambda: not database.client().keys("*:lock"))
-        assert time.monotonic() - started < 10
-        assert api.token_requests == 3
-        [message] = warnings()
-        assert reason in message
-        if lacks == "-@scripting":
-            assert stored_token(cache, auth) == auth.token
+    late = mine.lock(KEY, timeout=0.1)
+    wait_for_the_end_of_the_lease(database)
+    assert RedisTokenCache(database.client()).lock(KEY, timeout=10) is not None
+    with pytest.raises(Exception, match="evalsha"):
+        late()  # type: ignore[misc]
+    assert database.client().exists(LOCK)
 
 
 # Clients
 
 
-@pytest.mark.parametrize("make", [redis.asyncio.Redis, valkey_py.asyncio.Valkey])
+@pytest.mark.parametrize("make", [redis.asyncio.Redis, valkey.asyncio.Valkey])
 def test_asyncio_client_is_an_error(make: Any) -> None:
     with pytest.raises(TypeError) as caught:
         RedisTokenCache(make())
@@ -152,34 +121,32 @@ def test_asyncio_client_is_an_error(make: Any) -> None:
 @pytest.mark.parametrize(
     ("nonsense", "name"), [(redis.Redis, "Redis"), (None, "NoneType"), ("redis://localhost", "str")]
 )
-def test_what_is_not_a_client_is_an_error(nonsense: Any, name: str) -> None:
+def test_wrong_client_is_an_error(nonsense: Any, name: str) -> None:
     with pytest.raises(TypeError, match=f"redis-py or valkey-py, not {name}$"):
         RedisTokenCache(nonsense)
 
 
-@pytest.mark.parametrize("construct", [redis.Redis, valkey_py.Valkey])
-def test_repr_shows_the_place_and_no_password(construct: Any) -> None:
-    with construct(username="someone", password="a-password") as client:
-        assert repr(RedisTokenCache(client)) == (
-            f"RedisTokenCache(<{construct.__name__} localhost 6379 0>, prefix='thebase_auth:')"
-        )
+class ClusterClient:
+    """Has no pool."""
 
-
-def test_repr_of_a_client_without_a_pool_has_its_class_alone() -> None:
-    """As the clients of clusters."""
-    assert repr(RedisTokenCache(Clustered())) == "RedisTokenCache(<Clustered>, prefix='thebase_auth:')"
-
-
-class Clustered:
     def lock(self) -> None: ...
 
 
+@pytest.mark.parametrize(
+    ("client", "shown"),
+    [
+        (redis.Redis(username="someone", password="a-password"), "Redis localhost 6379 0"),
+        (valkey.Valkey(username="someone", password="a-password"), "Valkey localhost 6379 0"),
+        (redis.Redis(unix_socket_path="/run/valkey.sock"), "Redis /run/valkey.sock 0"),
+        (ClusterClient(), "ClusterClient"),
+    ],
+    ids=["redis", "valkey", "socket", "cluster"],
+)
+def test_repr_shows_the_place_and_no_password(client: Any, shown: str) -> None:
+    assert repr(RedisTokenCache(client)) == f"RedisTokenCache(<{shown}>, prefix='thebase_auth:')"
+
+
 # from_url
-
-
-def test_repr_from_a_url_of_a_socket_shows_its_path() -> None:
-    cache = RedisTokenCache.from_url("unix:///run/valkey.sock")
-    assert repr(cache) == "RedisTokenCache(<Redis /run/valkey.sock>, prefix='thebase_auth:')"
 
 
 def settings_of(cache: RedisTokenCache) -> dict[str, Any]:
@@ -207,13 +174,10 @@ def test_options_in_the_url_apply(database: Database) -> None:
     assert cache.load(KEY) == "record"
     assert database.client(db=3).keys() == [f"mine:{KEY}".encode()]
     assert repr(cache) == f"RedisTokenCache(<Redis 127.0.0.1 {database.port} 3>, prefix='mine:')"
-    database.client(db=3).flushdb()
 
 
-@pytest.mark.parametrize(
-    "url", ["localhost:6379", "http://localhost", "redis://user:pass/word@host", "redis://h?db=x"]
-)
-def test_what_is_not_a_url_of_a_database_is_an_error_that_does_not_show_it(url: str) -> None:
+@pytest.mark.parametrize("url", ["localhost:6379", "redis://user:pass/word@host", "redis://h?db=x"])
+def test_wrong_url_is_an_error_that_does_not_show_it(url: str) -> None:
     with pytest.raises(ValueError) as caught:
         RedisTokenCache.from_url(url)
     assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""Promises that are held of whatever hypothesis thinks of; see tests/conftest.py for how long it looks."""
+"""Promises that hold for all that hypothesis thinks of; tests/conftest.py says how long it looks."""
 
 from __future__ import annotations
 

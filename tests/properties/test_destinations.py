@@ -12,7 +12,7 @@ import io
 import ipaddress
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -46,19 +46,15 @@ ORIGINS = [
 ]
 
 
-class Place(NamedTuple):
-    """Where a request goes, normalised."""
-
-    scheme: str
-    host: str
-    port: int
+#: Scheme, host and port, normalised.
+Place: TypeAlias = tuple[str, str, int]
 
 
 def place(scheme: str, host: str, port: int | str | None) -> Place:
     scheme, host = scheme.rstrip(":").lower(), host.strip("[]").lower()
     if ":" in host:
         host = str(ipaddress.IPv6Address(host))
-    return Place(scheme, host, int(port or {"https": 443, "http": 80}[scheme]))
+    return scheme, host, int(port or {"https": 443, "http": 80}[scheme])
 
 
 def by_urlsplit(url: str) -> Place:
@@ -308,7 +304,7 @@ def test_no_redirect_takes_a_token_elsewhere(call: Any, case: tuple[Origin, str]
 
 @each_library
 @given(origin=st.sampled_from(ORIGINS), path=st.sampled_from(["", "/", "/v2/users?limit=5#top", "?a", "#b"]))
-def test_a_plain_url_of_the_domain_is_signed(call: Any, origin: Origin, path: str) -> None:
+def test_plain_url_of_the_domain_is_signed(call: Any, origin: Origin, path: str) -> None:
     """Else the properties above would hold of a library that signs nothing."""
     network = Network()
     call(network, origin.url + path, origin)

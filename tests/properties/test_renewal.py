@@ -1,13 +1,8 @@
-"""Whatever callers do, in whatever order: one of them fetches, and nobody is stranded."""
+"""Callers in any order: one of them fetches, and none is left waiting."""
 
 from __future__ import annotations
 
 import copy
-import itertools
-import random
-import threading
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,12 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.properties import looked_at
 from tests.support.clock import Clock
-from tests.support.renewals import LONG, Driven, a_rejection, a_renewal, a_task, a_thread
+from tests.support.renewals import Driven, a_rejection, a_renewal, a_task, a_thread
 from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
 from thebase_auth._core.flight import Flight
 from thebase_auth._core.renewal import _after_fork_in_child
 from thebase_auth._core.token import Token
-from thebase_auth._waiting import run_blocking
 
 WHICH = st.integers(0, 1000)
 
@@ -58,7 +52,7 @@ class RenewalMachine(RuleBasedStateMachine):
     """The model: who leads, and what each caller has waited for.
 
     A caller leads only if nobody does, if the leader is lost, or if it has waited for leaders for half of
-    its patience. Whoever waits, waits for the leader or is about to be woken.
+    its timeout. Whoever waits, waits for the leader or is about to be woken.
     """
 
     def __init__(self) -> None:
@@ -67,7 +61,7 @@ class RenewalMachine(RuleBasedStateMachine):
         for module in ("flight", "renewal", "token"):
             self.patch.setattr(f"thebase_auth._core.{module}.time", self.clock)
         self.renewal = a_renewal()
-        self.calls: list[Call] = []  # those that have not ended
+        self.calls: list[Call] = []  # those that have not finished
         self.leader: Call | None = None
         self.tokens: list[Token] = []
         self.responses_without_token = 0
@@ -98,13 +92,13 @@ class RenewalMachine(RuleBasedStateMachine):
             assert was_fetching
 
     @rule(
-        patience=st.sampled_from([2.0, 8.0, 8.0, 20.0]),
+        timeout=st.sampled_from([2.0, 8.0, 8.0, 20.0]),
         make=st.sampled_from([a_thread, a_task]),
         which=st.none() | st.just(0) | WHICH,
     )
-    def ask(self, patience: float, make: Any, which: int | None) -> None:
+    def ask(self, timeout: float, make: Any, which: int | None) -> None:
         rejected = self.tokens[-1 - which % len(self.tokens)] if which is not None and self.tokens else None
-        call = Call(self.clock, self.renewal, rejected, caller=make(), timeout=patience)
+        call = Call(self.clock, self.renewal, rejected, caller=make(), timeout=timeout)
         self.rejected[call] = rejected
         self.calls.append(call)
         self.took_a_step(call)
@@ -185,49 +179,3 @@ class RenewalMachine(RuleBasedStateMachine):
 
 TestRenewal = RenewalMachine.TestCase
 TestRenewal.settings = looked_at(times=3)
-
-
-# In threads, whose order hypothesis does not choose
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_threads_in_any_order_all_end_and_fetch_one_at_a_time(seed: int) -> None:
-    renewal, chance = a_renewal(), random.Random(seed)
-    numbers, under_way, most = itertools.count(), 0, 0
-    start = threading.Barrier(8)
-
-    def fetch() -> Generator[Any, Any, Token]:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        number = next(numbers)
-        try:
-            if chance.random() < 0.2:
-                raise ConnectionError
-            if chance.random() < 0.1:
-                raise a_rejection(503)
-            yield from ()
-            return Token(f"token {number}")
-        finally:
-            under_way -= 1
-
-    def call() -> int:
-        rejected, failures = None, 0
-        start.wait(LONG)
-        for _ in range(100):
-            caller = a_thread()
-            caller.timeout, caller.fetch = LONG, fetch
-            try:
-                token = run_blocking(renewal.steps(caller, rejected))
-            except (ConnectionError, TokenRequestError, TokenTimeoutError):
-                failures += 1
-            else:
-                assert token is not None
-                assert token is not rejected
-                rejected = token
-        return failures
-
-    with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(call) for _ in range(8)]
-        assert all(one.result(LONG) < 100 for one in calls)
-    assert most == 1

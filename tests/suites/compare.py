@@ -1,8 +1,8 @@
 """Run the tests of requests and httpx as they are, and with `TheBaseAuth`; compare what they find.
 
-``python compare.py REQUESTS HTTPX``, the folders of their source distributions. Three runs of each: unsigned,
-with each call refused once, with each call refused that follows a redirect. It fails where a test comes
-out otherwise than unsigned and is not in differences.toml, or is there and does not.
+``python compare.py REQUESTS HTTPX``: the folders of their source distributions. There are three runs of each:
+unsigned, with each call rejected once, and with each call rejected that follows a redirect. It fails if a
+test differs from the unsigned run and is not in differences.toml, or is there and does not differ.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DIFFERENCES = tomllib.loads((HERE / "differences.toml").read_text("utf-8"))
-REFUSE = ("nothing", "first", "redirected")  # nothing: the run is unsigned
+REJECT = ("nothing", "first", "redirected")  # nothing: the run is unsigned
 ENOUGH_REPLAYS = {"nothing": 0, "first": 100, "redirected": 15}
 MOST_FAILURES = 5  # unsigned: some tests look for a host that is not on this machine
 HTTPX_PORT = 8000  # which its tests take for their server
@@ -40,10 +40,10 @@ class Run:
     """One run of one suite."""
 
     suite: str
-    refuse: str
+    reject: str
     seconds: float
     outcomes: dict[str, str]  # of each test: passed, skipped, xfailed, or failed and what it said
-    refused: int
+    rejected: int
     replayed: int
 
     def differing(self, unsigned: Run) -> set[str]:
@@ -58,16 +58,16 @@ def main() -> None:
         taken.bind(("127.0.0.1", HTTPX_PORT))  # better an error now than tests that wait for ever
     with ThreadPoolExecutor() as pool:
         # The tests of requests wait most of the time; those of httpx all want the same port.
-        beside = [pool.submit(run, "requests", folders["requests"], one) for one in REFUSE]
-        after = pool.submit(lambda: [run("httpx", folders["httpx"], one) for one in REFUSE])
+        beside = [pool.submit(run, "requests", folders["requests"], one) for one in REJECT]
+        after = pool.submit(lambda: [run("httpx", folders["httpx"], one) for one in REJECT])
         suites = [[one.result() for one in beside], after.result()]
     faults = []
     for unsigned, *signed in suites:
         for one in (unsigned, *signed):
-            name = f"{one.suite}, {one.refuse} refused"
+            name = f"{one.suite}, {one.reject} rejected"
             print(
                 f"{name}: {len(one.outcomes)} tests in {one.seconds:.0f} s, of which"
-                f" {len(one.differing(unsigned))} differ; {one.refused} calls refused,"
+                f" {len(one.differing(unsigned))} differ; {one.rejected} calls rejected,"
                 f" {one.replayed} replayed"
             )
             faults += [f"{name}: {fault}" for fault in find_faults(one, unsigned)]
@@ -75,10 +75,10 @@ def main() -> None:
         sys.exit("\n".join(faults))
 
 
-def run(suite: str, folder: Path, refuse: str) -> Run:
+def run(suite: str, folder: Path, reject: str) -> Run:
     with tempfile.TemporaryDirectory() as temporary:
         written = Path(temporary, "outcomes.json")
-        options = [f"--outcomes={written}", f"--refuse={refuse}", "tests"]
+        options = [f"--outcomes={written}", f"--reject={reject}", "tests"]
         started = time.monotonic()
         done = subprocess.run(
             [sys.executable, *PYTEST, *options],
@@ -88,12 +88,12 @@ def run(suite: str, folder: Path, refuse: str) -> Run:
         if done.returncode not in {0, 1} or not written.exists():  # all passed, some failed
             sys.exit(f"{suite}: pytest ended with {done.returncode}\n{done.stdout[-9000:]}")
         seconds = time.monotonic() - started
-        return Run(suite, refuse, seconds, **json.loads(written.read_text("utf-8")))
+        return Run(suite, reject, seconds, **json.loads(written.read_text("utf-8")))
 
 
 def find_faults(one: Run, unsigned: Run) -> Iterator[str]:
     """What is wrong with a run, in itself or beside the unsigned one."""
-    if one.replayed < ENOUGH_REPLAYS[one.refuse]:
+    if one.replayed < ENOUGH_REPLAYS[one.reject]:
         yield f"only {one.replayed} calls were replayed"
     if one is unsigned:
         failed = [f"{test} {said}" for test, said in one.outcomes.items() if _word(said) == "failed"]
@@ -102,7 +102,7 @@ def find_faults(one: Run, unsigned: Run) -> Iterator[str]:
         return
     if missing := one.outcomes.keys() ^ unsigned.outcomes.keys():
         yield f"{len(missing)} tests are not in both runs, such as {min(missing)}"
-    groups = [group for group in DIFFERENCES[one.suite] if one.refuse in group["refuse"]]
+    groups = [group for group in DIFFERENCES[one.suite] if one.reject in group["reject"]]
     says = {name: group["says"] for group in groups for name in group["tests"]}
     differing = one.differing(unsigned)
     for test in sorted(differing):

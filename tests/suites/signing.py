@@ -1,8 +1,7 @@
 """A pytest plugin for the test runs of requests and httpx: ``-p signing``.
 
-Here: `TheBaseAuth` in every session and client that has no auth, unless nothing is refused, and in any
-case a file with the outcome of each test. Not here: what the server does (refusing.py), and what the
-outcomes mean (compare.py).
+Unless nothing is rejected, every session and client without an auth gets a `TheBaseAuth`. The outcome of each
+test is written to a file for compare.py.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ import requests
 import requests.adapters
 import requests.auth
 import uvicorn
-from refusing import BeforeTransport, Refusals, before_asgi, before_wsgi
+from rejecting import BeforeTransport, Rejections, before_asgi, before_wsgi
 from requests.utils import get_auth_from_url
 
 import thebase_auth._core.origin
 import thebase_auth.httpx
 import thebase_auth.requests
 
-REFUSALS = Refusals()
+REJECTIONS = Rejections()
 OUTCOMES: dict[str, str] = {}
 NUMBERS = itertools.count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--refuse", choices=["nothing", "first", "redirected"], required=True)
+    parser.addoption("--reject", choices=["nothing", "first", "redirected"], required=True)
     parser.addoption("--outcomes", type=Path, required=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     stay_on_this_machine()
-    REFUSALS.which = config.getoption("refuse")
-    if REFUSALS.which != "nothing":
+    REJECTIONS.which = config.getoption("reject")
+    if REJECTIONS.which != "nothing":
         # Transport doubles are called http://example.org, and are no further away than loopback.
         pytest.MonkeyPatch().setattr(thebase_auth._core.origin, "_is_loopback", lambda host: True)
         sign_requests()
@@ -63,12 +62,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    found = {"outcomes": OUTCOMES, "refused": REFUSALS.refused, "replayed": REFUSALS.replayed}
+    found = {"outcomes": OUTCOMES, "rejected": REJECTIONS.rejected, "replayed": REJECTIONS.replayed}
     session.config.getoption("outcomes").write_text(json.dumps(found), "utf-8")
 
 
 def stay_on_this_machine() -> None:
-    """No other address answers, so that what a test finds does not depend on the network."""
+    """Let no other address respond, so that what a test finds does not depend on the network."""
     connect = socket.socket.connect
 
     def connect_here(self: socket.socket, address: Any) -> None:
@@ -102,7 +101,7 @@ class Auths:
 
     def auth(self, domain: str, authorization: str) -> Any:
         """The auth object of a request; None for what can be no domain, and where the user signs."""
-        if authorization and REFUSALS.client(authorization) is None:
+        if authorization and REJECTIONS.client(authorization) is None:
             return None
         if domain not in self._auths:
             try:
@@ -119,15 +118,15 @@ class Auths:
 class TokenAdapter(requests.adapters.HTTPAdapter):
     """Asks httpbin for a token, and gives one itself for the servers that are a socket and a script.
 
-    They count their connections and say what was written down for them: sent signed requests, but no
-    token requests, they refuse nothing.
+    Those count their connections and send scripted responses. They get signed requests but no token requests,
+    and reject nothing.
     """
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
         if "//127.0.0.1:" in (request.url or ""):
             return super().send(request, *args, **kwargs)
         response = requests.Response()
-        response.status_code, response._content = 200, b'{"access_token": "never-refused"}'
+        response.status_code, response._content = 200, b'{"access_token": "never-rejected"}'
         return response
 
 
@@ -154,7 +153,7 @@ class RequestsAuth(Auths, requests.auth.AuthBase):
 
 
 def sign_requests() -> None:
-    pytest_httpbin.plugin.httpbin_app = before_wsgi(pytest_httpbin.plugin.httpbin_app, REFUSALS)
+    pytest_httpbin.plugin.httpbin_app = before_wsgi(pytest_httpbin.plugin.httpbin_app, REJECTIONS)
     after_init(requests.Session, lambda session: setattr(session, "auth", RequestsAuth()))
 
 
@@ -180,7 +179,7 @@ class HttpxAuth(Auths, httpx.Auth):
 
 def sign_httpx() -> None:
     def guard(config: uvicorn.Config) -> None:
-        config.app = before_asgi(config.app, REFUSALS)
+        config.app = before_asgi(config.app, REJECTIONS)
 
     def sign(client: httpx.Client | httpx.AsyncClient) -> None:
         if client.auth is None:
@@ -197,6 +196,6 @@ def guarding_doubles(transport_for_url: Callable[..., Any]) -> Callable[..., Any
     def guarded(self: Any, url: httpx.URL) -> Any:
         transport = transport_for_url(self, url)
         real = isinstance(transport, (httpx.HTTPTransport, httpx.AsyncHTTPTransport))
-        return transport if real else BeforeTransport(transport, REFUSALS)
+        return transport if real else BeforeTransport(transport, REJECTIONS)
 
     return guarded

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 
 from tests.support.clients import ALL_CLIENTS, CLIENT_ID, CLIENT_SECRET, Client
-from tests.support.databases import Database
 from tests.support.servers import Api
-from thebase_auth import FileTokenCache, Token
+from thebase_auth import Token
 from thebase_auth._core.credentials import Credentials
 from thebase_auth._core.origin import Origin
 from thebase_auth.caches._record import RecordFormat
@@ -32,12 +28,12 @@ FEW = [one for one in ALL_CLIENTS if one.name in {"requests", "httpx on asyncio"
 few_clients = pytest.mark.parametrize("client", FEW, ids=str)
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Wait for what is going to happen; fail if it does not."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.002)
+@dataclass
+class Shared:
+    """A cache of one kind at one place, for any number of objects in any number of processes."""
+
+    place: tuple[str, str]
+    cache: Callable[[], Any]
 
 
 def cache_threads() -> list[threading.Thread]:
@@ -76,47 +72,3 @@ def renew(client: Client, auth: Any, url: str, api: Api, timeout: float = 20) ->
     """Make a call after the server has revoked all tokens."""
     api.revoke()
     assert client.get(auth, url + "/a", timeout=timeout).status == 200
-
-
-def show_all_files_as_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Show every file as 0777, as vfat, many network shares and the drives of WSL do."""
-
-    def opened(real: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
-        def status(*arguments: Any, **options: Any) -> os.stat_result:
-            found = real(*arguments, **options)
-            return os.stat_result((found.st_mode | 0o777, *found[1:]))
-
-        return status
-
-    for name in ("stat", "lstat", "fstat"):
-        monkeypatch.setattr(os, name, opened(getattr(os, name)))
-
-
-@dataclass
-class Shared:
-    """A cache of one kind at one place, for any number of objects in any number of processes."""
-
-    place: tuple[str, str]
-    cache: Callable[[], Any]
-    content: Callable[[], bytes]
-
-
-def a_file(tmp_path: Path) -> Iterator[Shared]:
-    path = tmp_path / "cache" / "tokens.json"
-
-    def content() -> bytes:
-        return b"\n".join(str(one).encode() + one.read_bytes() for one in path.parent.iterdir())
-
-    yield Shared(("file", str(path)), lambda: FileTokenCache(path), content)
-
-
-def a_database(database: Database) -> Iterator[Shared]:
-    client = database.client()
-
-    def content() -> bytes:
-        keys = client.keys()
-        return b"\n".join([*keys, *[client.get(key) or b"" for key in keys]])
-
-    options = "socket_timeout=10&socket_connect_timeout=10"  # on a busy machine one second is too short
-    url = f"redis://127.0.0.1:{database.port}/0?{options}"
-    yield Shared(("redis", url), lambda: database.cache(options=options), content)

@@ -12,11 +12,11 @@ from typing import Any
 import anyio
 
 from tests.support.clients import Client, auth_for
-from tests.support.servers import Answer, Api, Received, api_server
+from tests.support.servers import Api, Received, Response, api_server
 
 
 def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
-    """Run *call* in that many threads at once; its results, exceptions among them."""
+    """Run *call* in that many threads at once, and return their results or exceptions."""
 
     def caught() -> Any:
         try:
@@ -28,44 +28,35 @@ def in_threads(count: int, call: Callable[[], Any]) -> list[Any]:
         return [future.result(60) for future in [pool.submit(caught) for _ in range(count)]]
 
 
-def wait_until_waiting(auth: Any, count: int) -> None:
-    """Until that many callers, in threads or in tasks, wait for the current flight."""
-    wait_until(lambda: len(auth._renewal._flight.wakers) >= count)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], Any]) -> None:
+    """Wait for what is going to happen; fail if it does not."""
     deadline = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.002)
 
 
-class TokenHold:
-    """A token endpoint whose first answers wait for the test; the rest of it is an `Api`."""
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Do the same in a task."""
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.002)
 
-    def __init__(self, held: int = 1) -> None:
-        self.api = Api()
-        self.held = held
-        self.arrived = threading.Semaphore(0)
-        self.let_go = threading.Event()
 
-    def __call__(self, request: Received) -> Answer:
-        if request.path == "/oauth/token" and self.held > 0:
-            self.held -= 1
-            self.arrived.release()
-            assert self.let_go.wait(30)
-        return self.api(request)
+def wait_until_waiting(auth: Any, count: int) -> None:
+    """Wait until so many callers, in threads or in tasks, wait for the current flight."""
+    wait_until(lambda: len(auth._renewal._flight.wakers) >= count)
 
 
 class HeldTokens(Api):
     """An API that holds its token responses back while `holding`. The test lets go of each one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, holding: bool = False) -> None:
         super().__init__()
-        self.holding = False
+        self.holding = holding
         self.held: list[threading.Event] = []
 
-    def give_token(self, request: Received) -> Answer:
+    def give_token(self, request: Received) -> Response:
         if self.holding:
             let_go = threading.Event()
             self.held.append(let_go)
@@ -73,7 +64,7 @@ class HeldTokens(Api):
         return super().give_token(request)
 
     def wait_for_held(self, count: int) -> None:
-        """Until that many token requests have arrived while `holding`."""
+        """Wait until so many token requests have arrived while `holding`."""
         wait_until(lambda: len(self.held) >= count)
 
     def let_all_go(self) -> None:
@@ -94,9 +85,3 @@ def renewal_held(client: Client, **options: Any) -> Iterator[tuple[str, HeldToke
             yield server.url + "/a", api, auth
         finally:
             api.let_all_go()
-
-
-async def wait_for(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
-        while not condition():
-            await anyio.sleep(0.002)

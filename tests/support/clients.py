@@ -31,6 +31,11 @@ class Reply:
     response: Any = field(repr=False)
 
 
+def _reply(response: Any) -> Reply:
+    history = [one.status_code for one in response.history]
+    return Reply(response.status_code, response.content, history, response)
+
+
 class Client:
     """One library in one of its forms. Each call opens a client of its own."""
 
@@ -46,7 +51,7 @@ class Client:
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
     ) -> Reply:
-        """Send one request and read its answer. ``content`` is the body in every library."""
+        """Send one request and read its response. ``content`` is the body in every library."""
         raise NotImplementedError
 
     def get(self, auth: Any, url: str, **options: Any) -> Reply:
@@ -65,55 +70,34 @@ class Requests(Client):
         content = options.pop("content", None)
         if content is not None:
             options["data"] = content
-        options.setdefault("timeout", 10)
         with requests.Session() as session:
             session.auth = auth
-            response = session.request(method, url, allow_redirects=follow_redirects, **options)
-            history = [one.status_code for one in response.history]
-            return Reply(response.status_code, response.content, history, response)
+            options = {"timeout": 10, "allow_redirects": follow_redirects} | options
+            return _reply(session.request(method, url, **options))
 
 
 class Httpx(Client):
-    def __init__(self, library: Any) -> None:
-        super().__init__(library.__name__)
-        self.library = library
-        self.error = library.HTTPError
+    def __init__(self, library: Any, run: Callable[..., Any] | None = None) -> None:
+        """*run* runs an async function, for an ``AsyncClient``."""
+        form = "" if run is None else f" on {run.__module__.partition('.')[0]}"
+        super().__init__(library.__name__ + form)
+        self.library, self.error, self.run = library, library.HTTPError, run
+        self.is_async = run is not None
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
     ) -> Reply:
-        client_options = {"verify": options.pop("verify", True), "cookies": options.pop("cookies", None)}
-        options.setdefault("timeout", 10)
-        with self.library.Client(auth=auth, **client_options) as client:
-            response = client.request(method, url, follow_redirects=follow_redirects, **options)
-        return _reply(response)
-
-
-class AsyncHttpx(Client):
-    is_async = True
-
-    def __init__(self, library: Any, run: Callable[..., Any]) -> None:
-        super().__init__(f"{library.__name__} on {run.__module__.partition('.')[0]}")
-        self.library = library
-        self.error = library.HTTPError
-        self.run = run
-
-    def send(
-        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
-    ) -> Reply:
-        client_options = {"verify": options.pop("verify", True), "cookies": options.pop("cookies", None)}
-        options.setdefault("timeout", 10)
+        settings = {name: options.pop(name) for name in ("verify", "cookies") if name in options}
+        options = {"timeout": 10, "follow_redirects": follow_redirects} | options
+        if self.run is None:
+            with self.library.Client(auth=auth, **settings) as client:
+                return _reply(client.request(method, url, **options))
 
         async def send() -> Any:
-            async with self.library.AsyncClient(auth=auth, **client_options) as client:
-                return await client.request(method, url, follow_redirects=follow_redirects, **options)
+            async with self.library.AsyncClient(auth=auth, **settings) as client:
+                return await client.request(method, url, **options)
 
         return _reply(self.run(send))
-
-
-def _reply(response: Any) -> Reply:
-    history = [one.status_code for one in response.history]
-    return Reply(response.status_code, response.content, history, response)
 
 
 def run_asyncio(function: Callable[[], Any]) -> Any:
@@ -126,10 +110,10 @@ ALL_CLIENTS: list[Client] = [
     Requests("requests"),
     Httpx(httpx),
     Httpx(httpx2),
-    AsyncHttpx(httpx, run_asyncio),
-    AsyncHttpx(httpx, trio.run),
-    AsyncHttpx(httpx2, run_asyncio),
-    AsyncHttpx(httpx2, trio.run),
+    Httpx(httpx, run_asyncio),
+    Httpx(httpx, trio.run),
+    Httpx(httpx2, run_asyncio),
+    Httpx(httpx2, trio.run),
 ]
 
 
@@ -154,8 +138,8 @@ def auth_for(domain: str, **options: Any) -> TheBaseAuth:
     return TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, **options)
 
 
-class NotingAdapter(HTTPAdapter):
-    """Keeps the settings with which requests has each request sent."""
+class RecordingAdapter(HTTPAdapter):
+    """Keeps the settings with which requests sends each request."""
 
     def __init__(self) -> None:
         super().__init__()

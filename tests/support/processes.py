@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 import pytest
@@ -42,13 +40,14 @@ class Process:
         self.popen.kill()
         self.popen.communicate()
 
-    def hear(self) -> str:
+    def read_line(self) -> str:
         assert self.popen.stdout is not None
         return self.popen.stdout.readline().strip()
 
-    def tell(self, line: str = "") -> None:
+    def go_on(self) -> None:
+        """Send it an empty line."""
         assert self.popen.stdin is not None
-        self.popen.stdin.write(f"{line}\n")
+        self.popen.stdin.write("\n")
         self.popen.stdin.flush()
 
     def kill(self) -> None:
@@ -56,52 +55,23 @@ class Process:
         self.popen.wait(10)
 
     def output(self) -> tuple[str, str]:
-        """Standard output and standard error, once it has exited successfully."""
+        """Return standard output and standard error, once it has exited successfully."""
         out, err = self.popen.communicate(timeout=30)
         assert self.popen.returncode == 0, err
         return out, err
 
 
-class CallingProcess(Process):
-    """A process that makes calls when told to; see ``fleet_process``."""
-
-    def __init__(self) -> None:
-        super().__init__("-m", "tests.support.fleet_process")
-
-    def begin(
-        self, domain: str, cache: tuple[str, str], *, library: str = "requests", timeout: float = 30
-    ) -> None:
-        """Let it make a new client, auth object and cache object."""
-        credentials = (domain, CLIENT_ID, CLIENT_SECRET)
-        command = {"library": library, "credentials": credentials, "cache": cache, "timeout": timeout}
-        self.tell(json.dumps(command))
-
-    def call(self, url: str) -> None:
-        self.tell(json.dumps({"get": url}))
-
-    def answer(self) -> Any:
-        return json.loads(self.hear())
-
-
-@contextmanager
-def calling_process(domain: str, cache: tuple[str, str], **options: Any) -> Iterator[CallingProcess]:
-    with CallingProcess() as process:
-        process.begin(domain, cache, **options)
-        assert process.answer() == "ready"
-        yield process
-
-
 PREAMBLE = """
-import logging, os, sys, threading, time
+import logging, sys, threading
 import requests
-from tests.support.fleet_process import cache_of
+from thebase_auth.caches import FileTokenCache, RedisTokenCache
 from thebase_auth.requests import TheBaseAuth
 
 url, kind, address, client_id, client_secret = sys.argv[1:]
-cache = cache_of(kind, address)
 logging.basicConfig(format="%(levelname)s %(message)s")
 
-def auth_with(cache, **options):
+def auth_with(cache=None, **options):
+    cache = cache or {"file": FileTokenCache, "redis": RedisTokenCache.from_url}[kind](address)
     return TheBaseAuth(url, client_id, client_secret, cache=cache, **options)
 
 def get(auth, timeout=20):
@@ -109,19 +79,9 @@ def get(auth, timeout=20):
 """
 
 
-def python(source: str, domain: str, cache: tuple[str, str]) -> Process:
-    """Run *source* after `PREAMBLE` in another Python process."""
-    return Process("-c", PREAMBLE + source, domain, *cache, CLIENT_ID, CLIENT_SECRET)
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Keep a process alive but stuck."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+def python(source: str, domain: str, place: tuple[str, str] = ("", "")) -> Process:
+    """Run *source* after `PREAMBLE` in another Python process. The cache is at *place*: kind and address."""
+    return Process("-c", PREAMBLE + source, domain, *place, CLIENT_ID, CLIENT_SECRET)
 
 
 def in_a_child(work: Callable[[], Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from tests.support.servers import Answer
+from tests.support.servers import Response
 
 
 async def _endless() -> AsyncIterator[bytes]:
@@ -15,12 +15,12 @@ async def _endless() -> AsyncIterator[bytes]:
 
 
 async def _of_unknown_length() -> AsyncIterator[bytes]:
-    yield b"refused"
+    yield b"rejected"
 
 
 #: What makes a 401, and the content that it has in the history.
-REJECTIONS: dict[str, tuple[Callable[[], Answer], bytes]] = {
-    "short": (lambda: (401, {}, b"refused"), b"refused"),
+REJECTIONS: dict[str, tuple[Callable[[], Response], bytes]] = {
+    "short": (lambda: (401, {}, b"rejected"), b"rejected"),
     "long": (lambda: (401, {}, b"x" * (2**20 + 1)), b""),
     "of unknown length": (lambda: (401, {}, _of_unknown_length()), b""),
     "endless": (lambda: (401, {}, _endless()), b""),

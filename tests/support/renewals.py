@@ -6,11 +6,9 @@ import itertools
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from tests.support.token_responses import CREDENTIALS, DOMAIN
-from thebase_auth._core.call import Call
 from thebase_auth._core.errors import TokenRequestError
 from thebase_auth._core.flight import Caller, Event, Wait
 from thebase_auth._core.renewal import Renewal
@@ -18,7 +16,7 @@ from thebase_auth._core.throttle import Operation
 from thebase_auth._core.token import Token
 
 LONG = 30.0  # seconds; longer than anything here takes
-PATIENCE = 8.0  # seconds
+TIMEOUT = 8.0  # seconds
 USERS, LEADS = Operation("GET", "/v2/users"), Operation("POST", "/v2/leads")
 LOOP = object()
 _FETCH = object()
@@ -48,14 +46,14 @@ def a_task(loop: object = LOOP) -> Caller:
 
 
 class Driven:
-    """A caller, driven by hand: what it does now, and how it has ended.
+    """A caller, driven by hand: what it does now, and what has come of it.
 
     Attributes:
         waits_for: The event for which it waits, or None.
         is_fetching: Whether it has sent a token request.
-        result: The token, once it has ended with one.
-        error: The exception, once it has ended with one.
-        is_done: Whether it has ended.
+        result: The token that it got.
+        error: The exception that it raised.
+        is_done: Whether it has finished.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Driven:
         operation: Operation | None = None,
         *,
         caller: Caller | None = None,
-        timeout: float = PATIENCE,
+        timeout: float = TIMEOUT,
     ) -> None:
         self.caller = caller or a_thread()
         self.caller.timeout, self.caller.fetch = timeout, self._fetch
@@ -98,7 +96,7 @@ class Driven:
             self.error, self.is_done, self._step = error, True, None
 
     def cancel(self) -> None:
-        """End it where it is, as a flow of httpx ends."""
+        """Close it where it is, as httpx closes a flow."""
         self._steps.close()
         self.is_done, self._step = True, None
 
@@ -110,44 +108,14 @@ class Driven:
     def waits_for(self) -> Event | None:
         return self._step.event if isinstance(self._step, Wait) else None
 
-    def wait_in_vain(self) -> float:
-        """Let time pass until it waits no longer for this event, and return the seconds."""
+    def time_out(self) -> float:
+        """Let time pass until it stops waiting for this event, and return the seconds."""
         event, seconds = self.waits_for, 0.0
         assert event is not None
         while self.waits_for is event:
             seconds += self._step.seconds
             self.go_on()
         return seconds
-
-
-class FakeCall(Call):
-    """A call that is not sent; its body can be sent again, or not."""
-
-    def __init__(self, renewal: Renewal, headers: Any = None, *, can_rewind: bool = True) -> None:
-        self.renewal = renewal
-        self.request = SimpleNamespace(headers=headers or {})
-        self.can_rewind = can_rewind
-
-    def make_caller(self) -> Caller:
-        raise AssertionError
-
-    def rewind(self) -> bool:
-        return self.can_rewind
-
-    def release(self, response: Any, *, must_read: bool) -> Generator[Any, Any, None]:
-        raise AssertionError
-
-    def send_again(self, response: Any, token: Token) -> Generator[Any, Any, Any]:
-        raise AssertionError
-
-
-def is_prepared(
-    renewal: Renewal, operation: Operation, rejected: Token | None, *, can_rewind: bool = True
-) -> bool:
-    """Return whether a call that was rejected may be replayed."""
-    call = FakeCall(renewal, can_rewind=can_rewind)
-    is_throttled = renewal.is_throttled(operation, rejected)
-    return call._prepare_replay(operation, rejected, is_throttled=is_throttled)
 
 
 def renew(renewal: Renewal, token: Token | None = None, rejected: Token | None = None) -> Token:

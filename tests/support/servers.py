@@ -1,4 +1,4 @@
-"""Servers on loopback that answer what a test tells them."""
+"""Servers on loopback that respond as a test tells them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, Unpack, overload
+from typing import Any, TypeAlias, Unpack
 
+from starlette import responses
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
 
 from tests.support.certificates import Tls
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
 from thebase_auth.testing._server import serve
 
-Answer: TypeAlias = "tuple[int, dict[str, str], Any]"
+Response: TypeAlias = "tuple[int, dict[str, str], Any]"
 """Status, headers and body: bytes, or an async iterator of them."""
 
 BASIC = "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
@@ -41,13 +41,13 @@ class Received:
 
 @dataclass
 class Server:
-    """Answers by its `handler`, and remembers what it received.
+    """Responds by its `handler`, and remembers what it received.
 
     The handler gets the request and returns status, headers and body. It runs in a thread of its own,
     so that it may wait for something, or make calls to this very server.
     """
 
-    handler: Callable[[Received], Answer]
+    handler: Callable[[Received], Response]
     url: str = ""
     received: list[Received] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class Server:
         got = Received(request.method, path, dict(request.headers), await request.body())
         self.received.append(got)
         status, headers, body = await run_in_threadpool(self.handler, got)
-        kind = Response if isinstance(body, bytes) else StreamingResponse
+        kind = responses.Response if isinstance(body, bytes) else responses.StreamingResponse
         await kind(body, status, headers)(scope, receive, send)
 
     def to(self, path: str) -> list[Received]:
@@ -72,28 +72,28 @@ class Server:
 class Api:
     """A handler: a token endpoint, and an API that takes only the tokens of `live`.
 
-    ``answers`` maps a path to what it answers an accepted request with.
+    ``responses`` maps a path to the response to an accepted request.
     """
 
     def __init__(self, *, one_at_a_time: bool = False) -> None:
         self.live: set[str] = set()
         self.token_requests = 0
         self.one_at_a_time = one_at_a_time
-        self.answers: dict[str, Answer] = {}
-        self.refusal: Answer = (401, {}, b"refused")
-        self.token_answer: dict[str, Any] = {"token_type": "bearer", "expires_in": 3600}
+        self.responses: dict[str, Response] = {}
+        self.rejection: Response = (401, {}, b"rejected")
+        self.token_response: dict[str, Any] = {"token_type": "bearer", "expires_in": 3600}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def __call__(self, request: Received) -> Answer:
+    def __call__(self, request: Received) -> Response:
         if request.path == "/oauth/token":
             return self.give_token(request)
         carried = (request.authorization or "").removeprefix("Bearer ")
         if carried not in self.live:
-            return self.refusal
-        return self.answers.get(request.path, (200, {}, b"accepted"))
+            return self.rejection
+        return self.responses.get(request.path, (200, {}, b"accepted"))
 
-    def give_token(self, request: Received) -> Answer:
+    def give_token(self, request: Received) -> Response:
         with self._lock:
             self.token_requests += 1
             if request.authorization != BASIC:
@@ -102,23 +102,16 @@ class Api:
             if self.one_at_a_time:
                 self.live.clear()
             self.live.add(token)
-        body = json.dumps({"access_token": token} | self.token_answer).encode()
+        body = json.dumps({"access_token": token} | self.token_response).encode()
         return 200, {"Content-Type": "application/json"}, body
 
     def revoke(self) -> None:
         self.live.clear()
 
 
-Handler = TypeVar("Handler", bound=Callable[[Received], Answer])
-
-
-@overload
-def api_server(api: None = None, **tls: Unpack[Tls]) -> AbstractContextManager[tuple[Server, Api]]: ...
-@overload
-def api_server(api: Handler, **tls: Unpack[Tls]) -> AbstractContextManager[tuple[Server, Handler]]: ...
 @contextmanager
 def api_server(api: Any = None, **tls: Unpack[Tls]) -> Iterator[tuple[Server, Any]]:
-    """A running `Server` with the handler that is given behind it, or with an `Api`."""
+    """Run a `Server` with this handler, or with an `Api`."""
     api = Api() if api is None else api
     with Server(api).running(**tls) as server:
         yield server, api

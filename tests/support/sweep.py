@@ -56,15 +56,9 @@ def seen_of_object(thing: object) -> Iterator[Sight]:
             yield f"the text of {kind}", f"{one!r} {one!s} {one:}"
             if kind == "Secret":
                 continue  # it is there to hold one
-            for name, value in _attributes(one).items():
+            for name, value in vars(one).items():
                 yield f"{kind}.{name}", repr(value)
                 left.append(value)
-
-
-def _attributes(thing: object) -> dict[str, Any]:
-    names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
-    slots = {name: getattr(thing, name) for name in names if hasattr(thing, name)}
-    return slots | getattr(thing, "__dict__", {})
 
 
 def seen_of_error(error: BaseException) -> Iterator[Sight]:

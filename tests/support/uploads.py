@@ -46,8 +46,8 @@ class AsyncOneShot:
 
 
 class Unseekable(io.RawIOBase):
-    def __init__(self) -> None:
-        self.inner = io.BytesIO(CONTENT)
+    def __init__(self, content: bytes = CONTENT) -> None:
+        self.inner = io.BytesIO(content)
 
     def readable(self) -> bool:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from functools import partial
 from typing import Any
@@ -11,20 +12,21 @@ import anyio
 import httpx
 import httpx2
 import requests
-from requests.adapters import BaseAdapter
 
-from tests.support.clients import AsyncHttpx, Client, Httpx
+from tests.support.adapters import FakeAdapter, response_to
+from tests.support.clients import Client, Httpx
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
+LIBRARIES = [httpx, httpx2]
 
 
 class World:
     """Counts token requests, and keeps the first 401s back until all callers have earned theirs.
 
     Args:
-        callers: How many requests with a refused token to wait for before any is answered.
-        single_token: Whether a new token ends the one before.
+        callers: How many requests with a rejected token to wait for before any gets its 401.
+        single_token: Whether a new token invalidates the previous one.
     """
 
     def __init__(self, callers: int = 0, *, single_token: bool = False) -> None:
@@ -32,18 +34,15 @@ class World:
         self.single_token = single_token
         self.live: set[str] = set()
         self.token_requests = 0
-        self.refused = 0
+        self.rejected = 0
         self.accepted = 0
-        self.token_status = 200
-        self.all_refused = threading.Event()
+        self.all_rejected = threading.Event()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def answer_token_request(self) -> tuple[int, dict[str, Any]]:
+    def respond_to_token_request(self) -> tuple[int, dict[str, Any]]:
         with self._lock:
             self.token_requests += 1
-            if self.token_status != 200:
-                return self.token_status, {"error": "invalid_client"}
             token = f"token-{next(self._numbers)}"
             if self.single_token:
                 self.live.clear()
@@ -55,14 +54,20 @@ class World:
             if authorization.removeprefix("Bearer ") in self.live:
                 self.accepted += 1
                 return True
-            self.refused += 1
-            if self.refused >= self.callers:
-                self.all_refused.set()
+            self.rejected += 1
+            if self.rejected >= self.callers:
+                self.all_rejected.set()
             return False
 
+    def respond(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON document. A 401 has to wait for `all_rejected`."""
+        if path == "/oauth/token":
+            return self.respond_to_token_request()
+        return (200, {"items": []}) if self.accepts(authorization) else (401, {})
+
     def get(self, client: Client, auth: Any, url: str = URL) -> int:
-        """The status of one call in this world, made in the library and the form of *client*."""
-        if isinstance(client, AsyncHttpx):
+        """Make one call in this world, in the library and the form of *client*, and return its status."""
+        if isinstance(client, Httpx) and client.run is not None:
             return int(client.run(partial(self._get_async, client.library, auth, url)))
         opened = self.client(client.library, auth) if isinstance(client, Httpx) else self.session()
         with opened:
@@ -77,34 +82,30 @@ class World:
 
     def handle(self, library: Any) -> Any:
         def handler(request: Any) -> Any:
-            if request.url.path == "/oauth/token":
-                status, document = self.answer_token_request()
-                return library.Response(status, json=document)
-            if self.accepts(request.headers["Authorization"]):
-                return library.Response(200, json={"items": []})
-            assert self.all_refused.wait(60)
-            return library.Response(401)
+            status, document = self.respond(request.url.path, request.headers["Authorization"])
+            assert status != 401 or self.all_rejected.wait(60)
+            return library.Response(status, json=document)
 
         return library.MockTransport(handler)
 
     def handle_async(self, library: Any) -> Any:
         async def handler(request: Any) -> Any:
-            if request.url.path == "/oauth/token":
-                status, document = self.answer_token_request()
-                await anyio.lowlevel.checkpoint()
-                return library.Response(status, json=document)
-            if self.accepts(request.headers["Authorization"]):
-                return library.Response(200, json={"items": []})
-            while not self.all_refused.is_set():
+            status, document = self.respond(request.url.path, request.headers["Authorization"])
+            await anyio.lowlevel.checkpoint()
+            while status == 401 and not self.all_rejected.is_set():
                 await anyio.sleep(0.002)
-            return library.Response(401)
+            return library.Response(status, json=document)
 
         return library.MockTransport(handler)
 
     def session(self) -> requests.Session:
-        session = requests.Session()
+        def respond(request: requests.PreparedRequest) -> requests.Response:
+            status, document = self.respond(request.path_url, request.headers["Authorization"])
+            assert status != 401 or self.all_rejected.wait(60)
+            return response_to(request, json.dumps(document).encode(), status)
+
+        session = FakeAdapter(respond).session()
         session.trust_env = False
-        session.mount("https://", _Adapter(self.handle(httpx)))
         return session
 
     def client(self, library: Any, auth: Any) -> Any:
@@ -112,31 +113,3 @@ class World:
 
     def async_client(self, library: Any, auth: Any) -> Any:
         return library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
-
-
-class _Adapter(BaseAdapter):
-    """A requests adapter in front of an httpx transport."""
-
-    def __init__(self, transport: httpx.MockTransport) -> None:
-        super().__init__()
-        self._transport = transport
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        answer = self._transport.handle_request(
-            httpx.Request(request.method or "", request.url or "", headers=dict(request.headers))
-        )
-        response = requests.Response()
-        response.status_code = answer.status_code
-        response.headers.update(answer.headers)
-        response._content = answer.content
-        response._content_consumed = True  # type: ignore[attr-defined]
-        response.url = request.url or ""
-        response.request = request
-        response.connection = self  # type: ignore[assignment]
-        return response
-
-    def close(self) -> None:
-        pass
-
-
-LIBRARIES = [httpx, httpx2]

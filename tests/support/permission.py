@@ -1,4 +1,4 @@
-"""An API that says 401 where the client lacks permission."""
+"""An API that responds with 401 where the client lacks permission."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.clients import Client, auth_for
-from tests.support.servers import Answer, Api, Received, Server, api_server
+from tests.support.servers import Api, Received, Response, Server, api_server
+
+PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds
 
 
-class Forbidding(Api):
+class ApiWithoutPermission(Api):
     """An API that rejects every token where a path begins with one of ``forbidden``."""
 
     def __init__(self, *forbidden: str, challenge: str | None = None) -> None:
@@ -18,23 +20,18 @@ class Forbidding(Api):
         self.forbidden = forbidden
         self.challenge = {} if challenge is None else {"WWW-Authenticate": challenge}
 
-    def __call__(self, request: Received) -> Answer:
+    def __call__(self, request: Received) -> Response:
         if self.forbidden and request.path.startswith(self.forbidden):
-            return 401, self.challenge, b"no right"
+            return 401, self.challenge, b"no permission"
         return super().__call__(request)
 
 
 @contextmanager
-def forbidding(client: Client, *forbidden: str, **options: Any) -> Iterator[tuple[Server, Forbidding, Any]]:
-    """Such an API, and an auth object that has a token."""
-    api = Forbidding(*forbidden, **options)
-    with api_server(api) as (server, _):
+def api_without_permission(
+    client: Client, *forbidden: str, **options: Any
+) -> Iterator[tuple[Server, ApiWithoutPermission, Any]]:
+    """Run such an API, and make an auth object that has a token."""
+    with api_server(ApiWithoutPermission(*forbidden, **options)) as (server, api):
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/warm-up").status == 200
         yield server, api, auth
-
-
-PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds
-
-
-ID = "253960413951646409173244928790043995930"

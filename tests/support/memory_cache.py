@@ -9,7 +9,7 @@ from typing import Any
 METHODS = ["load", "lock", "store", "release"]
 
 
-class Shelf:
+class MemoryCache:
     """A cache as a user may write one. *before* is called with the name of each method, in its thread."""
 
     def __init__(self, before: Callable[[str], object] = lambda method: None) -> None:
@@ -55,7 +55,7 @@ class Shelf:
 
 
 class Gate:
-    """Stops whoever calls *method* until it is opened."""
+    """Blocks the callers of *method* until it is opened."""
 
     def __init__(self, method: str) -> None:
         self.method = method
