@@ -1,6 +1,6 @@
-"""Who is compared, each set up for one server as its own documentation tells, ready to fetch its token.
+"""The plugin and its peers, each set up for one server as its own documentation shows.
 
-A peer makes a session or client that signs its calls, and the auth object that does it.
+A peer is a function that returns a session or client which signs its calls, and the auth object that does it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,44 @@ from types import ModuleType
 from typing import Any, TypeAlias
 from unittest.mock import patch
 
+import google.auth.credentials
+import google.auth.transport.requests as google_requests
+import httpx
+import httpx_auth
 import requests
-from requests.auth import AuthBase, _basic_auth_str
+import requests_auth
+import requests_oauth2client
+import requests_oauthlib
+from authlib.integrations.requests_client import OAuth2Session
+from oauthlib.oauth2 import BackendApplicationClient
 
-from ._in_memory import CONSTANT_TOKEN, Api, Form, client_of, sent_to, transport
-from ._timing import OURS
+from ._server import (
+    ASYNC,
+    CONSTANT_TOKEN,
+    CREDENTIALS,
+    HTTPX,
+    REQUESTS,
+    Api,
+    Transport,
+    client_of,
+    with_adapter,
+)
 
-Peer: TypeAlias = Callable[[Form, Api], tuple[Any, Any]]
+Peer: TypeAlias = Callable[[str, Api], tuple[Any, Any]]
 
-#: By the clock an expired token is renewed so many seconds early by most.
-_EARLY = 30
+OURS = "thebase_auth"
+#: The distributions of the peers, whose versions belong to every figure.
+DISTRIBUTIONS = (
+    *("Authlib", "google-auth", "httpx-auth"),
+    *("requests-auth", "requests-oauth2client", "requests-oauthlib"),
+)
+_EARLY = 30  # seconds before its expiry, a peer that goes by the clock renews a token
 _CONSTANT_HEADER = f"Bearer {CONSTANT_TOKEN}"
 
 
-def peers_of(form: Form) -> dict[str, Peer]:
-    """All that renew a token by themselves in this library, ours first."""
-    if form.library == "requests":
+def peers_of(form: str) -> dict[str, Peer]:
+    """Return the plugin, and all that can sign with client credentials in this kind of client."""
+    if form == REQUESTS:
         return {
             OURS: thebase_auth,
             "hand-written function": _hand_written,
@@ -40,133 +62,89 @@ def peers_of(form: Form) -> dict[str, Peer]:
             "requests-oauth2client": _requests_oauth2client,
             "Authlib OAuth2Session": _authlib,
             "google-auth": _google_auth,
+            "requests-oauthlib": _requests_oauthlib,
         }
-    peers = {OURS: thebase_auth, "hand-written Auth": _hand_written_httpx}
-    if form.library == "httpx":
-        peers["httpx_auth"] = _httpx_auth
-    return peers | {"Authlib OAuth2Client": _authlib_httpx}
+    return {
+        OURS: thebase_auth,
+        "hand-written Auth": _hand_written_httpx,
+        "httpx_auth": _httpx_auth,
+        "Authlib OAuth2Client": _authlib_httpx,
+    }
 
 
-def thebase_auth(form: Form, api: Api) -> tuple[Any, Any]:
-    ours = import_module(f"thebase_auth.{form.library}").TheBaseAuth
-    lent = {"session": client_of(form, api)} if form.library == "requests" else {}
-    auth = ours(api.base_url, *api.credentials, **lent)
+def thebase_auth(form: str, api: Api) -> tuple[Any, Any]:
+    ours = import_module(f"thebase_auth.{form.partition('.')[0]}").TheBaseAuth
+    options = {"session": client_of(form, api)} if form == REQUESTS else {}
+    auth = ours(api.base_url, *CREDENTIALS, **options)
     return client_of(form, api, auth), auth
 
 
-# What costs least
-
-
-def constant_header(form: Form, api: Api) -> tuple[Any, Any]:
-    """A header that never changes; in httpx by an `Auth` of its own kind."""
-    auth = _ConstantHeader() if form.library == "requests" else _one_header(form.module)
+def constant_header(form: str, api: Api) -> tuple[Any, Any]:
+    """The floor: a header that never changes; in requests with a response hook, which has to see a 401."""
+    auth = _header_and_hook if form == REQUESTS else _OneHeader()
     return client_of(form, api, auth), auth
 
 
-def least_auth(form: Form, api: Api) -> tuple[Any, Any]:
-    """The least that an auth can do which is to see a 401: in requests it needs a response hook, too."""
-    if form.library != "requests":
-        return constant_header(form, api)
-    auth = _HeaderAndHook()
-    return client_of(form, api, auth), auth
-
-
-class _ConstantHeader(AuthBase):
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = _CONSTANT_HEADER
-        return request
-
-
-class _HeaderAndHook(_ConstantHeader):
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.register_hook("response", _look_at)
-        return super().__call__(request)
+def _header_and_hook(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    request.headers["Authorization"] = _CONSTANT_HEADER
+    request.register_hook("response", _look_at)
+    return request
 
 
 def _look_at(response: requests.Response, **_: Any) -> None:
     pass
 
 
-def _one_header(library: ModuleType) -> Any:
-    class OneHeader(library.Auth):  # type: ignore[name-defined]
-        def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-            request.headers["Authorization"] = _CONSTANT_HEADER
-            yield request
-
-    return OneHeader()
+class _OneHeader(httpx.Auth):
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = _CONSTANT_HEADER
+        yield request
 
 
 # requests
 
 
-def requests_oauthlib(form: Form, api: Api) -> tuple[Any, Any]:
-    """It renews no client credentials by itself: a token is given to it."""
-    theirs = import_module("requests_oauthlib")
-    auth = theirs.OAuth2(token={"access_token": CONSTANT_TOKEN, "token_type": "Bearer"})
-    return client_of(form, api, auth), auth
-
-
-def _hand_written(form: Form, api: Api) -> tuple[Any, Any]:
+def _hand_written(form: str, api: Api) -> tuple[Any, Any]:
     token, expires_at = "", 0.0
-    lent = client_of(form, api)
+    sender = client_of(form, api)
 
     def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
         nonlocal token, expires_at
         if time.time() > expires_at - _EARLY:
             data = {"grant_type": "client_credentials"}
-            answer = lent.post(api.token_url, data=data, auth=api.credentials, timeout=60).json()
-            token, expires_at = answer["access_token"], time.time() + answer["expires_in"]
+            fields = sender.post(api.token_url, data=data, auth=CREDENTIALS, timeout=60).json()
+            token, expires_at = fields["access_token"], time.time() + fields["expires_in"]
         request.headers["Authorization"] = f"Bearer {token}"
         return request
 
     return client_of(form, api, sign), sign
 
 
-def _requests_auth(form: Form, api: Api) -> tuple[Any, Any]:
-    theirs = import_module("requests_auth")
-    auth = theirs.OAuth2ClientCredentials(api.token_url, *api.credentials, session=client_of(form, api))
+def _requests_auth(form: str, api: Api) -> tuple[Any, Any]:
+    sender = client_of(form, api)
+    auth = requests_auth.OAuth2ClientCredentials(api.token_url, *CREDENTIALS, session=sender)
     return client_of(form, api, auth), auth
 
 
-def _requests_oauth2client(form: Form, api: Api) -> tuple[Any, Any]:
-    theirs = import_module("requests_oauth2client")
-    by_header = theirs.ClientSecretBasic(*api.credentials)
-    client = theirs.OAuth2Client(api.token_url, auth=by_header, session=client_of(form, api))
-    auth = theirs.OAuth2ClientCredentialsAuth(client)
+def _requests_oauth2client(form: str, api: Api) -> tuple[Any, Any]:
+    by_header = requests_oauth2client.ClientSecretBasic(*CREDENTIALS)
+    client = requests_oauth2client.OAuth2Client(api.token_url, auth=by_header, session=client_of(form, api))
+    auth = requests_oauth2client.OAuth2ClientCredentialsAuth(client)
     return client_of(form, api, auth), auth
 
 
-def _authlib(form: Form, api: Api) -> tuple[Any, Any]:
-    theirs = import_module("authlib.integrations.requests_client")
-    session = sent_to(api, theirs.OAuth2Session(*api.credentials, **_authlib_options(api)))
-    return session, session.token_auth  # type: ignore[attr-defined]
+def _requests_oauthlib(_: str, api: Api) -> tuple[Any, Any]:
+    """It fetches a token when it is told to, and renews none."""
+    client_id, client_secret = CREDENTIALS
+    client = BackendApplicationClient(client_id=client_id)
+    session: Any = with_adapter(api, requests_oauthlib.OAuth2Session(client=client))
+    session.fetch_token(api.token_url, client_id=client_id, client_secret=client_secret)
+    return session, requests_oauthlib.OAuth2(client=client)
 
 
-def _google_auth(form: Form, api: Api) -> tuple[Any, Any]:
-    """It has no auth object, and client credentials for no other servers than Google's."""
-    theirs = import_module("google.auth.transport.requests")
-
-    class ClientCredentials(import_module("google.auth.credentials").Credentials):  # type: ignore[misc]
-        def refresh(self, request: Any) -> None:
-            headers = {
-                "Authorization": _basic_auth_str(*api.credentials),
-                "Content-Type": "application/x-www-form-urlencoded",
-            }
-            body = "grant_type=client_credentials"
-            answer = json.loads(request(api.token_url, method="POST", body=body, headers=headers).data)
-            now = datetime.now(UTC).replace(tzinfo=None)  # which is how it wants it
-            self.token = answer["access_token"]
-            self.expiry = now + timedelta(seconds=answer["expires_in"])
-
-    credentials = ClientCredentials()
-    request = theirs.Request(client_of(form, api))
-    session = sent_to(api, theirs.AuthorizedSession(credentials, auth_request=request))
-
-    def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-        credentials.before_request(request, prepared.method, prepared.url, prepared.headers)
-        return prepared
-
-    return session, sign
+def _authlib(_: str, api: Api) -> tuple[Any, Any]:
+    session: Any = with_adapter(api, OAuth2Session(*CREDENTIALS, **_authlib_options(api)))
+    return session, session.token_auth
 
 
 def _authlib_options(api: Api) -> dict[str, Any]:
@@ -177,52 +155,80 @@ def _authlib_options(api: Api) -> dict[str, Any]:
     }
 
 
-# httpx and httpx2
+class _GoogleCredentials(google.auth.credentials.Credentials):
+    """google-auth has client credentials for Google's servers only."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__()
+        self._api = api
+
+    def refresh(self, request: Any) -> None:
+        headers = {
+            "Authorization": requests.auth._basic_auth_str(*CREDENTIALS),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        body = "grant_type=client_credentials"
+        fields = json.loads(request(self._api.token_url, method="POST", body=body, headers=headers).data)
+        now = datetime.now(UTC).replace(tzinfo=None)  # a naive time is what it wants
+        self.token = fields["access_token"]
+        self.expiry = now + timedelta(seconds=fields["expires_in"])
 
 
-def _hand_written_httpx(form: Form, api: Api) -> tuple[Any, Any]:
-    library = form.module
-    basic = library.BasicAuth(*api.credentials)
+def _google_auth(form: str, api: Api) -> tuple[Any, Any]:
+    credentials = _GoogleCredentials(api)
+    request = google_requests.Request(client_of(form, api))
+    session = with_adapter(api, google_requests.AuthorizedSession(credentials, auth_request=request))
 
-    class HandWritten(library.Auth):  # type: ignore[name-defined]
-        requires_response_body = True
-        token, expires_at = "", 0.0
+    def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        credentials.before_request(request, prepared.method, prepared.url, prepared.headers)
+        return prepared
 
-        def auth_flow(self, request: Any) -> Generator[Any, Any, None]:
-            if time.time() > self.expires_at - _EARLY:
-                ask = library.Request("POST", api.token_url, data={"grant_type": "client_credentials"})
-                answer = (yield next(basic.auth_flow(ask))).json()
-                self.token = answer["access_token"]
-                self.expires_at = time.time() + answer["expires_in"]
-            request.headers["Authorization"] = f"Bearer {self.token}"
-            yield request
+    return session, sign
 
-    auth = HandWritten()
+
+# httpx
+
+
+class _HandWritten(httpx.Auth):
+    requires_response_body = True
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._token, self._expires_at = "", 0.0
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if time.time() > self._expires_at - _EARLY:
+            data = {"grant_type": "client_credentials"}
+            basic = httpx.BasicAuth(*CREDENTIALS)
+            fields = (
+                yield next(basic.auth_flow(httpx.Request("POST", self._api.token_url, data=data)))
+            ).json()
+            self._token, self._expires_at = fields["access_token"], time.time() + fields["expires_in"]
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+def _hand_written_httpx(form: str, api: Api) -> tuple[Any, Any]:
+    auth = _HandWritten(api)
     return client_of(form, api, auth), auth
 
 
-def _httpx_auth(form: Form, api: Api) -> tuple[Any, Any]:
-    """It fetches by a blocking client, also from within an AsyncClient."""
-    theirs = import_module("httpx_auth")
-    lent = client_of(Form("httpx"), api)
-    auth = theirs.OAuth2ClientCredentials(api.token_url, *api.credentials, client=lent)
+def _httpx_auth(form: str, api: Api) -> tuple[Any, Any]:
+    """It fetches with a blocking client, in an AsyncClient too."""
+    auth = httpx_auth.OAuth2ClientCredentials(api.token_url, *CREDENTIALS, client=client_of(HTTPX, api))
     return client_of(form, api, auth), auth
 
 
-def _authlib_httpx(form: Form, api: Api) -> tuple[Any, Any]:
-    theirs = _authlib_for(form.library)
-    kind = theirs.AsyncOAuth2Client if form.is_async else theirs.OAuth2Client
-    way = transport(form.module, api)
-    client = kind(*api.credentials, **_authlib_options(api), transport=way, timeout=60)
+def _authlib_httpx(form: str, api: Api) -> tuple[Any, Any]:
+    theirs = _authlib_for_httpx()
+    kind = theirs.AsyncOAuth2Client if form == ASYNC else theirs.OAuth2Client
+    client = kind(*CREDENTIALS, **_authlib_options(api), transport=Transport(api), timeout=60)
     return client, client.token_auth
 
 
 @cache
-def _authlib_for(library: str) -> ModuleType:
-    """Authlib's clients of this library; those of httpx are there only where httpx2 is not."""
-    hidden: dict[str, Any] = {"httpx2": None} if library == "httpx" else {}
-    with patch.dict(sys.modules, hidden), warnings.catch_warnings():
+def _authlib_for_httpx() -> ModuleType:
+    """Return Authlib's clients of httpx, which it has only where httpx2 is not installed."""
+    with patch.dict(sys.modules, {"httpx2": None}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in [name for name in sys.modules if name.startswith("authlib.integrations")]:
-            del sys.modules[name]
         return import_module("authlib.integrations.httpx_client")

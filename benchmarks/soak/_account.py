@@ -1,207 +1,156 @@
-"""The account of every call and every request: what the callers say beside what the sandbox received.
-
-Each check is a rule that holds for any number of calls, whatever went wrong. What it found is told by
-examples.
-"""
+"""The account of every call: what its caller got, beside what the server received."""
 
 from __future__ import annotations
 
-import re
+import base64
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
 
-from . import _bodies
-from ._callers import PATIENT
-from ._journal import AUTH_ERROR, FOREIGN, RESPONSE, Entry
-from ._rejections import Rejections
+from thebase_auth.testing import ReceivedRequest, Sandbox
 
-_SHOWN = 5
-#: Not a ReadTimeout: threads that share a client may lose a connection to each other, between httpcore's look
-#: whether it is idle and its look whether there is something to read from it. The one that reads then waits
-#: for its whole time. Nor a TokenTimeoutError, unless the caller has waited in vain: two token requests that
-#: failed are reason enough.
-_TIMEOUT = re.compile("(Pool|Connect|Write)Timeout|connection pool|took more than|were cancelled")
-#: The part of all calls that has to succeed, so that the others prove something.
-_MOST = 0.5
-#: Seconds beyond its own timeouts in which a call may be held up by a machine that does other things.
-_ALLOWANCE = 5.0
+from ._crew import LAST_CALL, PATIENT, Call, Report
+
+_LONGEST = 30.0  # seconds that a call may take on a busy machine; delays are of a second at most
+_SLACK = 1.0  # seconds in which a caller hears of what the server has done
+_DROPPED, _BY_LEVER = "dropped by a lever", "response by a lever"
 
 
-class Check(NamedTuple):
-    """A rule, and what is not so."""
+def account(sandbox: Sandbox, reports: list[Report]) -> tuple[Counter[str], list[str]]:
+    """Return how many calls ended in which way for which reason, and what is not as promised.
 
-    name: str
-    faults: list[str]
-
-
-class Account:
-    """All that is known when the run is over.
-
-    A token is fetched where there is none, and where the one that all share has been rejected. With a
-    cache, who fetches has the lock and has seen in the cache no other token than one rejected for it. So
-    each token that was issued is the first, or comes after the one before it
-
-    * was ended by a revocation: one for each revocation that ended any token,
-    * was rejected though it was good: one for each token with such a 401,
-
-    or it is a stray, which did not come in the place of the one in the cache:
-
-    * it reached nobody: the caller was gone or the connection lost. Nobody ever used it.
-    * a caller fetched it without the lock, or although another was about to, since half its time was
-      over: one for each token request of a call that took half its timeout or longer,
-    * a process fetched it without the cache, which had failed: told in the log each time.
-
-    While a new token ends the ones before, a stray ends the token that all share, and explains
-    one more. All other token requests brought no token.
-
-    Attributes:
-        reasons: of the 401s that callers got, how many have which; None for none.
-        explained: by their causes, how many token requests there may be.
+    Args:
+        sandbox: What the server has received.
+        reports: Those of the processes; all but the first share a cache.
     """
-
-    def __init__(
-        self, entries: list[Entry], record: list[Any], *, revocations: int, cache_failures: int
-    ) -> None:
-        self._entries = entries
-        self._strangers = _bring_together(entries, record)
-        received = [one for entry in entries for one in entry.received]
-        asked = [one for entry in entries for one in entry.token_requests]
-        issued = {one["issued"] for one in asked} - {None}
-        used = {one["token"] for one in received} - {None}
-        hurried = (len(one.token_requests) for one in entries if one.seconds >= one.call.timeout / 2)
-        rejected_alive = {one["token"] for one in received if one["status"] == 401 and one["known"]}
-        self.token_requests = len(asked)
-        self.explained = Counter(
-            {
-                "the first": 1,
-                "revocations": revocations,
-                "good tokens rejected": len(rejected_alive),
-                "brought no token": len(asked) - len(issued),
-                "tokens that reached nobody, twice": 2 * len(issued - used),
-                "token requests of callers in a hurry, twice": 2 * sum(hurried),
-                "cache failures, twice": 2 * cache_failures,
-            }
-        )
-        self._unused, self._forged = len(issued - used), len(used - issued)
-        self._rejections = Rejections(entries)
-        self._reason = {
-            one.call.id: self._rejections.reason(one) for one in entries if one.received and one.got(401)
-        }
-        self.reasons = Counter(self._reason.values())
-        self.outcomes = Counter(f"{one.end.outcome} {one.end.status or ''}".strip() for one in entries)
-
-    def checks(self) -> list[Check]:
-        may_be = self.explained.total()
-        succeeded = sum(one.got(200, 201) for one in self._entries)
-        without_response = sum(one.end.outcome != RESPONSE for one in self._entries)
-        rules: dict[str, Callable[[Entry], bool]] = {
-            "every call ends once": lambda one: len(one.ends) == 1,
-            "every call ends with a response, an error of its library, or its own cancellation": (
-                lambda one: one.end.outcome != FOREIGN
-            ),
-            "the response that a caller got is the sandbox's last one": _is_the_last_response,
-            "every 401 that reaches a caller has its reason": (
-                lambda one: self._reason.get(one.call.id, "none is needed") is not None
-            ),
-            "no call takes longer than its own timeouts allow": (lambda one: one.seconds <= _longest(one)),
-            "no call that has time enough runs out of it": (
-                lambda one: one.call.timeout < PATIENT or not _TIMEOUT.search(one.end.detail)
-            ),
-            "every body arrives whole and untouched": (
-                lambda one: all(request["wrong"] is None for request in one.received)
-            ),
-            "no write is carried out twice": lambda one: one.carried_out <= 1,
-            "what ends with an error of thebase_auth was not carried out": (
-                lambda one: one.end.outcome != AUTH_ERROR or one.carried_out == 0
-            ),
-            "nothing is sent again but after a 401, with another token": _is_sent_again_after_401s,
-            "a body that can be sent once is sent once": (
-                lambda one: one.call.body != _bodies.GENERATOR or len(one.received) <= 1
-            ),
-            "no call asks for a token more than once to begin with, and once for each 401": (
-                lambda one: len(one.token_requests) <= 1 + one.rejections
-            ),
-        }
-        return [
-            *(self._check_all(name, is_so) for name, is_so in rules.items()),
-            rule(
-                f"at least {_MOST:.0%} of the calls succeed",
-                succeeded >= _MOST * len(self._entries),
-                f"{succeeded} of {len(self._entries)}",
-            ),
-            Check("every request that arrives is one of a call", self._strangers[:_SHOWN]),
-            rule(
-                "no token request but those explained",
-                self.token_requests <= may_be,
-                f"{self.token_requests}, and {may_be} are explained: {dict(self.explained)}",
-            ),
-            rule(
-                "tokens that nobody used are no more than calls without a response",
-                self._unused <= without_response,
-                f"{self._unused} tokens, {without_response} calls",
-            ),
-            rule("no token is used but those issued", not self._forged, f"{self._forged}"),
-        ]
-
-    def _check_all(self, name: str, is_so: Callable[[Entry], bool]) -> Check:
-        faults = [one for one in self._entries if not is_so(one)]
-        shown = [_told(one, self._rejections) for one in faults[:_SHOWN]]
-        return Check(name, shown + [f"and {len(faults) - _SHOWN} more"] * (len(faults) > _SHOWN))
-
-
-def _bring_together(entries: list[Entry], record: list[Any]) -> list[str]:
-    """Give each entry what arrived for it; what arrived for none."""
-    strangers = []
-    known = {entry.call.id: entry for entry in entries}
-    for request in record:
-        entry = known.get(request["call"])
-        if entry is None:
-            strangers.append(f"{request['method']} {request['path']} {request['call']}")
-        elif request["path"] == "/oauth/token":
-            entry.token_requests.append(request)
+    reasons: Counter[str] = Counter()
+    calls = {call.id: call for report in reports for call in report.calls}
+    faults = []
+    for one in sandbox.received:
+        call = calls.get(one.headers.get("user-agent", ""))
+        if call is None:
+            faults.append(f"a request of no call: {one}")
         else:
-            entry.received.append(request)
-    return strangers
+            (call.token_requests if one.path == "/oauth/token" else call.requests).append(one)
+    for report in reports:
+        for call in report.calls:
+            reason = _reason(call, report.calls)
+            reasons[f"{call.outcome}: {reason or 'NO REASON'}"] += 1
+            faults += [f"{fault}: {_told(call)}" for fault in _broken_rules(call, reason)]
+    if sum(call.outcome in ("200", "201") for call in calls.values()) < len(calls) / 3:
+        faults.append("less than a third of the calls have succeeded")
+    basic = base64.b64encode(f"{sandbox.client_id}:{sandbox.client_secret}".encode()).decode()
+    tokens = {_token_of(one) for call in calls.values() for one in call.requests}
+    for report in reports:
+        shown = (
+            text for text in report.shown for one in {sandbox.client_secret, basic, *tokens} if one in text
+        )
+        faults += [f"a secret is shown: {text}" for text in shown]
+        faults += [f"left over: {one}" for one in report.leftovers]
+    return reasons, [*faults, *_needless_tokens(reports[:1]), *_needless_tokens(reports[1:])]
 
 
-def rule(name: str, is_so: bool, fault: str) -> Check:
-    """A rule about the whole."""
-    return Check(name, [] if is_so else [fault])
+def _broken_rules(call: Call, reason: str | None) -> Iterator[str]:
+    rejected = sum(one.status == 401 for one in call.requests)
+    carried_out = sum(one.status in (200, 201) for one in call.requests)
+    if reason is None:
+        yield "it ended so without a reason"
+    if carried_out > 1 or (carried_out and call.outcome.startswith("Token")):
+        yield "it was carried out twice, or in spite of an error"
+    if any(one.body != call.content for one in call.requests if one.status is not None):
+        yield "its body did not arrive as it was sent"
+    if any(one.status != 401 or _token_of(one) == _token_of(again) for one, again in pairwise(call.requests)):
+        yield "it was replayed without a 401, or with the rejected token"
+    if len(call.requests) > (1 if call.body == "generator" else 3) or len(call.token_requests) > 1 + rejected:
+        yield "it was replayed too often, or has fetched too many tokens"
+    if call.outcome.isdecimal() and [str(one.status) for one in call.requests[-1:]] != [call.outcome]:
+        yield "it got another response than the last one"
+    if call.ended - call.started > _LONGEST or (call.name == LAST_CALL and call.outcome != "200"):
+        yield "it took too long, or failed when nothing went wrong any more"
 
 
-def _told(entry: Entry, rejections: Rejections) -> str:
-    """The call, and what arrived for it: when, with which token that lived from when to when."""
-    began = entry.began
-    requests = sorted([*entry.received, *entry.token_requests], key=lambda one: one["at"])
-    shown = [
-        f"{one['at'] - began:.3f} s: {one['status']} {one['wrong'] or ''}"
-        f" {rejections.life(one['token'] or one['issued'], began)}"
-        for one in requests
+def _reason(call: Call, others: list[Call]) -> str | None:
+    """Why a call ended as it did, by the record of its process; None if nothing explains it."""
+    match call.outcome:
+        case "200" | "201":
+            return "replayed" if len(call.requests) > 1 else "accepted"
+        case "401":
+            return _reason_of_401(call, others)
+        case "503" if call.requests and _BY_LEVER in call.requests[-1].reason:
+            return "a response of the server"
+        case "cancelled" if call.cancel_after is not None:
+            return "by its caller"
+        case "TokenRequestError" if _token_requests(call, others, _BY_LEVER, before=60):
+            return "a bad token response"
+        case "TokenTimeoutError" if _token_requests(call, others, _DROPPED, before=_SLACK) >= 2:
+            return "two token requests were dropped"
+        case "transport error" if any(_DROPPED in one.reason for one in call.received):
+            return "the server dropped its connection"
+        case "TokenTimeoutError" | "transport error" if call.timeout < PATIENT:
+            return "it had little time"
+        # Threads may lose a connection to each other, between httpcore's look whether it is idle and its
+        # look whether there is something to read.
+        case "transport error" if " httpx " in call.id and call.detail.startswith("ReadTimeout"):
+            return "a race in httpcore"
+    return None
+
+
+def _token_requests(call: Call, others: list[Call], reason: str, *, before: float) -> int:
+    """Count what the process has sent to the token endpoint until the end of this call, and met with this."""
+    found = [one for other in others for one in other.token_requests if reason in one.reason]
+    return sum(call.started - before <= one.at <= call.ended for one in found)
+
+
+def _reason_of_401(call: Call, others: list[Call]) -> str | None:
+    last = call.requests[-1]
+    if "lacks permission" in last.reason:
+        return "permission is missing"
+    if call.body == "generator":
+        return "its body can be sent once"
+    # The token of the replay was fetched after the 401, and rejected too; or it was the second replay.
+    requests = [one for other in others for one in other.requests]
+    first_used = min(one.at for one in requests if _token_of(one) == _token_of(last))
+    if len(call.requests) == 3 or (len(call.requests) == 2 and first_used >= call.requests[0].at):
+        return "the token of the replay was revoked too"
+    if _rejected_in_a_row(call, [other for other in others if other.name == call.name]) >= 3:
+        return "throttled"
+    return None
+
+
+def _rejected_in_a_row(call: Call, alike: list[Call]) -> int:
+    """Count the tokens that were rejected for such calls since a replay with a newer token was accepted."""
+    requests = sorted((one for other in alike for one in other.requests), key=lambda one: one.at)
+    rejected = {_token_of(one): one.at for one in reversed(requests) if one.status == 401}
+    helped = [
+        one.at
+        for other in alike
+        for one in other.requests[1:]
+        if other.outcome == str(one.status) != "401"
+        and one.at < min(rejected.get(_token_of(one), one.at + 1), call.requests[-1].at - _SLACK)
     ]
-    return f"{entry}, {entry.seconds:.3f} s; received: {shown}"
+    since = max(helped, default=0.0) - _SLACK
+    return sum(since < at <= call.ended for at in rejected.values())
 
 
-def _longest(entry: Entry) -> float:
-    """Seconds that this call may take at most.
+def _needless_tokens(reports: list[Report]) -> Iterator[str]:
+    """Check that each token but the first took the place of one that was rejected.
 
-    Each time it was sent, it may have waited for a connection and for the response. Before each time, and
-    after the last, it may have waited for others, for the cache, and for a connection and a response of its
-    own token request. Connecting and writing take no time on loopback. In requests the wait for a
-    connection of a small pool has no timeout of its own: it is that for the responses before.
+    A caller with little time may not have waited for another one's token, or for the cache.
     """
-    times = len(entry.received)
-    return entry.call.timeout * (2 * times + 4 * (times + 1)) + _ALLOWANCE
+    calls = [call for report in reports for call in report.calls]
+    rejected = {_token_of(one) for call in calls for one in call.requests if one.status == 401}
+    fetched = [one for call in calls if call.outcome.isdecimal() for one in call.token_requests]
+    received = sum(one.status == 200 and one.reason in {"", "delayed by a lever"} for one in fetched)
+    hurried = sum(len(call.token_requests) for call in calls if call.timeout < PATIENT)
+    failures = sum(text.startswith("the token cache") for report in reports for text in report.shown)
+    if received > 1 + len(rejected) + hurried + failures:
+        yield f"too many tokens were fetched: {received}, and only {len(rejected)} were rejected"
 
 
-def _is_the_last_response(entry: Entry) -> bool:
-    statuses = [one["status"] for one in entry.received[-1:]]
-    return entry.end.outcome != RESPONSE or statuses == [entry.end.status]
+def _told(call: Call) -> str:
+    times = "; ".join(f"{one.at - call.started:.3f} s {_token_of(one)[:5]} {one}" for one in call.received)
+    return f"{call.id}, {call.name} {call.body}, {call.outcome} {call.detail}; received: {times}"
 
 
-def _is_sent_again_after_401s(entry: Entry) -> bool:
-    """At most twice: the first replay may have had a token that was not fetched since the 401."""
-    return len(entry.received) <= 3 and all(
-        one["status"] == 401 and one["token"] != again["token"] for one, again in pairwise(entry.received)
-    )
+def _token_of(request: ReceivedRequest) -> str:
+    return request.headers.get("authorization", "").removeprefix("Bearer ")

@@ -20,7 +20,7 @@ def test_it_is_no_longer_than_a_screen_and_a_half() -> None:
     assert len(README.encode()) <= 9_000
 
 
-#: Who is compared, by the names in docs/why.md, whose tables are measured (test_why).
+#: Who is compared, by the names in docs/why.md, whose table is measured (test_benchmarks).
 COMPARED = {
     "**thebase_auth**": ["thebase_auth"],
     "by hand, by the clock": ["hand-written function", "hand-written Auth"],
@@ -43,7 +43,7 @@ def test_the_comparison_is_that_of_the_page_on_why() -> None:
         who, revoked, requests, to_others = row.split(" | ")
         for name in COMPARED[who]:
             measured = re.findall(
-                rf"^\| {name} \| (.+) \| (.+) \| (.+) \| (.+) \| \d+ \|$", why, re.MULTILINE
+                rf"^\| \S+ \| {name} \| (\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| \d+ \|", why, re.MULTILINE
             )
             assert measured
             for status, upload, of_100, elsewhere in measured:
