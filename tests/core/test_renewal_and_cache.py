@@ -100,6 +100,29 @@ def test_leader_uses_the_token_in_the_cache(cached: Renewal, cache: FakeCache) -
     assert leader.fetches == 0
 
 
+@pytest.mark.parametrize("hurried_is_last", [True, False])
+def test_record_that_two_flights_find_is_one_token(
+    cached: Renewal, cache: FakeCache, hurried_is_last: bool
+) -> None:
+    first = Driven(cached)
+    hurried = Driven(cached, timeout=TIMEOUT / 4)
+    while hurried.waits_for is not cache.works[-1].looked:
+        hurried.time_out()  # it passes the first one over
+    for work in cache.works:
+        work.found = Token("shared", is_from_cache=True)
+        work.looked.finish()
+    for caller in (first, hurried) if hurried_is_last else (hurried, first):
+        caller.go_on()
+
+    assert first.result is hurried.result is cached.token
+    assert cached.token_in("Bearer shared") is cached.token
+    look(cache)
+    again = Driven(cached, first.result)
+    look(cache)
+    again.go_on()
+    assert again.is_fetching
+
+
 def test_leader_with_an_empty_cache_fetches_and_waits_for_the_store(
     cached: Renewal, cache: FakeCache
 ) -> None:

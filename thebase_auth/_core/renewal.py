@@ -179,11 +179,15 @@ class Renewal:
         If its leader was passed over, the token arrives late. It is used all the same, unless that of a
         flight that has started later is in use by now.
         """
-        token.number = flight.number
         with self._lock:
             current, under_way = self.token, self._flight
-            is_newest = current is None or current.number < token.number
-            self._remember(current if is_newest else token)
+            if token.is_from_cache and token == current:
+                token = current  # another flight has found the same record
+            else:
+                token.number = flight.number
+            is_newest = current is None or current is token or current.number < token.number
+            if current is not token:
+                self._remember(current if is_newest else token)
             if is_newest:
                 self.token, self._flight = token, None
         flight.token = token
