@@ -118,10 +118,7 @@ except ImportError as error:
 def test_missing_library_is_an_import_error_that_names_the_extra(library: str) -> None:
     error = without({library}, ERROR_OF.format(f".{library}"))
 
-    assert error == [
-        f"thebase_auth.{library} needs {library}: install the extra '{library}'",
-        "ImportError",
-    ]
+    assert error == [f"thebase_auth.{library} needs {library}: install the extra '{library}'", "ImportError"]
 
 
 @pytest.mark.parametrize("missing", LIBRARIES)

@@ -23,7 +23,7 @@ from ._sandbox import Sandbox
 CONTROL_PATH: Final = "/_sandbox/"
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-_LONGEST_BODY: Final = 10_000  # characters
+_LONGEST_BODY: Final = 10_000  # bytes
 _MOST_KEPT: Final = 10_000  # requests
 _HIDDEN: Final = {"authorization", "cookie", "proxy-authorization"}
 _HEADERS: Final = (
@@ -137,8 +137,7 @@ def _entry(received: ReceivedRequest, *, brief: bool) -> dict[str, Any]:
     }
     if not brief:
         entry["headers"] = {name: text for name, text in received.headers.items() if name not in _HIDDEN}
-        beginning = received.body[: 4 * _LONGEST_BODY]  # a character has at most four bytes
-        entry["body"] = None if of_token else beginning.decode(errors="replace")[:_LONGEST_BODY]
+        entry["body"] = None if of_token else received.body.decode(errors="replace")
     return entry
 
 

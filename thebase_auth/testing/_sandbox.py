@@ -278,10 +278,10 @@ class Sandbox:
 
     @property
     def received(self) -> tuple[ReceivedRequest, ...]:
-        """The requests received so far, in the order of arrival.
+        """The requests received so far, in the order in which they got their responses or were dropped.
 
-        A request is there before its client gets the response, and also if the client has given up. What the
-        server could not read is there, too, with a reason.
+        A request is there before its client gets the response. Pending requests are at the end, also if their
+        client has given up. What the server could not read is there, too, with a reason.
         """
         return self._service.received
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -41,9 +43,15 @@ logger: Final = logging.getLogger("thebase_auth.testing")
 
 @dataclass(eq=False)
 class _Entry:
-    """A place in the record."""
+    """A place in the record.
+
+    Attributes:
+        received: What the record says of the request.
+        place: How many requests were done before it; infinity while it is pending.
+    """
 
     received: ReceivedRequest
+    place: float = math.inf
 
 
 class Service:
@@ -68,6 +76,7 @@ class Service:
         self._on_request = on_request
         self._most: int | None = None
         self._longest: int | None = None
+        self._places = itertools.count()
         self.reset()
 
     def reset(self) -> None:
@@ -93,14 +102,14 @@ class Service:
 
     @property
     def received(self) -> Received:
-        """The requests received so far, in the order of arrival."""
+        """The requests received so far: those with a response or dropped, then the pending ones."""
         with self.lock:
-            return tuple(entry.received for entry in self._record)
+            return tuple(entry.received for entry in sorted(self._record, key=lambda entry: entry.place))
 
     def malformed(self, head: bytes, error: str) -> str:
         """Record what is not HTTP, and return the reason, for the client."""
         received = malformed(head, error)
-        self._add(received)
+        self._add(received).place = next(self._places)
         self._tell(received)
         return received.reason
 
@@ -112,7 +121,7 @@ class Service:
         if request.broken is not None:
             reason, status = why_broken(request.broken), 400 if request.broken else None
             received = replace(received, status=status, reason=reason)
-            self._add(received)
+            self._add(received).place = next(self._places)
             self._tell(received)
             return Problem(400, reason).response(request).to_send(request.method) if status else None
         entry = self._add(received)
@@ -155,6 +164,7 @@ class Service:
                 status=None if response is None else response.status,
                 client_id=None if client is None else client.client_id,
             )
+            entry.place = next(self._places)
             return None if isinstance(outcome, Drop) else response, received
 
     def _carry_out(self, request: Request) -> Response:
