@@ -61,7 +61,9 @@ def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(
     assert max(cache.timeouts) <= 1
     assert cache.locked == {key_of(auth)}  # it is not ours to release
     [message] = warnings()
-    assert "(another process has held its lock for 1 seconds)" in message
+    # It depends on who stops waiting first: the cache, or the leader.
+    told = ("(another process has held its lock for 1 seconds)", "(lock() took more than 1 seconds)")
+    assert any(text in message for text in told)
 
 
 @few_clients
