@@ -258,7 +258,7 @@ def test_language_follows_the_fragment(page: Page) -> None:
         )
         assert page.run("return document.documentElement.dir") == {"he": "rtl", "en": "ltr"}[language]
     page.find("a[lang=he]").click()
-    page.wait_for(lambda: page.driver.title == "TheBase לבדיקות")
+    page.wait_for(lambda: page.driver.title == "שרת TheBase מדומה")
     assert page.text("[aria-current]") == "עברית"
 
 
