@@ -181,7 +181,7 @@ class Renewal:
         """
         with self._lock:
             current, under_way = self.token, self._flight
-            if token.is_from_cache and token == current:
+            if current is not None and token.is_from_cache and token == current:
                 token = current  # another flight has found the same record
             else:
                 token.number = flight.number

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 Item: TypeAlias = dict[str, Any]
 
-_DOCUMENT: Final = json.loads(files(__package__).joinpath("_examples.json").read_text("utf-8"))
+_DOCUMENT: Final = json.loads(files("thebase_auth.testing").joinpath("_examples.json").read_text("utf-8"))
 
 LISTS: Final[dict[str, list[Item]]] = _DOCUMENT["lists"]
 RECORDS: Final[dict[str, Item]] = _DOCUMENT["records"]

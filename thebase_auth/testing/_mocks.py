@@ -19,7 +19,7 @@ class TokenEndpoint:
     """
 
     def __init__(self, expires_in: object) -> None:
-        self.call_count = 0
+        self.call_count: int = 0
         self._expires_in = expires_in
 
     def _body(self) -> str:
@@ -64,7 +64,9 @@ def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) ->
         import respx
 
         class OptionalRoute(respx.Route):
-            called = True  # for `assert_all_called`
+            @property
+            def called(self) -> bool:
+                return True  # for `assert_all_called`
 
         mock.add(OptionalRoute(method="POST", url=url)).mock(side_effect=respond)
     elif hasattr(mock, "add_response"):
