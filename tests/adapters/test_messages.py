@@ -64,8 +64,8 @@ def test_wrong_setting(settings: dict[str, Any], message: str) -> None:
 # Another library
 
 ADVICE = (
-    "; use the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
-    " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
+    "; use the one of thebase_auth.requests, thebase_auth.httpx, thebase_auth.httpx2 or thebase_auth.aiohttp that fits,"
+    " or thebase_auth.TheBaseAuth, which serves all but aiohttp; there is none for other libraries"
 )
 COMBINED = (
     "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the other's"

@@ -26,7 +26,8 @@ from thebase_auth._httpx import HttpxAuth
 
 PACKAGE = Path(thebase_auth.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-LIBRARIES = ("requests", "httpx", "httpx2")
+COMBINED = ("requests", "httpx", "httpx2")
+LIBRARIES = (*COMBINED, "aiohttp")
 
 # Who may import whom: each module those above it, and of the adapters none the other.
 LAYERS = (
@@ -40,7 +41,7 @@ LAYERS = (
     ("_core.call", "caches._shared"),
     ("_auth",),
     ("_httpx",),
-    ("requests", "httpx", "httpx2"),
+    LIBRARIES,
     ("_combined",),
 )  # fmt: skip
 CLI_LAYERS = (
@@ -215,9 +216,10 @@ def test_nothing_is_required_and_extras_are_bounded_from_below_only() -> None:
         ("import thebase_auth", {*LIBRARIES, "asyncio", "anyio", "trio", "idna", "ssl", "socket"}),
         ("from thebase_auth import *; del TheBaseAuth", set()),
         ("from thebase_auth import Token, TheBaseAuthError", {*LIBRARIES, "asyncio", "idna"}),
-        ("import thebase_auth.requests", {"httpx", "httpx2", "httpcore", "httpcore2", "trio"}),
+        ("import thebase_auth.requests", {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "trio"}),
         ("import thebase_auth.httpx", {"requests", "httpx2", "urllib3", "trio"}),
         ("import thebase_auth.httpx2", {"requests", "httpx", "urllib3", "trio"}),
+        ("import thebase_auth.aiohttp", {*COMBINED, "trio"}),
         ("import thebase_auth.testing", {*LIBRARIES, "uvicorn", "starlette", "asyncio"}),
     ],
 )
@@ -274,7 +276,7 @@ except ImportError as error:
     assert f"pip install 'thebase-auth[{library}]'" in text
 
 
-@pytest.mark.parametrize("missing", LIBRARIES)
+@pytest.mark.parametrize("missing", COMBINED)
 def test_the_class_for_all_libraries_is_made_of_those_that_are_installed(missing: str) -> None:
     bases = without(
         {missing},
@@ -285,7 +287,7 @@ print(json.dumps([base.__module__ for base in TheBaseAuth.__bases__]))
 """,
     )
 
-    assert bases == [f"thebase_auth.{library}" for library in LIBRARIES if library != missing]
+    assert bases == [f"thebase_auth.{library}" for library in COMBINED if library != missing]
 
 
 def test_the_class_for_all_libraries_does_not_pass_over_one_that_is_broken() -> None:
@@ -303,7 +305,7 @@ except ImportError as error:
 
 def test_the_class_for_all_libraries_names_the_extras_where_none_is_installed() -> None:
     text = without(
-        set(LIBRARIES),
+        set(COMBINED),
         """
 import thebase_auth
 try:
@@ -313,7 +315,7 @@ except ImportError as error:
 """,
     )
 
-    for library in LIBRARIES:
+    for library in COMBINED:
         assert f"'thebase-auth[{library}]'" in text
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
@@ -15,6 +17,7 @@ import requests
 import trio
 from requests.adapters import HTTPAdapter
 
+import thebase_auth.aiohttp
 from thebase_auth import TheBaseAuth
 
 CLIENT_ID = "LvTJmqtlvEKyuqvz1brRMg.."
@@ -109,6 +112,55 @@ class AsyncHttpx(Client):
                 return await client.request(method, url, follow_redirects=follow_redirects, **options)
 
         return _reply(self.run(send))
+
+
+class Aiohttp(Client):
+    is_async = True
+    error = aiohttp.ClientError
+
+    def send(
+        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
+    ) -> Reply:
+        seconds, ssl = options.pop("timeout", 10), options.pop("verify", True)
+        timeout = aiohttp.ClientTimeout(None, seconds, seconds, seconds)
+        options["data"] = _aiohttp_body(options)
+
+        async def send() -> Reply:
+            cookies = aiohttp.CookieJar(unsafe=True)  # of an IP address
+            async with (
+                self.session(auth, timeout=timeout, cookie_jar=cookies) as session,
+                session.request(
+                    method, url, allow_redirects=follow_redirects, ssl=ssl, **options
+                ) as response,
+            ):
+                history = [one.status for one in response.history]
+                return Reply(response.status, await response.read(), history, response)
+
+        reply: Reply = run_asyncio(send)
+        return reply
+
+    @staticmethod
+    def session(auth: Any, **options: Any) -> aiohttp.ClientSession:
+        """Open a session that is signed by *auth*, which may be of another library: then they share all."""
+        ours = auth
+        if not isinstance(auth, thebase_auth.aiohttp.TheBaseAuth):
+            ours = object.__new__(thebase_auth.aiohttp.TheBaseAuth)
+            ours.__dict__ = auth.__dict__
+        return aiohttp.ClientSession(middlewares=(ours,), **options)
+
+
+def _aiohttp_body(options: dict[str, Any]) -> Any:
+    """Return what aiohttp takes as ``data``; *options* are those that others take, and lose them."""
+    content, files = options.pop("content", None), options.pop("files", None)
+    data = options.pop("data", content)
+    if files is not None:
+        form = aiohttp.FormData(data or {})
+        for name, given in files.items():
+            filename, file = given if isinstance(given, tuple) else (name, given)
+            form.add_field(name, file, filename=filename)
+        return form
+    # It warns of long bytes, since they block the loop.
+    return io.BytesIO(data) if isinstance(data, bytes) and len(data) > 2**20 else data
 
 
 def _reply(response: Any) -> Reply:

@@ -1,19 +1,23 @@
-"""An API without a network, for callers by the thousand: in requests, httpx and httpx2."""
+"""An API without a network, for callers by the thousand: in requests, httpx, httpx2 and aiohttp."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
 import threading
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
+import aiohttp
 import anyio
 import httpx
 import httpx2
 import requests
 from requests.adapters import BaseAdapter
 
-from tests.support.clients import AsyncHttpx, Client, Httpx
+from tests.support.clients import Aiohttp, AsyncHttpx, Client, Httpx
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -64,6 +68,8 @@ class World:
         """The status of one call in this world, made in the library and the form of *client*."""
         if isinstance(client, AsyncHttpx):
             return int(client.run(partial(self._get_async, client.library, auth, url)))
+        if isinstance(client, Aiohttp):
+            return asyncio.run(self._get_in_aiohttp(client, auth, url))
         opened = self.client(client.library, auth) if isinstance(client, Httpx) else self.session()
         with opened:
             opened.auth = auth
@@ -72,6 +78,21 @@ class World:
     async def _get_async(self, library: Any, auth: Any, url: str) -> int:
         async with self.async_client(library, auth) as opened:
             return int((await opened.get(url)).status_code)
+
+    async def _get_in_aiohttp(self, client: Aiohttp, auth: Any, url: str) -> int:
+        async with client.session(auth, connector=self.connector()) as opened, opened.get(url) as response:
+            return response.status
+
+    async def respond(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        if path == "/oauth/token":
+            response = self.answer_token_request()
+            await anyio.lowlevel.checkpoint()
+            return response
+        if self.accepts(authorization):
+            return 200, {"items": []}
+        while not self.all_refused.is_set():
+            await anyio.sleep(0.002)
+        return 401, {}
 
     # What each library is plugged into:
 
@@ -89,15 +110,8 @@ class World:
 
     def handle_async(self, library: Any) -> Any:
         async def handler(request: Any) -> Any:
-            if request.url.path == "/oauth/token":
-                status, document = self.answer_token_request()
-                await anyio.lowlevel.checkpoint()
-                return library.Response(status, json=document)
-            if self.accepts(request.headers["Authorization"]):
-                return library.Response(200, json={"items": []})
-            while not self.all_refused.is_set():
-                await anyio.sleep(0.002)
-            return library.Response(401)
+            status, document = await self.respond(request.url.path, request.headers["Authorization"])
+            return library.Response(status, json=document)
 
         return library.MockTransport(handler)
 
@@ -109,6 +123,9 @@ class World:
 
     def client(self, library: Any, auth: Any) -> Any:
         return library.Client(auth=auth, transport=self.handle(library), timeout=60)
+
+    def connector(self) -> aiohttp.BaseConnector:
+        return _Connector(self)
 
     def async_client(self, library: Any, auth: Any) -> Any:
         return library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
@@ -137,6 +154,23 @@ class _Adapter(BaseAdapter):
 
     def close(self) -> None:
         pass
+
+
+class _Connector(aiohttp.BaseConnector):
+    """Connects aiohttp to a world: each connection has its response before the request is sent."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(limit=0, force_close=True)
+        self._world = world
+        self._transport = Mock(asyncio.Transport, **{"is_closing.return_value": False})
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+        status, document = await self._world.respond(req.url.path, req.headers["Authorization"])
+        body = json.dumps(document)
+        protocol = self._factory()
+        protocol.connection_made(self._transport)
+        protocol.data_received(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        return protocol
 
 
 LIBRARIES = [httpx, httpx2]
