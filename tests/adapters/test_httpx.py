@@ -272,8 +272,5 @@ def test_auth_object_of_one_library_does_not_sign_for_another(library: Any) -> N
     with pytest.raises(TypeError, match="serves all but aiohttp"):
         requests.get(URL, auth=auth, timeout=5)
     [other] = [one for one in LIBRARIES if one is not library]
-    with (
-        Transport(other).client(auth) as client,
-        pytest.raises(TypeError, match="serves all but aiohttp"),
-    ):
+    with Transport(other).client(auth) as client, pytest.raises(TypeError, match="serves all but aiohttp"):
         client.get(URL)

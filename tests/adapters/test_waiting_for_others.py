@@ -19,25 +19,19 @@ from requests.adapters import HTTPAdapter
 
 from tests.support.broken import broken_server
 from tests.support.callers import HeldTokens, in_threads, renewal_held, wait_for, wait_until_waiting
-from tests.support.clients import CLIENTS, Client, auth_for
+from tests.support.clients import Client, auth_for
 from tests.support.servers import Api, api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL, World
 from thebase_auth import TokenTimeoutError
 
 CALLERS = 20
-BLOCKING = pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
+BLOCKING = pytest.mark.clients(is_async=False)
 
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(3) as executor:
         yield executor
-
-
-def connection_error(client: Client) -> type[Exception]:
-    library: Any = getattr(client, "library", None)
-    kind: type[Exception] = library.ConnectError if library else requests.ConnectionError
-    return kind
 
 
 # Leaders that fail
@@ -66,25 +60,25 @@ class FailingEndpoint(World):
 
 
 def test_dropped_token_request_fails_only_its_leader(client: Client) -> None:
-    world = FailingEndpoint([connection_error(client)("dropped")])
+    world = FailingEndpoint([client.connection_error("dropped")])
     results = world.results(client)
 
     (failed,) = (one for one in results if one != 200)
-    assert type(failed) is connection_error(client)
+    assert type(failed) is client.connection_error
     assert str(failed) == "dropped"
     assert world.token_requests == 2
 
 
 def test_waiters_give_up_after_two_failed_token_requests(client: Client) -> None:
-    world = FailingEndpoint([connection_error(client)("dropped") for _ in range(CALLERS)])
+    world = FailingEndpoint([client.connection_error("dropped") for _ in range(CALLERS)])
     results = world.results(client)
 
     assert world.token_requests == 2
-    assert [one for one in results if not isinstance(one, connection_error(client))] == []
+    assert [one for one in results if not isinstance(one, client.connection_error)] == []
     gave_up = [one for one in results if isinstance(one, TokenTimeoutError)]
     assert len(gave_up) == CALLERS - 2
     assert all(DOMAIN in str(one) for one in gave_up)
-    if client.name == "requests":
+    if client.shows_why_waiters_gave_up:
         assert all("dropped" in str(one) for one in gave_up)
 
 

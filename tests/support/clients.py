@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import httpx
@@ -18,6 +18,7 @@ import trio
 from requests.adapters import HTTPAdapter
 
 import thebase_auth.aiohttp
+from tests.support.certificates import Certificates
 from thebase_auth import TheBaseAuth
 
 CLIENT_ID = "LvTJmqtlvEKyuqvz1brRMg.."
@@ -35,10 +36,40 @@ class Reply:
 
 
 class Client:
-    """One library in one of its forms. Each call opens a client of its own."""
+    """One library in one of its forms. Each call opens a client of its own.
 
+    Attributes:
+        bodies: The kinds of bodies that it sends, as the tests of bodies name them.
+        connection_error: What it raises if a connection fails.
+        error: What it raises, whatever has failed.
+        errors_have_request: Whether an error has the `request` that failed.
+        follows_token_redirects: Whether it follows a redirect of the token endpoint before we see it.
+        is_async: Whether its calls are awaited.
+        is_combined: Whether `thebase_auth.TheBaseAuth` signs its calls.
+        pickles_responses: Whether a response can be pickled.
+        redirects_rewind_files: Whether a redirect sends a file again.
+        redirects_start_history: Whether the history of a call begins at its last redirect.
+        shows_the_401: Whether a 401 that was replayed is in the history, and its cookies are kept.
+        shows_why_waiters_gave_up: Whether the failure of another caller's token request is known.
+        streams_files: Whether the files of a form are read while they are sent.
+    """
+
+    bodies: ClassVar = {
+        *("none", "bytes", "text", "BytesIO", "file", "list", "tuple", "deque"),
+        *("generator", "iterable", "iterable that looks repeatable", "unseekable file", "pipe"),
+    }
+    connection_error: type[Exception]
     error: type[Exception]
+    errors_have_request = True
+    follows_token_redirects = False
     is_async = False
+    is_combined = True
+    pickles_responses = True
+    redirects_rewind_files = True
+    redirects_start_history = False
+    shows_the_401 = True
+    shows_why_waiters_gave_up = True
+    streams_files = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -52,6 +83,10 @@ class Client:
         """Send one request and read its answer. ``content`` is the body in every library."""
         raise NotImplementedError
 
+    def over_tls(self, domain: str, certificates: Certificates) -> tuple[Any, Any]:
+        """An auth object, and the ``verify`` of its calls, that trust the private authority."""
+        return auth_for(domain), certificates.context
+
     def get(self, auth: Any, url: str, **options: Any) -> Reply:
         return self.send(auth, "GET", url, **options)
 
@@ -60,7 +95,11 @@ class Client:
 
 
 class Requests(Client):
+    bodies = Client.bodies - {"list", "tuple"}  # it takes them for forms
+    connection_error = requests.ConnectionError
     error = requests.RequestException
+    redirects_start_history = True
+    streams_files = False
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
@@ -75,12 +114,22 @@ class Requests(Client):
             history = [one.status_code for one in response.history]
             return Reply(response.status_code, response.content, history, response)
 
+    def over_tls(self, domain: str, certificates: Certificates) -> tuple[Any, Any]:
+        session = requests.Session()
+        session.verify = certificates.authority
+        return auth_for(domain, session=session), certificates.authority
+
 
 class Httpx(Client):
+    bodies = Client.bodies - {"pipe"}  # it takes it for an empty file, and cannot send it
+    follows_token_redirects = True
+    redirects_rewind_files = False
+    shows_why_waiters_gave_up = False
+
     def __init__(self, library: Any) -> None:
         super().__init__(library.__name__)
         self.library = library
-        self.error = library.HTTPError
+        self.connection_error, self.error = library.ConnectError, library.HTTPError
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
@@ -92,13 +141,13 @@ class Httpx(Client):
         return _reply(response)
 
 
-class AsyncHttpx(Client):
+class AsyncHttpx(Httpx):
+    bodies: ClassVar = {"none", "bytes", "text", "generator", "iterable that looks repeatable"}
     is_async = True
 
     def __init__(self, library: Any, run: Callable[..., Any]) -> None:
-        super().__init__(f"{library.__name__} on {run.__module__.partition('.')[0]}")
-        self.library = library
-        self.error = library.HTTPError
+        super().__init__(library)
+        self.name += f" on {run.__module__.partition('.')[0]}"
         self.run = run
 
     def send(
@@ -115,8 +164,14 @@ class AsyncHttpx(Client):
 
 
 class Aiohttp(Client):
-    is_async = True
+    bodies = AsyncHttpx.bodies | {"BytesIO", "file", "unseekable file", "pipe"}
+    connection_error = aiohttp.ClientConnectionError
     error = aiohttp.ClientError
+    errors_have_request = False
+    is_async = True
+    is_combined = False
+    pickles_responses = False
+    shows_the_401 = False
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
@@ -125,28 +180,33 @@ class Aiohttp(Client):
         timeout = aiohttp.ClientTimeout(None, seconds, seconds, seconds)
         options["data"] = _aiohttp_body(options)
 
+        options |= {"allow_redirects": follow_redirects, "ssl": ssl}
+        statuses: list[int] = []
+
+        async def see(request: Any, handler: Any) -> Any:
+            response = await handler(request)
+            statuses.append(response.status)
+            return response
+
         async def send() -> Reply:
-            cookies = aiohttp.CookieJar(unsafe=True)  # of an IP address
+            jar = aiohttp.CookieJar(unsafe=True)  # for IP addresses
             async with (
-                self.session(auth, timeout=timeout, cookie_jar=cookies) as session,
-                session.request(
-                    method, url, allow_redirects=follow_redirects, ssl=ssl, **options
-                ) as response,
+                self.session(auth, see, timeout=timeout, cookie_jar=jar, trust_env=True) as session,
+                session.request(method, url, **options) as response,
             ):
-                history = [one.status for one in response.history]
-                return Reply(response.status, await response.read(), history, response)
+                return Reply(response.status, await response.read(), statuses[:-1], response)
 
         reply: Reply = run_asyncio(send)
         return reply
 
     @staticmethod
-    def session(auth: Any, **options: Any) -> aiohttp.ClientSession:
+    def session(auth: Any, *middlewares: Any, **options: Any) -> aiohttp.ClientSession:
         """Open a session that is signed by *auth*, which may be of another library: then they share all."""
         ours = auth
         if not isinstance(auth, thebase_auth.aiohttp.TheBaseAuth):
             ours = object.__new__(thebase_auth.aiohttp.TheBaseAuth)
             ours.__dict__ = auth.__dict__
-        return aiohttp.ClientSession(middlewares=(ours,), **options)
+        return aiohttp.ClientSession(middlewares=(ours, *middlewares), **options)
 
 
 def _aiohttp_body(options: dict[str, Any]) -> Any:
@@ -182,18 +242,27 @@ ALL_CLIENTS: list[Client] = [
     AsyncHttpx(httpx, trio.run),
     AsyncHttpx(httpx2, run_asyncio),
     AsyncHttpx(httpx2, trio.run),
+    Aiohttp("aiohttp"),
 ]
 
 
 #: One of each way to wait, and each library once; all of them with `--all-clients`.
-CLIENTS = [client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio"}]
+CLIENTS = [
+    client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio", "aiohttp"}
+]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes a `client` with each of them; a folder's conftest imports this hook."""
+    """Run a test that takes a `client` with each of them; a folder's conftest imports this hook.
+
+    The marker ``clients`` names the traits that they must have.
+    """
     named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if "client" in metafunc.fixturenames and not any("client" in names for names in named):
-        metafunc.parametrize("client", CLIENTS, ids=str)
+        marks = metafunc.definition.iter_markers("clients")
+        traits = [trait for mark in marks for trait in mark.kwargs.items()]
+        fitting = [one for one in CLIENTS if all(getattr(one, name) == value for name, value in traits)]
+        metafunc.parametrize("client", fitting, ids=str)
 
 
 def each_in_some_client(name: str, values: Iterable[Any]) -> pytest.MarkDecorator:
