@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import io
-import pickle
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,12 +11,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-import requests
 
-import thebase_auth
 from tests.support.callers import HeldTokens, wait_for
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
-from tests.support.rejections import REJECTIONS
+from tests.support.rejections import REJECTIONS, reject_first_token
 from tests.support.servers import BASIC, Answer, Api, Received, Server, api_server
 from tests.support.uploads import CONTENT, AsyncOneShot, opened
 from tests.support.world import DOMAIN, URL, World
@@ -185,34 +181,17 @@ async def test_session_that_is_closed_meanwhile_fails_its_own_calls_only() -> No
 
 @pytest.mark.parametrize("rejection", REJECTIONS)
 async def test_pool_of_one_connection_serves_many_rejected_calls(rejection: str) -> None:
-    make, _ = REJECTIONS[rejection]
-    api = Api()
-    async with warmed_up(api, connector=aiohttp.TCPConnector(limit=1)) as (session, url, _, server):
-        api.revoke()
-        server.handler = lambda request: make() if request.authorization == "Bearer token-1" else api(request)
+    async with warmed_up(connector=aiohttp.TCPConnector(limit=1)) as (session, url, api, server):
+        server.handler = reject_first_token(api, rejection)
         async with asyncio.timeout(20):
             assert await asyncio.gather(*(status(session.get(url)) for _ in range(10))) == [200] * 10
     assert api.token_requests == 2
 
 
-@pytest.mark.parametrize(("method", "replays"), [("GET", 2), ("POST", 1)])
-async def test_disconnection_during_the_replay_is_handled_by_aiohttp(method: str, replays: int) -> None:
-    """It repeats what is idempotent."""
-    sent = []
-
-    async def drop_the_first_replay(request: Any, handler: Any) -> Any:
-        sent.append(request.headers["Authorization"])
-        if sent.count("Bearer token-2") == 1:
-            raise aiohttp.ServerDisconnectedError
-        return await handler(request)
-
-    async with warmed_up(after=(drop_the_first_replay,)) as (session, url, api, _):
-        api.revoke()
-        with suppress(aiohttp.ServerDisconnectedError):
-            assert await status(session.request(method, url)) == 200
-            assert method == "GET"
-    assert sent.count("Bearer token-2") == replays
-    assert api.token_requests == 2
+def form_with_a_one_shot() -> aiohttp.FormData:
+    form = aiohttp.FormData({"field": "ערך"})
+    form.add_field("file", AsyncOneShot(), filename="name.txt")
+    return form
 
 
 class Changing(aiohttp.BytesPayload):
@@ -221,12 +200,6 @@ class Changing(aiohttp.BytesPayload):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         await writer.write(self._value)
         self._value = self._value.upper()
-
-
-def form_with_a_one_shot() -> aiohttp.FormData:
-    form = aiohttp.FormData({"field": "ערך"})
-    form.add_field("file", AsyncOneShot(), filename="name.txt")
-    return form
 
 
 BODIES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
@@ -394,24 +367,3 @@ async def test_total_timeout_of_a_leader_fails_nobody_else() -> None:
         assert await status(session.get(URL)) == 200
         with pytest.raises(TimeoutError):
             await short
-
-
-# Other tools
-
-
-async def test_auth_object_of_another_library_is_told_so() -> None:
-    auth: Any = thebase_auth.TheBaseAuth(DOMAIN, CLIENT_ID, CLIENT_SECRET)
-    async with aiohttp.ClientSession(middlewares=(auth,)) as session:
-        with pytest.raises(TypeError, match="does not sign a aiohttp.*use the one of .*thebase_auth.aiohttp"):
-            await session.get(URL)
-    auth = TheBaseAuth(DOMAIN, CLIENT_ID, CLIENT_SECRET)
-    with pytest.raises(TypeError, match="does not sign a requests.*use the one of thebase_auth.requests"):
-        requests.get(URL, auth=auth, timeout=5)
-
-
-@pytest.mark.parametrize("way", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
-async def test_copy_signs_by_itself(way: Callable[[Any], Any]) -> None:
-    async with warmed_up() as (session, url, api, _):
-        copied = way(session._middlewares[0])
-        assert await status(session.get(url, middlewares=(copied,))) == 200
-    assert api.token_requests == 2

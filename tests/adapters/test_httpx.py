@@ -11,7 +11,6 @@ import pytest
 import requests
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
-from tests.support.rejections import REJECTIONS
 from tests.support.servers import Api, api_server
 from tests.support.uploads import CONTENT, Chunks
 from tests.support.world import DOMAIN, LIBRARIES, URL
@@ -88,27 +87,6 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
             assert response.status_code == status
             assert not response.is_stream_consumed
             assert response.read() == (b"accepted" if status == 200 else b"refused")
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("rejection", REJECTIONS)
-async def test_connection_of_the_401_is_released_before_a_token_is_fetched(
-    library: Any, rejection: str
-) -> None:
-    make, _ = REJECTIONS[rejection]
-    options = {"limits": library.Limits(max_connections=1), "timeout": 10}
-    with api_server() as (server, api):
-        auth = auth_of(library, server.url)
-        with library.Client(auth=auth, **options) as client:
-            client.get(server.url + "/a")
-            api.revoke()
-            api.refusal = make()
-            assert client.get(server.url + "/a").status_code == 200
-        async with library.AsyncClient(auth=auth, **options) as async_client:
-            await async_client.get(server.url + "/a")
-            api.revoke()
-            api.refusal = make()
-            assert (await async_client.get(server.url + "/a")).status_code == 200
 
 
 # Event hooks

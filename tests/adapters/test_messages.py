@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 import requests
 
+import thebase_auth.aiohttp
 import thebase_auth.httpx
 import thebase_auth.requests
 from tests.support.adapters import FakeAdapter
@@ -78,9 +80,13 @@ COMBINED = (
     [
         (thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret"),
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (thebase_auth.aiohttp.TheBaseAuth(DOMAIN, "id", "secret"),
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (partial(TheBaseAuth(DOMAIN, "id", "secret"), handler=None),  # as in a session of aiohttp
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow, COMBINED),
     ],
-    ids=["call", "auth_flow"],
+    ids=["requests", "aiohttp", "middleware", "auth_flow"],
 )  # fmt: skip
 def test_request_of_another_library(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(TypeError) as caught:

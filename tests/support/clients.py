@@ -42,7 +42,6 @@ class Client:
         bodies: The kinds of bodies that it sends, as the tests of bodies name them.
         connection_error: What it raises if a connection fails.
         error: What it raises, whatever has failed.
-        errors_have_request: Whether an error has the `request` that failed.
         follows_token_redirects: Whether it follows a redirect of the token endpoint before we see it.
         is_async: Whether its calls are awaited.
         is_combined: Whether `thebase_auth.TheBaseAuth` signs its calls.
@@ -60,7 +59,6 @@ class Client:
     }
     connection_error: type[Exception]
     error: type[Exception]
-    errors_have_request = True
     follows_token_redirects = False
     is_async = False
     is_combined = True
@@ -167,7 +165,6 @@ class Aiohttp(Client):
     bodies = AsyncHttpx.bodies | {"BytesIO", "file", "unseekable file", "pipe"}
     connection_error = aiohttp.ClientConnectionError
     error = aiohttp.ClientError
-    errors_have_request = False
     is_async = True
     is_combined = False
     pickles_responses = False
