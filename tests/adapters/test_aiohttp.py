@@ -106,7 +106,6 @@ def trace_into(seen: list[str]) -> aiohttp.TraceConfig:
 
 
 @pytest.mark.usefixtures("netrc")
-@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 async def test_token_request_has_nothing_of_the_session_and_shows_it_nothing() -> None:
     def set_cookie(request: Received) -> Answer:
         code, headers, body = api(request)
@@ -122,7 +121,6 @@ async def test_token_request_has_nothing_of_the_session_and_shows_it_nothing() -
         set_cookie,
         before=(see,),
         after=(see,),
-        auth=aiohttp.BasicAuth("someone", "else"),
         cookie_jar=jar,
         cookies={"user": "1"},
         headers={"X-User": "1"},
@@ -295,14 +293,12 @@ async def test_401_to_the_header_of_a_middleware_after_ours_is_the_callers() -> 
     assert api.token_requests == 1
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 async def test_token_takes_the_place_of_any_other_header_unless_told_not_to() -> None:
     async with warmed_up() as (session, url, _, server):
-        basic = aiohttp.BasicAuth("someone", "else")
-        assert await status(session.get(url, auth=basic)) == 200
-        assert await status(session.get(url, headers={"Authorization": "Bearer of-the-user"})) == 200
-        assert await status(session.get(url, auth=basic, middlewares=())) == 401
-    assert carried(server) == ["Bearer token-1", "Bearer token-1", basic.encode()]
+        headers = {"Authorization": "Bearer of-the-user"}
+        assert await status(session.get(url, headers=headers)) == 200
+        assert await status(session.get(url, headers=headers, middlewares=())) == 401
+    assert carried(server) == ["Bearer token-1", "Bearer of-the-user"]
 
 
 async def test_raise_for_status_sees_the_last_response_and_shows_no_token() -> None:
