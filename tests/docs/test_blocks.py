@@ -31,5 +31,11 @@ def test_each_block_of_tests_passes_where_the_package_is_installed(block: Block,
 
 
 def test_there_are_blocks_for_each_library() -> None:
-    for name in ("requests.Session()", "httpx.Client(", "httpx.AsyncClient(", "from_env()"):
+    for name in (
+        "requests.Session()",
+        "httpx.Client(",
+        "httpx.AsyncClient(",
+        "aiohttp.ClientSession(",
+        "from_env()",
+    ):
         assert any(name in block.code for block in SCRIPTS)
