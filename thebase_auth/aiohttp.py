@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -71,7 +71,7 @@ class TheBaseAuth(CommonAuth):
             TypeError: if it is a request of another library.
         """
         if handler is None or not isinstance(request, ClientRequest):
-            super().__call__(request, handler)  # raises
+            raise self._does_not_sign(request)
         return _Call(self, request, handler).send()
 
 
@@ -197,6 +197,8 @@ class _Call(Call):
 
         if call.session.closed:
             raise RuntimeError("Session is closed")
+        timeouts = self._timeouts()
+        del timeouts["total"]  # that of the call acts by itself
         sent_at = time.time()
         async with (
             ClientSession(
@@ -209,7 +211,7 @@ class _Call(Call):
                 middlewares=(send,),
                 server_hostname=call.server_hostname,
                 ssl=call.ssl,
-                timeout=ClientTimeout(**self._timeouts() | {"total": None}),  # the total is the call's
+                timeout=ClientTimeout(**timeouts),
             ) as response,
         ):
             received = TokenResponse(response.status, response.headers, await response.read(), sent_at)
@@ -218,7 +220,8 @@ class _Call(Call):
 
 async def _run(steps: Generator[Any, Any, _Result]) -> _Result:
     """Take all *steps*, and return their result."""
-    proceed, outcome = steps.send, None
+    proceed: Callable[[Any], Any] = steps.send
+    outcome: Any = None
     try:
         while True:
             step = proceed(outcome)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -82,7 +81,7 @@ COMBINED = (
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (thebase_auth.aiohttp.TheBaseAuth(DOMAIN, "id", "secret"),
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
-        (partial(TheBaseAuth(DOMAIN, "id", "secret"), handler=None),  # as in a session of aiohttp
+        (lambda request: TheBaseAuth(DOMAIN, "id", "secret")(request, None),  # as aiohttp calls it
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow, COMBINED),
     ],
