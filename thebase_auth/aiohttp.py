@@ -156,9 +156,8 @@ class _Call(Call):
         parts = [part for part, _, _ in body] if type(body) is aiohttp.MultipartWriter else [body]
         if any(type(part).__module__ != "aiohttp.payload" for part in parts):
             return False  # a user's class may do something else
-        others = [part for part in parts if not isinstance(part, aiohttp.BytesPayload)]
-        are_files = all(isinstance(part, aiohttp.IOBasePayload) for part in others)
-        return not others or (are_files and length is not None and body.size == length)
+        is_in_memory = all(isinstance(part, aiohttp.BytesPayload) for part in parts)
+        return is_in_memory or (length is not None and body.size == length)  # a one-shot has no size
 
     def release(self, response: ClientResponse, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
@@ -167,7 +166,6 @@ class _Call(Call):
                 yield response.read()
                 return
         response.close()
-        yield response.wait_for_close()  # until the request's body is read no further
 
     def send_again(self, response: ClientResponse, token: Token) -> Steps[ClientResponse]:  # noqa: ARG002
         """Send the request with *token*."""
@@ -201,9 +199,7 @@ class _Call(Call):
         del timeouts["total"]  # that of the call acts by itself
         sent_at = time.time()
         async with (
-            ClientSession(
-                connector=call.session.connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar()
-            ) as session,
+            ClientSession(connector=call.session.connector, connector_owner=False) as session,
             session.post(
                 credentials.token_url,
                 data=TOKEN_REQUEST_BODY,

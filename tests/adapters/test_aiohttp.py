@@ -364,3 +364,13 @@ async def test_total_timeout_of_a_leader_fails_nobody_else() -> None:
         assert await status(session.get(URL)) == 200
         with pytest.raises(TimeoutError):
             await short
+
+
+async def test_waiter_leads_after_half_of_the_total_timeout_of_its_session() -> None:
+    world, timeout = SilentAtFirst(), aiohttp.ClientTimeout(total=2)
+    async with signed_by(DOMAIN, connector=world.connector(), timeout=timeout) as session:
+        patient = asyncio.create_task(status(session.get(URL, timeout=aiohttp.ClientTimeout(total=None))))
+        await wait_for(lambda: len(world.leaders) == 1)
+        world.leaders *= 3
+        assert await status(session.get(URL)) == 200
+        patient.cancel()
