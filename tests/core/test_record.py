@@ -95,6 +95,7 @@ def test_anything_else_from_a_cache_is_absent(record: Any) -> None:
         f"{SEAL} {'[' * 100_000}",
         "",
     ],
+    ids=str.__len__,  # a record has another seal in each process
 )
 def test_changed_record_is_absent_and_not_parsed(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json, "loads", pytest.fail)
