@@ -31,7 +31,7 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 # With every pip; `--group` is known to the newer ones alone.
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # The extras whose lower bounds are promised; what else the tests need are tools.
-PROMISED = ["requests", "httpx", "httpx2", "redis", "file", "testing", "demo", "cli", "httpie"]
+PROMISED = ["requests", "httpx", "httpx2", "aiohttp", "redis", "file", "testing", "demo", "cli", "httpie"]
 # In these versions the tests of requests and httpx pass by themselves.
 SUITES = ["requests[socks]==2.34.2", "httpx[brotli,cli,http2,socks,zstd]==0.28.1"]
 SUITE_TOOLS = [

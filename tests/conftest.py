@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--all-clients",
         action="store_true",
-        help="run with each HTTP library in each of its forms (seven), not with three for all of them",
+        help="run with each HTTP library in each of its forms (eight), not with four for all of them",
     )
     group.addoption(
         "--slow", action="store_true", help="run the tests that take longer than two seconds, too"

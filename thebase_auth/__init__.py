@@ -1,4 +1,4 @@
-"""Authentication for the API of TheBase, the Israeli CRM, in requests, httpx and httpx2.
+"""Authentication for the API of TheBase, the Israeli CRM, in requests, httpx, httpx2 and aiohttp.
 
 .. code-block:: python
 
@@ -7,9 +7,9 @@
     session.auth = TheBaseAuth(domain, client_id, client_secret)  # requests
     httpx.AsyncClient(auth=TheBaseAuth(domain, client_id, client_secret))
 
-`TheBaseAuth` here plugs into whichever of the three libraries are installed, and imports them when
-it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx` and `thebase_auth.httpx2` have a
-class of the same name for one library each, and import only that one.
+`TheBaseAuth` here plugs into whichever of requests, httpx and httpx2 are installed, and imports them when
+it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx`, `thebase_auth.httpx2` and
+`thebase_auth.aiohttp` have a class of the same name for one library each, and import only that one.
 """
 
 # A map of the package. Each file imports only files above it.
@@ -31,16 +31,16 @@ class of the same name for one library each, and import only that one.
 # requests           signs in a callable, replays in a response hook
 # _httpx             signs and replays in an auth flow, sync and async, for both libraries
 # httpx httpx2       what the two do not share: base class and exceptions
+# aiohttp            signs and replays in a client middleware
 # _combined          one class out of those that can be imported
 #
 # A request is signed with the token in use, mostly even with an expired one: the server decides. After a 401,
 # `Call.replay` asks `Renewal.steps` for another token. The caller leads a flight, which fetches one, or
 # waits for a flight.
 #
-# Another HTTP library needs a class like requests.TheBaseAuth or _httpx.HttpxAuth, which asks
-# `Origin.must_sign` before it signs and `Renewal.token_in` before it replays; a `Call` that says how a
-# request is sent again and a token fetched; three exceptions; a driver that runs the steps; and its name in
-# _combined.
+# Another HTTP library needs a file like aiohttp: a class that asks `Origin.must_sign` before it signs, and
+# makes sure that the token was ours before it replays; a `Call` that says how a request is sent again and a
+# token fetched; three exceptions; and a driver that runs the steps.
 #
 # Beside the plugin: testing/ (a fake TheBase server for tests), _pytest_plugin, _httpie, _cli/ (the command).
 

@@ -102,16 +102,20 @@ class CommonAuth:
         """Drop the current token, so that the next request fetches another one at once."""
         self._renewal.forget()
 
-    def __call__(self, request: Any) -> Any:
-        """Only for requests, which calls its auth objects; the clients of httpx and httpx2 do not.
+    def __call__(self, request: Any, _: Any = None) -> Any:
+        """Only for requests and aiohttp, which call their auth objects; the clients of httpx do not.
 
         Raises:
             TypeError: if *request* is of a library that this class does not serve.
         """
-        raise TypeError(
+        raise self._does_not_sign(request)
+
+    def _does_not_sign(self, request: object) -> TypeError:
+        return TypeError(
             f"this TheBaseAuth does not sign a {type(request).__module__}.{type(request).__qualname__}; use"
-            " the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
-            " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
+            " the one of thebase_auth.requests, thebase_auth.httpx, thebase_auth.httpx2 or"
+            " thebase_auth.aiohttp that fits, or thebase_auth.TheBaseAuth, which serves all but aiohttp;"
+            " there is none for other libraries"
         )
 
     def _warn_of_unsigned_401(self, host: str) -> None:

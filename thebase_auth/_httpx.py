@@ -157,7 +157,7 @@ class _Flow(Call):
             self.request, self._redirects = response.request, response.history
             response = yield from self.replay(response, rejected)
             self._correct_history(response)
-            if not self.was_redirected(response):
+            if response.request is self.request:
                 break
             rejected = self.renewal.token_in(response.request.headers.get("Authorization"))
 
@@ -166,9 +166,9 @@ class _Flow(Call):
         is_signed = self.renewal.token_in(request.headers.get("Authorization")) is not None
         return is_signed and _origin_of(request.url) == self._auth._credentials.origin
 
-    def was_redirected(self, response: Response) -> bool:
-        """Return whether *response* is to another request than was sent."""
-        return response.request is not self.request
+    def is_401(self, response: Response) -> bool:
+        """Return whether *response* is a 401 to the request that was sent, not to a redirect."""
+        return response.status_code == 401 and response.request is self.request
 
     def make_caller(self) -> Caller:
         """Return this thread or task."""

@@ -104,7 +104,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         self._session = session
         super().__init__(domain, client_id, client_secret, cache=cache, timeout=timeout)
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: requests.PreparedRequest, _: object = None) -> requests.PreparedRequest:
         """Sign *request* if it goes to the domain; requests calls this while it prepares a request.
 
         Raises:
@@ -114,7 +114,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             TypeError: if it is a request of another library.
         """
         if not isinstance(request, requests.PreparedRequest):
-            super().__call__(request)  # raises
+            raise self._does_not_sign(request)
         url, origin = str(request.url), self._credentials.origin
         try:
             # What follows the slash cannot change the host, so the common case needs no parsing.

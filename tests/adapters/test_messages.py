@@ -12,6 +12,7 @@ import httpx
 import pytest
 import requests
 
+import thebase_auth.aiohttp
 import thebase_auth.httpx
 import thebase_auth.requests
 from tests.support.adapters import FakeAdapter
@@ -64,8 +65,8 @@ def test_wrong_setting(settings: dict[str, Any], message: str) -> None:
 # Another library
 
 ADVICE = (
-    "; use the one of thebase_auth.requests, thebase_auth.httpx or thebase_auth.httpx2 that fits, or"
-    " thebase_auth.TheBaseAuth, which serves all three; there is none for other libraries"
+    "; use the one of thebase_auth.requests, thebase_auth.httpx, thebase_auth.httpx2 or thebase_auth.aiohttp that fits,"
+    " or thebase_auth.TheBaseAuth, which serves all but aiohttp; there is none for other libraries"
 )
 COMBINED = (
     "TheBaseAuth cannot be combined with another auth object, because it waits and reads: put the other's"
@@ -78,9 +79,13 @@ COMBINED = (
     [
         (thebase_auth.requests.TheBaseAuth(DOMAIN, "id", "secret"),
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (thebase_auth.aiohttp.TheBaseAuth(DOMAIN, "id", "secret"),
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (lambda request: TheBaseAuth(DOMAIN, "id", "secret")(request, None),  # as aiohttp calls it
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow, COMBINED),
     ],
-    ids=["call", "auth_flow"],
+    ids=["requests", "aiohttp", "middleware", "auth_flow"],
 )  # fmt: skip
 def test_request_of_another_library(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(TypeError) as caught:

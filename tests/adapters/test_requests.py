@@ -19,7 +19,6 @@ from tests.support import ROOT
 from tests.support.adapters import FakeAdapter, response_to
 from tests.support.broken import broken_server
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, RecordingAdapter, auth_for
-from tests.support.rejections import REJECTIONS
 from tests.support.servers import Api, Received, Response, Server, api_server
 from tests.support.uploads import Chunks
 from tests.support.world import DOMAIN, URL
@@ -119,19 +118,6 @@ def test_last_response_is_not_read_for_a_caller_who_streams(body: Any, status: i
         with session.post(server.url + "/a", data=body, stream=True) as response:
             assert response.status_code == status
             assert response.raw.read() == (b"accepted" if status == 200 else b"rejected")
-
-
-@pytest.mark.timeout(20)  # requests waits for a connection without end
-@pytest.mark.parametrize("rejection", REJECTIONS)
-def test_connection_of_the_401_is_released_before_a_token_is_fetched(rejection: str) -> None:
-    make, _ = REJECTIONS[rejection]
-    with api_server() as (server, api), requests.Session() as session:
-        session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
-        session.auth = auth_for(server.url, session=session)
-        session.get(server.url + "/a")
-        api.revoke()
-        api.rejection = make()
-        assert session.get(server.url + "/a").status_code == 200
 
 
 # Hooks

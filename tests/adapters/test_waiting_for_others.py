@@ -19,25 +19,20 @@ from requests.adapters import HTTPAdapter
 
 from tests.support.broken import broken_server
 from tests.support.callers import HeldTokens, in_threads, renewal_held, wait_for, wait_until_waiting
-from tests.support.clients import CLIENTS, Client, auth_for
-from tests.support.servers import Api, api_server
+from tests.support.clients import Client, auth_for
+from tests.support.rejections import REJECTIONS, reject_first_token
+from tests.support.servers import api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL, World
 from thebase_auth import TokenTimeoutError
 
 CALLERS = 20
-BLOCKING = pytest.mark.parametrize("client", [one for one in CLIENTS if not one.is_async], ids=str)
+BLOCKING = pytest.mark.clients(is_async=False)
 
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(3) as executor:
         yield executor
-
-
-def connection_error(client: Client) -> type[Exception]:
-    library: Any = getattr(client, "library", None)
-    kind: type[Exception] = library.ConnectError if library else requests.ConnectionError
-    return kind
 
 
 # Leaders that fail
@@ -66,25 +61,25 @@ class FailingEndpoint(World):
 
 
 def test_dropped_token_request_fails_only_its_leader(client: Client) -> None:
-    world = FailingEndpoint([connection_error(client)("dropped")])
+    world = FailingEndpoint([client.connection_error("dropped")])
     results = world.results(client)
 
     (failed,) = (one for one in results if one != 200)
-    assert type(failed) is connection_error(client)
+    assert type(failed) is client.connection_error
     assert str(failed) == "dropped"
     assert world.token_requests == 2
 
 
 def test_waiters_give_up_after_two_failed_token_requests(client: Client) -> None:
-    world = FailingEndpoint([connection_error(client)("dropped") for _ in range(CALLERS)])
+    world = FailingEndpoint([client.connection_error("dropped") for _ in range(CALLERS)])
     results = world.results(client)
 
     assert world.token_requests == 2
-    assert [one for one in results if not isinstance(one, connection_error(client))] == []
+    assert [one for one in results if not isinstance(one, client.connection_error)] == []
     gave_up = [one for one in results if isinstance(one, TokenTimeoutError)]
     assert len(gave_up) == CALLERS - 2
     assert all(DOMAIN in str(one) for one in gave_up)
-    if client.name == "requests":
+    if client.shows_why_waiters_gave_up:
         assert all("dropped" in str(one) for one in gave_up)
 
 
@@ -241,14 +236,13 @@ async def test_hook_that_calls_while_its_task_leads_does_not_wait_for_itself(lib
 # Connections and clocks
 
 
-@pytest.mark.parametrize("size", [467_009, 2**21])
-def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(size: int) -> None:
+@pytest.mark.timeout(20)  # requests waits for a connection without end
+@pytest.mark.parametrize("rejection", REJECTIONS)
+def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(rejection: str) -> None:
     with api_server() as (server, api), requests.Session() as session:
-        api.rejection = (401, {}, bytes(size))
+        server.handler = reject_first_token(api, rejection)
         session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
         session.auth = auth_for(server.url, session=session)
-        session.get(server.url + "/warm-up", timeout=20)
-        api.revoke()
         statuses = in_threads(CALLERS, lambda: session.get(server.url + "/a", timeout=20).status_code)
     assert statuses == [200] * CALLERS
     assert api.token_requests == 2
@@ -256,16 +250,16 @@ def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(size: int
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("size", [467_009, 2**21])
-async def test_pool_of_one_connection_serves_many_rejected_calls_of_httpx(library: Any, size: int) -> None:
-    api = Api()
-    api.rejection = (401, {}, bytes(size))
+@pytest.mark.parametrize("rejection", REJECTIONS)
+async def test_pool_of_one_connection_serves_many_rejected_calls_of_httpx(
+    library: Any, rejection: str
+) -> None:
     statuses = []
-    with api_server(api) as (server, _):
+    with api_server() as (server, api):
         limits = library.Limits(max_connections=1)
         async with library.AsyncClient(auth=auth_for(server.url), limits=limits, timeout=20) as client:
             await client.get(server.url + "/warm-up")
-            api.revoke()
+            server.handler = reject_first_token(api, rejection)
 
             async def call() -> None:
                 async with client.stream("GET", server.url + "/a") as response:

@@ -51,5 +51,11 @@ def test_settings_for_our_own_tests_do_not_hold_for_a_page(checkout: Path) -> No
 
 
 def test_there_are_blocks_for_each_library() -> None:
-    for name in ("requests.Session()", "httpx.Client(", "httpx.AsyncClient(", "from_env()"):
+    for name in (
+        "requests.Session()",
+        "httpx.Client(",
+        "httpx.AsyncClient(",
+        "aiohttp.ClientSession(",
+        "from_env()",
+    ):
         assert any(name in block.code for block in SCRIPTS)

@@ -18,7 +18,8 @@ from tests.support import ROOT
 from tests.support.pythons import run, without
 
 PACKAGE = Path(thebase_auth.__file__).parent
-LIBRARIES = ("requests", "httpx", "httpx2")
+COMBINED = ("requests", "httpx", "httpx2")
+LIBRARIES = (*COMBINED, "aiohttp")
 #: Which parts of the package each part of the plugin may import.
 MAY_IMPORT = {
     "_core": set[str](),
@@ -29,7 +30,8 @@ MAY_IMPORT = {
     "requests": {"_core", "_waiting", "_auth", "caches"},
     "httpx": {"_core", "_httpx"},
     "httpx2": {"_core", "_httpx"},
-    "_combined": set(LIBRARIES),
+    "aiohttp": {"_core", "_waiting", "_auth"},
+    "_combined": set(COMBINED),
     "testing": {"_core", "_waiting"},
 }
 
@@ -85,9 +87,10 @@ def test_core_does_no_io_and_knows_no_library() -> None:
         ("import thebase_auth", {*LIBRARIES, "asyncio", "anyio", "trio", "idna", "ssl", "socket"}),
         ("from thebase_auth import *; del TheBaseAuth", set()),
         ("from thebase_auth import Token, TheBaseAuthError", {*LIBRARIES, "asyncio", "idna"}),
-        ("import thebase_auth.requests", {"httpx", "httpx2", "httpcore", "httpcore2", "trio"}),
+        ("import thebase_auth.requests", {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp", "trio"}),
         ("import thebase_auth.httpx", {"requests", "httpx2", "urllib3", "trio"}),
         ("import thebase_auth.httpx2", {"requests", "httpx", "urllib3", "trio"}),
+        ("import thebase_auth.aiohttp", {*COMBINED, "trio"}),
         ("import thebase_auth.caches", {*LIBRARIES, "redis", "valkey", "filelock", "platformdirs"}),
         ("import thebase_auth.testing", {*LIBRARIES, "uvicorn", "starlette", "asyncio"}),
         ("from thebase_auth._core.origin import Origin; Origin.of_domain('acme.thebase.co.il')", {"idna"}),
@@ -121,7 +124,7 @@ def test_missing_library_is_an_import_error_that_names_the_extra(library: str) -
     assert error == [f"thebase_auth.{library} needs {library}: install the extra '{library}'", "ImportError"]
 
 
-@pytest.mark.parametrize("missing", LIBRARIES)
+@pytest.mark.parametrize("missing", COMBINED)
 def test_combined_class_is_made_of_the_libraries_that_are_installed(missing: str) -> None:
     bases = without(
         {missing},
@@ -132,14 +135,14 @@ print(json.dumps([base.__module__ for base in TheBaseAuth.__bases__]))
 """,
     )
 
-    assert bases == [f"thebase_auth.{library}" for library in LIBRARIES if library != missing]
+    assert bases == [f"thebase_auth.{library}" for library in COMBINED if library != missing]
 
 
 def test_combined_class_names_the_extras_where_no_library_is_installed() -> None:
-    message, kind = without(set(LIBRARIES), ERROR_OF.format(""))
+    message, kind = without(set(COMBINED), ERROR_OF.format(""))
 
     assert kind == "ImportError"
-    assert all(f"'{library}'" in message for library in LIBRARIES)
+    assert all(f"'{library}'" in message for library in COMBINED)
 
 
 def test_combined_class_does_not_hide_a_broken_library() -> None:

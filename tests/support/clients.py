@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
@@ -15,10 +17,13 @@ import requests
 import trio
 from requests.adapters import HTTPAdapter
 
+import thebase_auth.aiohttp
+from tests.support.certificates import Certificates
 from thebase_auth import TheBaseAuth
 
 CLIENT_ID = "LvTJmqtlvEKyuqvz1brRMg.."
 CLIENT_SECRET = "kZ3mY0o7TqWc1uXv9sBf2Q.."
+ASYNC_BODIES = {"none", "bytes", "text", "generator", "iterable that looks repeatable"}
 
 
 @dataclass
@@ -37,10 +42,37 @@ def _reply(response: Any) -> Reply:
 
 
 class Client:
-    """One library in one of its forms. Each call opens a client of its own."""
+    """One library in one of its forms. Each call opens a client of its own.
 
+    Attributes:
+        bodies: The kinds of bodies that it sends, as the tests of bodies name them.
+        connection_error: What it raises if a connection fails.
+        error: What it raises, whatever has failed.
+        follows_token_redirects: Whether it follows a redirect of the token endpoint before we see it.
+        is_async: Whether its calls are awaited.
+        is_combined: Whether `thebase_auth.TheBaseAuth` signs its calls.
+        pickles_responses: Whether a response can be pickled.
+        redirects_rewind_files: Whether a redirect sends a file again.
+        redirects_start_history: Whether the history of a call begins at its last redirect.
+        shows_the_401: Whether a 401 that was replayed is in the history, and its cookies are kept.
+        shows_why_waiters_gave_up: Whether the failure of another caller's token request is known.
+        streams_files: Whether the files of a form are read while they are sent.
+    """
+
+    bodies = ASYNC_BODIES | {
+        *("BytesIO", "file", "list", "tuple", "deque", "iterable", "unseekable file", "pipe")
+    }
+    connection_error: type[Exception]
     error: type[Exception]
+    follows_token_redirects = False
     is_async = False
+    is_combined = True
+    pickles_responses = True
+    redirects_rewind_files = True
+    redirects_start_history = False
+    shows_the_401 = True
+    shows_why_waiters_gave_up = True
+    streams_files = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,6 +86,10 @@ class Client:
         """Send one request and read its response. ``content`` is the body in every library."""
         raise NotImplementedError
 
+    def over_tls(self, domain: str, certificates: Certificates) -> tuple[Any, Any]:
+        """An auth object, and the ``verify`` of its calls, that trust the private authority."""
+        return auth_for(domain), certificates.context
+
     def get(self, auth: Any, url: str, **options: Any) -> Reply:
         return self.send(auth, "GET", url, **options)
 
@@ -62,7 +98,11 @@ class Client:
 
 
 class Requests(Client):
+    bodies = Client.bodies - {"list", "tuple"}  # it takes them for forms
+    connection_error = requests.ConnectionError
     error = requests.RequestException
+    redirects_start_history = True
+    streams_files = False
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
@@ -75,14 +115,26 @@ class Requests(Client):
             options = {"timeout": 10, "allow_redirects": follow_redirects} | options
             return _reply(session.request(method, url, **options))
 
+    def over_tls(self, domain: str, certificates: Certificates) -> tuple[Any, Any]:
+        session = requests.Session()
+        session.verify = certificates.authority
+        return auth_for(domain, session=session), certificates.authority
+
 
 class Httpx(Client):
+    follows_token_redirects = True
+    redirects_rewind_files = False
+    shows_why_waiters_gave_up = False
+
     def __init__(self, library: Any, run: Callable[..., Any] | None = None) -> None:
         """*run* runs an async function, for an ``AsyncClient``."""
         form = "" if run is None else f" on {run.__module__.partition('.')[0]}"
         super().__init__(library.__name__ + form)
-        self.library, self.error, self.run = library, library.HTTPError, run
+        self.library, self.run = library, run
+        self.connection_error, self.error = library.ConnectError, library.HTTPError
         self.is_async = run is not None
+        # httpx takes a pipe for an empty file, and cannot send it.
+        self.bodies = ASYNC_BODIES if self.is_async else Client.bodies - {"pipe"}
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
@@ -100,6 +152,65 @@ class Httpx(Client):
         return _reply(self.run(send))
 
 
+class Aiohttp(Client):
+    bodies = ASYNC_BODIES | {"BytesIO", "file", "unseekable file", "pipe"}
+    connection_error = aiohttp.ClientConnectionError
+    error = aiohttp.ClientError
+    is_async = True
+    is_combined = False
+    pickles_responses = False
+    shows_the_401 = False
+
+    def send(
+        self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
+    ) -> Reply:
+        seconds, ssl = options.pop("timeout", 10), options.pop("verify", True)
+        timeout = aiohttp.ClientTimeout(None, seconds, seconds, seconds)
+        options["data"] = _aiohttp_body(options)
+        options |= {"allow_redirects": follow_redirects, "ssl": ssl}
+        statuses: list[int] = []
+
+        async def record_status(request: Any, handler: Any) -> Any:
+            response = await handler(request)
+            statuses.append(response.status)
+            return response
+
+        async def send() -> Reply:
+            jar = aiohttp.CookieJar(unsafe=True)  # for IP addresses
+            settings = {"timeout": timeout, "cookie_jar": jar, "trust_env": True}
+            async with (
+                self.session(auth, record_status, **settings) as session,
+                session.request(method, url, **options) as response,
+            ):
+                return Reply(response.status, await response.read(), statuses[:-1], response)
+
+        reply: Reply = run_asyncio(send)
+        return reply
+
+    @staticmethod
+    def session(auth: Any, *middlewares: Any, **options: Any) -> aiohttp.ClientSession:
+        """Open a session that *auth* signs; if it is of another library, the two share everything."""
+        ours = auth
+        if not isinstance(auth, thebase_auth.aiohttp.TheBaseAuth):
+            ours = object.__new__(thebase_auth.aiohttp.TheBaseAuth)
+            ours.__dict__ = auth.__dict__
+        return aiohttp.ClientSession(middlewares=(ours, *middlewares), **options)
+
+
+def _aiohttp_body(options: dict[str, Any]) -> Any:
+    """Remove the body from *options*, and return it as aiohttp's ``data``."""
+    content, files = options.pop("content", None), options.pop("files", None)
+    data = options.pop("data", content)
+    if files is not None:
+        form = aiohttp.FormData(data or {})
+        for name, given in files.items():
+            filename, file = given if isinstance(given, tuple) else (name, given)
+            form.add_field(name, file, filename=filename)
+        return form
+    # aiohttp warns of long bytes, because they block the loop.
+    return io.BytesIO(data) if isinstance(data, bytes) and len(data) > 2**20 else data
+
+
 def run_asyncio(function: Callable[[], Any]) -> Any:
     return asyncio.run(function())
 
@@ -114,18 +225,27 @@ ALL_CLIENTS: list[Client] = [
     Httpx(httpx, trio.run),
     Httpx(httpx2, run_asyncio),
     Httpx(httpx2, trio.run),
+    Aiohttp("aiohttp"),
 ]
 
 
 #: One of each way to wait, and each library once; all of them with `--all-clients`.
-CLIENTS = [client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio"}]
+CLIENTS = [
+    client for client in ALL_CLIENTS if str(client) in {"requests", "httpx", "httpx2 on trio", "aiohttp"}
+]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes a `client` with each of them; a folder's conftest imports this hook."""
+    """Run a test that takes a `client` with each of them; a folder's conftest imports this hook.
+
+    The marker ``clients`` names the traits that they must have.
+    """
     named = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     if "client" in metafunc.fixturenames and not any("client" in names for names in named):
-        metafunc.parametrize("client", CLIENTS, ids=str)
+        marks = metafunc.definition.iter_markers("clients")
+        traits = [trait for mark in marks for trait in mark.kwargs.items()]
+        fitting = [one for one in CLIENTS if all(getattr(one, name) == value for name, value in traits)]
+        metafunc.parametrize("client", fitting, ids=str)
 
 
 def each_in_some_client(name: str, values: Iterable[Any]) -> pytest.MarkDecorator:

@@ -19,7 +19,7 @@ from thebase_auth.testing import Sandbox
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "README.he.md", *sorted(DOCS.rglob("*.md"))]
-_OURS = {"thebase_auth", "requests", "httpx", "httpx2"}
+_OURS = {"thebase_auth", "requests", "httpx", "httpx2", "aiohttp"}
 _FENCE = re.compile(r'^```python(?: title="(\w+\.py)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 # To load them takes longer than the tests of a block.
 _WITHOUT_OUR_TOOLS = [f"-pno:{plugin}" for plugin in ("hypothesispytest", "cov", "xdist", "randomly")]

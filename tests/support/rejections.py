@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from tests.support.servers import Response
+from tests.support.servers import Api, Received, Response
 
 
 async def _endless() -> AsyncIterator[bytes]:
@@ -26,3 +26,9 @@ REJECTIONS: dict[str, tuple[Callable[[], Response], bytes]] = {
     "endless": (lambda: (401, {}, _endless()), b""),
     "damaged": (lambda: (401, {"Content-Encoding": "gzip"}, b"this is not gzip" * 10_000), b""),
 }
+
+
+def reject_first_token(api: Api, rejection: str) -> Callable[[Received], Response]:
+    """Make a handler that rejects the first token of *api* with this 401."""
+    make, _ = REJECTIONS[rejection]
+    return lambda request: make() if request.authorization == "Bearer token-1" else api(request)

@@ -19,9 +19,9 @@ CANARIES = {"the secret": CLIENT_SECRET, "the Basic value": BASIC, "a token": "t
 
 #: Where a token may be: in the user's own signed request, and in the object that is the token.
 SIGNED = "a signed request"
-IN_REQUESTS = "a variable of requests"
+IN_LIBRARIES = "a variable of requests, urllib3 or aiohttp"
 OURS = "a variable of ours"
-PLACES_OF_TOKENS = {SIGNED, IN_REQUESTS, "Token.access_token", "Token.authorization"}
+PLACES_OF_TOKENS = {SIGNED, IN_LIBRARIES, "Token.access_token", "Token.authorization"}
 
 Sight: TypeAlias = "tuple[str, str | bytes]"
 """A place, and what it shows."""
@@ -64,8 +64,8 @@ def seen_of_object(thing: object) -> Iterator[Sight]:
 def seen_of_error(error: BaseException) -> Iterator[Sight]:
     """An exception and those behind it, with their requests, and the variables of frames.
 
-    The frames are ours, and those of requests and urllib3. httpx's and httpcore's show each header, which we
-    cannot help.
+    The frames are ours, and those of requests, urllib3 and aiohttp. httpx's and httpcore's show each header,
+    which we cannot help.
     """
     yield "a traceback", "".join(traceback.format_exception(error))
     for one in _chain(error):
@@ -75,14 +75,14 @@ def seen_of_error(error: BaseException) -> Iterator[Sight]:
             signed = _is_signed(getattr(one, "request", None))
             yield SIGNED if signed else "the pickle of an exception", pickle.dumps(one)
         with suppress(AttributeError, RuntimeError):  # httpx raises if there is none
-            yield from _seen_of_request(one.request)  # type: ignore[attr-defined]
+            yield from _seen_of_request(_request_of(one))
         with suppress(AttributeError):
             yield from seen_of_response(one.response)  # type: ignore[attr-defined]
         for frame in traceback.TracebackException.from_exception(one, capture_locals=True).stack:
             if "thebase_auth/" in frame.filename:
                 yield OURS, f"{frame.locals}"
-            elif "/requests/" in frame.filename or "/urllib3/" in frame.filename:
-                yield IN_REQUESTS, f"{frame.locals}"
+            elif any(f"/{library}/" in frame.filename for library in ("requests", "urllib3", "aiohttp")):
+                yield IN_LIBRARIES, f"{frame.locals}"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -101,11 +101,19 @@ def seen_of_response(response: Any) -> Iterator[Sight]:
     if response is None:
         return
     yield "a response", f"{response!r} {vars(response).keys()}"
-    yield from _seen_of_request(response.request)
+    yield from _seen_of_request(_request_of(response))
     with suppress(Exception):
-        yield SIGNED if _is_signed(response.request) else "the pickle of a response", pickle.dumps(response)
+        yield (
+            SIGNED if _is_signed(_request_of(response)) else "the pickle of a response",
+            pickle.dumps(response),
+        )
     for one in response.history:
         yield from seen_of_response(one)
+
+
+def _request_of(thing: Any) -> Any:
+    """The request of a response, or of an exception."""
+    return thing.request_info if hasattr(thing, "request_info") else thing.request
 
 
 def _seen_of_request(request: Any) -> Iterator[Sight]:

@@ -1,20 +1,23 @@
-"""An API without a network, for callers by the thousand: in requests, httpx and httpx2."""
+"""An API without a network, for callers by the thousand: in requests, httpx, httpx2 and aiohttp."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import threading
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
+import aiohttp
 import anyio
 import httpx
 import httpx2
 import requests
 
 from tests.support.adapters import FakeAdapter, response_to
-from tests.support.clients import Client, Httpx
+from tests.support.clients import Aiohttp, Client, Httpx
 
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
@@ -65,10 +68,19 @@ class World:
             return self.respond_to_token_request()
         return (200, {"items": []}) if self.accepts(authorization) else (401, {})
 
+    async def respond_async(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        status, document = self.respond(path, authorization)
+        await anyio.lowlevel.checkpoint()
+        while status == 401 and not self.all_rejected.is_set():
+            await anyio.sleep(0.002)
+        return status, document
+
     def get(self, client: Client, auth: Any, url: str = URL) -> int:
         """Make one call in this world, in the library and the form of *client*, and return its status."""
         if isinstance(client, Httpx) and client.run is not None:
             return int(client.run(partial(self._get_async, client.library, auth, url)))
+        if isinstance(client, Aiohttp):
+            return asyncio.run(self._get_in_aiohttp(client, auth, url))
         opened = self.client(client.library, auth) if isinstance(client, Httpx) else self.session()
         with opened:
             opened.auth = auth
@@ -77,6 +89,10 @@ class World:
     async def _get_async(self, library: Any, auth: Any, url: str) -> int:
         async with self.async_client(library, auth) as opened:
             return int((await opened.get(url)).status_code)
+
+    async def _get_in_aiohttp(self, client: Aiohttp, auth: Any, url: str) -> int:
+        async with client.session(auth, connector=self.connector()) as opened, opened.get(url) as response:
+            return response.status
 
     # What each library is plugged into:
 
@@ -90,10 +106,7 @@ class World:
 
     def handle_async(self, library: Any) -> Any:
         async def handler(request: Any) -> Any:
-            status, document = self.respond(request.url.path, request.headers["Authorization"])
-            await anyio.lowlevel.checkpoint()
-            while status == 401 and not self.all_rejected.is_set():
-                await anyio.sleep(0.002)
+            status, document = await self.respond_async(request.url.path, request.headers["Authorization"])
             return library.Response(status, json=document)
 
         return library.MockTransport(handler)
@@ -111,5 +124,25 @@ class World:
     def client(self, library: Any, auth: Any) -> Any:
         return library.Client(auth=auth, transport=self.handle(library), timeout=60)
 
+    def connector(self) -> aiohttp.BaseConnector:
+        return _Connector(self)
+
     def async_client(self, library: Any, auth: Any) -> Any:
         return library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
+
+
+class _Connector(aiohttp.BaseConnector):
+    """Connects aiohttp to a world: each connection has its response before the request is sent."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(limit=0, force_close=True)
+        self._world = world
+        self._transport = Mock(asyncio.Transport, **{"is_closing.return_value": False})
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+        status, document = await self._world.respond_async(req.url.path, req.headers["Authorization"])
+        body = json.dumps(document)
+        protocol = self._factory()
+        protocol.connection_made(self._transport)
+        protocol.data_received(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        return protocol

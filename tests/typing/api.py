@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import httpx
 import httpx2
 import redis
@@ -11,6 +12,7 @@ import responses
 import respx
 import valkey
 
+import thebase_auth.aiohttp
 import thebase_auth.httpx
 import thebase_auth.httpx2
 import thebase_auth.requests
@@ -38,6 +40,7 @@ requests.get("https://acme.thebase.co.il", auth=thebase_auth.requests.TheBaseAut
 httpx.Client(auth=thebase_auth.httpx.TheBaseAuth.from_env(timeout=3.5))
 httpx2.Client(auth=thebase_auth.httpx2.TheBaseAuth("a", "b", "c"))
 TheBaseAuth("a", "b", "c", session=session)
+aiohttp.ClientSession(middlewares=(thebase_auth.aiohttp.TheBaseAuth("a", "b", "c", timeout=5),))
 
 
 class MyCache:

@@ -57,9 +57,9 @@ class Call(ABC):
     def send_again(self, response: Any, token: Token) -> Steps[Any]:
         """Send the request of a 401 with another token, and return the response."""
 
-    def was_redirected(self, response: Any) -> bool:  # noqa: ARG002 - for adapters
-        """Return whether *response* is to another request than was sent: a library may follow redirects."""
-        return False
+    def is_401(self, response: Any) -> bool:
+        """Return whether *response* is a 401 to the request that was sent: a library may follow redirects."""
+        return bool(response.status_code == 401)
 
     def sign(self) -> Steps[Token]:
         """Return the token to sign with.
@@ -107,8 +107,7 @@ class Call(ABC):
                 break
             logger.debug("replaying %s after a 401", operation)
             response = yield from self.send_again(response, token)
-            # A 401 after a redirect is that of another request.
-            is_401 = response.status_code == 401 and not self.was_redirected(response)
+            is_401 = self.is_401(response)
             renewal.record_response(operation, token, is_401=is_401)
             was_just_fetched = token is not before and not token.is_from_cache
             if not is_401 or was_just_fetched:
