@@ -31,7 +31,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 
 from ._auth import CommonAuth
 from ._core import errors
-from ._core.call import Call, Steps, announced_length
+from ._core.call import Call, Steps, announced_length, is_seekable, position_of, rewind_file
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
 from ._core.flight import Caller, Wait
 from ._core.origin import Origin
@@ -41,6 +41,7 @@ from ._waiting import async_caller, wait_async
 __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutError"]
 
 _Result = TypeVar("_Result")
+_origin: Final = lru_cache(Origin.of_url)
 #: Redirects by other hosts than the domain, while aiohttp follows them. All requests of a call have one
 #: timer, and nothing public tells them from those of another call.
 _redirects: Final[WeakValueDictionary[tuple[CommonAuth, object], ClientResponse]] = WeakValueDictionary()
@@ -96,7 +97,8 @@ class _Call(Call):
         if _redirects and (auth, request._timer) in _redirects:
             return await self._handler(request)  # another host must not make us sign what it likes
         try:
-            origin = _origin(url.scheme, str(url.raw_host), url.port)
+            # A WebSocket is opened by an HTTP request.
+            origin = _origin(f"{url.scheme.replace('ws', 'http')}://{url.host_subcomponent}:{url.port}")
             must_sign = auth._credentials.origin.must_sign(origin)
         except errors.PlainHTTPError as error:
             raise errors.as_library_error(error, self.error_kinds, request) from None
@@ -147,7 +149,7 @@ class _Call(Call):
         return {phase: min(getattr(given, phase) or longest, longest) for phase in phases}
 
     def rewind(self) -> bool:
-        """Return whether the body can be sent again; aiohttp makes it ready itself."""
+        """Return whether the body can be sent again, and make it ready."""
         body, length = self.request.body, announced_length(self.request.headers)
         if "Expect" in self.request.headers:
             return False  # the wait for a 100 cannot be repeated
@@ -156,8 +158,10 @@ class _Call(Call):
         parts = [part for part, _, _ in body] if type(body) is aiohttp.MultipartWriter else [body]
         if any(type(part).__module__ != "aiohttp.payload" for part in parts):
             return False  # a user's class may do something else
-        is_in_memory = all(isinstance(part, aiohttp.BytesPayload) for part in parts)
-        return is_in_memory or (length is not None and body.size == length)  # a one-shot has no size
+        files = [part for part in parts if not isinstance(part, aiohttp.BytesPayload)]
+        if not all(is_seekable(file._value) for file in files):
+            return False
+        return not files or (length is not None and body.size == length and all(map(_rewind, files)))
 
     def release(self, response: ClientResponse, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
@@ -183,7 +187,8 @@ class _Call(Call):
         """
         credentials, call = self._auth._credentials, self.request
 
-        async def send(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        # A middleware, so that the Basic header is nowhere but in this request, and only while it is sent.
+        async def add_credentials(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
             for name in ("proxy", "proxy_auth", "proxy_headers"):
                 setattr(request, name, getattr(call, name, None))
             headers: Any = request.headers
@@ -204,7 +209,7 @@ class _Call(Call):
                 credentials.token_url,
                 data=TOKEN_REQUEST_BODY,
                 allow_redirects=False,
-                middlewares=(send,),
+                middlewares=(add_credentials,),
                 server_hostname=call.server_hostname,
                 ssl=call.ssl,
                 timeout=ClientTimeout(**timeouts),
@@ -212,6 +217,12 @@ class _Call(Call):
         ):
             received = TokenResponse(response.status, response.headers, await response.read(), sent_at)
         return parse_token_response(received, credentials)
+
+
+def _rewind(payload: Any) -> bool:
+    """Move the file of *payload* to where it was before it was sent, if it is as long as then."""
+    start, file = payload._start_position, payload._value
+    return rewind_file(file, position_of(file) if start is None else start, payload.size)
 
 
 async def _run(steps: Generator[Any, Any, _Result]) -> _Result:
@@ -232,9 +243,3 @@ async def _run(steps: Generator[Any, Any, _Result]) -> _Result:
     finally:
         steps.close()
         del outcome
-
-
-@lru_cache
-def _origin(scheme: str, host: str, port: int | None) -> Origin:
-    """Return the origin of a URL as aiohttp will connect to it; WebSockets are opened by HTTP."""
-    return Origin.of_parts(scheme.replace("ws", "http"), host, port)

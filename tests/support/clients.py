@@ -189,12 +189,8 @@ class Aiohttp(Client):
 
     @staticmethod
     def session(auth: Any, *middlewares: Any, **options: Any) -> aiohttp.ClientSession:
-        """Open a session that *auth* signs; if it is of another library, the two share everything."""
-        ours = auth
-        if not isinstance(auth, thebase_auth.aiohttp.TheBaseAuth):
-            ours = object.__new__(thebase_auth.aiohttp.TheBaseAuth)
-            ours.__dict__ = auth.__dict__
-        return aiohttp.ClientSession(middlewares=(ours, *middlewares), **options)
+        """Open a session that is signed by *auth*."""
+        return aiohttp.ClientSession(middlewares=(aiohttp_auth_of(auth), *middlewares), **options)
 
 
 def _aiohttp_body(options: dict[str, Any]) -> Any:
@@ -256,6 +252,13 @@ def each_in_some_client(name: str, values: Iterable[Any]) -> pytest.MarkDecorato
 def auth_for(domain: str, **options: Any) -> TheBaseAuth:
     """An auth object with the credentials that the test servers know."""
     return TheBaseAuth(domain, CLIENT_ID, CLIENT_SECRET, **options)
+
+
+def aiohttp_auth_of(auth: TheBaseAuth) -> thebase_auth.aiohttp.TheBaseAuth:
+    """An auth object for aiohttp that shares all with *auth*."""
+    ours = object.__new__(thebase_auth.aiohttp.TheBaseAuth)
+    ours.__dict__ = auth.__dict__
+    return ours
 
 
 class RecordingAdapter(HTTPAdapter):

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import threading
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 from unittest.mock import Mock
@@ -124,25 +125,30 @@ class World:
     def client(self, library: Any, auth: Any) -> Any:
         return library.Client(auth=auth, transport=self.handle(library), timeout=60)
 
-    def connector(self) -> aiohttp.BaseConnector:
-        return _Connector(self)
+    def connector(self) -> FakeConnector:
+        async def respond(request: Any) -> tuple[int, dict[str, str], bytes]:
+            status, document = await self.respond_async(request.url.path, request.headers["Authorization"])
+            return status, {}, json.dumps(document).encode()
+
+        return FakeConnector(respond)
 
     def async_client(self, library: Any, auth: Any) -> Any:
         return library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
 
 
-class _Connector(aiohttp.BaseConnector):
-    """Connects aiohttp to a world: each connection has its response before the request is sent."""
+class FakeConnector(aiohttp.BaseConnector):
+    """Connects aiohttp to nothing: each connection has the response to its request from the start."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, respond: Callable[[Any], Awaitable[tuple[int, dict[str, str], bytes]]]) -> None:
         super().__init__(limit=0, force_close=True)
-        self._world = world
+        self._respond = respond
         self._transport = Mock(asyncio.Transport, **{"is_closing.return_value": False})
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
-        status, document = await self._world.respond_async(req.url.path, req.headers["Authorization"])
-        body = json.dumps(document)
+        status, headers, body = await self._respond(req)
+        lines = [f"{name}: {value}" for name, value in {**headers, "Content-Length": len(body)}.items()]
         protocol = self._factory()
         protocol.connection_made(self._transport)
-        protocol.data_received(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        head = "\r\n".join([f"HTTP/1.1 {status} X", *lines, "", ""])
+        protocol.data_received(head.encode("latin-1") + body)
         return protocol
