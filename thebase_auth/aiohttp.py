@@ -183,7 +183,7 @@ class _Call(Call):
     async def _request_token(self) -> Token:
         """Send the token request with nothing of the user's session but its connector.
 
-        Neither traces nor cookies nor other middlewares of the session are to see the secret.
+        So its traces, cookies and other middlewares do not see the secret.
         """
         credentials, call = self._auth._credentials, self.request
 
