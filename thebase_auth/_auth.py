@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ._core.credentials import VARIABLES, Credentials, hidden
 from ._core.origin import Origin
@@ -14,8 +14,6 @@ from ._core.warnings import warn_of_unsigned_401
 if TYPE_CHECKING:
     from ._core.token import Token
     from .caches import TokenCache
-
-DEFAULT_TIMEOUT: Final = 30.0  # seconds
 
 
 class CommonAuth:
@@ -28,7 +26,7 @@ class CommonAuth:
         client_secret: str,
         *,
         cache: TokenCache | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float = 30.0,
     ) -> None:
         """Check the settings; nothing is sent before the first request.
 

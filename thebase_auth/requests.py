@@ -28,7 +28,7 @@ from requests.cookies import extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Timeout
 
-from ._auth import DEFAULT_TIMEOUT, CommonAuth
+from ._auth import CommonAuth
 from ._core import errors
 from ._core.call import Call, Steps, announced_length, is_in_memory, rewind_file
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse, hidden
@@ -74,7 +74,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         client_secret: str,
         *,
         cache: TokenCache | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float = 30.0,
         session: requests.Session | None = None,
     ) -> None:
         """Check the settings; nothing is sent before the first request.

@@ -163,6 +163,7 @@ def error_of(client_id: str, secret: str, status: int, options: dict[str, Any]) 
         ("a..", "b...", " The client secret does not end in two dots, as those that TheBase makes do."),
         ("a..", "a..", " Client id and client secret are the same; was one of them copied twice?"),
         ("a..", '"b.."', " The client secret is in quotation marks; were they copied along?"),
+        ("“a..”", "b..", " The client id is in quotation marks; were they copied along?"),
         (CLIENT_ID, CLIENT_SECRET, ""),
         ("a", CLIENT_SECRET, (" The client secret looks like those that TheBase makes, the client id does not: was it"
          " copied whole, or are the two swapped?")),

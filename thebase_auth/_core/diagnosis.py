@@ -17,6 +17,8 @@ _ABOUT_PAGE: Final = (
     " request. Ask whoever runs it; client id and client secret are probably not to blame."
 )
 _LONGEST_QUOTE: Final = 300  # characters
+#: Word processors and messengers put the curly ones in the place of the straight ones.
+_QUOTATION_MARKS: Final = "\"'`“”„‟‘’‚‛«»״׳"  # noqa: RUF001 - they are alike on purpose
 _SEARCHED: Final = 65_536  # bytes of a page
 
 
@@ -128,7 +130,7 @@ def _copying_mistakes(credentials: Credentials) -> str:
         )
     hints = ""
     for name, value in (("id", client_id), ("secret", secret)):
-        if value[0] in "\"'" and value[0] == value[-1]:
+        if value[0] in _QUOTATION_MARKS and value[-1] in _QUOTATION_MARKS:
             hints += f" The client {name} is in quotation marks; were they copied along?"
         elif not value.endswith("..") or value.endswith("..."):
             hints += f" The client {name} does not end in two dots, as those that TheBase makes do."
@@ -137,7 +139,7 @@ def _copying_mistakes(credentials: Credentials) -> str:
 
 def _is_made_by_thebase(value: str) -> bool:
     """Return whether it is 16 bytes in base64url and two dots, quotation marks and missing dots aside."""
-    return re.fullmatch(r"[\w-]{22}", value.strip("\"'."), re.ASCII) is not None
+    return re.fullmatch(r"[\w-]{22}", value.strip(_QUOTATION_MARKS + "."), re.ASCII) is not None
 
 
 def _seconds(retry_after: str, sent_at: float) -> float | None:
