@@ -6,7 +6,7 @@ niquests   what a session of niquests is told
 mocks      what the kit does with mocks and recorders that the other sessions do not have
 docs       the sites are built without a warning, and every example of their pages runs; only if named
 suites     what the tests of requests and httpx find when we sign their calls; only if named
-release    version, changelog and tag agree, and what is uploaded is built and checked; only if named
+release    version, changelog and tag agree; builds and checks what is uploaded, and an SBOM; only if named
 
 Where an interpreter is missing, its session is skipped with a word.
 """
@@ -31,7 +31,8 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 # With every pip; `--group` is known to the newer ones alone.
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # The extras whose lower bounds are promised; what else the tests need are tools.
-PROMISED = ["requests", "httpx", "httpx2", "aiohttp", "redis", "file", "testing", "demo", "cli", "httpie"]
+PLUGIN = ["requests", "httpx", "httpx2", "aiohttp", "redis", "file"]
+PROMISED = [*PLUGIN, "testing", "demo", "cli", "httpie"]
 # In these versions the tests of requests and httpx pass by themselves.
 SUITES = ["requests[socks]==2.34.2", "httpx[brotli,cli,http2,socks,zstd]==0.28.1"]
 SUITE_TOOLS = [
@@ -127,9 +128,23 @@ def release(session: nox.Session) -> None:
         session.error(f"CHANGELOG.md has no section for {version} with a date")
     link_to_repository(session, source, version)
     shutil.rmtree("dist", ignore_errors=True)
-    session.install("build", "twine")
-    session.run("python", "-m", "build", "--outdir", "dist", str(source), silent=True)
+    session.install(*nox.project.dependency_groups(PYPROJECT, "release"))
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", str(source), silent=True)
     session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
+    write_sbom(session, version)
+
+
+def write_sbom(session: nox.Session, version: str) -> None:
+    """Write sbom/: the plugin and what its extras install, as a CycloneDX document."""
+    environment = Path(session.create_tmp()).resolve() / "environment"
+    [wheel] = Path("dist").glob("*.whl")
+    session.run("python", "-m", "venv", "--clear", str(environment))
+    plugin = f"{wheel}[{','.join(PLUGIN)}]"
+    session.run("python", "-m", "pip", "--python", str(environment), "install", "--quiet", plugin)
+    Path("sbom").mkdir(exist_ok=True)
+    output = f"sbom/thebase_auth-{version}.cdx.json"
+    about = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]
+    session.run("cyclonedx-py", "environment", *about, "--output-file", output, str(environment))
 
 
 def link_to_repository(session: nox.Session, source: Path, version: str) -> None:
