@@ -89,6 +89,26 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
             assert response.read() == (b"accepted" if status == 200 else b"rejected")
 
 
+# One request of several tasks
+
+
+def test_401_of_a_request_that_two_calls_send_is_that_of_its_own_token(library: Any) -> None:
+    transport = Transport(library)
+    auth = auth_of(library, DOMAIN)
+    request = library.Request("GET", URL)
+
+    def respond(received: Any) -> Any:
+        response = transport(received)
+        if response.status_code == 401:  # meanwhile another call signs the same request with a newer token
+            auth.forget()
+            assert client.send(request).status_code == 200
+        return response
+
+    with library.Client(auth=auth, transport=library.MockTransport(respond)) as client:
+        assert client.send(request).status_code == 200
+    assert len(transport.token_requests) == 2
+
+
 # Event hooks
 
 
