@@ -308,10 +308,10 @@ def test_reasons_are_listed_in_hebrew_too(thebase: Sandbox, client: httpx.Client
     reasons = [one["reason_he"] for one in client.get("/_sandbox/received").json()["received"]]
     assert reasons == [
         "",
-        "הכותרת Content-Type צריכה להיות \u2066application/json\u2069",
+        "ה־Content-Type צריך להיות \u2066application/json\u2069",
         "חסר השדה \u2066f_name\u2069",
         "המתודה צריכה להיות אחת מ־\u2066GET, HEAD\u2069",
-        "עוכב לפי בקשתכם, אין קריאה כזאת; התכוונתם ל־\u2066GET /v2/products/\u2069 ?",
+        "עיכוב יזום, אין קריאה כזאת; התכוונתם ל־\u2066GET /v2/products/\u2069 ?",
     ]
 
 

@@ -149,7 +149,7 @@ class Access:
             return
         else:
             # ORDS responds with 401, not 403. Nobody knows whether a TheBase has another header for it.
-            why = Reason("the client lacks permission for this call", "ללקוח אין הרשאה לקריאה הזאת")
+            why = Reason("the client lacks permission for this call", "אין הרשאה לקריאה הזאת")
         raise Problem(401, reason=why, WWW_Authenticate=_CHALLENGE)
 
     def client_by_secret(self, request: Request) -> SandboxClient | None:
@@ -173,7 +173,7 @@ class Access:
 
     def _issue(self, client: SandboxClient) -> str:
         if self._settings.single_token:
-            self.revoke(client, Reason("ended by a newer token", "הטוקן בוטל בידי טוקן חדש יותר"))
+            self.revoke(client, Reason("ended by a newer token", "הטוקן בוטל כשהונפק טוקן חדש"))
         token = secrets.token_urlsafe(16)
         self._issued[token] = _Issued(client, time.monotonic())
         return token
@@ -196,11 +196,11 @@ class Access:
             client_id = ""
         if not client_id:
             return Reason(
-                "no client id and secret in Authorization", "אין פרטי לקוח בכותרת \u2066Authorization\u2069"
+                "no client id and secret in Authorization", "אין פרטי גישה ב־\u2066Authorization\u2069"
             )
         if any(client.client_id == client_id for client in self._settings.clients):
-            return Reason("wrong client secret", "\u2066Client Secret\u2069 שגוי")
-        return Reason("unknown client id", "\u2066Client ID\u2069 לא מוכר")
+            return Reason("wrong client secret", "ה־\u2066Client Secret\u2069 שגוי")
+        return Reason("unknown client id", "ה־\u2066Client ID\u2069 לא מוכר")
 
 
 def _new_credential() -> str:

@@ -28,9 +28,7 @@ def read_fields(request: Request, required: Iterable[str]) -> Item:
     if request.body and request.media_type != JSON:
         raise Problem(
             415,
-            reason=Reason(
-                f"Content-Type must be {JSON}", f"הכותרת Content-Type צריכה להיות \u2066{JSON}\u2069"
-            ),
+            reason=Reason(f"Content-Type must be {JSON}", f"ה־Content-Type צריך להיות \u2066{JSON}\u2069"),
         )
     try:
         fields = json.loads(request.body)
@@ -39,7 +37,7 @@ def read_fields(request: Request, required: Iterable[str]) -> Item:
     except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
-        raise Problem(400, Reason("the body is not a JSON object", "גוף הבקשה אינו אובייקט JSON"))
+        raise Problem(400, Reason("the body is not a JSON object", "ה־body הוא לא אובייקט JSON"))
     for key in required:
         if is_null(fields.get(key)):
             raise Problem(400, Reason(f"{key} is required", f"חסר השדה \u2066{key}\u2069"))

@@ -33,23 +33,23 @@ class Button(NamedTuple):
 
 
 BUTTONS: Final = (
-    Button("revoke_tokens", {}, "revoke every token issued so far", "לבטל את כל הטוקנים שהונפקו עד כה"),
+    Button("revoke_tokens", {}, "revoke every token issued so far", "ביטול כל הטוקנים"),
     Button("settings", {"expires_in": 10, "token_lifetime": 10},
-           "let tokens live for 10 seconds", "לקצר את תוקף הטוקנים ל־10 שניות"),
+           "let tokens live for 10 seconds", "קיצור תוקף הטוקנים ל־10 שניות"),
     Button("settings", {"single_token": True},
            "let a new token revoke the earlier ones", "טוקן חדש מבטל את הקודמים"),
-    Button("refuse", {"call": "*"}, "take away permission for every call", "לשלול את ההרשאה לכל הקריאות"),
-    Button("allow", {"call": "*"}, "give that permission back", "להחזיר את ההרשאה הזאת"),
+    Button("refuse", {"call": "*"}, "take away permission for every call", "שלילת ההרשאה לכל הקריאות"),
+    Button("allow", {"call": "*"}, "give that permission back", "החזרת ההרשאה הזאת"),
     Button("answer_next", {"call": "*", "status": 503, "times": 1},
-           "respond to the next request with 503", "לענות 503 על הבקשה הבאה"),
+           "respond to the next request with 503", "תשובת 503 לבקשה הבאה"),
     Button("delay_next", {"call": "*", "seconds": 5, "times": 1},
-           "delay the next response by 5 seconds", "לעכב את התשובה הבאה ב־5 שניות"),
+           "delay the next response by 5 seconds", "עיכוב התשובה הבאה ב־5 שניות"),
     Button("drop_next", {"call": "*", "carried_out": False, "times": 1},
-           "drop the next connection", "לנתק את החיבור של הבקשה הבאה"),
+           "drop the next connection", "ניתוק הבקשה הבאה"),
     Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
-           "redirect the next request", "להפנות את הבקשה הבאה לכתובת אחרת"),
+           "redirect the next request", "הפניית הבקשה הבאה לכתובת אחרת"),
     Button("reset", {},
-           "start anew: no tokens, no data, no requests", "לאפס: למחוק טוקנים, נתונים ובקשות"),
+           "start anew: no tokens, no data, no requests", "איפוס: מחיקת טוקנים, נתונים ובקשות"),
 )  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def malformed(head: bytes, error: str) -> ReceivedRequest:
     reason = why_broken(error)
     if head.startswith(b"\x16\x03"):
         reason = Reason(
-            "TLS on a port without it; use http://", "TLS בפורט בלי TLS; השתמשו ב־\u2066http://\u2069"
+            "TLS on a port without it; use http://", "חיבור TLS לפורט בלי TLS; השתמשו ב־\u2066http://\u2069"
         )
     elif error and re.search(r"[^!-~]", path):
         reason = Reason(
@@ -109,6 +109,6 @@ def why_broken(error: str) -> Reason:
         error: What the parser said; nothing if the client closed the connection.
     """
     if not error:
-        return Reason("the client closed the connection too early", "הלקוח סגר את החיבור מוקדם מדי")
+        return Reason("the client closed the connection too early", "החיבור נסגר באמצע הבקשה")
     error = error.partition(": b")[0]
-    return Reason(f"malformed HTTP: {error}", f"\u2066HTTP\u2069 לא תקין: \u2066{error}\u2069")
+    return Reason(f"malformed HTTP: {error}", f"ה־\u2066HTTP\u2069 לא תקין: \u2066{error}\u2069")

@@ -28,14 +28,14 @@ FOREVER: Final = threading.TIMEOUT_MAX
 OnRequest: TypeAlias = Callable[[ReceivedRequest], object]
 
 
-_DELAYED: Final = Reason("delayed by a lever", "עוכב לפי בקשתכם")
-_RESPONDED: Final = Reason("response by a lever", "נענה לפי בקשתכם")
+_DELAYED: Final = Reason("delayed by a lever", "עיכוב יזום")
+_RESPONDED: Final = Reason("response by a lever", "תשובה יזומה")
 _FAILED: Final = Reason("the sandbox failed", "תקלה בשרת המדומה")
 # Any other outcome is a response that a lever gave.
 _OF_LEVER: Final[dict[Response | Drop | None, str]] = {
     None: "",
-    Drop.BEFORE: Reason("dropped by a lever", "נותק לפי בקשתכם"),
-    Drop.AFTER: Reason("dropped by a lever after it was carried out", "בוצע, ונותק לפי בקשתכם"),
+    Drop.BEFORE: Reason("dropped by a lever", "ניתוק יזום"),
+    Drop.AFTER: Reason("dropped by a lever after it was carried out", "ניתוק יזום, אחרי שהבקשה בוצעה"),
 }
 
 logger: Final = logging.getLogger("thebase_auth.testing")
