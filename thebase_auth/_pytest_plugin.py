@@ -46,7 +46,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.fixture
 def thebase() -> Iterator[Sandbox]:
-    """A TheBase on loopback, fresh for each test: a `thebase_auth.testing.Sandbox` that runs.
+    """A fake TheBase server on loopback, new for each test: a `thebase_auth.testing.Sandbox`.
 
     A test that passes, but leaves levers such as `answer_next` unused, fails at its end, unless it has the
     marker `thebase_allow_unused`.
@@ -59,7 +59,7 @@ def thebase() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def make_thebase() -> Iterator[Callable[..., Sandbox]]:
-    """A function that starts a TheBase which runs to the end of the session, for fixtures of any scope.
+    """A function that starts a sandbox for the whole session, for fixtures of any scope.
 
     It takes the arguments of `thebase_auth.testing.Sandbox`. Call `reset()` of what it returns between tests,
     and `assert_levers_used()` where you want that.
@@ -72,7 +72,7 @@ def make_thebase() -> Iterator[Callable[..., Sandbox]]:
 
 @pytest.fixture
 def thebase_auth(thebase: Sandbox) -> TheBaseAuth:
-    """A `thebase_auth.TheBaseAuth` for the sandbox of this test, for each library installed."""
+    """A `thebase_auth.TheBaseAuth` for the sandbox of this test, for requests, httpx and httpx2."""
     from . import TheBaseAuth
 
     return TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)

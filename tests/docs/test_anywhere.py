@@ -129,8 +129,8 @@ def test_the_program_in_node_runs(tmp_path: Path, thebase: Sandbox) -> None:
 
 def test_each_lever_is_in_the_table_with_its_arguments() -> None:
     told: dict[str, list[tuple[str, bool]]] = {}
-    for name, arguments, _ in rows(PAGE, "### Levers"):
-        found = re.findall(r"(\*\*)?`(\w+)`", arguments)
+    for name, text in rows(PAGE, "### Levers"):
+        found = re.findall(r"(\*\*)?`(\w+)`", text.partition("<br>")[2])
         told[name.strip("`")] = [(argument, bool(bold)) for bold, argument in found]
     assert set(told) == set(_LEVERS)
     assert told.pop("settings") == [(name, False) for name in SETTINGS]

@@ -17,7 +17,7 @@ PAGES = ["docs/command-line.md", "docs/he/command-line.md"]
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_of_the_page_can_be_given(page: str) -> None:
-    fences = r"^```(?:bash|console|powershell)\n(.*?)^```"
+    fences = r"^```(?:bash|powershell)\n(.*?)^```"
     blocks = re.findall(fences, text_of(page), re.DOTALL | re.MULTILINE)
     lines = re.findall(r"^thebase-auth (.+?)(?: \|.*)?$", "".join(blocks), re.MULTILINE)
     assert len(lines) >= 6

@@ -36,8 +36,8 @@ class TokenCache(Protocol):
     def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
         """Wait for the lock, which is the right to fetch the next token.
 
-        A lock that outlives its process should end by itself after half of *timeout*: then one of
-        those who wait gets it in time.
+        A lock that outlives its process should end by itself after half of *timeout*, so that one of
+        the waiters gets it in time.
 
         Args:
             key: As in `load`.

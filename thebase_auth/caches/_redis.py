@@ -47,7 +47,7 @@ class RedisTokenCache:
 
     @classmethod
     def from_url(cls, url: str, *, prefix: str = "thebase_auth:") -> Self:
-        """Make the client too, by redis-py, with timeouts of one second, and without retries.
+        """Make the cache and its redis-py client, with timeouts of one second and without retries.
 
         Args:
             url: ``redis://host:port/db``, ``rediss://`` for TLS, or ``unix://path``, with any option

@@ -34,9 +34,9 @@ def mock_token_endpoint(mock: Any, domain: str, *, expires_in: object = 3600) ->
         mock_token_endpoint(responses, "acme.thebase.co.il")
         mock_token_endpoint(respx_mock, "acme.thebase.co.il")
 
-    Any token request gets a token: the first one `token-1`, the next `token-2`, and so on. No library fails a
-    test because no token was requested: an auth object of a module may still have one from an earlier test.
-    Call `auth.forget()` before each test to begin without a token.
+    Any token request gets a token: the first one `token-1`, the next `token-2`, and so on. A test that
+    requests no token does not fail for that, because a shared auth object may have one from an earlier test.
+    Call `auth.forget()` before each test to start without a token.
 
     Args:
         mock: `responses`, a `responses.RequestsMock`, `respx`, a `respx` router, a mocker or an adapter of

@@ -22,14 +22,14 @@ _LIMITED: Final = ("hV5nTq0cXeW3yZr8uBd1Ag..", "x7Jp2mKf9sLw4vRt6GyQ0Q..")
 
 
 class Sandbox:
-    """A TheBase for tests, in this process.
+    """A fake TheBase server for tests, in this process.
 
         with Sandbox() as thebase:
             auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
 
     It responds to every call in the vendor's API documentation. Where that is silent, it responds as Oracle
-    REST Data Services does. Its data are lost when it is. A client that does not send
-    `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as it did from a TheBase.
+    REST Data Services does. Its data are in memory only. A client that does not send
+    `Accept: application/json` gets a 401 as a page of 467,009 bytes of HTML, as a TheBase has sent it.
 
     In a `with` block it listens on a port, of 127.0.0.1 unless *host* is given.
 
@@ -45,7 +45,7 @@ class Sandbox:
         expires_in: The `expires_in` of token responses: seconds, or any other JSON value.
         token_lifetime: After how many seconds a token expires.
         single_token: Whether a new token revokes the earlier ones of its client.
-        refused: The calls under `/v2` for which the client with every permission lacks it after all.
+        refused: The calls under `/v2` for which that client lacks permission after all.
         host: The IPv4 address to listen on, or the name by which clients on other machines reach this one,
             such as `"thebase"`. With a name, the sandbox listens on all addresses.
         port: The port to listen on; 0 for any free port.
@@ -54,14 +54,14 @@ class Sandbox:
         ssl_keyfile: Path of its key in PEM, if the certificate file does not contain it.
 
     Attributes:
-        client: The client with every permission, as long as its `refuse` is not called.
+        client: The client with every permission, until its `refuse` is called.
         limited_client: A client without permission to delete.
         clients: The clients that get a token: at first, these two. Append more; remove one to cancel it.
             As with the vendor, a cancelled client can use the tokens that it has.
         expires_in: As given; may be changed at any time.
         token_lifetime: As given; may be changed at any time, and holds for tokens already issued.
         single_token: As given; may be changed at any time.
-        asgi: The sandbox as an ASGI application, for a server of yours or `httpx.ASGITransport`. There it
+        asgi: The sandbox as an ASGI application, for your own server or `httpx.ASGITransport`. There it
             needs no `with` block, responds for any domain, and raises `ConnectionResetError` to drop a
             connection.
 
@@ -148,11 +148,11 @@ class Sandbox:
     # The levers
 
     def reset(self) -> None:
-        """Start anew: forget tokens, data, the record and what was asked for with the other levers.
+        """Start anew: forget tokens, data, the record and the levers that no request has used.
 
-        The settings are again those with which the sandbox was made, and so are its first two clients; others
-        are removed. A request that is still without a response gets one, and is not in the record. Token
-        requests are counted from zero.
+        The settings and the first two clients are again as the sandbox was made, and other clients are
+        removed. A pending request still gets its response, but is not in the record. Token requests are
+        counted from zero.
         """
         with self._service.lock:
             vars(self).update(self._settings)
@@ -286,7 +286,7 @@ class Sandbox:
         return self._service.received
 
     def calls(self, call: str) -> tuple[ReceivedRequest, ...]:
-        """The requests received so far, if they are of one call.
+        """The requests for one call received so far.
 
         Args:
             call: The call, such as `"/v2/users"`. Queries do not count.
@@ -299,7 +299,7 @@ class Sandbox:
     def assert_received(
         self, call: str, times: int | None = None, *, status: int | None = None, json: object = ANYTHING
     ) -> tuple[ReceivedRequest, ...]:
-        """Assert that requests of one call were received, or not.
+        """Assert that requests for one call were received, or not.
 
             thebase.assert_received("POST /v2/leads/create", times=1, status=201)
 
@@ -323,12 +323,12 @@ class Sandbox:
         return assert_in(self.received, call, times, status, json)
 
     def assert_levers_used(self) -> None:
-        """Assert that requests have used all that `answer_next`, `delay_next` and the like prepared for them.
+        """Assert that requests have used every `..._next` lever.
 
-        At the end of a test that passes, the fixture `thebase` does so by itself.
+        The fixture `thebase` does this at the end of each test that passes.
 
         Raises:
-            AssertionError: if they have not. The message says what is left, and lists what was received.
+            AssertionError: if one was not used. The message says what is left, and lists what was received.
         """
         __tracebackhide__ = True
         with self._service.lock:
