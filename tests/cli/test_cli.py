@@ -105,13 +105,9 @@ def test_no_command_shows_the_help_as_an_error(run: Run) -> None:
     ("arguments", "message"),
     [
         ("dmeo", "No such command 'dmeo'. Did you mean 'demo'?; see thebase-auth --help"),
-        ("--versoin", "No such option '--versoin'. Did you mean '--version'?; see"),
-        ("demo --loud", "No such option '--loud'; see thebase-auth demo --help"),
         ("check --domian x", "No such option '--domian'. Did you mean '--domain'?; see thebase-auth check"),
         ("check hunter2", "too many arguments; see thebase-auth check --help"),
         ("request GET", "Missing argument 'PATH'; see thebase-auth request --help"),
-        ("check --domain", "Option '--domain' requires an argument; see thebase-auth"),
-        ("check --client-id --timeout 3", "too many arguments; see thebase-auth check --help"),
         ("check --timeout soon", "Invalid value for '--timeout': 'soon' is not a valid float; see"),
         ("token --no-cache=hunter2", "Option '--no-cache' does not take a value; see thebase-auth"),
     ],
