@@ -86,8 +86,9 @@ def test_another_call_that_came_instead_is_named(call: str, line: str) -> None:
 
 
 def test_too_few_requests_are_counted() -> None:
-    lines = failure(post(1), post(1), times=3)
-    assert lines[0] == f"received 2 x POST {CREATE}, expected 3; all that was received:"
+    lines = failure(post(1), post(1), times=3, status=201)
+    call = f"POST {CREATE} with the response 201"
+    assert lines[0] == f"received 2 x {call}, expected 3; all that was received:"
 
 
 def test_frames_of_the_kit_are_not_shown(tmp_path: Path) -> None:
