@@ -13,7 +13,8 @@ import pytest
 from tests.support.pages import text_of
 from tests.support.pythons import run_pytest
 from thebase_auth.testing import ReceivedRequest, Sandbox
-from thebase_auth.testing._assertions import ANYTHING, assert_in
+from thebase_auth.testing._assertions import assert_in
+from thebase_auth.testing._messages import NOT_GIVEN
 
 CREATE = "/v2/leads/create"
 
@@ -28,7 +29,7 @@ def post(document: Any, path: str = CREATE) -> ReceivedRequest:
 
 def failure(*received: ReceivedRequest, call: str = f"POST {CREATE}", **expected: Any) -> list[str]:
     """The lines of the message."""
-    expected = {"times": None, "status": None, "document": ANYTHING, **expected}
+    expected = {"times": None, "status": None, "document": NOT_GIVEN, **expected}
     with pytest.raises(AssertionError) as caught:
         assert_in(received, call, **expected)
     return str(caught.value).splitlines()

@@ -167,7 +167,7 @@ def revoke_and_more(thebase: Sandbox) -> None:
     [
         (Sandbox.revoke_tokens, "revoked token"),
         (expire, "expired token"),
-        (issue_another, "ended by a newer token"),
+        (issue_another, "revoked by a newer token"),
         (revoke_and_more, "revoked token"),
         (Sandbox.reset, "unknown token"),
         (lambda thebase: thebase.client.refuse("GET *"), "the client lacks permission for this call"),

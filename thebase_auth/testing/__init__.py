@@ -12,7 +12,7 @@ It needs the extra `testing`. The data are made up and kept in memory. pytest fi
 #   _examples     the lists, records and responses of the vendor's pages
 #   _fields       the values of fields, read and made
 #   _faults       what goes wrong because a test asked for it
-#   _record       received requests, also those that cannot be read
+#   _received     received requests, also those that cannot be read
 #   _assertions   assertions on them
 #   _asgi         an ASGI application
 #   _server       a port
@@ -35,7 +35,7 @@ from __future__ import annotations
 from ._access import SandboxClient
 from ._cassettes import vcr_filters
 from ._mocks import mock_token_endpoint
-from ._record import ReceivedRequest
+from ._received import ReceivedRequest
 from ._sandbox import Sandbox
 
 __all__ = ["ReceivedRequest", "Sandbox", "SandboxClient", "mock_token_endpoint", "vcr_filters"]

@@ -83,11 +83,11 @@ class SandboxClient:
 
 
 class _Issued(NamedTuple):
-    """To whom a token was issued, when, and what has ended it since."""
+    """To whom a token was issued and when, and why it was revoked, if it was."""
 
     client: SandboxClient
     at: float
-    ended: str = ""
+    revoked: str = ""
 
 
 SETTINGS: Final = ("expires_in", "token_lifetime", "single_token")
@@ -166,14 +166,14 @@ class Access:
         return None if self._why_rejected(request) else self._issued[request.credentials("bearer")].client
 
     def revoke(self, client: SandboxClient | None = None, why: str = _REVOKED) -> None:
-        """End the tokens of a client, or of all."""
+        """Revoke the tokens of a client, or of all."""
         for token, one in self._issued.items():
-            if client in (None, one.client) and not one.ended:
-                self._issued[token] = one._replace(ended=why)
+            if client in (None, one.client) and not one.revoked:
+                self._issued[token] = one._replace(revoked=why)
 
     def _issue(self, client: SandboxClient) -> str:
         if self._settings.single_token:
-            self.revoke(client, Reason("ended by a newer token", "הטוקן בוטל כשהונפק טוקן חדש"))
+            self.revoke(client, Reason("revoked by a newer token", "הטוקן בוטל כשהונפק טוקן חדש"))
         token = secrets.token_urlsafe(16)
         self._issued[token] = _Issued(client, time.monotonic())
         return token
@@ -186,7 +186,7 @@ class Access:
         if (issued := self._issued.get(token)) is None:
             return Reason("unknown token", "טוקן לא מוכר")
         past = time.monotonic() >= issued.at + self._settings.token_lifetime
-        return issued.ended or (Reason("expired token", "תוקף הטוקן פג") if past else "")
+        return issued.revoked or (Reason("expired token", "תוקף הטוקן פג") if past else "")
 
     def _why_unknown(self, request: Request) -> str:
         """Why a token request is of no client."""

@@ -1,7 +1,4 @@
-# Assertions on what the sandbox has received.
-#
-# Here: that requests were received, that levers were used, and messages that begin with what differs. Not
-# here: the record (_record), and which levers there are (_sandbox).
+# Assertions that requests were received and that levers were used. A message begins with what differs.
 
 from __future__ import annotations
 
@@ -14,10 +11,8 @@ from typing import Any, Final
 from thebase_auth._core.text import printable
 
 from ._faults import Drop
-from ._messages import TOKEN_PATH, Response
-from ._record import Received, ReceivedRequest, calls_in, path_of
-
-ANYTHING: Final = object()
+from ._messages import NOT_GIVEN, TOKEN_PATH, Response
+from ._received import Received, ReceivedRequest, calls_in, path_of
 
 _MOST_SHOWN: Final = 20  # requests, the last ones
 _MOST_DIFFERENCES: Final = 3
@@ -48,7 +43,7 @@ def assert_in(
     wanted = call
     if status is not None:
         wanted += f" with the response {status}"
-    if document is not ANYTHING:
+    if document is not NOT_GIVEN:
         wanted += f" with the body {_text(document)}"
     message = f"received {len(found)} x {wanted}, expected {'at least one' if times is None else times}"
     too_few = times is None or len(found) < times
@@ -59,7 +54,7 @@ def assert_in(
         message = f"{nearest} differs: {', '.join(differences[:_MOST_DIFFERENCES])}{more}\n{message}"
     elif not found and too_few:
         message = f"{_instead_of(call, received)}\n{message}"
-    listing = _listing(received, with_body=() if document is ANYTHING else calls)
+    listing = _listing(received, with_body=() if document is NOT_GIVEN else calls)
     raise AssertionError(f"{message}; all that was received:{listing}")
 
 
@@ -106,7 +101,7 @@ def _differences(request: ReceivedRequest, status: int | None, document: object)
     """What differs between a request and what is expected of it."""
     if status not in {None, request.status}:
         yield f"the status is {request.status}, not {status}"
-    if document is ANYTHING:
+    if document is NOT_GIVEN:
         return
     try:
         differences = list(_json_differences(request.json(), document))

@@ -17,7 +17,7 @@ from ._fields import read_fields, whole_number
 from ._levers import BUTTONS, pending, pull
 from ._messages import JSON, TOKEN_PATH, Problem, Request, Response, json_response
 from ._openapi import openapi_document
-from ._record import ReceivedRequest, calls_in, path_of
+from ._received import ReceivedRequest, calls_in, path_of
 from ._sandbox import Sandbox
 
 CONTROL_PATH: Final = "/_sandbox/"
@@ -34,14 +34,14 @@ _HEADERS: Final = (
 )
 
 
-def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
+def with_control(sandbox: Sandbox, log: Callable[[str], object]) -> ASGIApp:
     """The sandbox as an ASGI application, and beside it the control interface.
 
     It runs for days, so no more than the last requests are kept.
 
     Args:
         sandbox: The sandbox.
-        told: Called with a line about each lever that is pulled.
+        log: Called with a line about each lever that is pulled.
     """
     sandbox._service.keep(_MOST_KEPT, _LONGEST_BODY)
 
@@ -50,7 +50,7 @@ def with_control(sandbox: Sandbox, told: Callable[[str], object]) -> ASGIApp:
             return await sandbox._service.exchange(request)
         try:
             _check_sender(sandbox, request)
-            response = _response(sandbox, request, told)
+            response = _response(sandbox, request, log)
         except Problem as problem:
             response = json_response({"error": problem.message}, problem.status, JSON, *problem.headers)
         except ValueError as error:
@@ -75,7 +75,7 @@ def _check_sender(sandbox: Sandbox, request: Request) -> None:
         raise Problem(403, "pages of other sites may not use this")
 
 
-def _response(sandbox: Sandbox, request: Request, told: Callable[[str], object]) -> Response:
+def _response(sandbox: Sandbox, request: Request, log: Callable[[str], object]) -> Response:
     name = request.path[len(CONTROL_PATH) :]
     documents: dict[str, Callable[[], dict[str, Any]]] = {
         "status": lambda: _status(sandbox),
@@ -90,7 +90,7 @@ def _response(sandbox: Sandbox, request: Request, told: Callable[[str], object])
         raise Problem(405, "the method must be POST", Allow="POST")
     if request.media_type != JSON:
         raise Problem(415, f"Content-Type must be {JSON}")
-    told(pull(sandbox, name, read_fields(request, ()) if request.body else {}))
+    log(pull(sandbox, name, read_fields(request, ()) if request.body else {}))
     return json_response(_status(sandbox))
 
 

@@ -13,9 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from thebase_auth._core.flight import Event
 
-from ._messages import CallPattern, Request, Response, json_response
-
-NO_JSON: Final = object()  # None is JSON: null
+from ._messages import NOT_GIVEN, CallPattern, Request, Response, json_response
 
 # What RFC 9110 5.1 and 5.5 allow.
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -47,7 +45,7 @@ def response_of(
         raise ValueError(f"status must be from 200 to 599, not {status}")
     if not isinstance(body, str | bytes):
         raise TypeError(f"body must be text or bytes, not {type(body).__name__}; give JSON as json=")
-    if json is not NO_JSON:
+    if json is not NOT_GIVEN:
         if body:
             raise TypeError("give body or json, not both")
         body = json_response(json).body

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 
 JSON: Final = "application/json"
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105
+NOT_GIVEN: Final = object()  # for a JSON document, where None is null
 
 _CALL: Final = re.compile(r"((?P<method>[A-Z]+|\*) )?(?P<path>[/*][^?\s]{0,999})")
 
@@ -146,24 +147,16 @@ class CallPattern:
                 " 'GET /v2/users' or 'DELETE *', or only the path"
             )
         self._method = found["method"] or "*"
-        self._pieces = found["path"].split("*")
+        pattern, *pieces = map(re.escape, found["path"].split("*"))
+        if pieces:
+            *middle, end = pieces
+            # (?>...) keeps each piece where it is first found, so that many asterisks cost little.
+            pattern += "".join(f"(?>.*?{piece})" for piece in middle) + f".*{end}"
+        self._path = re.compile(pattern, re.DOTALL)
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a request to a path, without its query, is such a call."""
-        begin, *pieces = self._pieces
-        if self._method not in {"*", method} or not path.startswith(begin):
-            return False
-        if not pieces:
-            return path == begin
-        # Each piece is where it is first found. A regular expression would try every other place, too.
-        *middle, end = pieces
-        at = len(begin)
-        for piece in middle:
-            found = path.find(piece, at)
-            if found < 0:
-                return False
-            at = found + len(piece)
-        return path[at:].endswith(end)
+        return self._method in {"*", method} and self._path.fullmatch(path) is not None
 
 
 def json_response(

@@ -9,11 +9,11 @@ from typing import Final, Self
 
 from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
-from ._assertions import ANYTHING, assert_in, assert_used
+from ._assertions import assert_in, assert_used
 from ._crm import crm_calls
-from ._faults import NO_JSON, Drop, response_of
-from ._messages import TOKEN_PATH
-from ._record import ReceivedRequest, calls_in
+from ._faults import Drop, response_of
+from ._messages import NOT_GIVEN, TOKEN_PATH
+from ._received import ReceivedRequest, calls_in
 from ._routing import check_known
 from ._service import FOREVER, OnRequest, Service
 
@@ -177,7 +177,7 @@ class Sandbox:
         body: str | bytes = b"",
         content_type: str = "application/json",
         *,
-        json: object = NO_JSON,
+        json: object = NOT_GIVEN,
         headers: Mapping[str, str] | None = None,
         times: int = 1,
     ) -> None:
@@ -297,7 +297,7 @@ class Sandbox:
         return calls_in(self.received, call)
 
     def assert_received(
-        self, call: str, times: int | None = None, *, status: int | None = None, json: object = ANYTHING
+        self, call: str, times: int | None = None, *, status: int | None = None, json: object = NOT_GIVEN
     ) -> tuple[ReceivedRequest, ...]:
         """Assert that requests for one call were received, or not.
 

@@ -20,7 +20,7 @@ from ._access import Access, Settings
 from ._crm import crm_routes
 from ._faults import Drop, Faults, Gate
 from ._messages import TOKEN_PATH, Problem, Reason, Request, Response
-from ._record import Received, ReceivedRequest, malformed, why_broken
+from ._received import Received, ReceivedRequest, malformed, why_broken
 from ._routing import PREFIX, route_of
 
 FOREVER: Final = threading.TIMEOUT_MAX
@@ -110,7 +110,7 @@ class Service:
         """Record what is not HTTP, and return the reason, for the client."""
         received = malformed(head, error)
         self._add(received).place = next(self._places)
-        self._tell(received)
+        self._notify(received)
         return received.reason
 
     async def exchange(self, request: Request) -> Response | None:
@@ -122,7 +122,7 @@ class Service:
             reason, status = why_broken(request.broken), 400 if request.broken else None
             received = replace(received, status=status, reason=reason)
             self._add(received).place = next(self._places)
-            self._tell(received)
+            self._notify(received)
             return Problem(400, reason).response(request).to_send(request.method) if status else None
         entry = self._add(received)
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
@@ -134,7 +134,7 @@ class Service:
         if delay is not None:
             await wait_async(Event(), delay)
         response, received = self._decide(request, entry)
-        self._tell(received)
+        self._notify(received)
         return None if response is None else response.to_send(request.method)
 
     def _add(self, received: ReceivedRequest) -> _Entry:
@@ -177,7 +177,7 @@ class Service:
         except Problem as problem:
             return problem.response(request)
 
-    def _tell(self, received: ReceivedRequest) -> None:
+    def _notify(self, received: ReceivedRequest) -> None:
         if self._on_request is not None:
             try:
                 self._on_request(received)
