@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from thebase_auth._core.flight import Event
@@ -41,17 +39,21 @@ _OF_LEVER: Final[dict[Response | Drop | None, str]] = {
 logger: Final = logging.getLogger("thebase_auth.testing")
 
 
-@dataclass(eq=False)
-class _Entry:
-    """A place in the record.
+class _Record:
+    """The requests received since the last reset.
 
     Attributes:
-        received: What the record says of the request.
-        place: How many requests were done before it; infinity while it is pending.
+        done: Those with a response or dropped, in this order.
+        pending: The others by their numbers.
     """
 
-    received: ReceivedRequest
-    place: float = math.inf
+    def __init__(self, most: int | None) -> None:
+        self.done: deque[ReceivedRequest] = deque(maxlen=most)
+        self.pending: dict[int, ReceivedRequest] = {}
+
+    def finish(self, received: ReceivedRequest) -> None:
+        self.pending.pop(received.number, None)
+        self.done.append(received)
 
 
 class Service:
@@ -76,7 +78,6 @@ class Service:
         self._on_request = on_request
         self._most: int | None = None
         self._longest: int | None = None
-        self._places = itertools.count()
         self.reset()
 
     def reset(self) -> None:
@@ -86,7 +87,7 @@ class Service:
             self.delays: Faults[float] = Faults()
             self.outcomes: Faults[Response | Drop] = Faults()
             self._routes = crm_routes()
-            self._record: deque[_Entry] = deque(maxlen=self._most)
+            self._record = _Record(self._most)
         self.gate.reset()
 
     def keep(self, most: int, longest: int) -> None:
@@ -98,18 +99,19 @@ class Service:
         """
         with self.lock:
             self._most, self._longest = most, longest
-            self._record = deque(self._record, most)
+            self._record.done = deque(self._record.done, most)
 
     @property
     def received(self) -> Received:
         """The requests received so far: those with a response or dropped, then the pending ones."""
         with self.lock:
-            return tuple(entry.received for entry in sorted(self._record, key=lambda entry: entry.place))
+            return (*self._record.done, *self._record.pending.values())
 
     def malformed(self, head: bytes, error: str) -> str:
         """Record what is not HTTP, and return the reason, for the client."""
         received = malformed(head, error)
-        self._add(received).place = next(self._places)
+        with self.lock:
+            self._record.finish(received)
         self._notify(received)
         return received.reason
 
@@ -121,51 +123,47 @@ class Service:
         if request.broken is not None:
             reason, status = why_broken(request.broken), 400 if request.broken else None
             received = replace(received, status=status, reason=reason)
-            self._add(received).place = next(self._places)
+            with self.lock:
+                self._record.finish(received)
             self._notify(received)
             return Problem(400, reason).response(request).to_send(request.method) if status else None
-        entry = self._add(received)
+        with self.lock:
+            record = self._record  # and no later one: a reset forgets this request
+            record.pending[received.number] = received
         if (request.method, request.path) == ("POST", TOKEN_PATH) and (release := self.gate.arrive()):
             await wait_async(release, FOREVER)
         with self.lock:
             delay = self.delays.take(request)
             if delay is not None:
-                entry.received = replace(received, reason=_DELAYED)
+                received = record.pending[received.number] = replace(received, reason=_DELAYED)
         if delay is not None:
             await wait_async(Event(), delay)
-        response, received = self._decide(request, entry)
+        with self.lock:
+            response, received = self._decide(request, received)
+            record.finish(received)
         self._notify(received)
         return None if response is None else response.to_send(request.method)
 
-    def _add(self, received: ReceivedRequest) -> _Entry:
-        entry = _Entry(received)
-        with self.lock:
-            self._record.append(entry)
-        return entry
-
-    def _decide(self, request: Request, entry: _Entry) -> tuple[Response | None, ReceivedRequest]:
+    def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Response | None, ReceivedRequest]:
         """The response to a request, or None to drop the connection, and what the record says of it."""
-        with self.lock:
-            received = entry.received
-            outcome = self.outcomes.take(request)
-            response = outcome if isinstance(outcome, Response) else None
-            client = None
-            try:
-                client = self.access.client_by_secret(request) or self.access.client_by_token(request)
-                if outcome in (None, Drop.AFTER):
-                    response = self._carry_out(request)
-            except Exception:
-                logger.exception("the sandbox failed at %s", received)
-                response = Problem(500, reason=_FAILED).response(request)
-            reasons = received.reason, _OF_LEVER.get(outcome, _RESPONDED), response.reason if response else ""
-            entry.received = received = replace(
-                received,
-                reason=Reason.of_all(reasons),
-                status=None if response is None else response.status,
-                client_id=None if client is None else client.client_id,
-            )
-            entry.place = next(self._places)
-            return None if isinstance(outcome, Drop) else response, received
+        outcome = self.outcomes.take(request)
+        response = outcome if isinstance(outcome, Response) else None
+        client = None
+        try:
+            client = self.access.client_by_secret(request) or self.access.client_by_token(request)
+            if outcome in (None, Drop.AFTER):
+                response = self._carry_out(request)
+        except Exception:
+            logger.exception("the sandbox failed at %s", received)
+            response = Problem(500, reason=_FAILED).response(request)
+        reasons = received.reason, _OF_LEVER.get(outcome, _RESPONDED), response.reason if response else ""
+        received = replace(
+            received,
+            reason=Reason.of_all(reasons),
+            status=None if response is None else response.status,
+            client_id=None if client is None else client.client_id,
+        )
+        return None if isinstance(outcome, Drop) else response, received
 
     def _carry_out(self, request: Request) -> Response:
         try:
