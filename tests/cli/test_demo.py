@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -50,17 +49,6 @@ def test_demo_tells_its_story() -> None:
     assert max(map(len, STORY.splitlines())) <= 60  # columns of its picture
 
 
-@pytest.mark.parametrize(
-    "sandbox",
-    [Sandbox(single_token=True), Sandbox(expires_in=0), Sandbox(expires_in="soon")],
-    ids=["single token", "expires_in 0", "no lifetime"],
-)
-def test_demo_holds_on_other_servers(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_with(sandbox, monkeypatch, capsys) == (0, STORY)
-
-
 def test_demo_ignores_proxy_and_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password something")
@@ -87,19 +75,6 @@ def test_demo_fails_if_no_token_is_revoked(
     assert "NO  expected 100 x 401, token request, 100 x 200; got 100 x 200\n" in out
     assert "NO  in all: expected 4 token requests; got 1 token requests\n" in out
     assert "All it takes" not in out
-
-
-def test_demo_fails_if_tokens_are_rejected(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sandbox = Sandbox()
-    for number in range(500):
-        token = json.dumps({"access_token": f"unknown-{number}", "token_type": "bearer"})
-        sandbox.answer_next("/oauth/token", 200, token)
-    code, out = run_with(sandbox, monkeypatch, capsys)
-    assert code == 1
-    assert "NO  the first call: expected token request, 200; got token request, 401, " in out
-    assert "NO  all tasks get their response: expected 100 x 200; got 100 x 401\n" in out
 
 
 def test_demo_fails_if_the_token_request_fails(

@@ -206,23 +206,6 @@ def test_redirect_is_signed_on_the_same_host_only(http: Http) -> None:
         assert api.token_requests == 2
 
 
-def test_auth_object_signs_for_its_first_host_only(http: Http) -> None:
-    code = """
-import sys, requests
-from thebase_auth._httpie import TheBaseAuthPlugin
-auth = TheBaseAuthPlugin().get_auth(*sys.argv[1].split(":"))
-for url in sys.argv[2:5]:
-    print(requests.get(url, auth=auth).status_code)
-print(repr(auth), vars(auth))
-"""
-    with api_server() as (server, api), api_server() as (other, others):
-        response = http(ID_AND_SECRET, server.url, other.url, server.url, code=code)
-        assert response.out.splitlines()[:3] == ["200", "401", "200"]
-        assert CLIENT_SECRET not in response.out
-        assert [(got.path, got.authorization) for got in other.received] == [("/", None)]
-        assert (api.token_requests, others.token_requests) == (1, 0)
-
-
 # Credentials
 
 
@@ -243,8 +226,6 @@ def test_wrong_secret_is_an_error_and_shown_by_no_option(http: Http, thebase: Sa
     [
         ("id:", "client secret is empty"),
         (f":{SECRET}", "client id is empty"),
-        (f" id:{SECRET}", "client id begins or ends with white space"),
-        (f"id:{SECRET}\n", "client secret begins or ends with white space"),
         (f"id:\u200f{SECRET}", "client secret has a control or invisible character (U+200F)"),
     ],
 )
@@ -307,13 +288,10 @@ def test_environment_is_for_its_own_domain_only(
     assert thebase.received == ()
 
 
-@pytest.mark.parametrize("name", ["THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET"])
-def test_missing_variable_is_one_line(
-    http: Http, thebase: Sandbox, environment: dict[str, str], name: str
-) -> None:
-    response = http("--auth-type=thebase", thebase.domain, **{**environment, name: ""})
+def test_missing_variable_is_one_line(http: Http, thebase: Sandbox, environment: dict[str, str]) -> None:
+    response = http("--auth-type=thebase", thebase.domain, **{**environment, "THEBASE_CLIENT_ID": ""})
     assert response.error() == (
-        f"ValueError: unset or empty in the environment: {name}; set them, or give --auth"
+        "ValueError: unset or empty in the environment: THEBASE_CLIENT_ID; set them, or give --auth"
         " CLIENT_ID:CLIENT_SECRET"
     )
     assert thebase.client_secret not in response.err

@@ -59,6 +59,8 @@ def test_it_prints_settings_and_each_request_until_ctrl_c() -> None:
         assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
         assert command("request", "GET", "/v2/א%1b", "--no-cache", env=settings).returncode == 1
         domain = settings["THEBASE_DOMAIN"]
+        in_force = httpx.get(f"{domain}/_sandbox/status").json()["settings"]
+        assert in_force == {"expires_in": 7, "token_lifetime": 7, "single_token": False}
         with pytest.raises(httpx.ConnectError):
             httpx.get(domain.replace("http", "https"))
         answer = {"call": "*", "status": 200, "body": "a" * 100_000}
@@ -99,12 +101,6 @@ def test_flags_are_the_settings_to_which_a_reset_returns() -> None:
         for lever, arguments in (("settings", {"single_token": False}), ("allow", {"call": "DELETE *"})):
             assert httpx.post(url + lever, json=arguments).json() != status
         assert httpx.post(f"{url}reset", json={}).json() == status
-
-
-def test_tokens_live_for_expires_in() -> None:
-    with sandbox("--expires-in", "7") as (_, shown):
-        settings = httpx.get(f"{domain_in(shown)}/_sandbox/status").json()["settings"]
-        assert (settings["expires_in"], settings["token_lifetime"]) == (7, 7)
 
 
 def test_a_port_in_use_is_one_line(run: Run, thebase: Sandbox) -> None:

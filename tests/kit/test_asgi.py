@@ -10,8 +10,6 @@ import anyio
 import httpx
 import pytest
 import trio
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from tests.support.sandbox import JSON
 from thebase_auth.httpx import TheBaseAuth
@@ -73,16 +71,3 @@ def test_a_cancelled_caller_does_not_stop_the_sandbox(run: Callable[..., Any], s
         return (await client.get("/v2/users")).status_code
 
     assert run(call) == 200
-
-
-def test_it_can_be_mounted_under_a_path(sandbox: Sandbox) -> None:
-    async def users() -> Any:
-        transport = httpx.ASGITransport(Starlette(routes=[Mount("/il", app=sandbox.asgi)]))
-        async with httpx.AsyncClient(transport=transport, base_url="http://crm/il") as client:
-            pair = (sandbox.client_id, sandbox.client_secret)
-            grant = {"grant_type": "client_credentials"}
-            token = (await client.post("/oauth/token", auth=pair, data=grant)).json()["access_token"]
-            return (await client.get("/v2/users", headers={"Authorization": f"Bearer {token}"})).json()
-
-    assert asyncio.run(users())["links"][0]["href"] == "http://crm/il/v2/users"
-    assert [str(one) for one in sandbox.received] == ["POST /oauth/token 200", "GET /v2/users 200"]

@@ -133,12 +133,10 @@ def test_each_lever_has_a_button_with_its_arguments(client: httpx.Client) -> Non
     ("lever", "arguments", "text"),
     [
         ("refuse", {"call": "users"}, "'users' is not a call; write a method in capitals and a path"),
-        ("refuse", {"call": "GET /v2/user"}, "the sandbox has no call 'GET /v2/user'; the nearest is"),
         ("refuse", {"call": 7}, "call must be text, not 7"),
         ("refuse", {}, "refuse() missing 1 required positional argument: 'call'"),
         ("refuse", {"call": "*", "clientid": "a"}, "refuse() got an unexpected keyword argument 'clientid'"),
         ("refuse", {"call": "*", "client_id": "a"}, "there is no client 'a'; there are LvTJ"),
-        ("allow", {"call": "GET *"}, "'GET *' is not refused; refused are []"),
         ("revoke_tokens", {"client_id": None}, "client_id must be text, not null"),
         ("settings", {"token_life": 1}, "there is no setting 'token_life'; there are expires_in, token_"),
         ("settings", {"token_lifetime": True}, "token_lifetime must be a number, not true"),
@@ -146,15 +144,11 @@ def test_each_lever_has_a_button_with_its_arguments(client: httpx.Client) -> Non
         ("settings", {"single_token": 1}, "single_token must be true or false, not 1"),
         ("settings", {"token_lifetime": 10**9}, "token_lifetime must be from 0 to 1000000, not 10000"),
         ("settings", {"expires_in": "1" * 999}, "expires_in must be JSON of at most 1000 characters"),
-        ("settings", {"expires_in": json.loads("[" * 900 + "]" * 900)}, "expires_in must be JSON of at"),
-        ("answer_next", {"call": "*"}, "Sandbox.answer_next() missing 1 required positional argument: 'st"),
         ("answer_next", {"call": "*", "status": True}, "status must be a whole number, not true"),
         ("answer_next", {"call": "*", "status": json.loads("[" * 900 + "]" * 900)}, "status must be a whole"),
         ("answer_next", {"call": "*", "status": 200, "body": "a", "json": 1}, "give body or json, not both"),
-        ("answer_next", {"call": "*", "status": 200, "headers": {"a": 1}}, "the header field a cannot be 1"),
         ("answer_next", {"call": "*", "status": 200, "headers": "a"}, 'headers must be an object, not "a"'),
         ("drop_next", {"call": "*", "carried_out": "no"}, 'carried_out must be true or false, not "no"'),
-        ("reset", {"a": 1}, "Sandbox.reset() got an unexpected keyword argument 'a'"),
     ],
 )  # fmt: skip
 def test_wrong_argument_is_named_and_changes_nothing(

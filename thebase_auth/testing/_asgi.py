@@ -41,8 +41,7 @@ async def _read(scope: Scope, receive: Receive) -> Request:
         message = await receive()
     body += message.get("body", b"")
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    mounted_at = scope.get("root_path", "")
-    path = scope["path"].removeprefix(mounted_at)
+    path = scope["path"]
     if not path.startswith("/") and "://" in path:  # the absolute form (RFC 9112 3.2.2)
         headers["host"], _, path = path.partition("://")[2].partition("/")
         path = f"/{path}"
@@ -52,6 +51,6 @@ async def _read(scope: Scope, receive: Receive) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=bytes(body),
-        root=f"{scope['scheme']}://{headers.get('host', 'localhost')}{mounted_at}",
+        root=f"{scope['scheme']}://{headers.get('host', 'localhost')}",
         broken="" if message["type"] == "http.disconnect" else scope.get(MALFORMED),
     )

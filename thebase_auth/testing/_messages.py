@@ -29,11 +29,11 @@ class Request:
 
     Attributes:
         method: The method.
-        path: The decoded path, from where the sandbox is mounted.
+        path: The decoded path.
         query: The query, as it was sent.
         headers: The header fields, with names in lower case.
         body: The body, or as much of it as was received.
-        root: The URL of the place where the sandbox is mounted.
+        root: The URL of the sandbox, as its client names it.
         broken: None if the body is whole. Otherwise what the server said was wrong with it, or nothing if the
             client closed the connection.
     """

@@ -23,8 +23,8 @@ class ReceivedRequest:
 
     Attributes:
         method: the HTTP method, as it was sent; `-` if that cannot be read.
-        path: the decoded path from where the sandbox is mounted, and `?` and the query as it was sent, if
-            there is one; `-` if that cannot be read.
+        path: the decoded path, and `?` and the query as it was sent, if there is one; `-` if that cannot be
+            read.
         headers: the header fields, names in lower case; the last of several of one name.
         body: the whole body; for `thebase-auth sandbox`, its beginning.
         status: the status code of the response, also if that was lost on its way; None if there is none
