@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,16 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
             assert response.status_code == status
             assert not response.is_stream_consumed
             assert response.read() == (b"accepted" if status == 200 else b"rejected")
+
+
+def test_multipart_of_a_pipe_is_sent_once(library: Any) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"abc")
+    os.close(writer)
+    transport = Transport(library)
+    with open(reader, "rb") as pipe, transport.client(auth_of(library, DOMAIN)) as client:
+        assert client.post(URL, files={"file": pipe}).status_code == 401
+    assert len(transport.calls) == 1
 
 
 # One request of several tasks

@@ -22,11 +22,13 @@ def test_auth_objects_that_are_made_for_each_call_are_warned_of_once(
     client: Client, warnings: Warnings
 ) -> None:
     world = World()
+    logged = []
     for _ in range(3):
         assert world.get(client, auth_for(DOMAIN, session=world.session())) == 200
-    (text,) = warnings()
-    assert DOMAIN in text
-    assert CLIENT_ID in text
+        logged.append(len(warnings()))
+    assert logged == [0, 1, 1]
+    assert DOMAIN in warnings()[0]
+    assert CLIENT_ID in warnings()[0]
 
 
 def test_one_auth_object_that_fetches_often_is_not_warned_of(client: Client, warnings: Warnings) -> None:
