@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -90,14 +89,23 @@ def test_last_response_is_not_read_for_a_caller_who_streams(library: Any, conten
             assert response.read() == (b"accepted" if status == 200 else b"rejected")
 
 
-def test_multipart_of_a_pipe_is_sent_once(library: Any) -> None:
-    reader, writer = os.pipe()
-    os.write(writer, b"abc")
-    os.close(writer)
-    transport = Transport(library)
-    with open(reader, "rb") as pipe, transport.client(auth_of(library, DOMAIN)) as client:
-        assert client.post(URL, files={"file": pipe}).status_code == 401
-    assert len(transport.calls) == 1
+class Progress:
+    """A file in a progress bar that can be read and measured, but not rewound."""
+
+    def __init__(self, file: Any) -> None:
+        self.read, self.fileno = file.read, file.fileno
+
+
+def test_multipart_with_a_file_that_cannot_seek_is_sent_once(library: Any, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    with api_server() as (server, api), library.Client(auth=auth_of(library, server.url)) as client:
+        client.get(server.url + "/warm-up")
+        api.revoke()
+        with path.open("rb") as file:
+            response = client.post(server.url + "/a", files={"file": Progress(file)})
+    assert response.status_code == 401
+    assert len(server.to("/a")) == 1
 
 
 # One request of several tasks
