@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,8 +28,12 @@ from tests.support.callers import wait_until
 from tests.support.clients import CLIENT_SECRET, Client, auth_for
 from tests.support.databases import valkey_server
 from tests.support.memory_cache import METHODS, Gate, MemoryCache
+from tests.support.renewals import a_thread
 from tests.support.servers import BASIC, api_server
+from tests.support.token_responses import CREDENTIALS
 from thebase_auth import RedisTokenCache
+from thebase_auth._core.flight import Flight, Wait
+from thebase_auth.caches._shared import CacheWork, SharedCache
 
 # Down
 
@@ -100,6 +104,28 @@ def test_caller_in_a_hurry_leads_while_another_waits_for_the_cache(client: Clien
         gate.opened.set()
         assert leader.result(30).status == 200
     assert gate.was_opened_in_time
+
+
+def test_wait_for_earlier_work_leaves_less_time_for_the_cache() -> None:
+    gate = Gate("load")
+    shared = SharedCache(MemoryCache(gate), CREDENTIALS)
+
+    def start(timeout: float) -> Generator[Wait, Any, CacheWork | None]:
+        leader = a_thread()
+        leader.timeout = timeout
+        return shared.start(Flight(1, leader), lambda token: False, may_lock=False)
+
+    with pytest.raises(StopIteration) as end:
+        next(start(timeout=8))
+    earlier = end.value.value
+    second = start(timeout=8)
+    for _ in range(4):  # three waits of a second take as long as that
+        next(second)
+    gate.opened.set()
+    earlier.join()
+    with pytest.raises(StopIteration) as end:
+        next(second)
+    assert end.value.value._seconds == pytest.approx(1, abs=0.5)
 
 
 # Raising
