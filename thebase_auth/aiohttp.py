@@ -166,7 +166,7 @@ class _Call(Call):
     def release(self, response: ClientResponse, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
         if must_read:
-            with suppress(Exception):
+            with suppress(aiohttp.ClientError):  # the total timeout is none
                 yield response.read()
                 return
         response.close()

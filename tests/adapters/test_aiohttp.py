@@ -369,6 +369,20 @@ async def test_total_timeout_of_a_leader_fails_nobody_else() -> None:
             await short
 
 
+async def never_complete() -> AsyncIterator[bytes]:
+    yield b"reject"
+    await asyncio.sleep(60)
+
+
+async def test_total_timeout_ends_a_call_whose_401_is_being_read() -> None:
+    async with warmed_up(timeout=aiohttp.ClientTimeout(total=0.3)) as (session, url, api, _):
+        api.revoke()
+        api.rejection = (401, {"Content-Length": "8"}, never_complete())
+        with pytest.raises(TimeoutError):
+            await session.get(url)
+    assert api.token_requests == 1
+
+
 async def test_waiter_leads_after_half_of_the_total_timeout_of_its_session() -> None:
     world, timeout = SilentAtFirst(), aiohttp.ClientTimeout(total=2)
     async with signed_by(DOMAIN, connector=world.connector(), timeout=timeout) as session:
