@@ -195,6 +195,10 @@ class _Call(Call):
             headers.update(credentials.token_request_headers(call.headers.get("User-Agent")))
             try:
                 return await handler(request)
+            except aiohttp.ClientError as error:
+                cause = error.__cause__ or error
+                cause.__traceback__ = None  # the frames of aiohttp's writer hold the header
+                raise
             finally:
                 del headers["Authorization"]
 
