@@ -122,13 +122,13 @@ class _Call(Call):
         return response
 
     async def _send_with(self, token: Token) -> ClientResponse:
-        headers = self.request.headers
-        headers["Authorization"] = token.authorization
+        request = self.request
+        request.headers["Authorization"] = token.authorization
         try:
-            return await self._handler(self.request)
+            return await self._handler(request)
         finally:
-            # Another middleware may have put its own in the place of ours.
-            self._carried_ours = headers.pop("Authorization", None) == token.authorization
+            # Another middleware may have put its own in the place of ours, or replaced all the headers.
+            self._carried_ours = request.headers.pop("Authorization", None) == token.authorization
 
     def is_401(self, response: ClientResponse) -> bool:
         """Return whether *response* is a 401."""

@@ -304,6 +304,11 @@ async def sign_otherwise(request: Any, handler: Any) -> Any:
     return await handler(request)
 
 
+async def copy_headers(request: Any, handler: Any) -> Any:
+    request.headers = request.headers.copy()
+    return await handler(request)
+
+
 @pytest.mark.parametrize(("order", "failures"), [("before", 0), ("after", 1)])
 async def test_middleware_that_raises_for_a_401_fails_no_more_than_one_call(
     order: Any, failures: int
@@ -335,8 +340,9 @@ async def test_token_takes_the_place_of_any_other_header_unless_told_not_to() ->
     assert carried(server) == ["Bearer token-1", "Bearer of-the-user"]
 
 
-async def test_raise_for_status_sees_the_last_response_and_shows_no_token() -> None:
-    async with warmed_up(raise_for_status=True) as (session, url, api, server):
+@pytest.mark.parametrize("after", [(), (copy_headers,)], ids=["alone", "before one that copies headers"])
+async def test_raise_for_status_sees_the_last_response_and_shows_no_token(after: Any) -> None:
+    async with warmed_up(after=after, raise_for_status=True) as (session, url, api, server):
         api.responses["/a"] = (404, {}, b"")
         assert await status(session.get(server.url + "/b")) == 200
         api.revoke()
