@@ -122,13 +122,13 @@ class _Call(Call):
         return response
 
     async def _send_with(self, token: Token) -> ClientResponse:
-        headers = self.request.headers
-        headers["Authorization"] = token.authorization
+        request = self.request
+        request.headers["Authorization"] = token.authorization
         try:
-            return await self._handler(self.request)
+            return await self._handler(request)
         finally:
-            # Another middleware may have put its own in the place of ours.
-            self._carried_ours = headers.pop("Authorization", None) == token.authorization
+            # Another middleware may have put its own in the place of ours, or replaced all the headers.
+            self._carried_ours = request.headers.pop("Authorization", None) == token.authorization
 
     def is_401(self, response: ClientResponse) -> bool:
         """Return whether *response* is a 401."""
@@ -166,7 +166,7 @@ class _Call(Call):
     def release(self, response: ClientResponse, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
         if must_read:
-            with suppress(Exception):
+            with suppress(aiohttp.ClientError):  # the total timeout is none
                 yield response.read()
                 return
         response.close()
@@ -195,6 +195,10 @@ class _Call(Call):
             headers.update(credentials.token_request_headers(call.headers.get("User-Agent")))
             try:
                 return await handler(request)
+            except aiohttp.ClientError as error:
+                cause = error.__cause__ or error
+                cause.__traceback__ = None  # the frames of aiohttp's writer hold the header
+                raise
             finally:
                 del headers["Authorization"]
 

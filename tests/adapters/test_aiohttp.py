@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -157,6 +158,25 @@ async def test_token_request_goes_through_the_proxy_of_the_call(
     assert proxy.received[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNzd29yZA=="
 
 
+class Closing(aiohttp.TCPConnector):
+    """Loses the connection of a token request just before it is sent."""
+
+    async def connect(self, req: Any, *args: Any, **options: Any) -> Any:
+        connection: Any = await super().connect(req, *args, **options)
+        if req.url.path == "/oauth/token":
+            connection.transport.abort()
+        return connection
+
+
+async def test_local_variables_of_a_failed_token_request_show_no_secret() -> None:
+    with api_server() as (server, _):
+        async with signed_by(server.url, connector=Closing()) as session:
+            with pytest.raises(aiohttp.ClientConnectionError) as caught:
+                await session.post(server.url + "/a")
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert BASIC not in "".join(shown.format())
+
+
 async def test_waiter_whose_session_was_closed_sends_no_token_request() -> None:
     async with warmed_up(HeldTokens()) as (session, url, api, _):
         api.revoke()
@@ -194,6 +214,15 @@ def form_with_a_one_shot() -> aiohttp.FormData:
     return form
 
 
+class AsyncFile(AsyncOneShot):
+    """A file of aiofiles."""
+
+    def tell(self, *_: Any) -> Any:
+        pytest.fail("made a coroutine that nobody awaits")
+
+    seek = tell
+
+
 class Changing(aiohttp.BytesPayload):
     """A user's own payload, which changes when it is written."""
 
@@ -204,6 +233,7 @@ class Changing(aiohttp.BytesPayload):
 
 BODIES: dict[str, tuple[Callable[[Any], dict[str, Any]], int]] = {
     "form with a one-shot": (lambda file: {"data": form_with_a_one_shot()}, 401),
+    "async file": (lambda file: {"data": AsyncFile()}, 401),
     "text file": (lambda file: {"data": io.TextIOWrapper(file)}, 200),
     "compressed": (lambda file: {"data": CONTENT, "compress": True}, 200),
     "compressed file": (lambda file: {"data": file, "compress": True}, 401),
@@ -274,6 +304,11 @@ async def sign_otherwise(request: Any, handler: Any) -> Any:
     return await handler(request)
 
 
+async def copy_headers(request: Any, handler: Any) -> Any:
+    request.headers = request.headers.copy()
+    return await handler(request)
+
+
 @pytest.mark.parametrize(("order", "failures"), [("before", 0), ("after", 1)])
 async def test_middleware_that_raises_for_a_401_fails_no_more_than_one_call(
     order: Any, failures: int
@@ -305,8 +340,9 @@ async def test_token_takes_the_place_of_any_other_header_unless_told_not_to() ->
     assert carried(server) == ["Bearer token-1", "Bearer of-the-user"]
 
 
-async def test_raise_for_status_sees_the_last_response_and_shows_no_token() -> None:
-    async with warmed_up(raise_for_status=True) as (session, url, api, server):
+@pytest.mark.parametrize("after", [(), (copy_headers,)], ids=["alone", "before one that copies headers"])
+async def test_raise_for_status_sees_the_last_response_and_shows_no_token(after: Any) -> None:
+    async with warmed_up(after=after, raise_for_status=True) as (session, url, api, server):
         api.responses["/a"] = (404, {}, b"")
         assert await status(session.get(server.url + "/b")) == 200
         api.revoke()
@@ -367,6 +403,20 @@ async def test_total_timeout_of_a_leader_fails_nobody_else() -> None:
         assert await status(session.get(URL)) == 200
         with pytest.raises(TimeoutError):
             await short
+
+
+async def never_complete() -> AsyncIterator[bytes]:
+    yield b"reject"
+    await asyncio.sleep(60)
+
+
+async def test_total_timeout_ends_a_call_whose_401_is_being_read() -> None:
+    async with warmed_up(timeout=aiohttp.ClientTimeout(total=0.3)) as (session, url, api, _):
+        api.revoke()
+        api.rejection = (401, {"Content-Length": "8"}, never_complete())
+        with pytest.raises(TimeoutError):
+            await session.get(url)
+    assert api.token_requests == 1
 
 
 async def test_waiter_leads_after_half_of_the_total_timeout_of_its_session() -> None:

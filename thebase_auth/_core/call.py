@@ -167,6 +167,8 @@ def position_of(file: Any) -> int | None:
 
 def is_seekable(file: Any) -> bool:
     """Return whether a file object can go back."""
+    if hasattr(file, "__aiter__"):
+        return False  # its methods are coroutines
     try:
         file.seek(file.tell())
     except Exception:  # noqa: BLE001 - whatever a user's object raises: it cannot
