@@ -107,5 +107,5 @@ def test_pages_in_hebrew_are_right_to_left_and_their_code_is_not() -> None:
         assert not opened
 
 
-def test_the_paths_of_pictures_are_the_same_in_the_repository_and_on_the_site() -> None:
+def test_paths_of_pictures_are_the_same_in_the_repository_and_on_the_site() -> None:
     assert "\nuse_directory_urls: false" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
