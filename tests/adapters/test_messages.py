@@ -249,7 +249,7 @@ def test_log_of_a_body_that_cannot_be_replayed(client: Client, log: Log) -> None
         client.get(auth, server.url + "/a")
         api.revoke()
         client.post(auth, server.url + "/a?b=c", one_time_body(client))
-    assert log()[1:] == ["DEBUG not replaying POST /a after a 401: its body cannot be sent again"]
+    assert log()[1:] == ["DEBUG not replaying POST /a after a 401: the request cannot be sent again"]
 
 
 def test_log_of_a_call_without_permission(client: Client, log: Log) -> None:

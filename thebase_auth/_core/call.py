@@ -128,7 +128,7 @@ class Call(ABC):
             return False
         if self.rewind():
             return True
-        logger.debug("not replaying %s after a 401: its body cannot be sent again", operation)
+        logger.debug("not replaying %s after a 401: the request cannot be sent again", operation)
         if not is_throttled:
             self.renewal.drop(rejected)
         return False
