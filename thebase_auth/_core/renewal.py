@@ -68,7 +68,7 @@ class Renewal:
         return partial(Renewal, self._credentials, self.timeout, self._cache), ()
 
     def steps(
-        self, caller: Caller, rejected: Token | None = None, *, may_fetch: bool = True
+        self, caller: Caller, rejected: Token | None, *, may_fetch: bool
     ) -> Generator[Any, Any, Token | None]:
         """Obtain a token, in steps: each is a `Wait`, or one of the caller's `fetch`.
 
