@@ -103,6 +103,7 @@ def seen(server: Sandbox) -> list[tuple[str, int | None]]:
 # The kept token
 
 
+@pytest.mark.slow
 def test_token_is_kept_from_run_to_run(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
     for _ in range(3):
         response = http(*auth(thebase), users(thebase))
@@ -134,6 +135,7 @@ def test_revoked_token_is_renewed_and_the_call_replayed(
     assert thebase.token_requests == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "status"), [("--multipart", 415), ("--chunked", 400)])
 def test_one_shot_upload_gets_a_fresh_token(http: Http, thebase: Sandbox, kind: str, status: int) -> None:
     http(*auth(thebase), users(thebase))
@@ -143,6 +145,7 @@ def test_one_shot_upload_gets_a_fresh_token(http: Http, thebase: Sandbox, kind: 
     assert seen(thebase)[-1] == ("/v2/leads/create", status)  # no 401: it got as far as the lead
 
 
+@pytest.mark.slow
 def test_unusable_cache_directory_is_a_warning(http: Http, thebase: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for _ in range(2):
@@ -209,7 +212,13 @@ def test_redirect_is_signed_on_the_same_host_only(http: Http) -> None:
 # Credentials
 
 
-@pytest.mark.parametrize("option", ["--debug", "--traceback", "--verbose", "--body"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--debug",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("--traceback", "--verbose", "--body")),
+    ],
+)
 def test_wrong_secret_is_an_error_and_shown_by_no_option(http: Http, thebase: Sandbox, option: str) -> None:
     rejected = http(*wrong(f"{thebase.client_id}:{SECRET}"), option, users(thebase))
     if option == "--body":
@@ -301,6 +310,7 @@ def test_missing_variable_is_one_line(http: Http, thebase: Sandbox, environment:
 # HTTPie's own options
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_given", [True, False])
 def test_session_stores_the_value_of_auth_and_no_token(
     http: Http, thebase: Sandbox, environment: dict[str, str], tmp_path: Path, is_given: bool
@@ -317,6 +327,7 @@ def test_session_stores_the_value_of_auth_and_no_token(
     assert thebase.token_requests == 1
 
 
+@pytest.mark.slow
 def test_offline_still_fetches_a_token(http: Http, thebase: Sandbox) -> None:
     for _ in range(2):
         response = http(*auth(thebase), "--offline", users(thebase))
@@ -324,6 +335,7 @@ def test_offline_still_fetches_a_token(http: Http, thebase: Sandbox) -> None:
     assert seen(thebase) == [("/oauth/token", 200)]
 
 
+@pytest.mark.slow
 def test_verify_does_not_apply_to_the_token_request(http: Http, certificates: Certificates) -> None:
     with Sandbox(**certificates.tls) as thebase:
         call = (*auth(thebase), users(thebase))

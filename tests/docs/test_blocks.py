@@ -35,7 +35,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", ["checkout", "tmp_path"])
+@pytest.mark.parametrize("folder", [pytest.param("checkout", marks=pytest.mark.slow), "tmp_path"])
 @pytest.mark.parametrize("block", TESTS, ids=str)
 def test_each_block_of_tests_passes(block: Block, folder: str, request: pytest.FixtureRequest) -> None:
     need_libraries(block)

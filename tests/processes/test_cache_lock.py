@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.support.broken import broken_server
-from tests.support.caches import Shared, Warnings, few_clients, is_free, key_of, renew, stored_token
+from tests.support.caches import Shared, Warnings, is_free, key_of, one_client, renew, stored_token
 from tests.support.callers import HeldTokens, in_threads, wait_for, wait_until
 from tests.support.clients import Client, auth_for
 from tests.support.memory_cache import METHODS, Gate, MemoryCache
@@ -26,7 +26,7 @@ from thebase_auth.testing import Sandbox
 # Another process that dies or is stuck with the lock
 
 
-@few_clients
+@one_client
 def test_others_inherit_the_lock_of_a_process_that_died(client: Client, shared: Shared) -> None:
     with Sandbox() as thebase:
         call = "get(auth_with(timeout=8))"
@@ -44,7 +44,7 @@ def test_others_inherit_the_lock_of_a_process_that_died(client: Client, shared: 
         wait_until(lambda: is_free(shared.cache(), auths[0]))
 
 
-@few_clients
+@one_client
 def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(
     client: Client, warnings: Warnings
 ) -> None:
@@ -66,7 +66,7 @@ def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(
     assert any(text in message for text in told)
 
 
-@few_clients
+@one_client
 def test_many_callers_of_a_silent_token_endpoint_time_out_together(client: Client, shared: Shared) -> None:
     with broken_server("is silent") as (url, _):
         auths = [auth_for(url, cache=shared.cache(), timeout=0.5) for _ in range(2)]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from tests.support.caches import KEY, cache_threads, few_clients
+from tests.support.caches import KEY, cache_threads, one_client
 from tests.support.callers import wait_until
 from tests.support.clients import Client, auth_for
 from tests.support.databases import Database
@@ -25,7 +25,7 @@ from thebase_auth.testing import Sandbox
 # Forks
 
 
-@few_clients
+@one_client
 @pytest.mark.parametrize("method", METHODS)
 @needs_fork
 @fork_with_threads

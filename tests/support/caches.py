@@ -26,6 +26,10 @@ Warnings: TypeAlias = Callable[[], list[str]]
 FEW = [one for one in ALL_CLIENTS if one.name in {"requests", "httpx on asyncio", "httpx2 on trio"}]
 
 few_clients = pytest.mark.parametrize("client", FEW, ids=str)
+#: For tests that wait for seconds: with one client, and with the others if slow tests are asked for.
+one_client = pytest.mark.parametrize(
+    "client", [FEW[1], *(pytest.param(one, marks=pytest.mark.slow) for one in (FEW[0], FEW[2]))], ids=str
+)
 
 
 @dataclass
