@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ._combined import TheBaseAuth
     from .caches import FileTokenCache, RedisTokenCache, TokenCache
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "FileTokenCache",
