@@ -16,6 +16,7 @@ Where an interpreter is missing, its session is skipped with a word.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -138,13 +139,16 @@ def write_sbom(session: nox.Session, version: str) -> None:
     """Write sbom/: the plugin and what its extras install, as a CycloneDX document."""
     environment = Path(session.create_tmp()).resolve() / "environment"
     [wheel] = Path("dist").glob("*.whl")
-    session.run("python", "-m", "venv", "--clear", str(environment))
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(environment))
     plugin = f"{wheel}[{','.join(PLUGIN)}]"
     session.run("python", "-m", "pip", "--python", str(environment), "install", "--quiet", plugin)
     Path("sbom").mkdir(exist_ok=True)
-    output = f"sbom/thebase_auth-{version}.cdx.json"
+    output = Path("sbom", f"thebase_auth-{version}.cdx.json")
     about = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible"]
-    session.run("cyclonedx-py", "environment", *about, "--output-file", output, str(environment))
+    session.run("cyclonedx-py", "environment", *about, "--output-file", str(output), str(environment))
+    sbom = json.loads(output.read_text("utf-8"))
+    sbom["metadata"]["component"]["version"] = version  # pyproject.toml does not have it
+    output.write_text(json.dumps(sbom, indent=2) + "\n", "utf-8")
 
 
 def link_to_repository(session: nox.Session, source: Path, version: str) -> None:
