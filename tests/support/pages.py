@@ -21,8 +21,6 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "README.he.md", *sorted(DOCS.rglob("*.md"))]
 _OURS = {"thebase_auth", "requests", "httpx", "httpx2", "aiohttp"}
 _FENCE = re.compile(r'^```python(?: title="(\w+\.py)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
-# To load them takes longer than the tests of a block.
-_WITHOUT_OUR_TOOLS = [f"-pno:{plugin}" for plugin in ("hypothesispytest", "cov", "xdist", "randomly")]
 
 # What each block may take for granted.
 _BEFORE = """
@@ -137,7 +135,7 @@ def _run_in_another_python(code: str) -> None:
 
 def run_tests(block: Block, folder: Path) -> None:
     block.write_files(folder)
-    ended = run_pytest(folder, block.code, *_WITHOUT_OUR_TOOLS)
+    ended = run_pytest(folder, block.code)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"{block.code.count('def test_')} passed" in ended.stdout
 

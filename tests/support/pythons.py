@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# To load these plugins of pytest takes longer than most tests that are run so.
+_WITHOUT_OUR_TOOLS = [f"-pno:{plugin}" for plugin in ("hypothesispytest", "pytest_cov", "xdist", "randomly")]
+
 
 def run_pytest(
     folder: Path, test: str, *options: str, **environment: str
@@ -16,7 +19,10 @@ def run_pytest(
     """Run pytest in another project, which knows of this one as an installed package."""
     (folder / "test_it.py").write_text(test, "utf-8")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-Werror", "-pno:cacheprovider", *options, "test_it.py"],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-Werror", "-pno:cacheprovider"),
+            *(*_WITHOUT_OUR_TOOLS, *options, "test_it.py"),
+        ],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
