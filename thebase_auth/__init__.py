@@ -16,6 +16,7 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx`, `thebase_a
 #
 # _core/             what an auth object knows and decides: no network, no files, no event loop
 #   errors           what can be raised
+#   text             text that is safe to print, for the command and testing/
 #   origin           the domain, and which URLs belong to it: where a token may go
 #   credentials      client ID and secret; the token request and its response as plain data
 #   diagnosis        what a response without a token means, and what to do about it
@@ -35,8 +36,8 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx`, `thebase_a
 # _combined          one class out of those that can be imported
 #
 # A request is signed with the token in use, mostly even with an expired one: the server decides. After a 401,
-# `Call.replay` asks `Renewal.steps` for another token. The caller leads a flight, which fetches one, or
-# waits for a flight.
+# `Call.replay` asks `Renewal.steps` for another token. One caller leads a flight, which fetches the token;
+# the others wait for that flight.
 #
 # Another HTTP library needs a file like aiohttp: a class that asks `Origin.must_sign` before it signs, and
 # makes sure that the token was ours before it replays; a `Call` that says how a request is sent again and a

@@ -106,9 +106,9 @@ class CommonAuth:
         Raises:
             TypeError: if *request* is of a library that this class does not serve.
         """
-        raise self._does_not_sign(request)
+        raise self._wrong_library(request)
 
-    def _does_not_sign(self, request: object) -> TypeError:
+    def _wrong_library(self, request: object) -> TypeError:
         return TypeError(
             f"this TheBaseAuth does not sign a {type(request).__module__}.{type(request).__qualname__}; use"
             " the one of thebase_auth.requests, thebase_auth.httpx, thebase_auth.httpx2 or"

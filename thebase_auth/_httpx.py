@@ -4,7 +4,8 @@
 # * They hand the 401 to the flow before it is read, while it holds a connection. So it is read or closed
 #   before anyone waits for a token.
 # * An exception of the transport does not reach the flow. The flow is only closed, as after a cancellation.
-# * They follow redirects below the flow, which receives the last response. Its request was rejected.
+# * They follow redirects below the flow, which receives only the last response. So a 401 rejects
+#   `response.request`, which may not be the request that the flow has sent.
 # * They put every response of a flow into `history`. The token responses are taken out again.
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Binding(NamedTuple):
 
 
 class Do(NamedTuple):
-    """A step of a flow: call `blocking`, or await `awaitable`. It results in what that raised, or None."""
+    """A step of a flow: call `blocking`, or await `awaitable`. Its result is the exception, or None."""
 
     blocking: Callable[[], object]
     awaitable: Callable[[], Awaitable[object]]
@@ -250,9 +251,9 @@ class _Flow(Call):
         return parse_token_response(token_response, credentials)
 
     def _correct_history(self, response: Response) -> None:
-        """Let each history be the redirects before the 401 and what came since, without token responses.
+        """Make each history the redirects before the 401 and what came since, without token responses.
 
-        Of a replay after a redirect, httpx makes ``[401, token response]``; it should be ``[302, 401]``.
+        After a redirect and a replay, httpx has ``[401, token response]``; it should be ``[302, 401]``.
         """
         not_shown = (*self._token_responses, *self._redirects)
         for one in (*response.history, response):
@@ -266,7 +267,7 @@ class _Flow(Call):
 
     @property
     def error_kinds(self) -> tuple[type[TheBaseAuthError], ...]:  # type: ignore[override]
-        """Those of the binding."""
+        """Our errors, as exceptions of the request's library."""
         return self._binding_of_request.errors
 
     @property

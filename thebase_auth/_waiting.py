@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 def wait_blocking(event: Event, seconds: float) -> None:
-    """Wait in this thread, at most so many seconds."""
+    """Wait for *event* in this thread, at most *seconds*."""
     asleep = threading.Lock()
     asleep.acquire()
     with _waker(event, asleep.release):
@@ -27,7 +27,7 @@ def wait_blocking(event: Event, seconds: float) -> None:
 
 
 async def wait_async(event: Event, seconds: float) -> None:
-    """Wait in asyncio or trio, at most so many seconds."""
+    """Wait for *event* in asyncio or trio, at most *seconds*."""
     if _in_trio():
         await _wait_trio(event, seconds)
     else:
@@ -35,7 +35,7 @@ async def wait_async(event: Event, seconds: float) -> None:
 
 
 def run_blocking(steps: Generator[Wait, None, Result]) -> Result:
-    """Take all *steps* in this thread, and return their result."""
+    """Run *steps* in this thread, and return their result."""
     try:
         while True:
             wait_blocking(*next(steps))

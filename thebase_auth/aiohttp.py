@@ -42,8 +42,8 @@ __all__ = ["PlainHTTPError", "TheBaseAuth", "TokenRequestError", "TokenTimeoutEr
 
 _Result = TypeVar("_Result")
 _origin: Final = lru_cache(Origin.of_url)
-#: Redirects by other hosts than the domain, while aiohttp follows them. All requests of a call have one
-#: timer, and nothing public tells them from those of another call.
+#: Redirect responses of other hosts than the domain, while aiohttp follows them. All requests of a call share
+#: one timer, and nothing public says which call a request belongs to.
 _redirects: Final[WeakValueDictionary[tuple[CommonAuth, object], ClientResponse]] = WeakValueDictionary()
 
 
@@ -72,14 +72,14 @@ class TheBaseAuth(CommonAuth):
             TypeError: if it is a request of another library.
         """
         if handler is None or not isinstance(request, ClientRequest):
-            raise self._does_not_sign(request)
+            raise self._wrong_library(request)
         return _Call(self, request, handler).send()
 
 
 class _Call(Call):
     """One call of aiohttp, or one of its redirects.
 
-    Its steps are waits, and coroutines, which result in what they return or raise.
+    Its steps are waits and coroutines. The result of a coroutine is what it returns or raises.
     """
 
     error_kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
@@ -89,7 +89,7 @@ class _Call(Call):
         self.request: ClientRequest = request
         self._auth = auth
         self._handler = handler
-        self._carried_ours = False
+        self._carried_our_token = False
 
     async def send(self) -> ClientResponse:
         """Sign and send the request, and replay it after a 401."""
@@ -117,7 +117,7 @@ class _Call(Call):
         except BaseException:  # another middleware may raise for a 401, and hide it
             self.renewal.record_no_response(token)
             raise
-        if response.status == 401 and self._carried_ours:
+        if response.status == 401 and self._carried_our_token:
             response = await _run(self.replay(response, token))
         return response
 
@@ -127,8 +127,8 @@ class _Call(Call):
         try:
             return await self._handler(request)
         finally:
-            # Another middleware may have put its own in the place of ours, or replaced all the headers.
-            self._carried_ours = request.headers.pop("Authorization", None) == token.authorization
+            # Another middleware may have replaced our header, or all the headers.
+            self._carried_our_token = request.headers.pop("Authorization", None) == token.authorization
 
     def is_401(self, response: ClientResponse) -> bool:
         """Return whether *response* is a 401."""
@@ -166,7 +166,7 @@ class _Call(Call):
     def release(self, response: ClientResponse, *, must_read: bool) -> Steps[None]:
         """Release the connection of a 401; see `Call`. If reading it fails, the status is enough."""
         if must_read:
-            with suppress(aiohttp.ClientError):  # the total timeout is none
+            with suppress(aiohttp.ClientError):  # not the total timeout, which cancels the task
                 yield response.read()
                 return
         response.close()
@@ -205,7 +205,7 @@ class _Call(Call):
         if call.session.closed:
             raise RuntimeError("Session is closed")
         timeouts = self._timeouts()
-        del timeouts["total"]  # that of the call acts by itself
+        del timeouts["total"]  # the user's call has its own running
         sent_at = time.time()
         async with (
             ClientSession(connector=call.session.connector, connector_owner=False) as session,
@@ -230,7 +230,7 @@ def _rewind(payload: Any) -> bool:
 
 
 async def _run(steps: Generator[Any, Any, _Result]) -> _Result:
-    """Take all *steps*, and return their result."""
+    """Run *steps*, and return their result."""
     proceed: Callable[[Any], Any] = steps.send
     outcome: Any = None
     try:
@@ -246,4 +246,4 @@ async def _run(steps: Generator[Any, Any, _Result]) -> _Result:
         return result
     finally:
         steps.close()
-        del outcome
+        del outcome  # an exception and this frame would refer to each other

@@ -114,7 +114,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
             TypeError: if it is a request of another library.
         """
         if not isinstance(request, requests.PreparedRequest):
-            raise self._does_not_sign(request)
+            raise self._wrong_library(request)
         url, origin = str(request.url), self._credentials.origin
         try:
             # What follows the slash cannot change the host, so the common case needs no parsing.
@@ -144,7 +144,7 @@ class _ResponseHook:
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         auth, request = self.auth, response.request
-        if not self._is_of_the_domain(request):
+        if not self._goes_to_domain(request):
             self._let_go(response)
             return response
         if response.status_code != 401 or hasattr(response, _HANDLED):
@@ -162,14 +162,15 @@ class _ResponseHook:
         setattr(response, _HANDLED, True)
         return response
 
-    def _is_of_the_domain(self, request: requests.PreparedRequest) -> bool:
+    def _goes_to_domain(self, request: requests.PreparedRequest) -> bool:
         url = str(request.url)
         return url.startswith(self.auth._url_prefix) or Origin.of_url(url) == self.auth._credentials.origin
 
     def _let_go(self, response: requests.Response) -> None:
         """Stop handling a call to which another host has responded.
 
-        It may redirect to the domain. requests would add a header from .netrc, and a replay would sign it.
+        That host may redirect to the domain. requests would then add a header from .netrc, and our replay
+        would sign a request that another host has chosen.
         """
         request = response.request
         if hasattr(request, "hooks"):  # a cached request of requests-cache has none
@@ -189,7 +190,7 @@ class _Call(Call):
     """
 
     error_kinds = (TokenRequestError, TokenTimeoutError, PlainHTTPError)
-    has_connection = True  # some tools make responses without
+    has_connection = True  # some tools make responses that have none
 
     def __init__(
         self, auth: TheBaseAuth, request: requests.PreparedRequest, settings: dict[str, Any] | None = None

@@ -19,8 +19,8 @@ from .throttle import Operation
 from .token import Token
 from .warnings import logger
 
-#: A server may close the connection before it has read a longer body of a request, and its 401 is lost. A
-#: longer body of a 401 is not read.
+#: A longer body of a request is not sent with an expired token: the server may close the connection before it
+#: has read the body, and its 401 is lost. A longer body of a 401 is not read.
 LARGE: Final = 2**20  # bytes
 
 _Result = TypeVar("_Result")
@@ -99,7 +99,7 @@ class Call(ABC):
                 break
             length = announced_length(response.headers)
             is_short = length is not None and length <= LARGE
-            # If no token may be fetched, the caller may get this response.
+            # If no token may be fetched, the caller may get this response, and read it.
             yield from self.release(response, must_read=is_short or is_throttled)
             before = renewal.token
             token = yield from self._renew(rejected, may_fetch=not is_throttled)
@@ -122,7 +122,7 @@ class Call(ABC):
         return self.renewal.renews_expired or is_large or not self.rewind()
 
     def _prepare_replay(self, operation: Operation, rejected: Token | None, *, is_throttled: bool) -> bool:
-        """Return whether there may be a replay, and rewind the body; log why not."""
+        """Rewind the body, and return whether there may be a replay. If not, log why."""
         if is_throttled and not self.renewal.may_have_newer(rejected):
             logger.debug("not replaying %s after a 401: new tokens were rejected too", operation)
             return False

@@ -80,7 +80,7 @@ class Credentials:
         of RFC 6749 section 2.3.1, and both give the same for the IDs and secrets that it issues.
 
         Args:
-            user_agent: That of the call that needs the token: some firewalls reject requests without one.
+            user_agent: The ``User-Agent`` of the user's request: some firewalls reject requests without one.
         """
         headers: dict[str, str | bytes] = {
             "Accept": "application/json",  # or an error may be a page of HTML
@@ -102,11 +102,11 @@ class Credentials:
 
 
 class TokenResponse:
-    """A response of the token endpoint itself, not of what it may redirect to.
+    """A response of the token endpoint itself, not of the target of a redirect.
 
     Attributes:
         status: The HTTP status.
-        headers: The headers, which are found in any case.
+        headers: The headers; their names are case-insensitive.
         body: The body.
         sent_at: When the request was sent, in epoch seconds: ``expires_in`` counts from then.
     """

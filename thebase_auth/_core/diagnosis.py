@@ -51,11 +51,11 @@ class _Diagnosis:
         domain, status = self._credentials.domain, self._response.status
         message = f"the token endpoint of {domain} responded with {status}"
         if 200 <= status < 300 and not self._document.get("error"):
-            described = f" ({self._kind()})" if not self._document else ""
+            described = f" ({self._body_in_words()})" if not self._document else ""
             message += f", but its response {problem}{described}. {self._domain_question}"
             return TokenRequestError(message, domain, status)
         said = self._said()
-        shown = ", ".join(f"{name}: {text}" for name, text in said.items()) or self._kind()
+        shown = ", ".join(f"{name}: {text}" for name, text in said.items()) or self._body_in_words()
         retry_after = _seconds(self._response.headers.get("retry-after", ""), self._response.sent_at)
         message += f" ({shown}). {self._advice(said, retry_after)}"
         return TokenRequestError(message, domain, status, retry_after=retry_after, **said)
@@ -77,7 +77,7 @@ class _Diagnosis:
         printable = "".join(c if c.isprintable() else " " for c in text)
         return printable[:_LONGEST_QUOTE].strip()
 
-    def _kind(self) -> str:
+    def _body_in_words(self) -> str:
         body = self._response.body
         if not body:
             return "empty"

@@ -1,7 +1,4 @@
 # A flight: one attempt to obtain a token, from a cache or by a token request; its leader and its waiters.
-#
-# A failure of a flight counts for a waiter only if the caller for whom it failed had at least as much
-# time: an impatient caller's timeout says nothing to a patient one.
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ class Event:
 
 
 class Wait(NamedTuple):
-    """A step: wait at most so many seconds for an event."""
+    """A step: wait for *event*, at most *seconds*."""
 
     event: Event
     seconds: float
@@ -70,8 +67,8 @@ class Caller:
         self._thread = threading.get_ident()
 
     @property
-    def half(self) -> float:
-        """Seconds that it waits at most for one leader, and for a cache: half of its timeout."""
+    def half_timeout(self) -> float:
+        """Seconds: the longest wait for one leader, or for a cache."""
         return self.timeout / 2
 
     def can_go_on_while_waiting(self, other: Caller) -> bool:
@@ -112,23 +109,31 @@ class Flight(Event):
         return self.leader.can_go_on_while_waiting(caller)
 
     def fail(self, failure: str | None, caller: Caller) -> None:
-        """Record what has failed, and for whom, the leader or a waiter; None if the leader was cancelled."""
+        """Record a failure.
+
+        Args:
+            failure: What has failed; None if the leader was cancelled.
+            caller: For whom it failed: the leader or a waiter.
+        """
         self._failure, self._failed_for = failure, caller
 
     def fail_if_slow(self, waiter: Caller, waited: float) -> None:
-        """Record that the flight takes more than half of *waiter*'s time, if so.
+        """Record a failure if the flight has taken half of *waiter*'s timeout, and still goes on.
 
         Args:
             waiter: Who has waited.
-            waited: For how many seconds, counted: a test may have frozen the clock. The flight may have
-                started before.
+            waited: For how many seconds; see `wait_for`.
         """
-        is_slow = waiter.half <= max(waited, time.monotonic() - self._started_at)
+        # The flight may be older than the wait. Where a test has frozen the clock, only the wait counts.
+        is_slow = waiter.half_timeout <= max(waited, time.monotonic() - self._started_at)
         if is_slow and not self.done and self.can_be_waited_for(waiter):
-            self.fail(f"one took more than {waiter.half:.2g} seconds", waiter)
+            self.fail(f"one took more than {waiter.half_timeout:.2g} seconds", waiter)
 
     def failure_for(self, caller: Caller) -> str | None:
-        """Return what has failed, unless it failed for somebody who had less time than *caller*."""
+        """Return what has failed, unless it failed for somebody who had less time than *caller*.
+
+        An impatient caller's timeout says nothing to a patient one.
+        """
         return self._failure if self._failed_for.is_as_patient_as(caller) else None
 
 

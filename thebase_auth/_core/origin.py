@@ -16,7 +16,7 @@ from .errors import PlainHTTPError
 #: Where TheBase shows domain, client id and client secret.
 SETTINGS: Final = "Settings, Webhooks/API, API token"
 DEFAULT_PORTS: Final = {"https": 443, "http": 80}
-#: A domain as people paste it: scheme, host and port, of which only the host must be there.
+#: A domain as people paste it: scheme, host and port. Only the host is required.
 _PASTED = re.compile(r"(?:(.*)://)?([^@/\\?#]*?)(?::([^]:@/\\?#]*))?/?", re.DOTALL)
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 # User-info does not change where a request goes, unless it contains a slash, a backslash or white space,
@@ -27,7 +27,7 @@ _PLAIN_URL = re.compile(
     r"(?::(?P<port>[0-9]{0,5}))?(?=[/?#]|\Z)",
     re.ASCII | re.IGNORECASE,
 )
-_is_loopback = re.compile(r"localhost|127\.[0-9.]+|\[::1\]").fullmatch  # of a host in its normal form
+_is_loopback = re.compile(r"localhost|127\.[0-9.]+|\[::1\]").fullmatch  # of a normalised host
 
 
 class Origin(NamedTuple):

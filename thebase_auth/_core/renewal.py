@@ -9,12 +9,12 @@
 #   1. with a token, which all waiters use;
 #   2. with a response that has no token: all waiters raise the same error;
 #   3. with a connection failure or a timeout: its leader raises it, and the next waiter leads;
-#   4. its leader is cancelled: the next waiter leads; or it is blocked by a caller, which then leads;
-#   5. it is too slow for a waiter, which leads in its place after half of its own time: it is passed over.
+#   4. its leader is cancelled, and the next waiter leads; or a caller blocks its leader, and takes its place;
+#   5. it is passed over: it has taken half of a waiter's timeout, and that waiter leads a new flight.
 #
 # All callers share one Renewal. Its _lock guards writing to token, _flight, _retired and _throttle; if an
-# update of _pause is lost, that costs a token request. The lock is never held across I/O, an await or a
-# user's code. It is reentrant, as a signal handler or the garbage collector may ask for a token anywhere.
+# update of _endpoint_pause is lost, that costs a token request. The lock is never held across I/O, an await
+# or a user's code. It is reentrant: a signal handler or the garbage collector may ask for a token anywhere.
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Renewal:
         self._flight_numbers: Final = itertools.count(1)
         self._flight: Flight | None = None
         self._retired: tuple[Token, ...] = ()  # rejected or replaced
-        self._pause = EndpointPause()
+        self._endpoint_pause = EndpointPause()
         self._throttle: Final = Throttle()
         self._lock = threading.RLock()
         _living.add(self)
@@ -75,7 +75,7 @@ class Renewal:
         Args:
             caller: Who asks.
             rejected: The token that was rejected, or has expired; None to take any.
-            may_fetch: Whether it may cost a token request. If not, a cache may still have a newer token, and
+            may_fetch: Whether a token request may be sent. If not, a cache may still have a newer token, and
                 nothing is raised.
 
         Returns:
@@ -83,8 +83,8 @@ class Renewal:
 
         Raises:
             TokenRequestError: if the token endpoint responds without a token, or did so and there is a pause.
-            TokenTimeoutError: if two token requests of others have failed, or have taken more than half of
-                the caller's time, while it waited for them; or if one has, and its time is over.
+            TokenTimeoutError: if the caller has waited for two token requests of others, and each has failed
+                or has taken half of the caller's timeout; or for one, and no time is left.
             Exception: whatever the caller's `fetch` raises.
         """
         left = caller.timeout
@@ -100,7 +100,7 @@ class Renewal:
                 raise waited_for.error.copy()  # or the tracebacks of all callers would be in one
             if len(failures) == 2 or (failures and left <= 0):
                 raise self._gave_up(failures)
-            # Out of time, and nothing has failed that counts for this caller: it leads.
+            # With no time left, it leads: nothing has failed that counts for this caller.
             if flight is None or flight is waited_for or left <= 0 or not flight.can_be_waited_for(caller):
                 own = Flight(next(self._flight_numbers), caller)
                 try:  # KeyboardInterrupt may come right after the assignment in _claim: the flight must end
@@ -109,7 +109,7 @@ class Renewal:
                 finally:
                     self._end(own)
                 continue
-            seconds = min(caller.half, left)
+            seconds = min(caller.half_timeout, left)
             waited = yield from wait_for(flight, seconds, partial(flight.can_be_waited_for, caller))
             left -= waited
             flight.fail_if_slow(caller, waited)
@@ -122,7 +122,7 @@ class Renewal:
         """Obtain a token from the cache, if there is one, or else from the token endpoint."""
         before, work = self.token, None
         if self._cache is not None:
-            may_lock = may_fetch and self._pause.error(time.monotonic()) is None
+            may_lock = may_fetch and self._endpoint_pause.error(time.monotonic()) is None
             work = yield from self._cache.start(flight, self._is_known, may_lock=may_lock)
         if work is not None:
             found = yield from work.look()
@@ -143,7 +143,7 @@ class Renewal:
 
     def _fetch(self, flight: Flight) -> Generator[Any, Any, Token]:
         """Send the token request, unless the token endpoint is in a pause."""
-        flight.error = self._pause.error(time.monotonic())
+        flight.error = self._endpoint_pause.error(time.monotonic())
         if flight.error is not None:
             raise flight.error.copy()
         try:
@@ -154,13 +154,13 @@ class Renewal:
                 raise
             rejection = failure
         else:
-            self._pause = EndpointPause()
+            self._endpoint_pause = EndpointPause()
             logger.debug("fetched an access token from %s", self._credentials.domain)
             if self._cache is None and not self._has_fetched:
                 self._has_fetched = True
                 record_first_fetch(self._credentials)
             return self._use(flight, token)
-        flight.error = self._pause.start(rejection, time.monotonic())
+        flight.error = self._endpoint_pause.start(rejection, time.monotonic())
         raise flight.error.copy()
 
     def _claim(self, own: Flight, token: Token | None, flight: Flight | None) -> bool:
@@ -230,7 +230,7 @@ class Renewal:
 
     def forget(self) -> None:
         """Retire the token in use, and end the pause of the token endpoint."""
-        self._pause = EndpointPause()
+        self._endpoint_pause = EndpointPause()
         self.drop(self.token)
 
     def token_in(self, authorization: str | bytes | None) -> Token | None:

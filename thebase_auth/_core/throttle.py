@@ -16,7 +16,7 @@ from .errors import TokenRequestError
 _REJECTED_TOKENS: Final = 3
 _LONGEST_PAUSE: Final = 10.0  # seconds, of an operation
 _LONGEST_ENDPOINT_PAUSE: Final = 60.0  # seconds
-#: How the token endpoint rejects a client or asks it to slow down; 200: with an `error`.
+#: How the token endpoint rejects a client or asks it to slow down. A 200 counts only with an `error`.
 _PAUSE_STATUSES: Final = {200, 400, 401, 403, 429}
 _FORGOTTEN_AFTER: Final = 120.0  # seconds without a rejection
 _MOST_OPERATIONS: Final = 1000  # more than the API has
@@ -86,7 +86,7 @@ class _Rejections:
 
     def __init__(self) -> None:
         self.count = 0
-        self.newest = 0  # the number of a token
+        self.newest_number = 0  # of a token
         self.last_at = -math.inf
         self.pause = Pause(_LONGEST_PAUSE)
 
@@ -99,16 +99,16 @@ class Throttle:
         self._warned: set[Operation] = set()
 
     def record_rejection(self, operation: Operation, token_number: int, now: float) -> bool:
-        """Record a 401, and return whether the client probably lacks permission, the first time only."""
+        """Record a 401. Return True once, when the first pause starts: permission is probably missing."""
         if len(self._rejections) > _MOST_OPERATIONS:
             self._rejections.clear()
         rejections = self._rejections.get(operation)
         if rejections is None or now - rejections.last_at > _FORGOTTEN_AFTER:
             rejections = self._rejections[operation] = _Rejections()
         rejections.last_at = now
-        if token_number <= rejections.newest:
+        if token_number <= rejections.newest_number:
             return False  # a late report, or another call with the same token
-        rejections.newest = token_number
+        rejections.newest_number = token_number
         rejections.count += 1
         if rejections.count < _REJECTED_TOKENS:
             return False
@@ -123,7 +123,7 @@ class Throttle:
         If the server has rejected this token too, for another record, nothing is forgotten.
         """
         rejections = self._rejections.get(operation)
-        if rejections is not None and rejections.newest < token_number:
+        if rejections is not None and rejections.newest_number < token_number:
             del self._rejections[operation]
 
     def is_throttled(self, operation: Operation, now: float) -> bool:

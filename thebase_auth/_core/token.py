@@ -24,7 +24,7 @@ class Token:
         expires_at: When it expires by the server's ``expires_in``, in epoch seconds; None if the server
             did not say. The server may accept it for longer, or revoke it sooner.
         authorization: The value of the ``Authorization`` header that carries it.
-        number: Its place among the tokens of the auth object: that of the flight that obtained it.
+        number: The number of the flight that obtained it: a newer token has a higher one.
         is_from_cache: Whether another process has fetched it.
     """
 

@@ -15,7 +15,7 @@ from ._protocol import bounded
 
 _PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
 # Links are not followed. Without O_NONBLOCK, opening a pipe would block.
-_WARILY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_SAFE_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class FileTokenCache:
@@ -136,4 +136,4 @@ def _is_private(status: os.stat_result) -> bool:
 
 
 def _open_for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags | _WARILY, 0o600)
+    return os.open(path, flags | _SAFE_FLAGS, 0o600)

@@ -108,7 +108,7 @@ class RedisTokenCache:
 
         Args:
             key: As in `TokenCache`.
-            timeout: Seconds to wait. After half of them the database ends the lock, also of a dead process.
+            timeout: Seconds to wait. The lock expires after half of them, even if its process has died.
         """
         name = f"{self._prefix}{key}:lock"
         lease = max(timeout / 2, _SHORTEST_LEASE)

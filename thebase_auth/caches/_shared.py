@@ -54,7 +54,7 @@ class SharedCache:
         Returns:
             The work; None if earlier work hangs in a call of the cache, or no thread can be started.
         """
-        left = flight.leader.half
+        left = flight.leader.half_timeout
         last = self.last
         if last is not None and last.is_alive():  # in a forked child, it is not
             left -= yield from last.wait(last.finished, left)
@@ -99,14 +99,14 @@ class CacheWork(threading.Thread):
         *,
         may_lock: bool,
     ) -> None:
-        """Prepare the work; `SharedCache.start` starts it, and has the other arguments.
+        """Prepare the work; `SharedCache.start` starts it.
 
         Args:
             shared: The cache.
             flight: The flight.
             is_known: Whether a token has been used before.
             seconds: How long the leader waits until the cache has been looked into.
-            may_lock: Whether a token request follows.
+            may_lock: Whether a token request follows if there is nothing in the cache.
         """
         super().__init__(daemon=True, name="thebase_auth-cache")
         self.looked: Final = Event()
@@ -130,10 +130,10 @@ class CacheWork(threading.Thread):
 
     def finish(self) -> Generator[Wait, Any, None]:
         """Wait until the token is stored: the process may end right after this call, and this thread too."""
-        yield from self.wait(self.finished, self._flight.leader.half)
+        yield from self.wait(self.finished, self._flight.leader.half_timeout)
 
     def wait(self, event: Event, seconds: float) -> Generator[Wait, Any, float]:
-        """Wait for *event*, unless a leader has done so in vain, and return how many seconds it took."""
+        """Wait for *event*, unless a leader has given it up, and return how many seconds it took."""
         if self._is_given_up:
             return 0.0
         waited = yield from wait_for(event, seconds)
