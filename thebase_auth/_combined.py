@@ -25,7 +25,7 @@ else:
     if not _classes:
         raise ImportError(
             "thebase_auth.TheBaseAuth needs an HTTP library: install the extra 'requests', 'httpx'"
-            " or 'httpx2'"
+            " or 'httpx2'. For aiohttp, use thebase_auth.aiohttp.TheBaseAuth"
         )
 
     class TheBaseAuth(*_classes):

@@ -123,6 +123,6 @@ def _in_trio() -> bool:
         return False
     try:
         trio.lowlevel.current_task()
-    except RuntimeError:
+    except (RuntimeError, AttributeError):  # not in a task; or another thread is importing trio right now
         return False
     return True

@@ -209,6 +209,23 @@ def test_redirect_is_signed_on_the_same_host_only(http: Http) -> None:
         assert api.token_requests == 2
 
 
+def test_auth_object_signs_for_its_first_host_only(http: Http) -> None:
+    code = """
+import sys, requests
+from thebase_auth._httpie import TheBaseAuthPlugin
+auth = TheBaseAuthPlugin().get_auth(*sys.argv[1].split(":"))
+for url in sys.argv[2:5]:
+    print(requests.get(url, auth=auth).status_code)
+print(repr(auth), vars(auth))
+"""
+    with api_server() as (server, api), api_server() as (other, others):
+        response = http(ID_AND_SECRET, server.url, other.url, server.url, code=code)
+        assert response.out.splitlines()[:3] == ["200", "401", "200"]
+        assert CLIENT_SECRET not in response.out
+        assert [(got.path, got.authorization) for got in other.received] == [("/", None)]
+        assert (api.token_requests, others.token_requests) == (1, 0)
+
+
 # Credentials
 
 

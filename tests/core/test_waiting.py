@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -78,6 +79,12 @@ async def test_cancelled_waiter_leaves_no_waker_and_wakes_nobody(event: Event) -
 
 def test_task_waits_where_trio_is_not_installed(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
     monkeypatch.delitem(sys.modules, "trio")
+    asyncio.run(wait_async(event, SHORT))
+    assert not event.wakers
+
+
+def test_task_waits_while_another_thread_imports_trio(monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
+    monkeypatch.setitem(sys.modules, "trio", ModuleType("trio"))  # it has no attributes yet
     asyncio.run(wait_async(event, SHORT))
     assert not event.wakers
 

@@ -143,6 +143,7 @@ def test_combined_class_names_the_extras_where_no_library_is_installed() -> None
 
     assert kind == "ImportError"
     assert all(f"'{library}'" in message for library in COMBINED)
+    assert "thebase_auth.aiohttp.TheBaseAuth" in message
 
 
 def test_combined_class_does_not_hide_a_broken_library() -> None:

@@ -143,12 +143,16 @@ def _is_made_by_thebase(value: str) -> bool:
 
 
 def _seconds(retry_after: str, sent_at: float) -> float | None:
-    """Return ``Retry-After`` in seconds, from a number or a date (RFC 9110 section 10.2.3), or None."""
+    """Return ``Retry-After`` in seconds, from a number or a date (RFC 9110 section 10.2.3).
+
+    None if it is neither, or asks for no time at all: a clock may be wrong, and there should be a pause.
+    """
     if re.fullmatch("[0-9]{1,9}", retry_after.strip()):
-        return float(retry_after)
+        return float(retry_after) or None
     from email.utils import parsedate_to_datetime  # slow to load
 
     try:
-        return max(parsedate_to_datetime(retry_after).timestamp() - sent_at, 0.0)
+        seconds = parsedate_to_datetime(retry_after).timestamp() - sent_at
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else None
