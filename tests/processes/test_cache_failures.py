@@ -92,7 +92,7 @@ def test_cache_that_hangs_delays_one_request_and_takes_one_thread(
         assert len(warnings()) == 1
 
 
-@pytest.mark.parametrize("client", FEW[1:2], ids=str)  # in requests a cold call's own timeout is not known
+@pytest.mark.parametrize("client", FEW[1:], ids=str)  # in requests a cold call's own timeout is not known
 def test_caller_in_a_hurry_leads_while_another_waits_for_the_cache(client: Client) -> None:
     gate = Gate("load")
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:

@@ -9,8 +9,6 @@ from typing import Any
 from tests.support.clients import Client, auth_for
 from tests.support.servers import Api, Received, Response, Server, api_server
 
-PAUSES = [1, 2, 4, 8, 16, 32, 60, 60]  # seconds
-
 
 class ApiWithoutPermission(Api):
     """An API that rejects every token where a path begins with one of ``forbidden``."""

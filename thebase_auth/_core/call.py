@@ -157,7 +157,7 @@ def announced_length(headers: Any) -> int | None:
 
 def position_of(file: Any) -> int | None:
     """Return the position of a file object, in bytes; None if it has none."""
-    if not hasattr(file, "tell") or hasattr(file, "__aiter__"):
+    if not hasattr(file, "tell") or hasattr(file, "__aiter__"):  # the methods of the latter are coroutines
         return None
     try:
         return int(file.tell())
@@ -167,10 +167,11 @@ def position_of(file: Any) -> int | None:
 
 def is_seekable(file: Any) -> bool:
     """Return whether a file object can go back."""
-    if hasattr(file, "__aiter__"):
-        return False  # its methods are coroutines
+    position = position_of(file)
+    if position is None:
+        return False
     try:
-        file.seek(file.tell())
+        file.seek(position)
     except Exception:  # noqa: BLE001 - whatever a user's object raises: it cannot
         return False
     return True

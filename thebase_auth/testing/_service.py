@@ -110,9 +110,7 @@ class Service:
     def malformed(self, head: bytes, error: str) -> str:
         """Record what is not HTTP, and return the reason, for the client."""
         received = malformed(head, error)
-        with self.lock:
-            self._record.finish(received)
-        self._notify(received)
+        self._finish(received)
         return received.reason
 
     async def exchange(self, request: Request) -> Response | None:
@@ -123,9 +121,7 @@ class Service:
         if request.broken is not None:
             reason, status = why_broken(request.broken), 400 if request.broken else None
             received = replace(received, status=status, reason=reason)
-            with self.lock:
-                self._record.finish(received)
-            self._notify(received)
+            self._finish(received)
             return Problem(400, reason).response(request).to_send(request.method) if status else None
         with self.lock:
             record = self._record  # and no later one: a reset forgets this request
@@ -143,6 +139,12 @@ class Service:
             record.finish(received)
         self._notify(received)
         return None if response is None else response.to_send(request.method)
+
+    def _finish(self, received: ReceivedRequest) -> None:
+        """Record what no part of the sandbox has looked at: it was not HTTP, or not whole."""
+        with self.lock:
+            self._record.finish(received)
+        self._notify(received)
 
     def _decide(self, request: Request, received: ReceivedRequest) -> tuple[Response | None, ReceivedRequest]:
         """The response to a request, or None to drop the connection, and what the record says of it."""
