@@ -7,7 +7,7 @@ import io
 import os
 import traceback
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +279,31 @@ async def test_expired_token_is_tried_with_a_buffer() -> None:
     async with warmed_up(api) as (session, url, _, _):
         assert await status(session.post(url, data=io.BytesIO(b"body"))) == 200
     assert api.token_requests == 1
+
+
+async def test_file_whose_upload_a_401_interrupts_is_replayed_whole(tmp_path: Path) -> None:
+    content, uploads = CONTENT * 50, []  # more than any buffer holds
+    responses = iter(
+        [(200, b'{"access_token": "a"}'), (401, b""), (200, b'{"access_token": "b"}'), (200, b"")]
+    )
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                status, body = next(responses)
+                if status == 200:
+                    uploads.append(await reader.readexactly(29 if b"/oauth/token" in head else len(content)))
+                writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+        writer.close()
+
+    path = tmp_path / "body"
+    path.write_bytes(content)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with path.open("rb") as file:
+            async with signed_by(url) as session:
+                assert await status(session.post(url + "/a", data=file)) == 200
+    assert uploads[2:] == [content]
 
 
 async def test_websocket_is_signed_at_its_handshake() -> None:
