@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from ._access import SETTINGS, SandboxClient
 from ._asgi import ASGIApp, asgi_app
 from ._fields import read_fields, whole_number
-from ._levers import BUTTONS, pending, pull
+from ._levers import pending, pull
 from ._messages import JSON, TOKEN_PATH, Problem, Request, Response, json_response
 from ._openapi import openapi_document
 from ._received import ReceivedRequest, calls_in, path_of
@@ -106,7 +106,6 @@ def _status(sandbox: Sandbox) -> dict[str, Any]:
             "settings": {name: getattr(sandbox, name) for name in SETTINGS},
             "refused": {client.client_id: sorted(client._refused) for client in sandbox.clients},
             "pending": pending(sandbox),
-            "buttons": [button._asdict() for button in BUTTONS],
         }
 
 

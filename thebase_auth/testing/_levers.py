@@ -1,10 +1,10 @@
-# The levers of a sandbox by their names, with arguments as JSON has them: for HTTP and buttons of the page.
+# The levers of a sandbox by their names, with arguments as JSON has them.
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ._access import SETTINGS, SandboxClient
 from ._faults import Drop
@@ -14,43 +14,6 @@ from ._sandbox import Sandbox
 _MOST: Final = 10**6  # bytes, or seconds
 _LONGEST: Final = 1000  # characters of JSON; what is nested deeper than Python allows could not be sent back
 _LONGEST_SHOWN: Final = 200  # characters
-
-
-class Button(NamedTuple):
-    """A button of the page.
-
-    Attributes:
-        lever: The lever that it pulls.
-        arguments: What the lever gets; the page lets its user change them.
-        text: What that does.
-        text_he: The same in Hebrew.
-    """
-
-    lever: str
-    arguments: dict[str, Any]
-    text: str
-    text_he: str
-
-
-BUTTONS: Final = (
-    Button("revoke_tokens", {}, "revoke every token issued so far", "ביטול כל הטוקנים"),
-    Button("settings", {"expires_in": 10, "token_lifetime": 10},
-           "let tokens live for 10 seconds", "קיצור תוקף הטוקנים ל־10 שניות"),
-    Button("settings", {"single_token": True},
-           "let a new token revoke the earlier ones", "טוקן חדש מבטל את הקודמים"),
-    Button("refuse", {"call": "*"}, "take away permission for every call", "שלילת ההרשאה לכל הקריאות"),
-    Button("allow", {"call": "*"}, "give that permission back", "החזרת ההרשאה הזאת"),
-    Button("answer_next", {"call": "*", "status": 503, "times": 1},
-           "respond to the next request with 503", "תשובת 503 לבקשה הבאה"),
-    Button("delay_next", {"call": "*", "seconds": 5, "times": 1},
-           "delay the next response by 5 seconds", "עיכוב התשובה הבאה ב־5 שניות"),
-    Button("drop_next", {"call": "*", "carried_out": False, "times": 1},
-           "drop the next connection", "ניתוק הבקשה הבאה"),
-    Button("redirect_next", {"call": "*", "location": "/moved", "times": 1},
-           "redirect the next request", "הפניית הבקשה הבאה לכתובת אחרת"),
-    Button("reset", {},
-           "start anew: no tokens, no data, no requests", "איפוס: מחיקת טוקנים, נתונים ובקשות"),
-)  # fmt: skip
 
 
 def pull(sandbox: Sandbox, lever: str, arguments: Mapping[str, Any]) -> str:
