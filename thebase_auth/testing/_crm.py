@@ -38,9 +38,8 @@ def crm_routes() -> list[Route]:
         _example("/sms/sendTemplate", "from", "target", "template_id"),
         _example("/signatures/create", "name", "template_id", "by_user"),
         _example("/links/shortner", "url"),
-        Route("POST", "/timer/start", records.start_timer, "owner"),
-        Route("PUT", "/timer/{id}", records.stop_timer),
-        Route("GET", "/timer/open", records.list_timers),
+        _example("/timer/start", "owner"),
+        _example("/timer/{id}", method="PUT"),
         _example("/workingDays/WorkingDaysBetween",
                  "start_date", "end_date", "weekend", "date_format", status=200),
         _example("/workingDays/addWeekDays", *_DAYS, status=200),
@@ -55,13 +54,13 @@ def crm_calls() -> tuple[tuple[str, str], ...]:
     return tuple((route.method, route.path) for route in crm_routes())
 
 
-def _example(path: str, *required: str, status: int = 201) -> Route:
+def _example(path: str, *required: str, method: str = "POST", status: int = 201) -> Route:
     """A call that responds with the vendor's example to every request, with new ids."""
 
     def respond(_: Call) -> dict[str, object]:
         return {key: new_id() if value is None else value for key, value in RESPONSES[path].items()}
 
-    return Route("POST", path, respond, *required, status=status)
+    return Route(method, path, respond, *required, status=status)
 
 
 def _list(path: str) -> Handler:

@@ -1,10 +1,9 @@
 # What is created in the CRM, and the calls on it: leads, accounts and the search for both; products and their
-# inventory; timers.
+# inventory.
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from datetime import UTC, datetime
 from typing import Final
 
 from ._collections import collection, page
@@ -25,9 +24,7 @@ class Records:
         self._people: deque[Item] = deque(maxlen=_MOST_PEOPLE)
         self._products: dict[str, Item] = {}
         self._movements: defaultdict[str, deque[Item]] = defaultdict(deque)  # by product, the newest first
-        self._timers: dict[str, Item] = {}
         self.list_products = collection(self._products.values())
-        self.list_timers = collection(self._timers.values())
 
     # Leads and accounts
 
@@ -138,36 +135,9 @@ class Records:
             raise Problem(404, reason=Reason("there is no product with this id", "אין מוצר עם המזהה הזה"))
         return self._products[call.id]
 
-    # Timers, by which users count their minutes
-
-    def start_timer(self, call: Call) -> Item:
-        """Start a timer, now or at the time given."""
-        start_time = call.fields.get("start_time") or now()
-        _parse(start_time)
-        timer = _record("timer", call.fields | {"start_time": start_time})
-        self._timers[timer["id"]] = timer
-        return {"id": timer["id"], "message": "הטיימר הופעל"}
-
-    def stop_timer(self, call: Call) -> Item:
-        """Stop a timer."""
-        if call.id not in self._timers:
-            raise Problem(
-                404, reason=Reason("no timer with this id is running", "אין טיימר פועל עם המזהה הזה")
-            )
-        elapsed = datetime.now(UTC) - _parse(self._timers.pop(call.id)["start_time"])
-        return {"message": "הטיימר הופסק", "total_minuets": f"{elapsed.total_seconds() / 60:.1f}"}
-
 
 def _record(kind: str, fields: Item) -> Item:
     """A new record: the keys that the vendor shows of such a one, with the values that were sent."""
     made = {"id": new_id(), "created": now(), "updated": now()}
     sent = {key: value for key, value in fields.items() if not is_null(value)}
     return {key: made.get(key) or sent.get(key, default) for key, default in RECORDS[kind].items()}
-
-
-def _parse(start_time: object) -> datetime:
-    try:
-        time = datetime.fromisoformat(text(start_time))
-    except ValueError:
-        raise Problem(400, "start_time is not a date like 2021-09-22T16:33:08Z") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
