@@ -1,8 +1,8 @@
 """Every block of Python in the README and in docs/ runs as it stands.
 
 A block with a test is a file of tests, in a checkout or in any other project that has the package installed;
-any other is a script, with a sandbox in the place of acme.thebase.co.il. Each is run by itself; blocks with a
-title are files beside it.
+any other is a script, with a sandbox in the place of acme.thebase.co.il. Blocks with a title are files beside
+it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ from thebase_auth.testing import Sandbox
 
 SCRIPTS = [block for block in BLOCKS if not block.is_test]
 TESTS = [block for block in BLOCKS if block.is_test]
+# Other libraries leave traces in a process.
+TOGETHER = [
+    block for block in TESTS if block.libraries() <= {"pytest", "requests_toolbelt", "responses", "trustme"}
+]
+ALONE = [block for block in TESTS if block not in TOGETHER]
+FOLDERS = pytest.mark.parametrize("folder", [pytest.param("checkout", marks=pytest.mark.slow), "tmp_path"])
 
 
 @pytest.mark.parametrize("block", SCRIPTS, ids=str)
@@ -35,11 +41,16 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("folder", [pytest.param("checkout", marks=pytest.mark.slow), "tmp_path"])
-@pytest.mark.parametrize("block", TESTS, ids=str)
-def test_each_block_of_tests_passes(block: Block, folder: str, request: pytest.FixtureRequest) -> None:
+@FOLDERS
+def test_blocks_of_tests_pass(folder: str, request: pytest.FixtureRequest) -> None:
+    run_tests(TOGETHER, request.getfixturevalue(folder))
+
+
+@FOLDERS
+@pytest.mark.parametrize("block", ALONE, ids=str)
+def test_block_of_tests_passes_alone(block: Block, folder: str, request: pytest.FixtureRequest) -> None:
     need_libraries(block)
-    run_tests(block, request.getfixturevalue(folder))
+    run_tests([block], request.getfixturevalue(folder))
 
 
 def test_settings_for_our_own_tests_do_not_hold_for_a_page(checkout: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests.support import ROOT
-from tests.support.pythons import run_pytest
+from tests.support.pythons import run_pytest_in
 from thebase_auth.testing import Sandbox
 
 DOCS = ROOT / "docs"
@@ -133,11 +133,15 @@ def _run_in_another_python(code: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def run_tests(block: Block, folder: Path) -> None:
-    block.write_files(folder)
-    ended = run_pytest(folder, block.code)
+def run_tests(blocks: list[Block], folder: Path) -> None:
+    """Run the blocks in *folder*, each as a file of tests."""
+    for block in blocks:
+        block.write_files(folder)
+        name = re.sub(r"\W", "_", str(block))
+        (folder / f"test_{name}.py").write_text(block.code, "utf-8")
+    ended = run_pytest_in(folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert f"{block.code.count('def test_')} passed" in ended.stdout
+    assert f"{sum(block.code.count('def test_') for block in blocks)} passed" in ended.stdout
 
 
 # Links

@@ -16,12 +16,17 @@ _WITHOUT_OUR_TOOLS = [f"-pno:{plugin}" for plugin in ("hypothesispytest", "pytes
 def run_pytest(
     folder: Path, test: str, *options: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run pytest in another project, which knows of this one as an installed package."""
+    """Run a file of tests in another project, which knows of this one as an installed package."""
     (folder / "test_it.py").write_text(test, "utf-8")
+    return run_pytest_in(folder, *options, **environment)
+
+
+def run_pytest_in(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests in *folder* so."""
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-Werror", "-pno:cacheprovider"),
-            *(*_WITHOUT_OUR_TOOLS, *options, "test_it.py"),
+            *(*_WITHOUT_OUR_TOOLS, *options, "."),
         ],
         cwd=folder,
         env={**os.environ, **environment},
