@@ -4,8 +4,8 @@ tests      what ships, with each Python but the oldest, and the newest of every 
 lowest     the same with the oldest Python and the lowest version of each library that the extras allow
 niquests   what a session of niquests is told
 mocks      what the kit does with mocks and recorders that the other sessions do not have
-docs       the sites are built without a warning, and every example of their pages runs; only if named
-suites     what the tests of requests and httpx find when we sign their calls; only if named
+suites     what the tests of requests and httpx find when we sign their calls
+docs       the sites are built without a warning, and every example of their pages runs
 release    version, changelog and tag agree; builds and checks what is uploaded, and an SBOM; only if named
 
 Where an interpreter is missing, its session is skipped with a word.
@@ -41,6 +41,8 @@ SUITE_TOOLS = [
     *("chardet<6", "click<8.2", "trio<0.28", "uvicorn<0.33"),
 ]
 
+BUILT: list[Path] = []  # wheel and sdist, once a session of this run has built them
+
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.stop_on_first_error = True
@@ -49,55 +51,55 @@ nox.options.stop_on_first_error = True
 @nox.session(python=PYTHONS[1:])
 def tests(session: nox.Session) -> None:
     """Run the tests with the newest of everything; with the oldest Python, `lowest` runs them."""
-    wheel = build(session)
+    wheel, folder = build(session)
     session.install(str(wheel), *TEST)
-    run(session, "-n", "auto", *session.posargs)
+    run(session, folder, "-n", "auto", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the libraries."""
-    wheel = build(session)
+    wheel, folder = build(session)
     bounds = [one for extra in PROMISED for one in EXTRAS[extra] if ">=" in one]
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(one.replace(">=", "==") for one in bounds))
     session.install("--constraint", str(constraints), str(wheel), *TEST)
-    run(session, "-n", "auto", *session.posargs)
+    run(session, folder, "-n", "auto", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def niquests(session: nox.Session) -> None:
     """Run the one test for niquests, whose urllib3 takes the place of everybody's."""
-    wheel = build(session)
+    wheel, folder = build(session)
     session.install(f"{wheel}[requests]", "niquests", "pytest", "pytest-timeout")
-    run(session, "--noconftest", "--override-ini=addopts=", "tests/adapters/test_niquests.py")
+    run(session, folder, "--noconftest", "--override-ini=addopts=", "tests/adapters/test_niquests.py")
 
 
 @nox.session(python=PYTHONS[0])
 def mocks(session: nox.Session) -> None:
     """Run the tests for vcrpy, pytest-recording and pytest-httpx, which the others skip."""
-    wheel = build(session)
+    wheel, folder = build(session)
     session.install(str(wheel), *nox.project.dependency_groups(PYPROJECT, "mocks"))
-    run(session, "tests/kit/test_cassettes.py", "tests/kit/test_mocks.py", *session.posargs)
+    run(session, folder, "tests/kit/test_cassettes.py", "tests/kit/test_mocks.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS[0], default=False)
+@nox.session(python=PYTHONS[0])
 def suites(session: nox.Session) -> None:
     """Run the tests of requests and httpx as they are, and signed and rejected; compare the outcomes."""
-    wheel = build(session)
-    folder = unpacked(session) / "suites"
-    download = ["--no-deps", "--no-binary=:all:", f"--dest={folder}", *SUITES]
+    wheel, folder = build(session)
+    sources = folder / "suites"
+    download = ["--no-deps", "--no-binary=:all:", f"--dest={sources}", *SUITES]
     session.run("python", "-m", "pip", "download", *download, silent=True)
-    for sdist in folder.glob("*.tar.gz"):
+    for sdist in sources.glob("*.tar.gz"):
         with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter="data")
+            archive.extractall(sources, filter="data")
     session.install(str(wheel), *SUITES, *SUITE_TOOLS)
-    [requests], [httpx] = folder.glob("requests-*/"), folder.glob("httpx-*/")
-    compare = unpacked(session) / "tests" / "suites" / "compare.py"
+    [requests], [httpx] = sources.glob("requests-*/"), sources.glob("httpx-*/")
+    compare = folder / "tests" / "suites" / "compare.py"
     session.run("python", str(compare), str(requests), str(httpx))
 
 
-@nox.session(default=False)
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the sites into site/ and site/he/, and run the examples of all pages, skipping none."""
     session.install("pip>=25.1")
@@ -171,28 +173,27 @@ def link_to_repository(session: nox.Session, source: Path, version: str) -> None
     readme.write_text(re.sub(r"(\]\()(?!https?:|#)", rf"\1{url}/blob/v{version}/", text))
 
 
-def build(session: nox.Session) -> Path:
-    """Build sdist and wheel, lay out the tests of the sdist, and give the wheel."""
+def build(session: nox.Session) -> tuple[Path, Path]:
+    """The wheel, and a folder with the tests of the sdist; the first session of a run builds both."""
+    if not BUILT:
+        dist = Path(session.cache_dir, "dist").resolve()
+        shutil.rmtree(dist, ignore_errors=True)
+        session.install("build")
+        session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+        BUILT.extend([*dist.glob("*.whl"), *dist.glob("*.tar.gz")])
+    wheel, sdist = BUILT
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
-    session.install("build")
-    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
-    [sdist], [wheel] = folder.glob("*.tar.gz"), folder.glob("*.whl")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
-    shutil.rmtree(unpacked(session) / "thebase_auth")
-    return wheel
+    [tests] = folder.iterdir()
+    shutil.rmtree(tests / "thebase_auth")
+    return wheel, tests
 
 
-def unpacked(session: nox.Session) -> Path:
-    """Where the sdist is laid out."""
-    [found] = (one for one in Path(session.create_tmp()).resolve().iterdir() if one.is_dir())
-    return found
-
-
-def run(session: nox.Session, *arguments: str) -> None:
+def run(session: nox.Session, folder: Path, *arguments: str) -> None:
     """Run pytest where the source tree is out of reach."""
-    session.chdir(unpacked(session))
+    session.chdir(folder)
     # Not in the temporary folder that a session has here: the tests run pytest there, which would find
     # the settings of this project.
     elsewhere = {"TMPDIR": tempfile.gettempdir()}
