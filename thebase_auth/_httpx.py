@@ -138,9 +138,7 @@ class _Flow(Call):
             self._warn_if_unsigned_401(response)
             return
         self._start = position_of(getattr(request.stream, "_stream", None))
-        token = renewal.token
-        if token is None or token.is_expired():
-            token = yield from self.sign()
+        token = yield from self.sign()
         request.headers["Authorization"] = token.authorization
         try:
             response = yield request
@@ -152,15 +150,11 @@ class _Flow(Call):
         if response.status_code != 401:
             return
         self._warn_if_unsigned_401(response)
-        # The token that this flow has sent: another task may have written another one into the request.
-        rejected: Token | None = token
-        while response.status_code == 401 and self._has_our_token(response.request):
+        if self._has_our_token(response.request):
             self.request, self._redirects = response.request, response.history
-            response = yield from self.replay(response, rejected)
+            # The token that this flow has sent: another task may have written another one into the request.
+            response = yield from self.replay(response, token)
             self._correct_history(response)
-            if response.request is self.request:
-                break
-            rejected = self.renewal.token_in(response.request.headers.get("Authorization"))
 
     def _has_our_token(self, request: Request) -> bool:
         """Return whether *request* goes to the domain with our token: a redirect may have led elsewhere."""

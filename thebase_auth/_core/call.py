@@ -58,7 +58,7 @@ class Call(ABC):
         """Send the request of a 401 with another token, and return the response."""
 
     def is_401(self, response: Any) -> bool:
-        """Return whether *response* is a 401 to the request that was sent: a library may follow redirects."""
+        """Return whether *response* is a 401 to `request`: a library may have followed redirects since."""
         return bool(response.status_code == 401)
 
     def sign(self) -> Steps[Token]:
