@@ -16,7 +16,6 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx`, `thebase_a
 #
 # _core/             what an auth object knows and decides: no network, no files, no event loop
 #   errors           what can be raised
-#   text             text that is safe to print, for the command and testing/
 #   origin           the domain, and which URLs belong to it: where a token may go
 #   credentials      client ID and secret; the token request and its response as plain data
 #   diagnosis        what a response without a token means, and what to do about it
@@ -43,7 +42,8 @@ it is first asked for. `thebase_auth.requests`, `thebase_auth.httpx`, `thebase_a
 # makes sure that the token was ours before it replays; a `Call` that says how a request is sent again and a
 # token fetched; three exceptions; and a driver that runs the steps.
 #
-# Beside the plugin: testing/ (a fake TheBase server for tests), _pytest_plugin, _httpie, _cli/ (the command).
+# Beside the plugin: testing/ (a fake TheBase server for tests), _pytest_plugin, _httpie, _cli/ (the command),
+# _text (what testing/ and _cli/ print).
 
 from __future__ import annotations
 

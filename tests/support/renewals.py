@@ -17,7 +17,7 @@ from thebase_auth._core.token import Token
 
 LONG = 30.0  # seconds; longer than anything here takes
 TIMEOUT = 8.0  # seconds
-USERS, LEADS = Operation("GET", "/v2/users"), Operation("POST", "/v2/leads")
+USERS, LEADS = "GET /v2/users", "POST /v2/leads"
 LOOP = object()
 _FETCH = object()
 

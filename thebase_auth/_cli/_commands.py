@@ -15,8 +15,8 @@ import requests
 from thebase_auth import TokenRequestError
 from thebase_auth._core.credentials import TOKEN_PATH, hidden
 from thebase_auth._core.origin import Origin
-from thebase_auth._core.text import printable
 from thebase_auth._core.token import Token
+from thebase_auth._text import printable
 from thebase_auth.caches import FileTokenCache
 from thebase_auth.requests import TheBaseAuth
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from thebase_auth._core.text import printable
+from thebase_auth._text import printable
 
 PROGRAM: Final = "thebase-auth"
 

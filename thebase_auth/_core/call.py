@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 from .errors import TheBaseAuthError, as_library_error
 from .flight import Caller
 from .renewal import Renewal
-from .throttle import Operation
+from .throttle import Operation, operation_of
 from .token import Token
 from .warnings import logger
 
@@ -91,7 +91,7 @@ class Call(ABC):
             TokenRequestError: as in `Renewal.steps`, as an exception of the library.
             TokenTimeoutError: likewise.
         """
-        renewal, operation = self.renewal, Operation.of(str(self.request.method), str(self.request.url))
+        renewal, operation = self.renewal, operation_of(str(self.request.method), str(self.request.url))
         renewal.record_response(operation, rejected, is_401=True)
         for _ in range(2):
             is_throttled = renewal.is_throttled(operation, rejected)

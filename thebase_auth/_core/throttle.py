@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import math
-import re
-from typing import Final, NamedTuple, Self
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from .errors import TokenRequestError
 
@@ -21,23 +21,14 @@ _PAUSE_STATUSES: Final = {200, 400, 401, 403, 429}
 _FORGOTTEN_AFTER: Final = 120.0  # seconds without a rejection
 _MOST_OPERATIONS: Final = 1000  # more than the API has
 
-_FIRST_TWO_SEGMENTS: Final = re.compile(r"[^:/?#]+://[^/?#]*((?:/[^/?#]*){0,2})")
+Operation: TypeAlias = str
+"""A kind of call: its method, and the first two segments of its path, in which there are no IDs."""
 
 
-class Operation(NamedTuple):
-    """A kind of call: its method, and the first two segments of its path, in which there are no IDs."""
-
-    method: str
-    path: str
-
-    @classmethod
-    def of(cls, method: str, url: str) -> Self:
-        """Return the operation of a request."""
-        found = _FIRST_TWO_SEGMENTS.match(url)
-        return cls(method, (found and found[1]) or "/")
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+def operation_of(method: str, url: str) -> Operation:
+    """Return the operation of a request."""
+    segments = urlsplit(url).path.split("/")
+    return f"{method} {'/'.join(segments[:3]) or '/'}"
 
 
 class Pause:
@@ -102,6 +93,7 @@ class Throttle:
         """Record a 401. Return True once, when the first pause starts: permission is probably missing."""
         if len(self._rejections) > _MOST_OPERATIONS:
             self._rejections.clear()
+            self._warned.clear()
         rejections = self._rejections.get(operation)
         if rejections is None or now - rejections.last_at > _FORGOTTEN_AFTER:
             rejections = self._rejections[operation] = _Rejections()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final
 
-from thebase_auth._core.text import printable
+from thebase_auth._text import printable
 
 from ._faults import Drop
 from ._messages import NOT_GIVEN, TOKEN_PATH, Response

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from thebase_auth._core.text import printable
+from thebase_auth._text import printable
 
 from ._messages import TOKEN_PATH, CallPattern, Reason
 
