@@ -124,4 +124,5 @@ def test_neither_key_nor_record_shows_the_secret() -> None:
 def test_lifetime_is_the_time_left_until_the_token_expires() -> None:
     assert lifetime(Token("abc", time.time() + 60)) == pytest.approx(60, abs=2)
     assert lifetime(Token("abc", time.time() - 60)) == 0
-    assert lifetime(Token("abc")) is None
+    assert lifetime(Token("abc", time.time() + 1e9)) == 30 * 24 * 3600
+    assert lifetime(Token("abc")) == 3600

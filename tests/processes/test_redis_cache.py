@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -31,11 +30,9 @@ def cache(database: Database) -> RedisTokenCache:
 # Records
 
 
-@pytest.mark.parametrize(
-    ("lifetime", "seconds"), [(60.0, 60), (None, 3600), (math.inf, 30 * 24 * 3600), (0.0, 0.001)]
-)
+@pytest.mark.parametrize(("lifetime", "seconds"), [(60.0, 60), (0.0, 0.001)])
 def test_record_expires_with_its_token(
-    lifetime: float | None, seconds: float, cache: RedisTokenCache, database: Database
+    lifetime: float, seconds: float, cache: RedisTokenCache, database: Database
 ) -> None:
     started = time.monotonic()
     cache.store(KEY, "record", lifetime)

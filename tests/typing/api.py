@@ -47,7 +47,7 @@ class MyCache:
     def load(self, key: str) -> str | None:
         return None
 
-    def store(self, key: str, record: str, lifetime: float | None) -> None:
+    def store(self, key: str, record: str, lifetime: float) -> None:
         pass
 
     def lock(self, key: str, *, timeout: float) -> None:

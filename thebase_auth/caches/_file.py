@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ._protocol import bounded
-
 _PAUSES_BEFORE_REPLACING_AGAIN: Final = (0.01, 0.05, 0.25)  # seconds
 # Links are not followed. Without O_NONBLOCK, opening a pipe would block.
 _SAFE_FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -59,18 +57,18 @@ class FileTokenCache:
         record, until = self._records().get(key, (None, 0.0))
         return record if until > time.time() else None
 
-    def store(self, key: str, record: str, lifetime: float | None) -> None:
+    def store(self, key: str, record: str, lifetime: float) -> None:
         """Keep *record* under *key*; see `TokenCache.store`.
 
         Args:
             key: As in `TokenCache`.
             record: As in `TokenCache`.
-            lifetime: Seconds, or None.
+            lifetime: Seconds.
         """
         now = time.time()
         with self._file_lock("update").acquire(timeout=1.0, poll_interval=0.01):
             kept = {other: (text, until) for other, (text, until) in self._records().items() if until > now}
-            kept[key] = (record, now + bounded(lifetime))
+            kept[key] = (record, now + lifetime)
             self._replace(json.dumps(kept).encode())
 
     def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:

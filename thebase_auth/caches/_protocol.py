@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
-
-_UNKNOWN_LIFETIME: Final = 3600.0  # seconds; what the vendor's page shows
-_LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
+from typing import Protocol
 
 
 class TokenCache(Protocol):
@@ -24,13 +21,13 @@ class TokenCache(Protocol):
             key: 64 lower-case hexadecimal digits.
         """
 
-    def store(self, key: str, record: str, lifetime: float | None) -> None:
+    def store(self, key: str, record: str, lifetime: float) -> None:
         """Keep *record* under *key*, and replace any before it.
 
         Args:
             key: As in `load`.
             record: A line of ASCII text, a few hundred characters.
-            lifetime: Seconds after which the record is useless; None if that is not known.
+            lifetime: Seconds after which the record is useless.
         """
 
     def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
@@ -46,8 +43,3 @@ class TokenCache(Protocol):
         Returns:
             A function that releases the lock; None if others have held it all the time.
         """
-
-
-def bounded(lifetime: float | None) -> float:
-    """Return the seconds for which a cache keeps a record."""
-    return _UNKNOWN_LIFETIME if lifetime is None else min(lifetime, _LONGEST_LIFETIME)

@@ -20,6 +20,8 @@ from thebase_auth._core.token import Token
 _VERSION: Final = 1
 #: To recognise a record that an error message quotes, perhaps as part of a URL.
 RECORD_BEGINS: Final = re.compile(rf"(?:\[|%5B){_VERSION}(?:,|%2C)", re.IGNORECASE)
+_UNKNOWN_LIFETIME: Final = 3600.0  # seconds; what the vendor's page shows
+_LONGEST_LIFETIME: Final = 30 * 24 * 3600.0  # seconds
 _ITERATIONS: Final = 200_000  # about 30 ms, once for each client
 
 
@@ -59,9 +61,11 @@ class RecordFormat:
         return hmac.new(self._seal_key, content, "sha256").hexdigest().encode()
 
 
-def lifetime(token: Token) -> float | None:
-    """Return the seconds for which a cache should keep *token*; None if the server did not say."""
-    return None if token.expires_at is None else max(token.expires_at - time.time(), 0.0)
+def lifetime(token: Token) -> float:
+    """Return the seconds for which a cache should keep *token*."""
+    if token.expires_at is None:
+        return _UNKNOWN_LIFETIME
+    return min(max(token.expires_at - time.time(), 0.0), _LONGEST_LIFETIME)
 
 
 @lru_cache(maxsize=128)

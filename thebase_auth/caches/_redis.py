@@ -8,8 +8,6 @@ from typing import Any, Final, Self
 
 from thebase_auth._core.credentials import Secret
 
-from ._protocol import bounded
-
 _SHORTEST_LEASE: Final = 0.05  # seconds; to Redis 0 is an error, to redis-py no limit
 
 
@@ -92,15 +90,15 @@ class RedisTokenCache:
         record = self._client.get(self._prefix + key)
         return record.decode() if isinstance(record, bytes) else record
 
-    def store(self, key: str, record: str, lifetime: float | None) -> None:
+    def store(self, key: str, record: str, lifetime: float) -> None:
         """Keep *record* under *key*, and let it expire; see `TokenCache.store`.
 
         Args:
             key: As in `TokenCache`.
             record: As in `TokenCache`.
-            lifetime: Seconds, or None.
+            lifetime: Seconds.
         """
-        milliseconds = max(int(bounded(lifetime) * 1000), 1)
+        milliseconds = max(int(lifetime * 1000), 1)
         self._client.set(self._prefix + key, record, px=milliseconds)
 
     def lock(self, key: str, *, timeout: float) -> Callable[[], object] | None:
