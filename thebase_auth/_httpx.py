@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 from ._auth import CommonAuth
 from ._core.call import Call, Steps, announced_length, is_in_memory, is_seekable, position_of, rewind_file
 from ._core.credentials import TOKEN_REQUEST_BODY, TokenResponse
-from ._core.errors import PlainHTTPError, TheBaseAuthError, as_library_error
+from ._core.errors import TheBaseAuthError
 from ._core.flight import Caller, Wait
 from ._core.origin import Origin
 from ._core.token import Token, parse_token_response
@@ -129,11 +129,7 @@ class _Flow(Call):
     def steps(self) -> Steps[None]:
         """Sign and send the request, and replay it after a 401."""
         request, renewal = self.request, self.renewal
-        try:
-            must_sign = self._auth._credentials.origin.must_sign(_origin_of(request.url))
-        except PlainHTTPError as error:
-            raise as_library_error(error, self.error_kinds, request) from None
-        if not must_sign:
+        if not self.must_sign(_origin_of(request.url)):
             response = yield request
             self._warn_if_unsigned_401(response)
             return

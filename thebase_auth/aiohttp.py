@@ -96,13 +96,9 @@ class _Call(Call):
         auth, request, url = self._auth, self.request, self.request.url
         if _redirects and (auth, request._timer) in _redirects:
             return await self._handler(request)  # another host must not make us sign what it likes
-        try:
-            # A WebSocket is opened by an HTTP request.
-            origin = _origin(f"{url.scheme.replace('ws', 'http')}://{url.host_subcomponent}:{url.port}")
-            must_sign = auth._credentials.origin.must_sign(origin)
-        except errors.PlainHTTPError as error:
-            raise errors.as_library_error(error, self.error_kinds, request) from None
-        if not must_sign:
+        # A WebSocket is opened by an HTTP request.
+        scheme = url.scheme.replace("ws", "http")
+        if not self.must_sign(_origin(f"{scheme}://{url.host_subcomponent}:{url.port}")):
             response = await self._handler(request)
             if 300 <= response.status < 400:
                 _redirects[auth, request._timer] = response

@@ -115,13 +115,9 @@ class TheBaseAuth(CommonAuth, AuthBase):
         """
         if not isinstance(request, requests.PreparedRequest):
             raise self._wrong_library(request)
-        url, origin = str(request.url), self._credentials.origin
-        try:
-            # What follows the slash cannot change the host, so the common case needs no parsing.
-            must_sign = url.startswith(self._url_prefix) or origin.must_sign(Origin.of_url(url))
-        except errors.PlainHTTPError as error:
-            raise errors.as_library_error(error, _Call.error_kinds, request) from None
-        if must_sign:
+        url = str(request.url)
+        # What follows the slash cannot change the host, so the common case needs no parsing.
+        if url.startswith(self._url_prefix) or _Call(self, request).must_sign(Origin.of_url(url)):
             token = self._renewal.token
             if token is None or token.is_expired():
                 token = run_blocking(_Call(self, request).sign())

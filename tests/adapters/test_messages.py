@@ -104,11 +104,6 @@ PAGE = (
     "That is a web page, not a response of TheBase's API: a firewall or a gateway on the way has"
     " rejected the request. Ask whoever runs it; client id and client secret are probably not to blame."
 )
-GRANT = (
-    "The server rejects the kind of request: a token for grant_type=client_credentials, the only one that its"
-    " documentation knows; no scope was asked for. Check what the client id may do in TheBase:"
-    f" {SETTINGS}, and whether {DOMAIN} is the domain there; or ask its support."
-)
 REDIRECT = "It redirects to https://elsewhere.example/, and a token from elsewhere is not used."
 SERVER = "The server has a problem; try again later, or ask its support, naming tag:ecid/w4."
 NO_TOKEN = "200, but its response"
@@ -132,7 +127,7 @@ def page(title: str) -> dict[str, Any]:
         (401, {"json": PROBLEM},
          f"401 (code: Unauthorized, message: no  such client, instance: tag:ecid/w4). {CHECK}"),
         (200, {"json": {"error": "invalid_client"}}, f"200 (error: invalid_client). {CHECK}"),
-        (400, {"json": {"error": "invalid_scope"}}, f"400 (error: invalid_scope). {GRANT}"),
+        (400, {"json": {"error": "invalid_scope"}}, f"400 (error: invalid_scope). {CHECK}"),
         (406, page("Not Acceptable!"), f"406 (30 bytes of text/html with the title 'Not Acceptable!'). {PAGE}"),
         (404, {}, f"404 (empty). {IS_IT}"),
         (302, {"headers": {"Location": "https://elsewhere.example/?code=7#access_token=abc"}},
@@ -165,8 +160,6 @@ def error_of(client_id: str, secret: str, status: int, options: dict[str, Any]) 
         ("a..", '"b.."', " The client secret is in quotation marks; were they copied along?"),
         ("“a..”", "b..", " The client id is in quotation marks; were they copied along?"),
         (CLIENT_ID, CLIENT_SECRET, ""),
-        ("a", CLIENT_SECRET, (" The client secret looks like those that TheBase makes, the client id does not: was it"
-         " copied whole, or are the two swapped?")),
     ],
 )  # fmt: skip
 def test_mistake_in_copying(client_id: str, secret: str, message: str) -> None:

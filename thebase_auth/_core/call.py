@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from .errors import TheBaseAuthError, as_library_error
+from .errors import PlainHTTPError, TheBaseAuthError, as_library_error
 from .flight import Caller
+from .origin import Origin
 from .renewal import Renewal
 from .throttle import Operation, operation_of
 from .token import Token
@@ -60,6 +61,17 @@ class Call(ABC):
     def is_401(self, response: Any) -> bool:
         """Return whether *response* is a 401 to `request`: a library may have followed redirects since."""
         return bool(response.status_code == 401)
+
+    def must_sign(self, origin: Origin | None) -> bool:
+        """Return whether a request to *origin* gets the token.
+
+        Raises:
+            PlainHTTPError: if it goes to the domain over plain http, as an exception of the library.
+        """
+        try:
+            return self.renewal.credentials.origin.must_sign(origin)
+        except PlainHTTPError as error:
+            raise as_library_error(error, self.error_kinds, self.request) from None
 
     def sign(self) -> Steps[Token]:
         """Return the token to sign with.

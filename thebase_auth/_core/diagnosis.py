@@ -104,12 +104,6 @@ class _Diagnosis:
             return f"The server has a problem; try again later, or ask its support{naming}."
         if self._is_page and status != 404:
             return _ABOUT_PAGE
-        if said.get("error") in {"invalid_scope", "unsupported_grant_type", "unauthorized_client"}:
-            return (
-                "The server rejects the kind of request: a token for grant_type=client_credentials, the only"
-                " one that its documentation knows; no scope was asked for. Check what the client id may do"
-                f" in TheBase: {SETTINGS}, and whether {domain} is the domain there; or ask its support."
-            )
         if status in {200, 400, 401, 403}:
             return (
                 f"Check that client id and client secret belong to {domain}, are not swapped, and were not"
@@ -123,11 +117,6 @@ def _copying_mistakes(credentials: Credentials) -> str:
     client_id, secret = credentials.client_id, credentials.client_secret.reveal()
     if client_id == secret:
         return " Client id and client secret are the same; was one of them copied twice?"
-    if _is_made_by_thebase(secret) and not _is_made_by_thebase(client_id):
-        return (
-            " The client secret looks like those that TheBase makes, the client id does not: was it"
-            " copied whole, or are the two swapped?"
-        )
     hints = ""
     for name, value in (("id", client_id), ("secret", secret)):
         if value[0] in _QUOTATION_MARKS and value[-1] in _QUOTATION_MARKS:
@@ -135,11 +124,6 @@ def _copying_mistakes(credentials: Credentials) -> str:
         elif not value.endswith("..") or value.endswith("..."):
             hints += f" The client {name} does not end in two dots, as those that TheBase makes do."
     return hints
-
-
-def _is_made_by_thebase(value: str) -> bool:
-    """Return whether it is 16 bytes in base64url and two dots, quotation marks and missing dots aside."""
-    return re.fullmatch(r"[\w-]{22}", value.strip(_QUOTATION_MARKS + "."), re.ASCII) is not None
 
 
 def _seconds(retry_after: str, sent_at: float) -> float | None:

@@ -42,6 +42,7 @@ class Renewal:
 
     Attributes:
         token: The token in use, or None.
+        credentials: Those that fetch it.
         renews_expired: Whether an expired token is renewed before it is sent. No, until a call with an
             expired token, or one without ``expires_in``, has ended without a response.
         timeout: Seconds: the upper bound of each phase of a token request, and of waiting for others.
@@ -52,7 +53,7 @@ class Renewal:
         self.token: Token | None = None
         self.renews_expired = False
         self.timeout: Final = timeout
-        self._credentials: Final = credentials
+        self.credentials: Final = credentials
         self._cache: Final = cache
         self._has_fetched = False
         self._flight_numbers: Final = itertools.count(1)
@@ -65,7 +66,7 @@ class Renewal:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy has its own token, and shares the cache: deepcopy does not copy the arguments of a partial.
-        return partial(Renewal, self._credentials, self.timeout, self._cache), ()
+        return partial(Renewal, self.credentials, self.timeout, self._cache), ()
 
     def steps(
         self, caller: Caller, rejected: Token | None, *, may_fetch: bool
@@ -125,7 +126,7 @@ class Renewal:
             may_lock = may_fetch and self._endpoint_pause.error(time.monotonic()) is None
             work = yield from self._cache.start(flight, self._is_known, may_lock=may_lock)
         if work is not None:
-            found = yield from work.look()
+            found = yield from work.wait_for_record()
             if found is not None:
                 return self._use(flight, found)
         if not may_fetch:
@@ -138,7 +139,7 @@ class Renewal:
                 raise
             return newest  # of a flight that this one has passed over, or that has passed it over
         if work is not None:
-            yield from work.finish()
+            yield from work.wait_until_stored()
         return token
 
     def _fetch(self, flight: Flight) -> Generator[Any, Any, Token]:
@@ -155,10 +156,10 @@ class Renewal:
             rejection = failure
         else:
             self._endpoint_pause = EndpointPause()
-            logger.debug("fetched an access token from %s", self._credentials.domain)
+            logger.debug("fetched an access token from %s", self.credentials.domain)
             if self._cache is None and not self._has_fetched:
                 self._has_fetched = True
-                record_first_fetch(self._credentials)
+                record_first_fetch(self.credentials)
             return self._use(flight, token)
         flight.error = self._endpoint_pause.start(rejection, time.monotonic())
         raise flight.error.copy()
@@ -205,8 +206,8 @@ class Renewal:
         flight.finish()
 
     def _gave_up(self, failures: list[str]) -> TokenTimeoutError:
-        domain = self._credentials.domain
-        reasons = self._credentials.redact("; ".join(dict.fromkeys(failures)))
+        domain = self.credentials.domain
+        reasons = self.credentials.redact("; ".join(dict.fromkeys(failures)))
         return TokenTimeoutError(
             f"no access token from {domain}: this call waited for token requests of others, and gave up"
             f" ({reasons[:600]}). Check that its token endpoint is reachable and responds in time, or give"
@@ -271,7 +272,7 @@ class Renewal:
             elif token is self.token:  # else it may have expired long ago, and says nothing about permission
                 must_warn = self._throttle.record_rejection(operation, token.number, time.monotonic())
         if must_warn:
-            warn_of_missing_permission(self._credentials, operation)
+            warn_of_missing_permission(self.credentials, operation)
 
     def is_throttled(self, operation: Operation, rejected: Token | None) -> bool:
         """Return whether *operation* must not cost a token request now, as it probably lacks permission."""

@@ -123,13 +123,13 @@ class CacheWork(threading.Thread):
 
     # What leaders do.
 
-    def look(self) -> Generator[Wait, Any, Token | None]:
+    def wait_for_record(self) -> Generator[Wait, Any, Token | None]:
         """Wait until the work has looked into the cache, and return what it has found."""
         yield from self.wait(self.looked, self._seconds)
         return self.found
 
-    def finish(self) -> Generator[Wait, Any, None]:
-        """Wait until the token is stored: the process may end right after this call, and this thread too."""
+    def wait_until_stored(self) -> Generator[Wait, Any, None]:
+        """Wait for the end: the process may end right after this call, and this thread too."""
         yield from self.wait(self.finished, self._flight.leader.half_timeout)
 
     def wait(self, event: Event, seconds: float) -> Generator[Wait, Any, float]:
@@ -148,29 +148,32 @@ class CacheWork(threading.Thread):
 
     def run(self) -> None:
         """Do the work."""
-        release: Any = None
         try:
-            record_format = RecordFormat(self._shared.credentials)
-            self._load(record_format)
-            if self.found is None and self._may_lock and not self._flight.done:
-                release = self._lock(record_format.key)
-                self._load(record_format)  # it may have been stored just before the lock was free
-            self.looked.finish()
-            if self.found is None and self._may_lock:
-                self._store(record_format)
-        except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            self._trouble = self._describe(error)
-        try:
-            if release is not None:
-                self._call("release", release)
-        except BaseException as error:  # noqa: BLE001 - whatever a cache raises
-            self._trouble = f"releasing its lock failed: {self._describe(error)}"
-        try:
+            try:
+                self._share()
+            except BaseException as error:  # noqa: BLE001 - whatever a cache raises
+                self._trouble = self._describe(error)
             self._shared.report(self._trouble)
         finally:
             self._shared.last = None  # it would keep the leader's request in memory
             self.looked.finish()
             self.finished.finish()
+
+    def _share(self) -> None:
+        record_format = RecordFormat(self._shared.credentials)
+        self._load(record_format)
+        if self.found is not None or not self._may_lock:
+            return
+        # A leader that has not waited for us has its token already: it is stored without the lock.
+        release = None if self._flight.done else self._lock(record_format.key)
+        try:
+            self._load(record_format)  # it may have been stored just before the lock was free
+            self.looked.finish()
+            if self.found is None:
+                self._store(record_format)
+        finally:
+            if release is not None:
+                self._call("release", release)
 
     def _load(self, record_format: RecordFormat) -> None:
         record = self._call("load", self._shared.cache.load, record_format.key)
@@ -181,11 +184,7 @@ class CacheWork(threading.Thread):
     def _lock(self, key: str) -> Any:
         """Return what releases the lock; None if the token must be fetched without it."""
         seconds = 0.9 * self._seconds  # so that the reason is known before the leader stops waiting
-        try:
-            release = self._call("lock", self._shared.cache.lock, key, timeout=seconds)
-        except Exception as error:  # noqa: BLE001 - whatever a cache raises
-            self._trouble = f"it cannot be locked: {self._describe(error)}"
-            return None
+        release = self._call("lock", self._shared.cache.lock, key, timeout=seconds)
         if release is None:
             self._trouble = f"another process has held its lock for {seconds:.2g} seconds"
         return release
