@@ -105,9 +105,7 @@ class _Call(Call):
             if response.status == 401 and "Authorization" not in request.headers:
                 auth._warn_of_unsigned_401(str(url.host))
             return response
-        token = self.renewal.token
-        if token is None or token.is_expired():
-            token = await _run(self.sign())
+        token = await _run(self.sign())
         try:
             response = await self._send_with(token)
         except BaseException:  # another middleware may raise for a 401, and hide it

@@ -119,7 +119,7 @@ class TheBaseAuth(CommonAuth, AuthBase):
         # What follows the slash cannot change the host, so the common case needs no parsing.
         if url.startswith(self._url_prefix) or _Call(self, request).must_sign(Origin.of_url(url)):
             token = self._renewal.token
-            if token is None or token.is_expired():
+            if token is None or token.is_expired():  # else `sign` would return it, and take as long as the rest
                 token = run_blocking(_Call(self, request).sign())
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
