@@ -188,7 +188,7 @@ def test_renewal_goes_on_without_the_cache_if_no_thread_can_start(
     ("method", "failure", "reason"),
     [
         ("load", OSError("down"), "OSError: down"),
-        ("lock", OSError("no\nroom"), "OSError: no room"),
+        ("lock", OSError("no\nroom"), "it cannot be locked: OSError: no room"),
         ("store", OSError("full"), "OSError: full"),
         ("release", OSError("gone"), "OSError: gone"),
         ("load", ValueError("x" * 1000), f"ValueError: {'x' * 288}"),

@@ -184,7 +184,11 @@ class CacheWork(threading.Thread):
     def _lock(self, key: str) -> Any:
         """Return what releases the lock; None if the token must be fetched without it."""
         seconds = 0.9 * self._seconds  # so that the reason is known before the leader stops waiting
-        release = self._call("lock", self._shared.cache.lock, key, timeout=seconds)
+        try:
+            release = self._call("lock", self._shared.cache.lock, key, timeout=seconds)
+        except Exception as error:  # noqa: BLE001 - whatever a cache raises
+            self._trouble = f"it cannot be locked: {self._describe(error)}"
+            return None
         if release is None:
             self._trouble = f"another process has held its lock for {seconds:.2g} seconds"
         return release
