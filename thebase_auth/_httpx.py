@@ -56,11 +56,11 @@ class HttpxAuth(CommonAuth):
             TokenRequestError: if a token is needed and the token endpoint responds without one.
             TokenTimeoutError: if the token requests of other callers fail or take too long.
         """
-        flow = _Flow(self, request, Caller).steps()
+        steps = _Call(self, request, Caller).steps()
         result: Any = None
         try:
             while True:
-                step, result = flow.send(result), None
+                step, result = steps.send(result), None
                 if isinstance(step, Wait):
                     wait_blocking(*step)
                 elif isinstance(step, Do):
@@ -73,7 +73,7 @@ class HttpxAuth(CommonAuth):
         except StopIteration:
             return
         finally:
-            flow.close()
+            steps.close()
 
     async def async_auth_flow(self, request: Request) -> AsyncGenerator[Request, Response]:
         """Sign *request*, and replay it after a 401; for ``AsyncClient``, in asyncio and trio.
@@ -83,11 +83,11 @@ class HttpxAuth(CommonAuth):
             TokenRequestError: if a token is needed and the token endpoint responds without one.
             TokenTimeoutError: if the token requests of other callers fail or take too long.
         """
-        flow = _Flow(self, request, async_caller).steps()
+        steps = _Call(self, request, async_caller).steps()
         result: Any = None
         try:
             while True:
-                step, result = flow.send(result), None
+                step, result = steps.send(result), None
                 if isinstance(step, Wait):
                     await wait_async(*step)
                 elif isinstance(step, Do):
@@ -100,7 +100,7 @@ class HttpxAuth(CommonAuth):
         except StopIteration:
             return
         finally:
-            flow.close()
+            steps.close()
 
     def auth_flow(self, request: Request) -> Generator[Request, Response, None]:  # noqa: ARG002
         """Not for this class: use `sync_auth_flow` or `async_auth_flow`, as the clients do.
@@ -114,7 +114,7 @@ class HttpxAuth(CommonAuth):
         )
 
 
-class _Flow(Call):
+class _Call(Call):
     """One call of httpx or httpx2, from its signature to the response that the caller gets."""
 
     def __init__(self, auth: HttpxAuth, request: Request, current_caller: Callable[[], Caller]) -> None:

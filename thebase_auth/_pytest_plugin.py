@@ -1,8 +1,8 @@
-# The pytest fixtures `thebase`, `thebase_auth`, `thebase_env` and `make_thebase`.
+# The pytest fixtures `thebase`, `thebase_auth`, `thebase_env` and `make_thebase`, and the check that levers were
+# used.
 #
-# Here: the fixtures, which pytest finds by an entry point, and the check that levers were used. pytest loads
-# this module in every run of a project that has the package installed, so it imports nothing but pytest; the
-# sandbox is imported when a test asks for it. Not here: the sandbox (testing).
+# pytest finds them by an entry point, and loads this module in every run of a project that has the package
+# installed. So it imports nothing but pytest; the sandbox is imported when a test asks for it.
 
 from __future__ import annotations
 
