@@ -118,8 +118,9 @@ class TheBaseAuth(CommonAuth, AuthBase):
         url = str(request.url)
         # What follows the slash cannot change the host, so the common case needs no parsing.
         if url.startswith(self._url_prefix) or _Call(self, request).must_sign(Origin.of_url(url)):
+            # `sign` asks the same, but the steps of a call take as long as all the rest of signing.
             token = self._renewal.token
-            if token is None or token.is_expired():  # else `sign` would return it, and take as long as the rest
+            if token is None or token.is_expired():
                 token = run_blocking(_Call(self, request).sign())
             request.headers["Authorization"] = token.authorization
         hooks = request.hooks["response"]
