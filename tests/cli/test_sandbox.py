@@ -57,7 +57,7 @@ def test_it_prints_settings_and_each_request_until_ctrl_c(run: Run, monkeypatch:
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         assert "good for 7 seconds" in run("check")[1]
-        assert run("request", "GET", "/v2/א%1b", "--no-cache")[0] == 1
+        assert run("request", "GET", "/v2/א%1b" + "a" * 1000, "--no-cache")[0] == 1
         for name, value in limited.items():
             monkeypatch.setenv(name, value)
         code, rejected, _ = run("request", "DELETE", "/v2/products/1", "--no-cache")
@@ -67,17 +67,14 @@ def test_it_prints_settings_and_each_request_until_ctrl_c(run: Run, monkeypatch:
         assert in_force == {"expires_in": 7, "token_lifetime": 7, "single_token": False}
         with pytest.raises(httpx.ConnectError):
             httpx.get(domain.replace("http", "https"))
-        answer = {"call": "*", "status": 200, "body": "a" * 100_000}
-        httpx.post(f"{domain}/_sandbox/answer_next", json=answer)
         httpx.post(f"{domain}/_sandbox/revoke_tokens", json={})
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=10)
         lines = out.splitlines()
         assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200", lines[0])
         assert any(" DELETE /v2/products/1 401 (" in line for line in lines)
-        assert [line for line in lines if r"GET /v2/א\u001b 404" in line]
+        assert [len(line) for line in lines if r"GET /v2/א\u001baaa" in line] == [509]
         assert any(line.endswith(" - - 400 (TLS on a port without it; use http://)") for line in lines)
-        assert len(lines[-2]) < 550
         assert lines[-1].endswith(" revoke_tokens")
         assert (running.returncode, err.strip()) == (130, "")
 
