@@ -55,23 +55,20 @@ def test_swapped_id_and_secret_are_reported(
 
 
 @pytest.mark.parametrize(
-    ("client_id", "secret", "status", "body", "requests"),
+    ("secret", "body", "content_type", "requests"),
     [
-        ("mistyped", "wrong..", 401, '{"error": "invalid_client"}', 2),
-        ("mistyped", "with:colon", 401, '{"error": "invalid_client"}', 1),  # no ID has a colon
-        ("mistyped", "wrong..", 401, "<h1>", 1),  # an unknown server gets the secret in one place only
-        ("mistyped", "wrong..", 503, "{}", 1),
-        ("mistyped", "wrong..", 400, '{"error": "invalid_request"}', 1),
+        ("wrong..", '{"error": "invalid_client"}', "application/json", 2),
+        ("with:colon", '{"error": "invalid_client"}', "application/json", 1),  # no ID has a colon
+        ("wrong..", "<h1>", "text/html", 1),  # an unknown server gets the secret in one place only
     ],
 )
 def test_only_a_thebase_is_tried_with_the_two_swapped(
-    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, client_id: str, secret: str, status: int,
-    body: str, requests: int,
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, secret: str, body: str, content_type: str,
+    requests: int,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("THEBASE_CLIENT_SECRET", secret)
-    content_type = "application/json" if body.startswith("{") else "text/html"
-    thebase.answer_next("/oauth/token", status, body, content_type)
-    code, _, err = run("check", "--client-id", client_id)
+    thebase.answer_next("/oauth/token", 401, body, content_type)
+    code, _, err = run("check")
     assert (code, thebase.token_requests) == (1, requests)
     assert "are swapped" not in err
     assert secret not in err
@@ -84,8 +81,6 @@ def test_only_a_thebase_is_tried_with_the_two_swapped(
         (400, '{"error": "invalid_client"}', "application/json", "wrong client id or client secret: "),
         (401, "<h1>", "text/html", "wrong client id or client secret, or a domain that is not a TheBase: "),
         (404, "<h1>", "text/html", "wrong domain: "),
-        (200, "<h1>", "text/html", "wrong domain: "),
-        (307, "", "text/html", "wrong domain: "),
         (407, "", "text/html", "a proxy rejected the request: "),
         (429, "", "text/html", "the settings were not checked: "),
         (503, "<h1>", "text/html", "the settings were not checked: "),
@@ -102,22 +97,18 @@ def test_check_blames_a_setting_as_far_as_the_response_tells(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("option", "value", "message"),
     [
-        (["--domain", "acme.thebase.co.il/v2"], "domain has a path"),
-        (["--domain", "http://acme.thebase.co.il"], "domain is given with http://"),
-        (["--client-id", " abc"], "client id begins or ends with white space"),
-        (["--client-id", "a:b"], "client id has a colon"),
-        (["--timeout", "0"], "timeout must be a positive number of seconds"),
+        ("--domain", "acme.thebase.co.il/v2", "domain has a path"),
+        ("--client-id", "a:b", "client id has a colon"),
     ],
 )
-def test_impossible_settings_are_rejected_before_a_request(
-    run: Run, thebase: Sandbox, arguments: list[str], message: str
+def test_impossible_setting_is_rejected_before_a_request(
+    run: Run, thebase: Sandbox, option: str, value: str, message: str
 ) -> None:
-    for name in (["check"], ["token"], ["request", "GET", "/v2/users"]):
-        code, out, err = run(*name, *arguments)
-        assert (code, out, err.count("\n")) == (2, "", 1)
-        assert err.startswith(f"thebase-auth: {message}")
+    code, out, err = run("check", option, value)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"thebase-auth: {message}")
     assert thebase.received == ()
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import COMMAND, Run, at_a_terminal, command
-from thebase_auth import __version__
 from thebase_auth._cli import main
 from thebase_auth.testing import Sandbox
 
@@ -26,7 +25,7 @@ import runpy, sys
 
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == sys.argv[0]:
+        if name.partition(".")[0] in sys.argv[0].split():
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.argv.pop(0)
@@ -37,10 +36,10 @@ runpy.run_module("thebase_auth", run_name="__main__")
 posix = pytest.mark.skipif(os.name != "posix", reason="streams and signals of POSIX")
 
 
-def without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process in which *library* cannot be imported."""
+def without(libraries: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process in which *libraries* cannot be imported."""
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", BLOCKED, library, *arguments],
+        [sys.executable, "-W", "error", "-c", BLOCKED, libraries, *arguments],
         capture_output=True, encoding="utf-8", timeout=20, check=False,
     )  # fmt: skip
 
@@ -48,31 +47,25 @@ def without(library: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 # Missing libraries
 
 
-NO_MODULE = "No module named '{}'; install the extra 'cli'"
-NO_CACHE = "FileTokenCache needs {}: install the extra 'file'"
-
-
 @pytest.mark.parametrize(
-    ("library", "arguments", "message"),
+    ("library", "arguments", "extra"),
     [
-        ("click", "--help", NO_MODULE), ("requests", "check", NO_MODULE), ("httpx", "demo", NO_MODULE),
-        ("dotenv", f"check --env-file {os.devnull}", NO_MODULE),
-        ("platformdirs", "check --profile acme", NO_MODULE),
-        ("platformdirs", "token", NO_CACHE), ("filelock", "token", NO_CACHE),
+        ("click", "--help", "'cli'"), ("requests", "check", "'cli'"), ("platformdirs", "token", "'file'"),
+        ("dotenv", f"check --env-file {os.devnull}", "'cli'"),
     ],
 )  # fmt: skip
-def test_missing_library_is_named_with_its_extra(library: str, arguments: str, message: str) -> None:
+def test_missing_library_is_named_with_its_extra(library: str, arguments: str, extra: str) -> None:
     done = without(library, *arguments.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"thebase-auth: {message.format(library)}\n"
-    if message is NO_CACHE:
-        assert without(library, "token", "--no-cache").returncode == 0
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert re.fullmatch(f"thebase-auth: .*{library}.* install the extra {extra}\n", done.stderr)
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx", "uvicorn", "platformdirs"])
-def test_help_and_version_need_click_alone(library: str) -> None:
-    assert without(library, "--version").stdout == f"thebase-auth {__version__}\n"
-    assert without(library, "check", "--help").returncode == 0
+def test_token_without_a_cache_needs_no_library_for_it() -> None:
+    assert without("platformdirs filelock dotenv httpx uvicorn", "token", "--no-cache").returncode == 0
+
+
+def test_help_needs_click_alone() -> None:
+    assert without("requests httpx uvicorn platformdirs", "check", "--help").returncode == 0
 
 
 # Help and arguments
@@ -105,9 +98,7 @@ def test_no_command_shows_the_help_as_an_error(run: Run) -> None:
     ("arguments", "message"),
     [
         ("dmeo", "No such command 'dmeo'. Did you mean 'demo'?; see thebase-auth --help"),
-        ("check --domian x", "No such option '--domian'. Did you mean '--domain'?; see thebase-auth check"),
         ("check hunter2", "too many arguments; see thebase-auth check --help"),
-        ("request GET", "Missing argument 'PATH'; see thebase-auth request --help"),
         ("check --timeout soon", "Invalid value for '--timeout': 'soon' is not a valid float; see"),
         ("token --no-cache=hunter2", "Option '--no-cache' does not take a value; see thebase-auth"),
     ],
@@ -119,10 +110,12 @@ def test_wrong_arguments_are_one_line(run: Run, arguments: str, message: str) ->
     assert "hunter2" not in err
 
 
-@pytest.mark.parametrize("name", ["check", "token", "request GET /v2/users"])
-@pytest.mark.parametrize("given", ["--client-secret hunter2", "--secret=hunter2", "--password hunter2"])
-def test_secret_is_rejected_as_an_argument(run: Run, thebase: Sandbox, name: str, given: str) -> None:
-    code, out, err = run(*name.split(), *given.split())
+@pytest.mark.parametrize(
+    "given",
+    ["check --client-secret hunter2", "token --secret=hunter2", "request GET /v2/users --password hunter2"],
+)
+def test_secret_is_rejected_as_an_argument(run: Run, thebase: Sandbox, given: str) -> None:
+    code, out, err = run(*given.split())
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "the client secret is not taken from an argument" in err
     assert "--secret-file" in err
@@ -144,7 +137,7 @@ def test_output_is_the_same_at_a_terminal_and_in_a_pipe(thebase: Sandbox) -> Non
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("arguments", ["--help", "--version", "check", "token", "request GET /v2/users"])
+@pytest.mark.parametrize("arguments", ["--help", "request GET /v2/users"])
 def test_full_disk_is_one_line(arguments: str) -> None:
     with open("/dev/full", "w") as full:
         done = command(*arguments.split(), stdout=full)
@@ -153,27 +146,24 @@ def test_full_disk_is_one_line(arguments: str) -> None:
 
 
 @posix
-@pytest.mark.parametrize("arguments", ["--help", "check", "token", "request GET /v2/users"])
-def test_reader_that_has_gone_is_no_traceback(arguments: str) -> None:
+def test_reader_that_has_gone_is_no_traceback() -> None:
     """As in ``thebase-auth request ... | head -0``."""
     end_to_read, end_to_write = os.pipe()
     os.close(end_to_read)
-    done = command(*arguments.split(), stdout=end_to_write)
+    done = command("request", "GET", "/v2/users", stdout=end_to_write)
     os.close(end_to_write)
-    assert done.stderr in {"", "GET /v2/users: 200 OK\n"}
+    assert done.stderr == "GET /v2/users: 200 OK\n"
 
 
 @posix
-@pytest.mark.parametrize("arguments", ["check", "token", "request GET /v2/users"])
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
-def test_streams_may_be_closed(arguments: str, closed: str) -> None:
+@pytest.mark.parametrize(("closed", "err"), [(">&-", "GET /v2/users: 200 OK\n"), ("2>&-", "")])
+def test_streams_may_be_closed(closed: str, err: str) -> None:
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
     done = subprocess.run(
-        [*shell, *COMMAND, *arguments.split()],
+        [*shell, *COMMAND, "request", "GET", "/v2/users"],
         capture_output=True, encoding="utf-8", timeout=30, check=False,
     )  # fmt: skip
-    assert done.returncode == 0
-    assert done.stderr in {"", "GET /v2/users: 200 OK\n"}
+    assert (done.returncode, done.stderr) == (0, err)
     assert "200 OK" not in done.stdout
 
 
@@ -213,38 +203,21 @@ def test_ctrl_c_before_a_command_runs_ends_with_130(run: Run, monkeypatch: pytes
 
 # Completion
 
-SHELLS = {
-    "bash": """
-        eval "$(_THEBASE_AUTH_COMPLETE=bash_source thebase-auth)"
-        COMP_WORDS=(thebase-auth to) COMP_CWORD=1
-        $(complete -p thebase-auth | sed 's/.*-F \\([^ ]*\\).*/\\1/') thebase-auth to thebase-auth
-        echo "${COMPREPLY[@]}"
-    """,
-    "fish": """
-        _THEBASE_AUTH_COMPLETE=fish_source thebase-auth | source
-        complete --do-complete "thebase-auth to"
-    """,
-    "zsh": """
-        autoload -U compinit; compinit -D -u
-        eval "$(_THEBASE_AUTH_COMPLETE=zsh_source thebase-auth)"
-        _describe() { print -r -- ${(P)${@[-1]}} ${(P)${@[-2]}} }
-        words=(thebase-auth to) CURRENT=2
-        ${_comps[thebase-auth]}
-    """,
-}
+
+BASH = """
+eval "$(_THEBASE_AUTH_COMPLETE=bash_source thebase-auth)"
+COMP_WORDS=(thebase-auth to) COMP_CWORD=1
+$(complete -p thebase-auth | sed 's/.*-F \\([^ ]*\\).*/\\1/') thebase-auth to thebase-auth
+echo "${COMPREPLY[@]}"
+"""
 
 
-@posix
-@pytest.mark.parametrize("shell", SHELLS)
-def test_shell_completes_a_command(shell: str, tmp_path: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"this machine has no {shell}")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="this machine has no bash")
+def test_shell_completes_a_command(tmp_path: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        [shell, "-c", SHELLS[shell]],
+        ["bash", "-c", BASH],
         env={**os.environ, "PATH": path, "HOME": str(tmp_path)},
         capture_output=True, encoding="utf-8", timeout=60, check=False,
     )  # fmt: skip
-    assert "token" in done.stdout.split(), done
-    assert "check" not in done.stdout
-    assert done.stderr == ""
+    assert (done.stdout, done.stderr) == ("token\n", "")

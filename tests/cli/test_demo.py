@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import command
+from tests.support.command_line import Run
 from thebase_auth._cli import _demo, main
 from thebase_auth.testing import Sandbox, SandboxClient
 
@@ -43,20 +43,17 @@ def run_with(
     return code, out
 
 
-def test_demo_tells_its_story() -> None:
-    done = command("demo")
-    assert (done.returncode, done.stdout, done.stderr) == (0, STORY, "")
-    assert max(map(len, STORY.splitlines())) <= 60  # columns of its picture
-
-
-def test_demo_ignores_proxy_and_netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_demo_tells_its_story_whatever_the_proxy_and_netrc(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password something")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    assert main(["demo"]) == 0
+    assert run("demo") == (0, STORY, "")
+    assert max(map(len, STORY.splitlines())) <= 60  # columns of its picture
 
 
 class NeverRevokes(Sandbox):

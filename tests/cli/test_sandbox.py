@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from tests.support.command_line import COMMAND, Run, command
+from tests.support.command_line import COMMAND, Run
 from thebase_auth.testing import Sandbox
 
 LAST_LINE = "467 kB"
@@ -46,7 +46,7 @@ def domain_in(shown: str) -> str:
 
 
 @posix
-def test_it_prints_settings_and_each_request_until_ctrl_c() -> None:
+def test_it_prints_settings_and_each_request_until_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with sandbox("--expires-in", "7") as (running, shown):
         assert running.stdout is not None
         settings, limited = (
@@ -54,26 +54,27 @@ def test_it_prints_settings_and_each_request_until_ctrl_c() -> None:
             for part in shown.split("A client without permission to delete:")
         )
         assert f"\n  {settings['THEBASE_DOMAIN']}/_sandbox/\n" in shown
-        assert "good for 7 seconds" in command("check", env=settings).stdout
-        done = command("request", "DELETE", "/v2/products/1", "--no-cache", env={**settings, **limited})
-        assert (done.returncode, '"code": "Unauthorized"' in done.stdout) == (1, True)
-        assert command("request", "GET", "/v2/א%1b", "--no-cache", env=settings).returncode == 1
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        assert "good for 7 seconds" in run("check")[1]
+        assert run("request", "GET", "/v2/א%1b" + "a" * 1000, "--no-cache")[0] == 1
+        for name, value in limited.items():
+            monkeypatch.setenv(name, value)
+        code, rejected, _ = run("request", "DELETE", "/v2/products/1", "--no-cache")
+        assert (code, '"code": "Unauthorized"' in rejected) == (1, True)
         domain = settings["THEBASE_DOMAIN"]
         in_force = httpx.get(f"{domain}/_sandbox/status").json()["settings"]
         assert in_force == {"expires_in": 7, "token_lifetime": 7, "single_token": False}
         with pytest.raises(httpx.ConnectError):
             httpx.get(domain.replace("http", "https"))
-        answer = {"call": "*", "status": 200, "body": "a" * 100_000}
-        httpx.post(f"{domain}/_sandbox/answer_next", json=answer)
         httpx.post(f"{domain}/_sandbox/revoke_tokens", json={})
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=10)
         lines = out.splitlines()
         assert re.fullmatch(r"\d\d:\d\d:\d\d POST /oauth/token 200", lines[0])
         assert any(" DELETE /v2/products/1 401 (" in line for line in lines)
-        assert [line for line in lines if r"GET /v2/א\u001b 404" in line]
+        assert [len(line) for line in lines if r"GET /v2/א\u001baaa" in line] == [509]
         assert any(line.endswith(" - - 400 (TLS on a port without it; use http://)") for line in lines)
-        assert len(lines[-2]) < 550
         assert lines[-1].endswith(" revoke_tokens")
         assert (running.returncode, err.strip()) == (130, "")
 
@@ -112,9 +113,8 @@ def test_a_port_in_use_is_one_line(run: Run, thebase: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["--port=-1", "--port=65536", "--port=a", "--expires-in=-5", "--token-lifetime=0", "--refuse=users",
-     "--refuse=GET /v2/user", "--host=http://thebase"],
-)  # fmt: skip
+    ["--port=65536", "--expires-in=0", "--token-lifetime=0", "--refuse=users", "--host=http://thebase"],
+)
 def test_wrong_flags_are_one_line(run: Run, wrong: str) -> None:
     code, out, err = run("sandbox", wrong)
     option, _, value = wrong.partition("=")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Run, at_a_terminal, command
+from tests.support.command_line import Run, at_a_terminal
 from thebase_auth.testing import Sandbox
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and folders of POSIX")
@@ -25,13 +26,15 @@ def test_missing_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, val
     assert run("check") == (2, "", message)
 
 
-def test_all_missing_settings_are_named_without_a_prompt() -> None:
-    env = dict.fromkeys(("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET"), "")
+def test_all_missing_settings_are_named_without_a_prompt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    for name in ("THEBASE_DOMAIN", "THEBASE_CLIENT_ID", "THEBASE_CLIENT_SECRET"):
+        monkeypatch.delenv(name)
     message = (
         "thebase-auth: missing in the environment: THEBASE_DOMAIN (or --domain), THEBASE_CLIENT_ID (or"
         " --client-id), THEBASE_CLIENT_SECRET (or --secret-file)\n"
     )
-    assert at_a_terminal("check", **env) == (2, message)
+    assert run("check") == (2, "", message)
 
 
 def test_options_precede_the_environment(
@@ -51,32 +54,30 @@ def test_empty_option_is_not_replaced_by_the_environment(run: Run, thebase: Sand
     assert "is empty" in err
 
 
-@pytest.mark.parametrize("client_id", ["-abc..", "-Vz", "_a..", "--abc.."])
-def test_client_id_may_begin_with_a_dash(run: Run, thebase: Sandbox, client_id: str) -> None:
-    thebase.client.client_id = client_id
-    assert run("check", "--client-id", client_id)[0] == 0
-    assert run("check", f"--client-id={client_id}")[0] == 0
-
-
 # The secret
 
 
+@pytest.mark.parametrize("name", ["{path}", "-"])
 @pytest.mark.parametrize("content", ["{}", "{}\n", "\ufeff{}\r\n"])
 def test_secret_is_read_from_a_file_or_stdin(
-    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+    run: Run, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, name: str
 ) -> None:
     monkeypatch.delenv("THEBASE_CLIENT_SECRET")
     path = tmp_path / "secret"
     path.write_bytes(content.format(thebase.client_secret).encode())
-    assert run("check", "--secret-file", str(path))[0] == 0
     with path.open() as stdin:
-        assert command("check", "--secret-file", "-", stdin=stdin).returncode == 0
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert run("check", "--secret-file", name.format(path=path))[0] == 0
 
 
-def test_secret_is_not_asked_for_without_a_terminal() -> None:
-    done = command("check", env={"THEBASE_CLIENT_SECRET": ""}, stdin=subprocess.DEVNULL)
+@pytest.mark.parametrize("stdin", [None, io.StringIO()], ids=["closed", "no terminal"])
+def test_secret_is_not_asked_for_without_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, stdin: io.StringIO | None
+) -> None:
+    monkeypatch.delenv("THEBASE_CLIENT_SECRET")
+    monkeypatch.setattr("sys.stdin", stdin)
     message = "thebase-auth: missing in the environment: THEBASE_CLIENT_SECRET (or --secret-file)\n"
-    assert (done.returncode, done.stderr) == (2, message)
+    assert run("check") == (2, "", message)
 
 
 def test_secret_is_asked_for_at_a_terminal_and_not_shown(thebase: Sandbox) -> None:
@@ -88,10 +89,9 @@ def test_secret_is_asked_for_at_a_terminal_and_not_shown(thebase: Sandbox) -> No
     assert thebase.client_secret not in shown
 
 
-@pytest.mark.parametrize("key", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
-def test_prompt_can_be_left_with_130(run: Run, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_prompt_can_be_left_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def left(_: str) -> str:
-        raise KeyboardInterrupt if key == "\x03" else EOFError
+        raise KeyboardInterrupt
 
     monkeypatch.delenv("THEBASE_CLIENT_SECRET")
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
@@ -116,11 +116,6 @@ def profiles(tmp_path: Path, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch) 
         domain = "{thebase.domain}"
         client_id = "{thebase.client_id}"
         client_secret = "{thebase.client_secret}"
-
-        [bare]
-
-        ["סניף צפון"]
-        domain = "north.invalid"
         """,
         "utf-8",
     )
@@ -137,16 +132,7 @@ def test_profile_replaces_the_environment(run: Run, profiles: Path, thebase: San
 
 
 @posix
-def test_setting_missing_in_a_profile_is_not_taken_from_elsewhere(run: Run, profiles: Path) -> None:
-    message = (
-        f"thebase-auth: missing in the profile bare of {profiles}: domain (or --domain), client_id (or"
-        " --client-id), client_secret (or --secret-file)\n"
-    )
-    assert run("check", "--profile", "bare") == (2, "", message)
-
-
-@posix
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+@pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_profiles_open_to_others_are_rejected_with_the_fix(
     run: Run, profiles: Path, thebase: Sandbox, mode: int
 ) -> None:
@@ -161,54 +147,35 @@ def test_profiles_open_to_others_are_rejected_with_the_fix(
 # A .env file
 
 
-def dotenv(thebase: Sandbox, path: Path) -> Path:
-    path.write_text(
+def test_env_file_replaces_the_environment_if_it_is_named(
+    run: Run, profiles: Path, thebase: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(profiles.parent)
+    Path(".env").write_text(
         f"# of the sandbox\nexport THEBASE_DOMAIN={thebase.domain}\nTHEBASE_CLIENT_ID='{thebase.client_id}'\n"
         f'THEBASE_CLIENT_SECRET="{thebase.client_secret}"\n'
     )
-    return path
-
-
-def test_env_file_replaces_the_environment(run: Run, profiles: Path, thebase: Sandbox) -> None:
-    path = dotenv(thebase, profiles.with_name(".env"))
-    assert run("check", "--env-file", str(path))[0] == 0
+    assert run("check", "--env-file", ".env")[0] == 0
     assert os.environ["THEBASE_DOMAIN"] == "elsewhere.invalid"
-
-
-def test_env_file_is_read_only_if_named(
-    run: Run, thebase: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dotenv(thebase, tmp_path / ".env")
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("THEBASE_DOMAIN")
     assert run("check")[0] == 2
-    assert run("check", "--env-file", ".env")[0] == 0
 
 
 # Files that cannot be used
-
-NO_FILE = (None, "[Errno 2] No such file or directory: '{path}'")
 
 
 @posix
 @pytest.mark.parametrize(
     ("option", "content", "message"),
     [
-        ("--secret-file", *NO_FILE),
         ("--secret-file", b"\xff\xfe", "{path} is not UTF-8"),
-        ("--secret-file", b"", "client secret is empty"),
-        ("--secret-file", b"a\nb\n", "client secret has a control or invisible character (U+000A)"),
-        ("--profile", *NO_FILE),
-        ("--profile", b"[here]\n\xff", "{path} is not UTF-8"),
         ("--profile", b"[here", "{path} is not TOML: "),
         ("--profile", b"", "{path} has no such profile; it has: none"),
-        ("--profile", b"here = 1", "{path} has no such profile; it has: here"),
-        ("--profile", b"[a]\n[b]", "{path} has no such profile; it has: a, b"),
+        ("--profile", b"here = 1\n[b]", "{path} has no such profile; it has: here, b"),
         ("--profile", b"[here]\nclient-id = 'a'", "missing in the profile here of {path}: domain (or --dom"),
         ("--profile", b"[here]\ndomain = 7\nclient_id = 'a'\nclient_secret = 'b'", "domain must be text, "),
-        ("--env-file", *NO_FILE),
-        ("--env-file", b"\xff", "{path} is not UTF-8"),
-        ("--env-file", b"THEBASE_DOMAIN\nTHEBASE_CLIENT_ID=\n", "missing in {path}: THEBASE_DOMAIN (or --do"),
+        ("--env-file", None, "[Errno 2] No such file or directory: '{path}'"),
+        ("--env-file", b"THEBASE_CLIENT_ID=\n", "missing in {path}: THEBASE_DOMAIN (or --do"),
     ],
 )
 def test_unusable_file_is_one_line(

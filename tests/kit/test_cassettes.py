@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import gzip
 import io
@@ -90,17 +89,6 @@ def test_renewal_is_played(thebase: Sandbox, tmp_path: Path, client: Any, serial
     assert_nothing_secret_in(record_and_play(calls, thebase, tmp_path, serializer=serializer))
     sent = [one.headers["authorization"] for one in thebase.calls("GET *")]
     assert sent == [f"Bearer {token}" for token in (TOKEN, TOKEN, OTHER)]
-
-
-def test_renewal_is_played_in_async_code(thebase: Sandbox, tmp_path: Path) -> None:
-    prepare_renewal(thebase)
-
-    async def calls() -> None:
-        async with httpx.AsyncClient(auth=TheBaseAuth(thebase.domain, CLIENT_ID, CLIENT_SECRET)) as client:
-            for number in (1, 2):
-                assert (await client.get(f"{thebase.domain}/v2/users")).json() == {"items": [number]}
-
-    assert_nothing_secret_in(record_and_play(lambda: asyncio.run(calls()), thebase, tmp_path))
 
 
 RECORDED = """

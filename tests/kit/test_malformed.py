@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-import requests
 
 from tests.support.sandbox import LEAD, bearer
 from thebase_auth.testing import ReceivedRequest, Sandbox
@@ -58,19 +56,13 @@ def exchange(thebase: Sandbox, raw: bytes) -> bytes:
          "GET /v2/users?q=a b 400 (the URL has characters that must be percent-encoded)", "לקודד"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
          "- - 400 (TLS on a port without it; use http://)", "בלי TLS"),
-        (b"GET /v2/users HTTP/1.1\r\n\r\n",
-         "GET /v2/users 400 (malformed HTTP: Missing mandatory Host: header)", "לא תקין"),
         (b"GET /v2/users HTTP/1.1\r\nHost: x\r\nAuthorization Bearer secret\r\n\r\n",
          "GET /v2/users 400 (malformed HTTP: illegal header line)", "לא תקין"),
-        (HEAD + b"Content-Length: ten\r\n\r\n",
-         "POST /v2/leads/create 400 (malformed HTTP: bad Content-Length)", "לא תקין"),
         (b"hello\r\n\r\n", "- - 400 (malformed HTTP: illegal request line)", "לא תקין"),
-        (b"\x00" * 100, "- - 400 (malformed HTTP: illegal request line)", "לא תקין"),
         (HEAD, f"POST /v2/leads/create without a response ({CUT_SHORT})", "סגר"),
         (b"hello", f"- - without a response ({CUT_SHORT})", "סגר"),
     ],
-    ids=["Hebrew", "space", "TLS", "no host", "no header", "bad length", "no HTTP", "zeros",
-         "half a head", "no line"],
+    ids=["Hebrew", "space", "TLS", "no header", "no HTTP", "half a head", "no line"],
 )  # fmt: skip
 def test_what_is_not_http_is_recorded_with_its_reason(
     thebase: Sandbox, told: SimpleQueue[ReceivedRequest], raw: bytes, line: str, he: str
@@ -89,7 +81,6 @@ def test_what_is_not_http_is_recorded_with_its_reason(
     ("raw", "status", "reason"),
     [
         (HEAD + b"Content-Length: 10\r\n\r\nabc", None, CUT_SHORT),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", None, CUT_SHORT),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nsecret\r\n", 400,
          "malformed HTTP: illegal chunk header"),
     ],
@@ -103,20 +94,6 @@ def test_a_request_without_its_whole_body_is_recorded_and_not_carried_out(
     assert (received.path, received.status, received.reason) == ("/v2/leads/create", status, reason)
     assert (received.body, received.headers["host"]) == (b"abc", "x")
     assert reason.encode() in response if status else response == b""
-
-
-def test_a_body_that_its_client_breaks_off_creates_nothing(thebase: Sandbox, api: httpx.Client) -> None:
-    def half_a_lead() -> Iterator[bytes]:
-        yield json.dumps(LEAD).encode()
-        raise RuntimeError("the rest cannot be read")
-
-    for library, body in ((requests, "data"), (httpx, "content")):
-        with pytest.raises(RuntimeError, match="cannot be read"):
-            library.post(
-                f"{thebase.domain}/v2/leads/create", headers=dict(api.headers), **{body: half_a_lead()}
-            )
-    found = api.post("/v2/search/leadsAndAccounts", json={"name": LEAD["name"]})
-    assert found.json()["count"] == 0
 
 
 def test_what_follows_a_request_is_ignored(thebase: Sandbox) -> None:
@@ -144,18 +121,14 @@ def test_the_absolute_form_of_a_url_is_that_of_its_path(thebase: Sandbox, client
 @pytest.mark.parametrize(
     ("method", "path", "options", "status"),
     [
-        ("GET", "/v2/" + "users/" * 2500, {}, 404),
         ("GET", "/" + "a" * 15_000, {}, 404),
         ("GET", "/v2/users?limit=" + "9" * 15_000, {}, 400),
-        ("GET", "/v2/users?limit=999999999&offset=999999999", {}, 200),
         ("GET", "/v2/users?" + "a=1&" * 3900, {}, 400),
         ("POST", "/oauth/token", {"auth": PAIR, "content": b"grant_type=a&" * 10**6}, 400),
-        ("POST", "/v2/leads/create", {"content": b"[" * 10**6}, 413),
-        ("POST", "/v2/leads/create", {"content": b'{"a":' * 500 + b"1" + b"}" * 500}, 400),
-        ("POST", "/v2/leads/create", {"content": b'{"name": 1' + b"0" * 90_000 + b"}"}, 400),
+        ("POST", "/v2/leads/create", {"content": b"[{" * 30_000}, 413),
+        ("POST", "/v2/leads/create", {"content": b"1" * 5 * 2**20}, 413),
         ("POST", "/v2/leads/create", {"content": b'{"name": [' + b"1," * 10**6 + b"1]}"}, 413),
         ("GET", "/v2/users", {"headers": {"Authorization": "Bearer " + "a" * 15_000}}, 401),
-        ("GET", "/v2/users", {"headers": {"Authorization": "Basic " + "a" * 15_000}}, 401),
     ],
     ids=lambda value: str(value)[:20],
 )  # fmt: skip

@@ -53,14 +53,6 @@ def test_renewal_with_requests_mock(lent: requests.Session | None) -> None:
         assert [one.method for one in mock.request_history] == ["POST", "GET", "POST", "GET"]
 
 
-def test_renewal_with_an_adapter_of_requests_mock() -> None:
-    session, mock = requests.Session(), requests_mock.Adapter()
-    session.mount("https://", mock)
-    mock.register_uri("GET", USERS, status_code=401, request_headers=REJECTED)
-    mock.register_uri("GET", USERS, request_headers=ACCEPTED)
-    assert_renewal(mock, session, session)
-
-
 def test_renewal_with_pytest_httpx(request: pytest.FixtureRequest) -> None:
     pytest.importorskip("pytest_httpx")
     httpx_mock = request.getfixturevalue("httpx_mock")

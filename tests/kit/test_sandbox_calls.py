@@ -67,29 +67,23 @@ def test_a_missing_key_is_named(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"\xff", b"[]", b'"name"', b"null", b"[" * 400, b'{"a": "\\ud800"}', b'{"a": NaN}',
-     b'{"a": Infinity}', b'{"a": 1' + b"0" * 5000 + b"}"],
-    ids=lambda body: body[:10],
-)  # fmt: skip
+    "body", [b"", b"{", b"[]", b"[" * 10_000, b'{"a": "\\ud800"}', b'{"a": NaN}'], ids=lambda body: body[:10]
+)
 def test_a_body_that_is_not_a_json_object_is_rejected(api: httpx.Client, body: bytes) -> None:
-    for path in BODIES:
-        response = api.post(path, content=body, headers=AS_JSON)
-        assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
+    response = api.post("/v2/leads/create", content=body, headers=AS_JSON)
+    assert_problem(response, 400, "BadRequest", "the body is not a JSON object")
 
 
 @pytest.mark.parametrize(
     ("content_type", "status"),
-    [("application/json; charset=utf-8", 201), ("Application/JSON", 201), (None, 415), ("text/json", 415),
-     ("application/x-www-form-urlencoded", 415), ("multipart/form-data; boundary=a", 415)],
-)  # fmt: skip
-@pytest.mark.parametrize("path", ["/v2/leads/create", "/v2/search/leadsAndAccounts"])
+    [("application/json; charset=utf-8", 201), ("Application/JSON", 201), (None, 415), ("text/json", 415)],
+)
 def test_a_body_is_known_as_json_by_its_media_type(
-    thebase: Sandbox, api: httpx.Client, path: str, content_type: str | None, status: int
+    thebase: Sandbox, api: httpx.Client, content_type: str | None, status: int
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     body = b'{"name": "a", "f_name": "b", "phone": "7"}'
-    response = api.post(path, content=body, headers=headers)
+    response = api.post("/v2/leads/create", content=body, headers=headers)
     assert response.status_code == status
     if status == 415:
         assert_problem(response, 415, "UnsupportedMediaType", "Unsupported Media Type")
@@ -98,8 +92,6 @@ def test_a_body_is_known_as_json_by_its_media_type(
 
 def test_a_wrong_method_is_a_405_that_names_the_right_ones(thebase: Sandbox, api: httpx.Client) -> None:
     for method, path, allowed in [
-        *[("GET", path, "POST") for path in BODIES],
-        *[("POST", path, "GET, HEAD") for path, _ in COLLECTIONS],
         ("GET", "/v2/search/leadsAndAccounts", "POST"),
         ("POST", "/v2/leads/statuses", "GET, HEAD"),
         ("PUT", "/v2/products/1", "DELETE, GET, HEAD"),
@@ -113,14 +105,9 @@ def test_a_wrong_method_is_a_405_that_names_the_right_ones(thebase: Sandbox, api
 
 def test_an_unknown_call_is_told_from_a_missing_record(thebase: Sandbox, api: httpx.Client) -> None:
     for call, why in {
-        "GET /": "no such call",
         "GET /v2": "no such call",
-        "GET /v3/zzz": "no such call",
         "GET /v2/products": "no such call; did you mean GET /v2/products/ ?",
         "GET /v2/users/": "no such call; did you mean GET /v2/users ?",
-        "GET /V2/Users": "no such call; did you mean GET /v2/users ?",
-        "GET /users": "no such call; did you mean GET /v2/users ?",
-        "POST /v2/leads/creat": "no such call; did you mean POST /v2/leads/create ?",
         "POST /v2/oauth/token": "no such call; did you mean POST /oauth/token ?",
         "PUT /v2/timers/17": "no such call; did you mean PUT /v2/timer/{id} ?",
         "GET /v2/products/17": "there is no product with this id",
@@ -133,7 +120,6 @@ def test_an_unknown_call_is_told_from_a_missing_record(thebase: Sandbox, api: ht
 
 def test_hebrew_is_sent_as_it_is_in_utf_8(api: httpx.Client) -> None:
     assert "משה".encode() in api.get("/v2/users").content
-    assert "הליד נוצר בהצלחה".encode() in api.post("/v2/leads/create", json=LEAD).content
 
 
 def test_a_head_request_gets_the_head_of_the_response(api: httpx.Client) -> None:
@@ -141,10 +127,9 @@ def test_a_head_request_gets_the_head_of_the_response(api: httpx.Client) -> None
     assert (head.status_code, head.content, head.headers) == (200, b"", whole.headers)
 
 
-@pytest.mark.parametrize("character", ["א", "a", "💫"])
-def test_a_text_is_no_longer_than_4000_characters(api: httpx.Client, character: str) -> None:
-    created(api, "/v2/notes/create", {"msg": character * 4000})
-    response = api.post("/v2/notes/create", json={"msg": character * 4001})
+def test_a_text_is_no_longer_than_4000_characters(api: httpx.Client) -> None:
+    created(api, "/v2/notes/create", {"msg": "א" * 4000})
+    response = api.post("/v2/notes/create", json={"msg": "א" * 4001})
     assert_problem(response, 400, "BadRequest", "msg is longer than 4000 characters")
 
 
@@ -169,7 +154,7 @@ def test_a_collection_comes_in_pages_that_link_to_each_other(api: httpx.Client) 
 
 @pytest.mark.parametrize(
     ("query", "count", "more"),
-    [("limit=2", 2, False), ("limit=1", 1, True), ("offset=10", 0, False), ("limit=999999999", 2, False)],
+    [("limit=2", 2, False), ("offset=10", 0, False), ("limit=999999999", 2, False)],
 )
 def test_a_page_has_what_there_is(api: httpx.Client, query: str, count: int, more: bool) -> None:
     page = api.get(f"/v2/users?{query}").json()
@@ -180,12 +165,9 @@ def test_a_page_has_what_there_is(api: httpx.Client, query: str, count: int, mor
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        *[
-            (query, "limit is not a whole number of at least 1")
-            for query in ("limit=0", "limit=-1", "limit=a")
-        ],
-        *[(query, "offset is not a whole number of at least 0") for query in ("offset=-1", "offset=٣")],
-        ("limit=" + "9" * 10_000, "limit is not a whole number of at least 1"),
+        ("limit=0", "limit is not a whole number of at least 1"),
+        ("limit=a", "limit is not a whole number of at least 1"),
+        ("offset=٣", "offset is not a whole number of at least 0"),
         ("&".join(["a=1"] * 101), "there are more than 100 parameters"),
     ],
 )
@@ -208,26 +190,31 @@ def test_users_and_lead_statuses_are_those_of_the_vendors_pages(api: httpx.Clien
 
 
 @pytest.mark.parametrize(
-    ("path", "document"),
+    ("path", "ids", "document"),
     [
-        ("leads/create", {"message": "הליד נוצר בהצלחה", "lead_status": NEW}),
-        ("accounts/create", {"message": "הלקוח נוצר בהצלחה", "account_status": "17"}),
-        ("notes/create", {"message": "ההערה נוצרה בהצלחה"}),
-        ("sales/create", {"message": "המכירה נוצרה נוצר בהצלחה"}),
-        ("tasks/create", {"message": "המשימה נוצרה בהצלחה"}),
-        ("tickets/create", {"message": "הטיקט נוצר בהצלחה"}),
-        ("products/create", {"message": "המוצר נוצר בהצלחה"}),
-        ("products/categories/create", {"message": "הקטגוריה נוצרה בהצלחה"}),
-        ("timer/start", {"message": "הטיימר הופעל"}),
-        ("signatures/create", {"message": "המסמך נוצר בהצלחה", "document": "https://e-sign.co.il/3kF9xQ"}),
+        ("leads/create", ["id"], {"message": "הליד נוצר בהצלחה", "lead_status": NEW}),
+        ("accounts/create", ["id"], {"message": "הלקוח נוצר בהצלחה", "account_status": "17"}),
+        ("notes/create", ["id"], {"message": "ההערה נוצרה בהצלחה"}),
+        ("sales/create", ["id"], {"message": "המכירה נוצרה נוצר בהצלחה"}),
+        ("tasks/create", ["id"], {"message": "המשימה נוצרה בהצלחה"}),
+        ("tickets/create", ["id"], {"message": "הטיקט נוצר בהצלחה"}),
+        ("products/create", ["id"], {"message": "המוצר נוצר בהצלחה"}),
+        ("products/categories/create", ["id"], {"message": "הקטגוריה נוצרה בהצלחה"}),
+        ("timer/start", ["id"], {"message": "הטיימר הופעל"}),
+        ("signatures/create", ["id"],
+         {"message": "המסמך נוצר בהצלחה", "document": "https://e-sign.co.il/3kF9xQ"}),
+        ("sms/send", ["shipment_id"], {}),
+        ("sms/sendTemplate", ["shipment_id"], {}),
+        ("links/shortner", ["guid", "id"], {"short_url": "https://example.com/3kF9xQ"}),
     ],
-)
-def test_what_is_created_gets_an_id_and_a_message(
-    api: httpx.Client, path: str, document: dict[str, Any]
+)  # fmt: skip
+def test_what_is_created_gets_new_ids_and_the_vendors_example(
+    api: httpx.Client, path: str, ids: list[str], document: dict[str, Any]
 ) -> None:
     first, second = (post(api, f"/v2/{path}", BODIES[f"/v2/{path}"]) for _ in range(2))
-    ids = {first.pop("id"), second.pop("id")}
-    assert [bool(re.fullmatch(r"\d{39}", id_)) and int(id_) < 2**128 for id_ in ids] == [True, True]
+    made = {one.pop(key) for one in (first, second) for key in ids}
+    assert len(made) == 2 * len(ids)
+    assert all(re.fullmatch(r"\d{39}", id_) and int(id_) < 2**128 for id_ in made)
     assert first == second == document
 
 
@@ -285,9 +272,8 @@ def test_search_finds_what_contains_each_of_what_is_sent(api: httpx.Client) -> N
     assert (response.status_code, response.json()) == (201, {"count": 0, "results": []})
 
 
-@pytest.mark.parametrize("limit", ["all", True, -1, 1.5, [1]])
-def test_a_search_that_cannot_be_is_a_400(api: httpx.Client, limit: object) -> None:
-    response = api.post("/v2/search/leadsAndAccounts", json={"name": "a", "limit": limit})
+def test_a_search_that_cannot_be_is_a_400(api: httpx.Client) -> None:
+    response = api.post("/v2/search/leadsAndAccounts", json={"name": "a", "limit": 1.5})
     assert_problem(response, 400, "BadRequest", "limit is not a whole number of at least 0")
 
 
@@ -360,7 +346,6 @@ def test_inventory_moves_below_zero_and_back(api: httpx.Client) -> None:
     [
         ({"operation": "in"}, "operation is neither IN nor OUT"),
         ({"quantity": "10"}, "quantity is not a number"),
-        ({"comment": "א" * 4001}, "comment is longer than 4000 characters"),
         ({"product_id": "1"}, "there is no product with this product_id"),
     ],
 )
@@ -378,20 +363,6 @@ def test_a_movement_that_cannot_be_changes_nothing(
 
 
 # The rest
-
-
-@pytest.mark.parametrize(
-    ("path", "ids"),
-    [
-        ("sms/send", ["shipment_id"]),
-        ("sms/sendTemplate", ["shipment_id"]),
-        ("links/shortner", ["guid", "id"]),
-    ],
-)
-def test_what_is_sent_or_shortened_gets_an_example(api: httpx.Client, path: str, ids: list[str]) -> None:
-    first, second = (post(api, f"/v2/{path}", BODIES[f"/v2/{path}"]) for _ in range(2))
-    assert all(first.pop(id_) != second.pop(id_) for id_ in ids)
-    assert first == second == ({"short_url": "https://example.com/3kF9xQ"} if "id" in ids else {})
 
 
 def test_any_timer_can_be_stopped(api: httpx.Client) -> None:

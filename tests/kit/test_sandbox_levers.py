@@ -23,12 +23,10 @@ def leads(api: httpx.Client) -> int:
 
 @pytest.mark.parametrize(
     "options",
-    [{"status": 0}, {"status": 199}, {"status": 600}, {"body": {"a": 1}}, {"json": {1, 2}},
-     {"json": [], "body": "[]"}, {"times": 0}, {"times": -1}, {"headers": {"X-A": "שלום"}},
-     {"headers": {"X-A": "a\r\nX-B: b"}}, {"headers": {"X-A": "a "}}, {"headers": {"X A": "a"}},
-     {"headers": {"": "a"}}, {"headers": {"שלום": "a"}}, {"headers": {"content-length": "1"}},
-     {"headers": {"Transfer-Encoding": "chunked"}}, {"content_type": "טקסט"},
-     {"content_type": "text/plain\nX-B: b"}],
+    [{"status": 199}, {"status": 600}, {"body": {"a": 1}}, {"json": {1, 2}}, {"json": [], "body": "[]"},
+     {"times": 0}, {"headers": {"X-A": "שלום"}}, {"headers": {"X-A": "a\r\nX-B: b"}},
+     {"headers": {"X-A": "a "}}, {"headers": {"X A": "a"}}, {"headers": {"Transfer-Encoding": "chunked"}},
+     {"headers": {"content-length": "1"}}, {"content_type": "text/plain\nX-B: b"}],
     ids=str,
 )  # fmt: skip
 def test_a_response_that_cannot_be_given_is_rejected_by_the_lever(options: Any) -> None:
@@ -119,13 +117,6 @@ def test_each_lever_is_the_reason_of_what_it_does(thebase: Sandbox, client: http
         (307, "delayed by a lever, response by a lever"),
         (401, "delayed by a lever, no token"),
     ]
-
-
-def test_levers_may_be_pulled_from_any_thread(thebase: Sandbox, client: httpx.Client) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            pool.submit(thebase.answer_next, "*", 500, times=5)
-    assert [client.get("/").status_code for _ in range(41)] == [500] * 40 + [404]
 
 
 # --- held token requests ---

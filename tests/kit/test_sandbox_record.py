@@ -48,12 +48,6 @@ def test_an_asterisk_stands_for_anything(call: str, path: str, matches: bool) ->
     assert CallPattern(call).matches("GET", path) == matches
 
 
-def test_token_requests_are_counted_whatever_they_get(thebase: Sandbox, client: httpx.Client) -> None:
-    ask_token(thebase, client)
-    client.post("/oauth/token")
-    assert thebase.token_requests == 2
-
-
 def test_a_record_says_which_client_called(thebase: Sandbox, client: httpx.Client) -> None:
     token = bearer(thebase, client, thebase.limited_client)
     client.get("/v2/users", headers=token)
@@ -85,7 +79,8 @@ def test_what_was_received_is_asserted(thebase: Sandbox, client: httpx.Client) -
     assert thebase.assert_received("POST /v2/*", times=2, json={**LEAD, "phone": ANY}) == both
     assert thebase.assert_received("DELETE *", times=0) == ()
     assert len(thebase.assert_received("*", times=4)) == 4
-    thebase.assert_received("POST /v2/leads/create", times=0, json=None, status=500)
+    thebase.assert_received("POST /v2/leads/create", times=0, json=None)
+    thebase.assert_received("POST /v2/leads/create", times=0, status=500)
 
 
 def test_failed_assertion_shows_the_last_requests_of_many(thebase: Sandbox, client: httpx.Client) -> None:
@@ -116,13 +111,6 @@ def test_no_repr_and_no_failed_assertion_shows_a_secret(thebase: Sandbox, client
     assert "canary" not in str(caught.value) + str(thebase.received[2])
 
 
-def test_no_body_is_not_json(thebase: Sandbox, client: httpx.Client) -> None:
-    client.get("/v2/users")
-    thebase.assert_received("GET /v2/users", times=0, json=None)
-    client.post("/v2/users", json=None, content=b"null")
-    thebase.assert_received("POST /v2/users", times=1, json=None)
-
-
 @pytest.mark.parametrize(
     ("setting", "value"), [("expires_in", {1, 2}), ("token_lifetime", "5"), ("clients", [("id", "secret")])]
 )
@@ -146,12 +134,3 @@ def test_on_request_that_raises_is_logged_and_changes_no_response(caplog: pytest
         assert httpx.get(f"{thebase.domain}/v2/users").status_code == 401
     assert "on_request failed for GET /v2/users 401" in caplog.text
     assert "by mistake" in caplog.text
-
-
-def test_of_a_long_body_the_beginning_is_kept_where_that_is_asked_for(
-    thebase: Sandbox, client: httpx.Client
-) -> None:
-    client.post("/", content=b"whole body")
-    thebase._service.keep(2, 4)
-    client.post("/", content=b"long body")
-    assert [one.body for one in thebase.received] == [b"whole body", b"long"]
