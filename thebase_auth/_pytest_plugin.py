@@ -1,4 +1,4 @@
-# The pytest fixtures `thebase`, `thebase_auth`, `thebase_env` and `make_thebase`; the check that levers were used.
+# The pytest fixtures `thebase`, `thebase_auth`, `thebase_env` and `make_thebase`; whether levers were used.
 #
 # pytest finds them by an entry point, and loads this module in every run of a project that has the package
 # installed. So it imports nothing but pytest; the sandbox is imported when a test asks for it.
