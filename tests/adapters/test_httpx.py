@@ -108,26 +108,6 @@ def test_multipart_with_a_file_that_cannot_seek_is_sent_once(library: Any, tmp_p
     assert len(server.to("/a")) == 1
 
 
-# One request of several tasks
-
-
-def test_401_of_a_request_that_two_calls_send_is_that_of_its_own_token(library: Any) -> None:
-    transport = Transport(library)
-    auth = auth_of(library, DOMAIN)
-    request = library.Request("GET", URL)
-
-    def respond(received: Any) -> Any:
-        response = transport(received)
-        if response.status_code == 401:  # meanwhile another call signs the same request with a newer token
-            auth.forget()
-            assert client.send(request).status_code == 200
-        return response
-
-    with library.Client(auth=auth, transport=library.MockTransport(respond)) as client:
-        assert client.send(request).status_code == 200
-    assert len(transport.token_requests) == 2
-
-
 # Event hooks
 
 
@@ -202,26 +182,6 @@ def test_401_for_a_header_that_a_hook_of_the_user_wrote_is_the_callers(library: 
 # Requests
 
 
-@pytest.mark.anyio
-async def test_one_request_object_sent_by_ten_tasks_is_renewed_once(library: Any) -> None:
-    """What was rejected is the token that each sending carried, whatever its header says by now."""
-    statuses = []
-    with api_server() as (server, api):
-        async with library.AsyncClient(auth=auth_of(library, server.url)) as client:
-            await client.get(server.url + "/a")
-            api.revoke()
-            request = client.build_request("GET", server.url + "/a")
-
-            async def send() -> None:
-                statuses.append((await client.send(request)).status_code)
-
-            async with anyio.create_task_group() as group:
-                for _ in range(10):
-                    group.start_soon(send)
-    assert statuses == [200] * 10
-    assert api.token_requests == 2
-
-
 def test_request_signed_again_meanwhile_is_replayed_with_the_newer_token(library: Any) -> None:
     auth, request = auth_of(library, DOMAIN), library.Request("GET", URL)
 
@@ -240,22 +200,10 @@ def test_request_signed_again_meanwhile_is_replayed_with_the_newer_token(library
     second.close()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"json": {"name": "משה"}},
-        {"files": {"file": CONTENT}, "data": {"field": "ערך"}},
-        {"content": list(Chunks())},
-        {},
-    ],
-    ids=["json", "multipart", "list", "no body"],
-)
-def test_request_of_a_subclass_with_its_own_constructor_is_replayed(
-    library: Any, options: dict[str, Any]
-) -> None:
+def test_request_of_a_subclass_with_its_own_constructor_is_replayed(library: Any) -> None:
     class Call(library.Request):
         def __init__(self, path: str) -> None:
-            super().__init__("POST", f"https://{DOMAIN}{path}", **options)
+            super().__init__("POST", f"https://{DOMAIN}{path}", json={"name": "משה"})
 
     transport = Transport(library)
     with transport.client(auth_of(library, DOMAIN)) as client:

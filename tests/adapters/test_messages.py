@@ -177,15 +177,6 @@ def test_mistake_in_copying(client_id: str, secret: str, message: str) -> None:
 # A call
 
 
-def test_plain_http() -> None:
-    with pytest.raises(requests.RequestException) as caught:
-        requests.get(f"http://{DOMAIN}/v2/users", auth=auth_for(DOMAIN), timeout=5)
-    assert str(caught.value) == (
-        f"a request to {DOMAIN} over http:// was not sent, because anyone on the way could read its"
-        " token; write https:// in its URL"
-    )
-
-
 def test_waiter_that_gives_up() -> None:
     waiters = [1, 2]
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -22,7 +21,7 @@ from tests.support.callers import HeldTokens, in_threads, renewal_held, wait_for
 from tests.support.clients import Client, auth_for
 from tests.support.rejections import REJECTIONS, reject_first_token
 from tests.support.servers import api_server
-from tests.support.world import DOMAIN, LIBRARIES, URL, World
+from tests.support.world import DOMAIN, LIBRARIES, SilentAtFirst, World, caller_number
 from thebase_auth import TokenTimeoutError
 
 CALLERS = 20
@@ -102,42 +101,35 @@ def test_interrupted_leaders_are_not_failures(client: Client) -> None:
     assert world.token_requests == 4
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.clients(is_async=True)
 @pytest.mark.parametrize("how", ["scope", "timeout"])
-async def test_cancelled_leaders_are_not_failures_and_cancel_nobody_else(library: Any, how: str) -> None:
-    world = World()
-    transport = world.handle_async(library)
-    leaders: list[int] = []
-    number: ContextVar[int] = ContextVar("number")
+def test_cancelled_leaders_are_not_failures_and_cancel_nobody_else(client: Client, how: str) -> None:
+    """With two failures, those who wait would give up."""
+    world, auth = SilentAtFirst(3), auth_for(DOMAIN)
 
-    async def handler(request: Any) -> Any:
-        if request.url.path == "/oauth/token" and len(leaders) < 3:
-            leaders.append(number.get())
-            await anyio.sleep_forever()
-        return await transport.handle_async_request(request)
+    async def main() -> list[int]:
+        statuses: list[int] = []
+        scopes = [anyio.CancelScope() for _ in range(10)]
 
-    statuses: list[int] = []
-    scopes = [anyio.CancelScope() for _ in range(10)]
+        async def call(number: int) -> None:
+            caller_number.set(number)
+            with scopes[number]:
+                statuses.append(await get())
 
-    async def call(of: int) -> None:
-        number.set(of)
-        with scopes[of]:
-            statuses.append((await client.get(URL)).status_code)
+        async with world.opened(client, auth) as get, anyio.create_task_group() as group:
+            for number in range(10):
+                group.start_soon(call, number)
+            for count in (1, 2, 3):
+                await wait_for(lambda: len(world.leaders) == count)
+                leader = scopes[world.leaders[-1]]
+                if how == "scope":
+                    leader.cancel()
+                else:
+                    leader.deadline = anyio.current_time()
+            next(scopes[number] for number in range(10) if number not in world.leaders).cancel()
+        return statuses
 
-    client = library.AsyncClient(auth=auth_for(DOMAIN), transport=library.MockTransport(handler))
-    async with client, anyio.create_task_group() as group:
-        for of in range(10):
-            group.start_soon(call, of)
-        for count in (1, 2, 3):
-            await wait_for(lambda: len(leaders) == count)
-            if how == "scope":
-                scopes[leaders[-1]].cancel()
-            else:
-                scopes[leaders[-1]].deadline = anyio.current_time()
-        waiter = next(of for of in range(10) if of not in leaders)
-        scopes[waiter].cancel()
-    assert statuses == [200] * 6
+    assert client.run(main) == [200] * 6
     assert world.token_requests == 1
 
 
