@@ -6,9 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-import requests
 
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
 from tests.support.servers import Api, api_server
@@ -225,35 +223,8 @@ def test_body_that_a_redirect_replaced_with_a_one_shot_is_not_sent_twice(library
         flow.send(library.Response(401, request=redirected))
 
 
-# Who may call it
-
-
-@pytest.mark.anyio
-async def test_file_of_anyio_is_sent_once(library: Any, tmp_path: Path) -> None:
-    """Its `tell` is a coroutine, and one that nobody awaits is a warning."""
-    path = tmp_path / "upload"
-    content = b"short: each line is read in a thread of its own"
-    path.write_bytes(content)
-    with api_server() as (server, api):
-        auth = auth_of(library, server.url)
-        async with library.AsyncClient(auth=auth) as client, await anyio.open_file(path, "rb") as file:
-            await client.get(server.url + "/a")
-            api.revoke()
-            assert (await client.post(server.url + "/a", content=file)).status_code == 401
-    assert [one.body for one in server.to("/a")[1:]] == [content]
-
-
 def test_address_in_another_spelling_is_the_domain(library: Any) -> None:
     transport = Transport(library)
     with transport.client(auth_of(library, "[::1]")) as client:
         assert client.get("https://[0:0:0:0:0:0:0:1]/v2/users").status_code == 200
     assert len(transport.calls) == 2
-
-
-def test_auth_object_of_one_library_does_not_sign_for_another(library: Any) -> None:
-    auth = auth_of(library, DOMAIN)
-    with pytest.raises(TypeError, match="serves all but aiohttp"):
-        requests.get(URL, auth=auth, timeout=5)
-    [other] = [one for one in LIBRARIES if one is not library]
-    with Transport(other).client(auth) as client, pytest.raises(TypeError, match="serves all but aiohttp"):
-        client.get(URL)

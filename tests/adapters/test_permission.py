@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
-import anyio
-import httpx
-import httpx2
 import pytest
 
-from tests.support.callers import in_threads, wait_for
+from tests.support.callers import in_threads
 from tests.support.clients import Client, auth_for, one_time_body
 from tests.support.clock import Clock
 from tests.support.permission import ApiWithoutPermission, api_without_permission
-from tests.support.servers import Server, api_server
-from tests.support.world import DOMAIN, LIBRARIES, URL, World
+from tests.support.servers import api_server
 
 Warnings = Callable[[], list[str]]
 
@@ -93,19 +89,6 @@ def test_expired_token_is_renewed_while_throttled(
     assert api.token_requests == 4
 
 
-def test_each_operation_is_throttled_by_itself(client: Client, clock: Clock, warnings: Warnings) -> None:
-    with api_without_permission(client, "/v2/leads", "/v2/users") as (server, api, auth):
-        throttle(client, auth, server.url + "/v2/leads/1")
-        assert client.get(auth, server.url + "/v2/leads/2/notes").history == []
-        throttle(client, auth, server.url + "/v2/users/1")
-        assert client.post(auth, server.url + "/v2/leads/1", b"body").history == [401]
-        api.revoke()
-        assert client.get(auth, server.url + "/v2/tasks").status == 200
-        assert client.get(auth, server.url + "/v2/leads/1").history == []
-    assert api.token_requests == 7
-    assert len(warnings()) == 2
-
-
 def test_server_that_repeats_its_token_is_asked_no_more_often(client: Client, clock: Clock) -> None:
     api = ApiWithoutPermission("/no")
     api.token_response["access_token"] = "same"
@@ -120,20 +103,6 @@ def test_server_that_repeats_its_token_is_asked_no_more_often(client: Client, cl
 
 
 # Redirects
-
-
-def test_401_of_another_host_counts_for_no_operation(
-    client: Client, clock: Clock, warnings: Warnings
-) -> None:
-    elsewhere = Server(lambda _: (401, {}, b""))
-    with api_without_permission(client) as (server, api, auth), elsewhere.running():
-        api.responses["/hop"] = (302, {"Location": elsewhere.url + "/a"}, b"")
-        for _ in range(4):
-            assert client.get(auth, server.url + "/hop", follow_redirects=True).status == 401
-        assert api.token_requests == 1
-        api.revoke()
-        assert client.get(auth, server.url + "/a").status == 200
-    assert sum("lacks permission" in text for text in warnings()) == 0
 
 
 def test_operation_behind_a_redirect_is_the_one_that_is_throttled(
@@ -152,42 +121,6 @@ def test_operation_behind_a_redirect_is_the_one_that_is_throttled(
 
 
 # Many callers
-
-
-class HangingBody(httpx.AsyncByteStream, httpx2.AsyncByteStream):
-    """A body that is announced, and never comes."""
-
-    def __init__(self) -> None:
-        self.begun = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.begun = True
-        await anyio.sleep_forever()
-        yield b""
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("library", LIBRARIES)
-async def test_cancelled_calls_without_permission_drop_no_token(library: Any) -> None:
-    world = World()
-    transport = world.handle_async(library)
-    bodies: list[HangingBody] = []
-
-    async def handler(request: Any) -> Any:
-        if request.url.path != "/no":
-            return await transport.handle_async_request(request)
-        bodies.append(HangingBody())
-        return library.Response(401, headers={"Content-Length": "8"}, stream=bodies[-1])
-
-    client = library.AsyncClient(auth=auth_for(DOMAIN), transport=library.MockTransport(handler))
-    async with client:
-        for count in range(1, 11):
-            assert (await client.get(URL)).status_code == 200
-            async with anyio.create_task_group() as group:
-                group.start_soon(client.get, f"https://{DOMAIN}/no")
-                await wait_for(lambda: len(bodies) == count and bodies[-1].begun)
-                group.cancel_scope.cancel()
-    assert world.token_requests == 1
 
 
 def test_many_callers_with_and_without_permission_fetch_one_token_a_pause(

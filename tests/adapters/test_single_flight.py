@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.callers import in_threads, renewal_held, wait_until_waiting
+from tests.support.callers import in_threads
 from tests.support.clients import ALL_CLIENTS, Client, auth_for
-from tests.support.servers import Received, Response, api_server
+from tests.support.servers import api_server
 from tests.support.world import DOMAIN, World
 
 
@@ -97,41 +97,6 @@ def test_server_that_invalidates_the_previous_token_is_handled(client: Client) -
         assert client.run(partial(in_tasks, world, client, auth, 50)) == [200] * 50
         assert world.token_requests == token_requests
         world.live.clear()
-
-
-def test_callers_that_get_the_rejected_token_again_replay_it_once(client: Client) -> None:
-    with api_server() as (server, api), ThreadPoolExecutor(2) as pool:
-        api.token_response["access_token"] = "same"
-        api.live.add("same")
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        both_rejected = threading.Barrier(2)
-
-        def handler(request: Received) -> Response:
-            if request.path == "/oauth/token":
-                wait_until_waiting(auth, 1)
-                return api(request)
-            if len(server.to("/a")) <= 2:
-                both_rejected.wait(20)
-            return 401, {}, b"no permission"
-
-        server.handler = handler
-        calls = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(2)]
-        replies = [call.result(20) for call in calls]
-    assert [(reply.status, reply.body) for reply in replies] == [(401, b"no permission")] * 2
-    assert api.token_requests == 2
-    assert len(server.to("/a")) == 4
-
-
-def test_lock_is_free_while_callers_wait_for_a_token(client: Client) -> None:
-    with renewal_held(client) as (url, api, auth), ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(client.get, auth, url, timeout=20) for _ in range(2)]
-        api.wait_for_held(1)
-        wait_until_waiting(auth, 1)
-        assert auth._renewal._lock.acquire(blocking=False)
-        auth._renewal._lock.release()
-        api.let_all_go()
-        assert [call.result(20).status for call in calls] == [200, 200]
 
 
 def test_request_with_a_good_token_takes_no_lock(client: Client) -> None:

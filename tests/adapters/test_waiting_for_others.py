@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -135,7 +133,7 @@ def test_cancelled_leaders_are_not_failures_and_cancel_nobody_else(client: Clien
 
 def test_leader_that_times_out_is_replaced(client: Client, pool: ThreadPoolExecutor) -> None:
     with renewal_held(client) as (url, api, auth):
-        leader = pool.submit(client.get, auth, url, timeout=0.5)
+        leader = pool.submit(client.get, auth, url, timeout=0.3)
         api.wait_for_held(1)
         api.holding = False
         others = [pool.submit(client.get, auth, url, timeout=20) for _ in range(2)]
@@ -152,41 +150,12 @@ def test_waiter_leads_after_half_of_its_own_timeout(client: Client, pool: Thread
         leader = pool.submit(client.get, auth, url, timeout=600)
         api.wait_for_held(1)
         api.holding = False
-        assert client.get(auth, url, timeout=2).status == 200
+        assert client.get(auth, url, timeout=1).status == 200
         api.let_all_go()
         assert leader.result(20).status == 200
 
 
 # Leaders that cannot go on while the caller waits
-
-
-@contextmanager
-def stopped_loop_with_a_leader(auth: Any, url: str, api: HeldTokens) -> Iterator[None]:
-    """A loop of this thread that stopped while a task of it waits for a token response."""
-    loop = asyncio.new_event_loop()
-    client = httpx.AsyncClient(auth=auth, timeout=600)
-
-    async def start() -> asyncio.Task[Any]:
-        task = asyncio.create_task(client.get(url))
-        await wait_for(lambda: len(api.held) == 1)
-        return task
-
-    task = loop.run_until_complete(start())
-    try:
-        yield
-    finally:
-        task.cancel()
-        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-        loop.run_until_complete(client.aclose())
-        loop.close()
-
-
-def test_leader_on_a_stopped_loop_of_this_thread_is_replaced_at_once(client: Client) -> None:
-    with renewal_held(client) as (url, api, auth), stopped_loop_with_a_leader(auth, url, api):
-        api.holding = False
-        started = time.monotonic()
-        assert client.get(auth, url, timeout=600).status == 200
-        assert time.monotonic() - started < 10
 
 
 @BLOCKING
@@ -225,7 +194,7 @@ async def test_hook_that_calls_while_its_task_leads_does_not_wait_for_itself(lib
     assert statuses == [200, 200]
 
 
-# Connections and clocks
+# Connections
 
 
 @pytest.mark.timeout(20)  # requests waits for a connection without end
@@ -262,23 +231,3 @@ async def test_pool_of_one_connection_serves_many_rejected_calls_of_httpx(
                     group.start_soon(call)
     assert statuses == [200] * CALLERS
     assert api.token_requests == 2
-
-
-def test_frozen_clock_hangs_no_rejected_call(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    class RejectingWorld(World):
-        def accepts(self, authorization: str) -> bool:
-            self.live.clear()
-            return super().accepts(authorization)
-
-    world = RejectingWorld()
-    auth = auth_for(DOMAIN, session=world.session())
-    statuses: list[int] = []
-    thread = threading.Thread(
-        target=lambda: statuses.extend(world.get(client, auth) for _ in range(5)), daemon=True
-    )
-    with monkeypatch.context() as frozen:
-        frozen.setattr(time, "monotonic", lambda: 1000.0)
-        frozen.setattr(time, "time", lambda: 1_700_000_000.0)
-        thread.start()
-        thread.join(20)
-    assert statuses == [401] * 5

@@ -14,9 +14,8 @@ import httpx
 import pytest
 import requests
 
-from tests.support.broken import broken_server
 from tests.support.caches import Shared, Warnings, is_free, key_of, one_client, renew, stored_token
-from tests.support.callers import HeldTokens, in_threads, wait_for, wait_until
+from tests.support.callers import HeldTokens, wait_for, wait_until
 from tests.support.clients import Client, auth_for
 from tests.support.memory_cache import METHODS, Gate, MemoryCache
 from tests.support.processes import python
@@ -62,18 +61,6 @@ def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(
     assert cache.locked == {key_of(auth)}  # it is not ours to release
     [message] = warnings()
     assert "(another process has held its lock for 0.9 seconds)" in message
-
-
-@one_client
-def test_many_callers_of_a_silent_token_endpoint_time_out_together(client: Client, shared: Shared) -> None:
-    with broken_server("is silent") as (url, _):
-        auths = [auth_for(url, cache=shared.cache(), timeout=0.5) for _ in range(2)]
-        callers = auths * 10
-        started = time.monotonic()
-        results = in_threads(20, lambda: client.get(callers.pop(), url + "/a", timeout=0.5))
-        assert time.monotonic() - started < 20 * 0.5 / 2
-    assert [one for one in results if not isinstance(one, client.error)] == []
-    wait_until(lambda: is_free(shared.cache(), auths[0]))
 
 
 # Leaders that are passed over
