@@ -54,36 +54,6 @@ def test_pause_after_a_rejection_doubles_up_to_a_minute(client: Client, clock: C
         assert rejected(client, auth, server.url + "/a").retry_after == 1  # it starts again
 
 
-def test_pause_is_as_long_as_retry_after_asks_for(client: Client, clock: Clock) -> None:
-    with api_server(RejectingEndpoint(429, {"Retry-After": "7"}, b"")) as (server, _):
-        auth = auth_for(server.url)
-        assert rejected(client, auth, server.url + "/a").retry_after == 7
-        clock.now += 6
-        assert rejected(client, auth, server.url + "/a").retry_after == 1
-
-
-def test_calls_that_the_current_token_serves_continue_in_the_pause(client: Client, clock: Clock) -> None:
-    with api_server(RejectingEndpoint(429, {}, b"")) as (server, api):
-        response, api.response = api.response, None
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/a")
-        api.response = response
-        server.handler = lambda request: api.rejection if request.path == "/no" else api(request)
-        rejected(client, auth, server.url + "/no")
-        assert client.get(auth, server.url + "/a").status == 200
-        assert rejected(client, auth, server.url + "/no").retry_after == 1
-    assert api.asked == 2
-
-
-def test_forget_ends_the_pause(client: Client, clock: Clock) -> None:
-    with api_server(RejectingEndpoint(401, {}, b'{"error": "invalid_client"}')) as (server, api):
-        auth = auth_for(server.url)
-        rejected(client, auth, server.url + "/a")
-        api.response = None
-        auth.forget()
-        assert client.get(auth, server.url + "/a").status == 200
-
-
 @pytest.mark.parametrize("leader", CLIENTS, ids=str)
 @pytest.mark.parametrize("status", [401, 503])
 def test_waiters_share_the_response_each_as_an_exception_of_their_library(

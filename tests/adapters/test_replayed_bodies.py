@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ CONTENTS: dict[str, Callable[[Any], Any]] = {
     "file": lambda file: file,
     "half of a file": half_of,
     "list": lambda file: list(Chunks()),
-    "tuple": lambda file: tuple(Chunks()),
 }
 
 
@@ -94,9 +92,7 @@ def test_multipart_is_replayed_byte_for_byte(client: Client, kind: str, position
 
 ONE_SHOTS: dict[str, Callable[[], Any]] = {
     "generator": lambda: (chunk for chunk in Chunks()),
-    "iterable": Chunks,
     "iterable that looks repeatable": OneShot,
-    "deque": lambda: deque(Chunks()),
     "unseekable file": Unseekable,
     "pipe": piped,
 }

@@ -208,7 +208,11 @@ def test_waiter_gives_up_after_two_failures_and_says_what_failed(renewal: Renewa
 
     assert type(waiter.error) is TokenTimeoutError
     assert waiter.error.domain == DOMAIN
-    assert "(ConnectionError: no route to host; TimeoutError: sent [hidden])" in str(waiter.error)
+    assert str(waiter.error) == (
+        f"no access token from {DOMAIN}: this call waited for token requests of others, and gave up"
+        " (ConnectionError: no route to host; TimeoutError: sent [hidden]). Check that its token endpoint is"
+        " reachable and responds in time, or give the call a longer timeout."
+    )
     assert waiter.fetches == 0
 
 

@@ -66,19 +66,7 @@ class Client:
         streams_files: Whether the files of a form are read while they are sent.
     """
 
-    bodies = ASYNC_BODIES | {
-        *(
-            "BytesIO",
-            "file",
-            "half of a file",
-            "list",
-            "tuple",
-            "deque",
-            "iterable",
-            "unseekable file",
-            "pipe",
-        )
-    }
+    bodies = ASYNC_BODIES | {"BytesIO", "file", "half of a file", "list", "unseekable file", "pipe"}
     connection_error: type[Exception]
     error: type[Exception]
     follows_token_redirects = False
@@ -116,7 +104,7 @@ class Client:
 
 
 class Requests(Client):
-    bodies = Client.bodies - {"list", "tuple"}  # it takes them for forms
+    bodies = Client.bodies - {"list"}  # it takes one for a form
     connection_error = requests.ConnectionError
     error = requests.RequestException
     redirects_start_history = True
