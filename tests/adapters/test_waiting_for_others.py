@@ -82,12 +82,12 @@ def test_waiters_give_up_after_two_failed_token_requests(client: Client) -> None
 
 def test_silent_token_endpoint_costs_all_callers_one_timeout(client: Client) -> None:
     with broken_server("is silent") as (url, _):
-        auth = auth_for(url, timeout=0.5)
+        auth = auth_for(url, timeout=0.3)
         started = time.monotonic()
-        results = in_threads(CALLERS, lambda: client.get(auth, url + "/a", timeout=0.5))
+        results = in_threads(CALLERS, lambda: client.get(auth, url + "/a", timeout=0.3))
 
     assert [one for one in results if not isinstance(one, client.error)] == []
-    assert time.monotonic() - started < CALLERS * 0.5 / 2
+    assert time.monotonic() - started < CALLERS * 0.3 / 2
 
 
 @BLOCKING

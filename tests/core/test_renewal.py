@@ -5,21 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from tests.support.clock import Clock
 from tests.support.processes import fork_with_threads, in_a_child, needs_fork
-from tests.support.renewals import (
-    LONG,
-    TIMEOUT,
-    Driven,
-    a_rejection,
-    a_renewal,
-    a_thread,
-    in_another_thread,
-    renew,
-)
+from tests.support.renewals import LONG, TIMEOUT, Driven, a_rejection, a_renewal, a_thread, renew
 from tests.support.token_responses import DOMAIN, SECRET
 from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
 from thebase_auth._core.renewal import Renewal
@@ -69,8 +61,10 @@ def test_lock_is_free_when_waiters_are_woken(renewal: Renewal) -> None:
     leader, waiter = Driven(renewal), Driven(renewal)
     assert waiter.waits_for is not None
     seen: list[Token | None] = []
-    waiter.waits_for.wakers.add(lambda: seen.append(in_another_thread(lambda: Driven(renewal).result)))
-    leader.go_on(Token("new"))
+    with ThreadPoolExecutor(1) as pool:
+        ask = partial(pool.submit, lambda: Driven(renewal).result)
+        waiter.waits_for.wakers.add(lambda: seen.append(ask().result(LONG)))
+        leader.go_on(Token("new"))
 
     assert seen == [Token("new")]
 
