@@ -86,12 +86,6 @@ def test_shallow_copy_has_the_same_token(client: Client) -> None:
     assert api.token_requests == 1
 
 
-def test_deep_copies_of_two_holders_share_one_auth_object() -> None:
-    auth = auth_for(DOMAIN)
-    first, second = copy.deepcopy([auth, auth])
-    assert first is second is not auth
-
-
 def test_deep_copy_shares_a_cache_that_cannot_be_copied() -> None:
     cache = MemoryCache()  # it has a lock
     assert cache_of(copy.deepcopy(auth_for(DOMAIN, cache=cache))) is cache

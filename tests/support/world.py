@@ -97,23 +97,17 @@ class World:
     async def opened(self, client: Client, auth: Any) -> AsyncIterator[Callable[..., Awaitable[int]]]:
         """Open an async session in this world, and yield what makes a call and returns its status."""
         if isinstance(client, Aiohttp):
-            async with client.session(auth, connector=self.connector()) as session:
-
-                async def get_in_aiohttp(url: str = URL) -> int:
-                    async with session.get(url) as response:
-                        return response.status
-
-                yield get_in_aiohttp
+            session: Any = client.session(auth, connector=self.connector())
         else:
             library: Any = client.library  # type: ignore[attr-defined]
-            async with library.AsyncClient(
-                auth=auth, transport=self.handle_async(library), timeout=60
-            ) as opened:
+            session = library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
 
-                async def get_in_httpx(url: str = URL) -> int:
-                    return int((await opened.get(url)).status_code)
+        async def get(url: str = URL) -> int:
+            response = await session.get(url)
+            return int(response.status if isinstance(client, Aiohttp) else response.status_code)
 
-                yield get_in_httpx
+        async with session:
+            yield get
 
     # What each library is plugged into:
 
