@@ -10,48 +10,40 @@ import pytest
 from tests.support.callers import wait_until_waiting
 from tests.support.clients import CLIENTS, Client, auth_for
 from tests.support.clock import Clock
-from tests.support.servers import Api, Received, Response, api_server
+from tests.support.servers import Received, Response, api_server
 from thebase_auth import TokenRequestError
 
 
-class RejectingEndpoint(Api):
-    """An API whose token endpoint sends `response`, as long as there is one."""
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        super().__init__()
-        self.response: Response | None = (status, headers, body)
-        self.asked = 0
-
-    def give_token(self, request: Received) -> Response:
-        self.asked += 1
-        return self.response or super().give_token(request)
+def reject(request: Received) -> Response:
+    return 401, {}, b'{"error": "invalid_client"}'
 
 
-def rejected(client: Client, auth: Any, url: str) -> TokenRequestError:
-    with pytest.raises(TokenRequestError) as caught:
+def retry_after_of(client: Client, auth: Any, url: str) -> float | None:
+    with pytest.raises(client.error) as caught:
         client.get(auth, url)
-    assert isinstance(caught.value, client.error)
-    return caught.value
+    assert isinstance(caught.value, TokenRequestError)
+    assert (caught.value.status, caught.value.error) == (401, "invalid_client")
+    return caught.value.retry_after
 
 
 def test_pause_after_a_rejection_doubles_up_to_a_minute(client: Client, clock: Clock) -> None:
-    with api_server(RejectingEndpoint(401, {}, b'{"error": "invalid_client"}')) as (server, api):
-        auth = auth_for(server.url)
-        first = rejected(client, auth, server.url + "/a")
+    with api_server() as (server, api):
+        server.handler = reject
+        auth, url = auth_for(server.url), server.url + "/a"
+        assert retry_after_of(client, auth, url) == 1
         for asked, seconds in enumerate((1, 2, 4, 8, 16, 32, 60, 60), 1):
-            clock.now += seconds - 0.001
-            again = rejected(client, auth, server.url + "/a")
-            assert (again.status, again.error) == (first.status, first.error)
-            assert api.asked == asked
-            clock.now += 0.001
-            assert rejected(client, auth, server.url + "/a").retry_after == min(2 * seconds, 60)
-            assert api.asked == asked + 1
-        rejection, api.response = api.response, None
+            clock.now += seconds - 0.25
+            assert retry_after_of(client, auth, url) == 0.25
+            assert len(server.received) == asked
+            clock.now += 0.25
+            assert retry_after_of(client, auth, url) == min(2 * seconds, 60)
+            assert len(server.received) == asked + 1
         clock.now += 60
-        assert client.get(auth, server.url + "/a").status == 200
-        api.response = rejection
+        server.handler = api
+        assert client.get(auth, url).status == 200
         api.revoke()
-        assert rejected(client, auth, server.url + "/a").retry_after == 1  # it starts again
+        server.handler = reject
+        assert retry_after_of(client, auth, url) == 1  # it starts again
 
 
 @pytest.mark.parametrize("leader", CLIENTS, ids=str)

@@ -166,21 +166,6 @@ def test_netrc_entry_does_not_replace_the_token(client: Client) -> None:
     assert api.token_requests == 2
 
 
-def test_redirect_of_requests_can_be_followed_by_hand_and_again() -> None:
-    api = Api()
-    api.responses["/from"] = (302, {"Location": "/to"}, b"")
-    with api_server(api) as (server, _), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/a")
-        api.revoke()
-        following = session.get(server.url + "/from", allow_redirects=False).next
-        assert following is not None
-        for _ in range(2):
-            assert session.send(following.copy()).status_code == 200
-            assert session.send(following).status_code == 200
-            api.revoke()
-
-
 # Requests that their owner sends again
 
 
