@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 
@@ -62,8 +61,11 @@ def test_lock_is_free_when_waiters_are_woken(renewal: Renewal) -> None:
     assert waiter.waits_for is not None
     seen: list[Token | None] = []
     with ThreadPoolExecutor(1) as pool:
-        ask = partial(pool.submit, lambda: Driven(renewal).result)
-        waiter.waits_for.wakers.add(lambda: seen.append(ask().result(LONG)))
+
+        def ask_in_another_thread() -> None:
+            seen.append(pool.submit(lambda: Driven(renewal).result).result(LONG))
+
+        waiter.waits_for.wakers.add(ask_in_another_thread)
         leader.go_on(Token("new"))
 
     assert seen == [Token("new")]

@@ -95,9 +95,9 @@ def send_with_httpx(library: Any) -> Callable[[str, Any], Sent]:
         request = library.Request("GET", url)
         if auth is not None:
             next(auth.sync_auth_flow(request))
-        url = request.url  # what HTTPTransport hands to httpcore
-        authorization = request.headers.get("Authorization")
-        return Sent(str(url), authorization, url.raw_scheme.decode(), url.raw_host.decode(), url.port)
+        goes_to = request.url  # what HTTPTransport hands to httpcore
+        scheme, host = goes_to.raw_scheme.decode(), goes_to.raw_host.decode()
+        return Sent(str(goes_to), request.headers.get("Authorization"), scheme, host, goes_to.port)
 
     return send
 
