@@ -24,12 +24,14 @@ def redirect_to(url: str, status: int = 307) -> Response:
 def test_request_to_another_host_is_unsigned_and_its_401_renews_nothing(client: Client) -> None:
     with api_server() as (server, api), Server(respond_401).running() as other:
         auth = auth_for(server.url)
-        for token_requests in (0, 1):
-            reply = client.post(auth, other.url + "/a", b"body")
+        looks_like_ours = other.url.replace("//", f"//{server.url.removeprefix('http://')}@")
+        for token_requests, url in enumerate((other.url, looks_like_ours)):
+            reply = client.post(auth, url + "/a", b"body")
             assert (reply.status, reply.history) == (401, [])
             assert api.token_requests == token_requests
             client.get(auth, server.url + "/warm-up")
-    assert [one.authorization for one in other.received] == [None, None]
+    assert len(other.received) == 2
+    assert not [one for one in other.received if "Bearer" in (one.authorization or "")]
 
 
 def test_redirect_to_another_host_is_unsigned_and_its_401_renews_nothing(client: Client) -> None:

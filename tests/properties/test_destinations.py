@@ -204,6 +204,7 @@ CASES = st.sampled_from(ORIGINS).flatmap(lambda origin: st.tuples(st.just(origin
 @looked_at(times=5)
 @given(CASES | st.tuples(st.sampled_from(ORIGINS), st.text(max_size=60)))
 @example((ORIGINS[0], "https://acme.thebase.co.il:0443/@evil.com"))
+@example((ORIGINS[0], "https://acme.thebase.co.il.evil.com/"))
 @example((ORIGINS[0], "https://evil.com\\@acme.thebase.co.il/"))
 @example((ORIGINS[0], "https://acme.thebase.co.il\\@evil.com/"))
 @example((ORIGINS[2], "https://ישראל.co.il/"))
