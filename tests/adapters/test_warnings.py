@@ -29,6 +29,15 @@ def test_auth_objects_that_are_made_for_each_call_are_warned_of_once(
     assert CLIENT_ID in warnings()[0]
 
 
+def test_one_auth_object_that_fetches_often_is_not_warned_of(client: Client, warnings: Warnings) -> None:
+    world = World()
+    auth = auth_for(DOMAIN, session=world.session())
+    for _ in range(3):
+        world.live.clear()
+        assert world.get(client, auth) == 200
+    assert warnings() == []
+
+
 def test_auth_objects_for_different_domains_are_not_warned_of(client: Client, warnings: Warnings) -> None:
     world = World()
     for domain in (DOMAIN, "other.thebase.co.il"):
