@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -250,6 +251,25 @@ async def test_replayed_body_is_the_same_or_the_401_is_the_callers(kind: str, tm
         assert await status(session.get(server.url + "/after")) == 200
     assert len(server.to("/a")) == (2 if expected == 200 else 1)
     assert len({one.body for one in server.to("/a")}) == 1
+
+
+@pytest.mark.parametrize("change", ["close", "cut short"])
+@pytest.mark.parametrize("kind", ["file", "BytesIO"])
+async def test_file_that_is_changed_meanwhile_is_not_replayed(kind: str, change: str, tmp_path: Path) -> None:
+    def change_and_reject(request: Received) -> Response:
+        if change == "close":
+            file.close()
+        else:
+            os.truncate(file.name, 10) if kind == "file" else file.truncate(10)
+        return 401, {}, b""
+
+    async with warmed_up() as (session, url, api, server):
+        server.handler = lambda request: (
+            change_and_reject(request) if request.body == CONTENT else api(request)
+        )
+        with opened(tmp_path) if kind == "file" else io.BytesIO(CONTENT) as file:
+            assert await status(session.post(url, data=file)) == 401
+    assert len(server.to("/a")) == 1
 
 
 async def test_expired_token_is_tried_with_a_buffer() -> None:

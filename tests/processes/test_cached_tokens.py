@@ -133,6 +133,27 @@ def test_throttled_operation_uses_a_newer_token_of_the_cache(
         assert mine.token == other.token
 
 
+def test_only_a_token_request_takes_the_lock_and_stores_a_token(clock: Clock, warnings: Warnings) -> None:
+    cache, client = MemoryCache(), FEW[0]
+
+    def calls_of(auth: Any, status: int) -> list[str]:
+        cache.calls.clear()
+        assert client.get(auth, server.url + "/a").status == status
+        wait_until(lambda: not cache_threads())
+        return cache.calls
+
+    with api_server() as (server, api):
+        first, second = (auth_for(server.url, cache=cache) for _ in range(2))
+        assert calls_of(first, 200) == ["load", "lock", "load", "store", "release"]
+        assert calls_of(second, 200) == ["load"]
+
+        api.responses["/a"] = api.rejection
+        for _ in range(2):
+            calls_of(first, 401)
+        cache.records.clear()
+        assert calls_of(first, 401) == ["load"]  # it is throttled
+
+
 # Tokens that this object has retired
 
 
