@@ -6,6 +6,7 @@ import gc
 import hashlib
 import threading
 import weakref
+from typing import Any
 
 import pytest
 import requests
