@@ -87,6 +87,8 @@ class RenewalMachine(RuleBasedStateMachine):
             assert call.result is not self.rejected[call]
         elif isinstance(call.error, TokenRequestError):
             assert self.responses_without_token
+            if not was_fetching and self.renewal._flight is None:
+                self.leader = None  # this call has passed it over, and was stopped by a pause
         elif isinstance(call.error, TokenTimeoutError):
             assert call.failures >= 2 or call.time_left < 0.001
             assert call.fetches == 0
