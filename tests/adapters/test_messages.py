@@ -81,9 +81,11 @@ COMBINED = (
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (lambda request: TheBaseAuth(DOMAIN, "id", "secret")(request, None),  # as aiohttp calls it
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret"),  # as requests calls it
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow, COMBINED),
     ],
-    ids=["requests", "aiohttp", "middleware", "auth_flow"],
+    ids=["requests", "aiohttp", "middleware", "httpx", "auth_flow"],
 )  # fmt: skip
 def test_request_of_another_library(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(TypeError) as caught:
