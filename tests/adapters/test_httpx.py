@@ -161,6 +161,23 @@ def test_call_without_a_response_keeps_an_unexpired_token(library: Any) -> None:
     assert api.token_requests == 1
 
 
+def test_call_cancelled_while_its_401_is_read_keeps_the_token(library: Any) -> None:
+    class Interrupted(library.SyncByteStream):
+        def __iter__(self) -> Any:
+            raise KeyboardInterrupt
+
+    def respond(request: Any) -> Any:
+        if request.url.path == "/oauth/token":
+            return library.Response(200, json=TOKEN)
+        return library.Response(401, headers={"Content-Length": "8"}, stream=Interrupted())
+
+    auth = auth_of(library, DOMAIN)
+    with library.Client(auth=auth, transport=library.MockTransport(respond)) as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.get(URL)
+    assert auth.token == TOKEN["access_token"]
+
+
 @pytest.mark.parametrize("header", ["Basic c29tZW9uZTplbHNl", "Bearer of-the-user"])
 def test_401_for_a_header_that_a_hook_of_the_user_wrote_is_the_callers(library: Any, header: str) -> None:
     def sign_otherwise(request: Any) -> None:

@@ -150,6 +150,18 @@ def test_body_goes_along_with_a_307_after_the_replay(client: Client) -> None:
     assert [one.body for one in (*server.to("/from"), *server.to("/to"))] == [CONTENT] * 3
 
 
+def test_target_of_a_redirect_that_always_rejects_ends_in_its_401(client: Client) -> None:
+    api = ApiWithoutPermission("/to")
+    api.responses["/from"] = (302, {"Location": "/to"}, b"")
+    with api_server(api) as (server, _):
+        auth = auth_for(server.url)
+        client.get(auth, server.url + "/warm-up")
+        api.revoke()
+        reply = client.get(auth, server.url + "/from", follow_redirects=True)
+    assert (reply.status, reply.body) == (401, b"no permission")
+    assert len(server.to("/to")) <= 2
+
+
 @pytest.mark.usefixtures("netrc")
 def test_netrc_entry_does_not_replace_the_token(client: Client) -> None:
     api = Api()
