@@ -78,14 +78,6 @@ def test_copy_of_a_session_signs(way: Way) -> None:
             assert copied.get(server.url + "/a", timeout=10).status_code == 200
 
 
-def test_shallow_copy_has_the_same_token(client: Client) -> None:
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        for one in (copy.copy(auth), auth):
-            assert client.get(one, server.url + "/a").status == 200
-    assert api.token_requests == 1
-
-
 def test_deep_copy_shares_a_cache_that_cannot_be_copied() -> None:
     cache = MemoryCache()  # it has a lock
     assert cache_of(copy.deepcopy(auth_for(DOMAIN, cache=cache))) is cache
