@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-import os
 import pickle
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,28 +17,18 @@ import thebase_auth.requests
 from tests.support.callers import renewal_held
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for
 from tests.support.memory_cache import MemoryCache
+from tests.support.processes import fork_with_threads, in_a_child, needs_fork
 from tests.support.servers import api_server
 from tests.support.world import DOMAIN
 from thebase_auth.caches import FileTokenCache, RedisTokenCache
 
 Way = Callable[[Any], Any]
-CacheIn = Callable[[Path], Any]
 
 ways = pytest.mark.parametrize(
     "way",
     [
         pytest.param(copy.deepcopy, id="deepcopy"),
-        *(
-            pytest.param(lambda one, p=protocol: pickle.loads(pickle.dumps(one, p)), id=f"pickle {protocol}")
-            for protocol in (0, pickle.HIGHEST_PROTOCOL)
-        ),
-    ],
-)
-without_and_with_a_file = pytest.mark.parametrize(
-    "cache",
-    [
-        pytest.param(lambda folder: None, id="no cache"),
-        pytest.param(lambda folder: FileTokenCache(folder / "tokens.json"), id="file"),
+        pytest.param(lambda one: pickle.loads(pickle.dumps(one)), id="pickle"),
     ],
 )
 
@@ -68,23 +56,21 @@ def test_copy_keeps_every_option(way: Way) -> None:
 
 
 @ways
-@without_and_with_a_file
-def test_copy_signs_by_itself(way: Way, cache: CacheIn, client: Client, tmp_path: Path) -> None:
+def test_copy_signs_by_itself_and_shares_the_cache(way: Way, client: Client, tmp_path: Path) -> None:
     with api_server() as (server, api), ThreadPoolExecutor(1) as pool:
-        auth = auth_for(server.url, cache=cache(tmp_path))
+        auth = auth_for(server.url, cache=FileTokenCache(tmp_path / "tokens.json"))
         assert client.get(auth, server.url + "/a").status == 200
         copied = way(auth)
         assert copied.token is None
         with auth._renewal._lock:  # a copy has a lock of its own
             assert pool.submit(client.get, copied, server.url + "/a").result(20).status == 200
-    assert api.token_requests == (2 if cache(tmp_path) is None else 1)
+    assert api.token_requests == 1
 
 
 @ways
-@without_and_with_a_file
-def test_copy_of_a_session_signs(way: Way, cache: CacheIn, tmp_path: Path) -> None:
+def test_copy_of_a_session_signs(way: Way) -> None:
     with api_server() as (server, api), requests.Session() as session:
-        session.auth = auth_for(server.url, cache=cache(tmp_path))
+        session.auth = auth_for(server.url)
         assert session.get(server.url + "/a", timeout=10).status_code == 200
         with way(session) as copied:
             assert copied.auth is not session.auth
@@ -92,45 +78,19 @@ def test_copy_of_a_session_signs(way: Way, cache: CacheIn, tmp_path: Path) -> No
             assert copied.get(server.url + "/a", timeout=10).status_code == 200
 
 
-def test_shallow_copy_has_the_same_token(client: Client) -> None:
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        for one in (copy.copy(auth), auth):
-            assert client.get(one, server.url + "/a").status == 200
-    assert api.token_requests == 1
-
-
-def test_deep_copies_of_two_holders_share_one_auth_object() -> None:
-    auth = auth_for(DOMAIN)
-    first, second = copy.deepcopy([auth, auth])
-    assert first is second is not auth
-
-
 def test_deep_copy_shares_a_cache_that_cannot_be_copied() -> None:
     cache = MemoryCache()  # it has a lock
     assert cache_of(copy.deepcopy(auth_for(DOMAIN, cache=cache))) is cache
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@without_and_with_a_file
-def test_child_forked_in_the_middle_of_a_renewal_can_use_the_object(
-    cache: CacheIn, client: Client, tmp_path: Path
-) -> None:
-    with renewal_held(client, cache=cache(tmp_path)) as (url, api, auth), ThreadPoolExecutor(1) as pool:
+@needs_fork
+@fork_with_threads
+def test_child_forked_in_the_middle_of_a_renewal_can_use_the_object(client: Client) -> None:
+    with renewal_held(client) as (url, api, auth), ThreadPoolExecutor(1) as pool:
         renewing = pool.submit(client.get, auth, url, timeout=20)
         api.wait_for_held(1)
         api.holding = False
-        if cache(tmp_path) is not None:  # whose lock the parent holds until it has the token
-            threading.Timer(1, api.let_all_go).start()
-        with auth._renewal._lock:  # as another thread may, at the moment of the fork
-            child = os.fork()
-            if child == 0:
-                try:
-                    os._exit(client.get(auth, url, timeout=20).status - 200)
-                finally:
-                    os._exit(99)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert in_a_child(lambda: client.get(auth, url, timeout=20).status == 200)
         api.let_all_go()
         assert renewing.result(30).status == 200
         assert client.get(auth, url).status == 200

@@ -24,12 +24,14 @@ def redirect_to(url: str, status: int = 307) -> Response:
 def test_request_to_another_host_is_unsigned_and_its_401_renews_nothing(client: Client) -> None:
     with api_server() as (server, api), Server(respond_401).running() as other:
         auth = auth_for(server.url)
-        for token_requests in (0, 1):
-            reply = client.post(auth, other.url + "/a", b"body")
+        looks_like_ours = other.url.replace("//", f"//{server.url.removeprefix('http://')}@")
+        for token_requests, url in enumerate((other.url, looks_like_ours)):
+            reply = client.post(auth, url + "/a", b"body")
             assert (reply.status, reply.history) == (401, [])
             assert api.token_requests == token_requests
             client.get(auth, server.url + "/warm-up")
-    assert [one.authorization for one in other.received] == [None, None]
+    assert len(other.received) == 2
+    assert not [one for one in other.received if "Bearer" in (one.authorization or "")]
 
 
 def test_redirect_to_another_host_is_unsigned_and_its_401_renews_nothing(client: Client) -> None:
@@ -82,15 +84,17 @@ def test_redirect_by_another_host_to_the_domain_is_not_signed(
     assert api.token_requests == 1
 
 
-@pytest.mark.parametrize("user_info", ["", "user:pass@"])
-def test_plain_http_to_the_domain_is_an_error_before_anything_is_sent(client: Client, user_info: str) -> None:
+def test_plain_http_to_the_domain_is_an_error_before_anything_is_sent(client: Client) -> None:
     auth = auth_for("acme.thebase.co.il")
-    url = f"http://{user_info}acme.thebase.co.il/v2/users"
-    with pytest.raises(client.error, match="acme.thebase.co.il.*https://") as caught:
+    url = "http://user:pass@acme.thebase.co.il/v2/users"
+    with pytest.raises(client.error) as caught:
         client.get(auth, url)
     assert isinstance(caught.value, PlainHTTPError)
     error: Any = caught.value  # whose request is of its library
-    assert error.domain == "acme.thebase.co.il"
+    assert str(error) == (
+        "a request to acme.thebase.co.il over http:// was not sent, because anyone on the way could read its"
+        " token; write https:// in its URL"
+    )
     assert str(error.request.url).endswith("acme.thebase.co.il/v2/users")  # aiohttp removes user-info
 
 
@@ -104,25 +108,24 @@ def test_domain_gets_the_token_over_tls_however_its_url_is_spelled(client: Clien
     assert [one.authorization for one in server.to("/a")] == ["Bearer token-1"] * 3
 
 
-@pytest.mark.parametrize("status", [302, 307])
 @pytest.mark.parametrize("follow", [True, False])
 @pytest.mark.parametrize("where", ["another host", "the same host"])
 def test_redirect_of_the_token_endpoint_is_not_followed_to_a_token(
-    client: Client, status: int, follow: bool, where: str
+    client: Client, follow: bool, where: str
 ) -> None:
     with api_server() as (server, _), api_server() as (other, _):
         target = other if where == "another host" else server
 
         def redirect(request: Received) -> Response:
             if request.path == "/oauth/token":
-                return redirect_to(target.url + "/elsewhere", status)
+                return redirect_to(target.url + "/elsewhere")
             return 200, {}, b'{"access_token": "stolen"}'
 
         server.handler = other.handler = redirect
         auth = auth_for(server.url)
         with pytest.raises(TokenRequestError, match="It redirects") as caught:
             client.get(auth, server.url + "/a", follow_redirects=follow)
-    assert caught.value.status == status
+    assert caught.value.status == 307
     assert auth.token is None
     assert server.to("/a") == []
     # httpx makes the next request before we see the redirect, and keeps the header on the same host.

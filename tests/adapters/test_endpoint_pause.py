@@ -8,100 +8,42 @@ from typing import Any
 import pytest
 
 from tests.support.callers import wait_until_waiting
-from tests.support.clients import CLIENTS, Client, auth_for, each_in_some_client
+from tests.support.clients import CLIENTS, Client, auth_for
 from tests.support.clock import Clock
-from tests.support.servers import Api, Received, Response, api_server
+from tests.support.servers import Received, Response, api_server
 from thebase_auth import TokenRequestError
 
 
-class RejectingEndpoint(Api):
-    """An API whose token endpoint sends `response`, as long as there is one."""
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        super().__init__()
-        self.response: Response | None = (status, headers, body)
-        self.asked = 0
-
-    def give_token(self, request: Received) -> Response:
-        self.asked += 1
-        return self.response or super().give_token(request)
+def reject(request: Received) -> Response:
+    return 401, {}, b'{"error": "invalid_client"}'
 
 
-def rejected(client: Client, auth: Any, url: str) -> TokenRequestError:
-    with pytest.raises(TokenRequestError) as caught:
+def retry_after_of(client: Client, auth: Any, url: str) -> float | None:
+    with pytest.raises(client.error) as caught:
         client.get(auth, url)
-    assert isinstance(caught.value, client.error)
-    return caught.value
+    assert isinstance(caught.value, TokenRequestError)
+    assert (caught.value.status, caught.value.error) == (401, "invalid_client")
+    return caught.value.retry_after
 
 
-@each_in_some_client(
-    "response",
-    [
-        (400, {}, b'{"error": "unauthorized_client"}'),
-        (401, {}, b'{"error": "invalid_client"}'),
-        (403, {"Content-Type": "text/html"}, b"<title>Blocked</title>"),
-        (429, {}, b""),
-        (200, {}, b'{"error": "invalid_client"}'),
-    ],
-)
-def test_pause_after_a_rejection_doubles_up_to_a_minute(
-    response: Response, client: Client, clock: Clock
-) -> None:
-    with api_server(RejectingEndpoint(*response)) as (server, api):
-        auth = auth_for(server.url)
-        first = rejected(client, auth, server.url + "/a")
+def test_pause_after_a_rejection_doubles_up_to_a_minute(client: Client, clock: Clock) -> None:
+    with api_server() as (server, api):
+        server.handler = reject
+        auth, url = auth_for(server.url), server.url + "/a"
+        assert retry_after_of(client, auth, url) == 1
         for asked, seconds in enumerate((1, 2, 4, 8, 16, 32, 60, 60), 1):
-            clock.now += seconds - 0.001
-            again = rejected(client, auth, server.url + "/a")
-            assert (again.status, again.error) == (first.status, first.error)
-            assert api.asked == asked
-            clock.now += 0.001
-            assert rejected(client, auth, server.url + "/a").retry_after == min(2 * seconds, 60)
-            assert api.asked == asked + 1
-        rejection, api.response = api.response, None
+            clock.now += seconds - 0.25
+            assert retry_after_of(client, auth, url) == 0.25
+            assert len(server.received) == asked
+            clock.now += 0.25
+            assert retry_after_of(client, auth, url) == min(2 * seconds, 60)
+            assert len(server.received) == asked + 1
         clock.now += 60
-        assert client.get(auth, server.url + "/a").status == 200
-        api.response = rejection
+        server.handler = api
+        assert client.get(auth, url).status == 200
         api.revoke()
-        assert rejected(client, auth, server.url + "/a").retry_after == 1  # it starts again
-
-
-@each_in_some_client("header_and_pause", [("60", 60), ("7", 7), ("86400", 60)])
-def test_pause_is_as_long_as_retry_after_asks_for(
-    header_and_pause: tuple[str, int], client: Client, clock: Clock
-) -> None:
-    header, pause = header_and_pause
-    with api_server(RejectingEndpoint(429, {"Retry-After": header}, b"")) as (server, api):
-        auth = auth_for(server.url)
-        assert rejected(client, auth, server.url + "/a").retry_after == pause
-        clock.now += pause - 1
-        assert rejected(client, auth, server.url + "/a").retry_after == 1
-        assert api.asked == 1
-        api.response = None
-        clock.now += 1
-        assert client.get(auth, server.url + "/a").status == 200
-
-
-def test_calls_that_the_current_token_serves_continue_in_the_pause(client: Client, clock: Clock) -> None:
-    with api_server(RejectingEndpoint(429, {}, b"")) as (server, api):
-        response, api.response = api.response, None
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/a")
-        api.response = response
-        server.handler = lambda request: api.rejection if request.path == "/no" else api(request)
-        rejected(client, auth, server.url + "/no")
-        assert client.get(auth, server.url + "/a").status == 200
-        assert rejected(client, auth, server.url + "/no").retry_after == 1
-    assert api.asked == 2
-
-
-def test_forget_ends_the_pause(client: Client, clock: Clock) -> None:
-    with api_server(RejectingEndpoint(401, {}, b'{"error": "invalid_client"}')) as (server, api):
-        auth = auth_for(server.url)
-        rejected(client, auth, server.url + "/a")
-        api.response = None
-        auth.forget()
-        assert client.get(auth, server.url + "/a").status == 200
+        server.handler = reject
+        assert retry_after_of(client, auth, url) == 1  # it starts again
 
 
 @pytest.mark.parametrize("leader", CLIENTS, ids=str)

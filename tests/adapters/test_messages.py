@@ -15,14 +15,12 @@ import requests
 import thebase_auth.aiohttp
 import thebase_auth.httpx
 import thebase_auth.requests
-from tests.support.adapters import FakeAdapter
 from tests.support.broken import broken_server
-from tests.support.callers import in_threads, wait_until_waiting
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET, Client, auth_for, one_time_body
 from tests.support.permission import ApiWithoutPermission
 from tests.support.servers import api_server
 from tests.support.world import DOMAIN, URL
-from thebase_auth import FileTokenCache, TheBaseAuth, TokenTimeoutError
+from thebase_auth import FileTokenCache, TheBaseAuth
 
 SETTINGS = "Settings, Webhooks/API, API token"
 
@@ -83,9 +81,11 @@ COMBINED = (
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (lambda request: TheBaseAuth(DOMAIN, "id", "secret")(request, None),  # as aiohttp calls it
          f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
+        (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret"),  # as requests calls it
+         f"this TheBaseAuth does not sign a httpx.Request{ADVICE}"),
         (thebase_auth.httpx.TheBaseAuth(DOMAIN, "id", "secret").auth_flow, COMBINED),
     ],
-    ids=["requests", "aiohttp", "middleware", "auth_flow"],
+    ids=["requests", "aiohttp", "middleware", "httpx", "auth_flow"],
 )  # fmt: skip
 def test_request_of_another_library(call: Callable[[Any], Any], message: str) -> None:
     with pytest.raises(TypeError) as caught:
@@ -168,33 +168,6 @@ def test_mistake_in_copying(client_id: str, secret: str, message: str) -> None:
 
 
 # A call
-
-
-def test_plain_http() -> None:
-    with pytest.raises(requests.RequestException) as caught:
-        requests.get(f"http://{DOMAIN}/v2/users", auth=auth_for(DOMAIN), timeout=5)
-    assert str(caught.value) == (
-        f"a request to {DOMAIN} over http:// was not sent, because anyone on the way could read its"
-        " token; write https:// in its URL"
-    )
-
-
-def test_waiter_that_gives_up() -> None:
-    waiters = [1, 2]
-
-    def fail(request: requests.PreparedRequest) -> requests.Response:
-        wait_until_waiting(auth, waiters.pop())
-        raise requests.ConnectionError("the network is down")
-
-    session = FakeAdapter(fail).session()
-    auth = auth_for(DOMAIN, session=session)
-    outcomes = in_threads(3, lambda: requests.get(URL, auth=auth, timeout=5))
-    [error] = [one for one in outcomes if isinstance(one, TokenTimeoutError)]
-    assert str(error) == (
-        f"no access token from {DOMAIN}: this call waited for token requests of others, and gave up"
-        " (ConnectionError: the network is down). Check that its token endpoint is reachable and responds in"
-        " time, or give the call a longer timeout."
-    )
 
 
 @pytest.mark.parametrize("session", [None, requests.Session()], ids=["no session", "session"])

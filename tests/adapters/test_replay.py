@@ -14,8 +14,7 @@ from tests.support.memory_cache import MemoryCache
 from tests.support.permission import ApiWithoutPermission
 from tests.support.rejections import REJECTIONS
 from tests.support.servers import Api, Received, Response, api_server
-from tests.support.uploads import CONTENT, Chunks
-from tests.support.world import LIBRARIES
+from tests.support.uploads import CONTENT
 
 # History
 
@@ -176,21 +175,6 @@ def test_netrc_entry_does_not_replace_the_token(client: Client) -> None:
     assert api.token_requests == 2
 
 
-def test_redirect_of_requests_can_be_followed_by_hand_and_again() -> None:
-    api = Api()
-    api.responses["/from"] = (302, {"Location": "/to"}, b"")
-    with api_server(api) as (server, _), requests.Session() as session:
-        session.auth = auth_for(server.url)
-        session.get(server.url + "/a")
-        api.revoke()
-        following = session.get(server.url + "/from", allow_redirects=False).next
-        assert following is not None
-        for _ in range(2):
-            assert session.send(following.copy()).status_code == 200
-            assert session.send(following).status_code == 200
-            api.revoke()
-
-
 # Requests that their owner sends again
 
 
@@ -223,17 +207,3 @@ def test_prepared_request_is_replayed_until_a_fetched_token_is_rejected(newer_to
         assert session.send(prepared).status_code == 401
     expected = ["Bearer token-1", "Bearer token-2", "Bearer token-3"]
     assert [one.authorization for one in server.to("/no")] == expected[: 3 if newer_token == "revoked" else 2]
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_httpx_request_can_be_sent_again_after_each_renewal(library: Any) -> None:
-    with api_server() as (server, api), library.Client(auth=auth_for(server.url)) as client:
-        client.get(server.url + "/warm-up")
-        request = client.build_request("POST", server.url + "/a", content=list(Chunks()))
-        for history in ([401], [], [401], []):
-            if history:
-                api.revoke()
-            response = client.send(request)
-            assert response.status_code == 200
-            assert [one.status_code for one in response.history] == history
-    assert {one.body for one in server.to("/a")} == {CONTENT}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,20 @@ def file(tmp_path: Path) -> Iterator[Any]:
 
 # Replayed
 
+
+def half_of(file: Any) -> Any:
+    file.seek(100_000)
+    return file
+
+
 CONTENTS: dict[str, Callable[[Any], Any]] = {
     "none": lambda file: None,
     "bytes": lambda file: CONTENT,
     "text": lambda file: TEXT,
     "BytesIO": lambda file: io.BytesIO(CONTENT),
     "file": lambda file: file,
+    "half of a file": half_of,
     "list": lambda file: list(Chunks()),
-    "tuple": lambda file: tuple(Chunks()),
 }
 
 
@@ -53,10 +58,10 @@ CONTENTS: dict[str, Callable[[Any], Any]] = {
 def test_body_that_can_be_repeated_is_replayed_byte_for_byte(client: Client, kind: str, file: Any) -> None:
     if kind not in client.bodies:
         pytest.skip(f"{client} does not send such a body")
-    body = CONTENTS[kind](file)
-    status, received, _ = post_with_first_token_rejected(client, content=body)
+    status, received, _ = post_with_first_token_rejected(client, content=CONTENTS[kind](file))
+    expected = {"none": b"", "text": TEXT.encode(), "half of a file": CONTENT[100_000:]}
     assert status == 200
-    assert [one.body for one in received] == [{"none": b"", "text": TEXT.encode()}.get(kind, CONTENT)] * 2
+    assert [one.body for one in received] == [expected.get(kind, CONTENT)] * 2
 
 
 @pytest.mark.parametrize("form", ["json", "data"])
@@ -87,9 +92,7 @@ def test_multipart_is_replayed_byte_for_byte(client: Client, kind: str, position
 
 ONE_SHOTS: dict[str, Callable[[], Any]] = {
     "generator": lambda: (chunk for chunk in Chunks()),
-    "iterable": Chunks,
     "iterable that looks repeatable": OneShot,
-    "deque": lambda: deque(Chunks()),
     "unseekable file": Unseekable,
     "pipe": piped,
 }

@@ -1,12 +1,9 @@
-"""What is special to requests: the session option, timeouts, hooks, failed token requests, bytes as text."""
+"""What is special to requests: the session option, timeouts, hooks, failed token requests."""
 
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from copy import deepcopy
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +12,9 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from tests.support import ROOT
 from tests.support.adapters import FakeAdapter, response_to
 from tests.support.broken import broken_server
-from tests.support.clients import CLIENT_ID, CLIENT_SECRET, RecordingAdapter, auth_for
+from tests.support.clients import RecordingAdapter, auth_for
 from tests.support.servers import Api, Received, Response, Server, api_server
 from tests.support.uploads import Chunks
 from tests.support.world import DOMAIN, URL
@@ -153,11 +149,12 @@ def test_request_signed_twice_keeps_the_users_hooks_and_is_replayed_once() -> No
     assert len(server.to("/a")) == 2
 
 
-def test_header_that_the_user_wrote_after_ours_is_the_users() -> None:
+@pytest.mark.parametrize("header", ["Bearer of-the-user", b"Bearer of-the-user"])
+def test_header_that_the_user_wrote_after_ours_is_the_users(header: Any) -> None:
     with api_server() as (server, api), requests.Session() as session:
         session.auth = auth_for(server.url)
         prepared = session.prepare_request(requests.Request("GET", server.url + "/a"))
-        prepared.headers["Authorization"] = "Bearer of-the-user"
+        prepared.headers["Authorization"] = header
         assert session.send(prepared).status_code == 401
     assert [one.authorization for one in server.to("/a")] == ["Bearer of-the-user"]
     assert api.token_requests == 1
@@ -295,31 +292,3 @@ def test_response_of_another_host_whose_request_has_no_hooks_is_left_alone() -> 
     response = response_to(prepared)
     response.request = SimpleNamespace(url="https://other.example/", headers={})  # type: ignore[assignment]
     assert hook(response) is response
-
-
-# Bytes and text
-
-CALLS = f"""
-import sys, requests
-from thebase_auth.requests import TheBaseAuth
-url = sys.argv[1]
-session = requests.Session()
-session.auth = TheBaseAuth(url, {CLIENT_ID!r}, {CLIENT_SECRET!r})
-for body in (None, b"bytes", "text", {{"a": "form"}}, iter([b"once"])):
-    session.auth.forget()
-    assert session.post(url + "/a", data=body, headers={{"User-Agent": b"bytes"}}).status_code == 200
-prepared = session.prepare_request(requests.Request("GET", url + "/a"))
-session.auth.forget()
-session.get(url + "/a")
-assert session.send(prepared).status_code == 200
-prepared.headers["Authorization"] = b"Bearer of-the-user"
-assert session.send(prepared).status_code == 401
-"""
-
-
-@pytest.mark.parametrize("program", ["import thebase_auth.requests", CALLS], ids=["import", "calls"])
-def test_bytes_are_never_compared_with_text(program: str, tmp_path: Path) -> None:
-    with api_server(Api(one_at_a_time=True)) as (server, _):
-        options = ["-bb", "-X", f"pycache_prefix={tmp_path}"]  # compiled anew
-        command = [sys.executable, *options, "-c", program, server.url]
-        subprocess.run(command, check=True, timeout=60, cwd=ROOT)

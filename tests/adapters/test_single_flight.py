@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 
-from tests.support.callers import in_threads, renewal_held, wait_until_waiting
+from tests.support.callers import in_threads
 from tests.support.clients import ALL_CLIENTS, Client, auth_for
-from tests.support.servers import Received, Response, api_server
-from tests.support.world import DOMAIN, LIBRARIES, URL, World
+from tests.support.servers import api_server
+from tests.support.world import DOMAIN, World
 
 
 def world_of(client: Client, start: str, count: int) -> tuple[World, Any]:
@@ -38,43 +37,39 @@ def test_many_threads_make_one_token_request(client: Client, start: str, count: 
     assert world.token_requests == 1
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.clients(is_async=True)
 @pytest.mark.parametrize("start", ["missing", "rejected"])
-@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
-async def test_many_tasks_make_one_token_request(library: Any, start: str, count: int) -> None:
-    world = World()
-    statuses: list[int] = []
-    async with world.async_client(library, auth_for(DOMAIN)) as client:
-        if start == "rejected":
-            await client.get(URL)
-            world.live.clear()
-            world.callers, world.token_requests = count, 0
-
-        async def call() -> None:
-            statuses.append((await client.get(URL)).status_code)
-
-        async with anyio.create_task_group() as group:
-            for _ in range(count):
-                group.start_soon(call)
-    assert statuses == [200] * count
+@pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_many_tasks_make_one_token_request(client: Client, start: str, count: int) -> None:
+    world, auth = world_of(client, start, count)
+    assert client.run(partial(in_tasks, world, client, auth, count)) == [200] * count
     assert world.token_requests == 1
 
 
+async def in_tasks(world: World, client: Client, auth: Any, count: int) -> list[int]:
+    """Make so many calls at once in one session, and return their statuses."""
+    statuses: list[int] = []
+    async with world.opened(client, auth) as get, anyio.create_task_group() as group:
+
+        async def call() -> None:
+            statuses.append(await get())
+
+        for _ in range(count):
+            group.start_soon(call)
+    return statuses
+
+
 def test_threads_tasks_and_several_loops_make_one_token_request() -> None:
-    each = 25
+    each = 10
     count = each * (len(ALL_CLIENTS) + 2)
     world, auth = world_of(ALL_CLIENTS[0], "rejected", count)
-
-    async def many_tasks(library: Any) -> None:
-        async with world.async_client(library, auth) as client, anyio.create_task_group() as group:
-            for _ in range(each):
-                group.start_soon(client.get, URL)
 
     jobs: list[Callable[[], Any]] = [
         partial(world.get, client, auth) for client in ALL_CLIENTS for _ in range(each)
     ]
-    jobs += [partial(anyio.run, many_tasks, httpx, backend=backend) for backend in ("asyncio", "trio")]
+    jobs += [  # httpx on asyncio and on trio
+        partial(client.run, partial(in_tasks, world, client, auth, each)) for client in ALL_CLIENTS[3:5]
+    ]
     waiting = [threading.Thread(target=job) for job in jobs]
     for thread in waiting:
         thread.start()
@@ -94,58 +89,14 @@ def test_one_event_loop_after_the_other_can_use_one_instance() -> None:
         assert world.token_requests == count
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("library", LIBRARIES)
-async def test_server_that_invalidates_the_previous_token_is_handled(library: Any) -> None:
+@pytest.mark.clients(is_async=True)
+def test_server_that_invalidates_the_previous_token_is_handled(client: Client) -> None:
     world = World(single_token=True)
-    statuses: list[int] = []
-    async with world.async_client(library, auth_for(DOMAIN)) as client:
-
-        async def call() -> None:
-            statuses.append((await client.get(URL)).status_code)
-
-        for token_requests in range(1, 6):
-            async with anyio.create_task_group() as group:
-                for _ in range(50):
-                    group.start_soon(call)
-            assert world.token_requests == token_requests
-            world.live.clear()
-    assert statuses == [200] * 250
-
-
-def test_callers_that_get_the_rejected_token_again_replay_it_once(client: Client) -> None:
-    with api_server() as (server, api), ThreadPoolExecutor(2) as pool:
-        api.token_response["access_token"] = "same"
-        api.live.add("same")
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/warm-up")
-        both_rejected = threading.Barrier(2)
-
-        def handler(request: Received) -> Response:
-            if request.path == "/oauth/token":
-                wait_until_waiting(auth, 1)
-                return api(request)
-            if len(server.to("/a")) <= 2:
-                both_rejected.wait(20)
-            return 401, {}, b"no permission"
-
-        server.handler = handler
-        calls = [pool.submit(client.get, auth, server.url + "/a", timeout=20) for _ in range(2)]
-        replies = [call.result(20) for call in calls]
-    assert [(reply.status, reply.body) for reply in replies] == [(401, b"no permission")] * 2
-    assert api.token_requests == 2
-    assert len(server.to("/a")) == 4
-
-
-def test_lock_is_free_while_callers_wait_for_a_token(client: Client) -> None:
-    with renewal_held(client) as (url, api, auth), ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(client.get, auth, url, timeout=20) for _ in range(2)]
-        api.wait_for_held(1)
-        wait_until_waiting(auth, 1)
-        assert auth._renewal._lock.acquire(blocking=False)
-        auth._renewal._lock.release()
-        api.let_all_go()
-        assert [call.result(20).status for call in calls] == [200, 200]
+    auth = auth_for(DOMAIN)
+    for token_requests in range(1, 6):
+        assert client.run(partial(in_tasks, world, client, auth, 50)) == [200] * 50
+        assert world.token_requests == token_requests
+        world.live.clear()
 
 
 def test_request_with_a_good_token_takes_no_lock(client: Client) -> None:

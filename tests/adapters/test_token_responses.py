@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import socket
 from typing import Any
 
 import pytest
 
-from tests.support.broken import HTML, HTML_TYPE, broken_server
-from tests.support.clients import CLIENT_SECRET, Client, auth_for, each_in_some_client, one_time_body
+from tests.support.broken import broken_server
+from tests.support.clients import Client, auth_for
 from tests.support.servers import Api, Received, Response, api_server
 from thebase_auth import TheBaseAuth, TheBaseAuthError, TokenRequestError
 
-JSON = {"Content-Type": "application/json"}
-PROBLEM = {
-    "code": "Unauthorized",
-    "message": "Unauthorized",
-    "type": "tag:oracle.com,2020:error/Unauthorized",
-    "instance": "tag:oracle.com,2020:ecid/w4UbuYdZgYcyPtP86tRUrg",
-}
-
-BAD: dict[str, tuple[Response, str]] = {
-    "HTML": ((200, HTML_TYPE, HTML), "467009 bytes of text/html"),
-    "nothing": ((204, {}, b""), "204"),
-    "a list": ((200, JSON, b"[]"), "not a JSON object"),
-    "no token": ((200, JSON, b'{"token_type": "bearer"}'), "no access_token"),
-    "an error": (
-        (200, JSON, b'{"error": "invalid_client", "access_token": "token-1"}'),
-        "error: invalid_client",
-    ),
-    "a problem": ((401, {"Content-Type": "application/problem+json"}, json.dumps(PROBLEM).encode()), "ecid"),
-    "500": ((500, HTML_TYPE, b"<html>"), "500"),
-}
+PAGE = b"<!DOCTYPE html><html>".ljust(467_009)  # as long as that of a server with ORDS
 
 
 def fails(client: Client, auth: Any, url: str, message: str | None = None) -> Any:
@@ -42,19 +22,15 @@ def fails(client: Client, auth: Any, url: str, message: str | None = None) -> An
     return caught.value
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_response_without_a_token_is_one_clear_error(client: Client, kind: str) -> None:
-    response, message = BAD[kind]
-    with api_server(lambda _: response) as (server, _):
+@pytest.mark.parametrize("status", [200, 500])
+def test_response_without_a_token_is_one_clear_error(client: Client, status: int) -> None:
+    page = (status, {"Content-Type": "text/html; charset=utf-8"}, PAGE)
+    with api_server(lambda _: page) as (server, _):
         auth = auth_for(server.url)
-        error = fails(client, auth, server.url + "/a", message)
+        error = fails(client, auth, server.url + "/a", f"{status}.*467009 bytes of text/html")
     assert [one.path for one in server.received] == ["/oauth/token"]
     assert isinstance(error, TokenRequestError)
-    assert isinstance(error, TheBaseAuthError)
-    assert (error.domain, error.status) == (auth.domain, response[0])
-    assert auth.domain in str(error)
-    assert str(error).isprintable()
-    assert CLIENT_SECRET not in str(error)
+    assert (error.domain, error.status) == (auth.domain, status)
 
 
 def test_error_has_what_the_server_said_and_can_be_pickled(client: Client) -> None:
@@ -62,9 +38,8 @@ def test_error_has_what_the_server_said_and_can_be_pickled(client: Client) -> No
         error = fails(client, TheBaseAuth(server.url, "someone", "else"), server.url + "/a")
     assert (error.status, error.error, error.code, error.instance) == (401, "invalid_client", None, None)
     assert str(error.request.url) == server.url + "/a"
-    for copied in (pickle.loads(pickle.dumps(error)), type(error)(*error.args)):
-        assert type(copied) is type(error)
-        assert (str(copied), copied.args) == (str(error), error.args)
+    copied = pickle.loads(pickle.dumps(error))
+    assert (type(copied), str(copied), copied.args) == (type(error), str(error), error.args)
 
 
 def test_failed_renewal_is_raised_from_the_call_that_needed_it(client: Client) -> None:
@@ -82,33 +57,10 @@ def test_failed_renewal_is_raised_from_the_call_that_needed_it(client: Client) -
         assert client.get(auth, server.url + "/a").status == 200
 
 
-# Tokens
-
-
-@each_in_some_client("expires_in", [None, "3600", "soon", 3600.5, 0, -1, [], {}, True])
-def test_any_expires_in_is_survived(client: Client, expires_in: object) -> None:
+def test_token_that_cannot_go_into_a_header_is_an_error(client: Client) -> None:
     with api_server() as (server, api):
-        api.token_response["expires_in"] = expires_in
-        auth = auth_for(server.url)
-        assert client.get(auth, server.url + "/a").status == 200
-        assert client.post(auth, server.url + "/a", one_time_body(client)).status == 200
-    assert api.token_requests == 1
-
-
-@each_in_some_client("token", [None, "", 7, ["t"], "a b", "a\r\nX-Evil: 1", "טוקן", "tab\t"])
-def test_token_that_cannot_go_into_a_header_is_an_error(client: Client, token: object) -> None:
-    with api_server() as (server, api):
-        api.token_response["access_token"] = token
+        api.token_response["access_token"] = "a\r\nX-Evil: 1"
         assert isinstance(fails(client, auth_for(server.url), server.url + "/a"), TokenRequestError)
-    assert server.to("/a") == []
-
-
-@each_in_some_client("token_type", ["mac", "Basic", 7, ""])
-def test_token_of_another_type_is_an_error(client: Client, token_type: object) -> None:
-    with api_server() as (server, api):
-        api.token_response["token_type"] = token_type
-        error = fails(client, auth_for(server.url), server.url + "/a", "token_type")
-    assert isinstance(error, TokenRequestError)
     assert server.to("/a") == []
 
 

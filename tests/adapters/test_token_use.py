@@ -68,16 +68,6 @@ def test_one_instance_serves_every_library_with_one_token() -> None:
     assert api.token_requests == 1
 
 
-def test_forget_drops_the_token(client: Client) -> None:
-    with api_server() as (server, api):
-        auth = auth_for(server.url)
-        client.get(auth, server.url + "/a")
-        auth.forget()
-        assert auth.token is None
-        client.get(auth, server.url + "/a")
-    assert api.token_requests == 2
-
-
 def test_settings_can_come_from_the_environment(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     with api_server() as (server, _):
         monkeypatch.setenv("THEBASE_DOMAIN", server.url)

@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from requests.hooks import dispatch_hook
 
 from tests.support.adapters import FakeAdapter, response_to
-from tests.support.clients import Client, auth_for
+from tests.support.clients import auth_for
 from tests.support.permission import ApiWithoutPermission
 from tests.support.servers import BASIC, Api, Received, api_server
 from tests.support.world import DOMAIN, LIBRARIES, URL
@@ -116,16 +116,6 @@ def test_hooks_that_a_tool_calls_twice_replay_once() -> None:
 
 
 # What else is in the way of a token request
-
-
-@pytest.mark.parametrize("user_agent", ["crm-sync/2.1", None])
-def test_token_request_has_the_user_agent_of_the_call(client: Client, user_agent: str | None) -> None:
-    headers = {} if user_agent is None else {"User-Agent": user_agent}
-    with api_server() as (server, _):
-        client.get(auth_for(server.url), server.url + "/a", headers=headers)
-    token_request, call = (one.headers["user-agent"] for one in server.received)
-    assert token_request == call
-    assert user_agent in {call, None}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)

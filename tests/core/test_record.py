@@ -87,14 +87,10 @@ def seal_of(record: str) -> str:
 
 
 CHANGES: dict[str, Callable[[str], str]] = {
-    "case": str.swapcase,
     "end": lambda record: record[:-1],
-    "begin": lambda record: record[1:],
-    "space": lambda record: record + " ",
     "token": lambda record: record.replace("SlAV", "SlAW"),
     "time": lambda record: record.replace(f"{TOKEN.expires_at}", "null"),
     "planted": lambda record: f"{seal_of(record)} {FORMAT.write(Token('planted')).partition(' ')[2]}",
-    "deep": lambda record: f"{seal_of(record)} {'[' * 100_000}",
     "empty": lambda record: "",
 }
 

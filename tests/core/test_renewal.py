@@ -10,16 +10,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tests.support.processes import fork_with_threads, in_a_child, needs_fork
-from tests.support.renewals import (
-    LONG,
-    TIMEOUT,
-    Driven,
-    a_rejection,
-    a_renewal,
-    a_thread,
-    in_another_thread,
-    renew,
-)
+from tests.support.renewals import LONG, TIMEOUT, Driven, a_rejection, a_renewal, a_thread, renew
 from tests.support.token_responses import DOMAIN, SECRET
 from thebase_auth._core.errors import TokenRequestError, TokenTimeoutError
 from thebase_auth._core.renewal import Renewal
@@ -69,8 +60,13 @@ def test_lock_is_free_when_waiters_are_woken(renewal: Renewal) -> None:
     leader, waiter = Driven(renewal), Driven(renewal)
     assert waiter.waits_for is not None
     seen: list[Token | None] = []
-    waiter.waits_for.wakers.add(lambda: seen.append(in_another_thread(lambda: Driven(renewal).result)))
-    leader.go_on(Token("new"))
+    with ThreadPoolExecutor(1) as pool:
+
+        def ask_in_another_thread() -> None:
+            seen.append(pool.submit(lambda: Driven(renewal).result).result(LONG))
+
+        waiter.waits_for.wakers.add(ask_in_another_thread)
+        leader.go_on(Token("new"))
 
     assert seen == [Token("new")]
 
@@ -208,7 +204,11 @@ def test_waiter_gives_up_after_two_failures_and_says_what_failed(renewal: Renewa
 
     assert type(waiter.error) is TokenTimeoutError
     assert waiter.error.domain == DOMAIN
-    assert "(ConnectionError: no route to host; TimeoutError: sent [hidden])" in str(waiter.error)
+    assert str(waiter.error) == (
+        f"no access token from {DOMAIN}: this call waited for token requests of others, and gave up"
+        " (ConnectionError: no route to host; TimeoutError: sent [hidden]). Check that its token endpoint is"
+        " reachable and responds in time, or give the call a longer timeout."
+    )
     assert waiter.fetches == 0
 
 

@@ -269,6 +269,14 @@ def test_forget_drops_the_token_and_ends_no_flight(renewal: Renewal, token: Toke
     assert waiter.result == Token("new")
 
 
+def test_forget_ends_the_pause_of_the_token_endpoint(renewal: Renewal) -> None:
+    Driven(renewal).go_on(a_rejection())
+    assert isinstance(Driven(renewal).error, TokenRequestError)
+    renewal.forget()
+
+    assert Driven(renewal).is_fetching
+
+
 @pytest.mark.parametrize("encode", [str, str.encode], ids=["str", "bytes"])
 def test_token_is_recognised_in_a_header_while_in_use_and_retired(
     renewal: Renewal, token: Token, encode: Callable[[str], Any]

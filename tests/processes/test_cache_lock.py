@@ -14,9 +14,8 @@ import httpx
 import pytest
 import requests
 
-from tests.support.broken import broken_server
 from tests.support.caches import Shared, Warnings, is_free, key_of, one_client, renew, stored_token
-from tests.support.callers import HeldTokens, in_threads, wait_for, wait_until
+from tests.support.callers import HeldTokens, wait_for, wait_until
 from tests.support.clients import Client, auth_for
 from tests.support.memory_cache import METHODS, Gate, MemoryCache
 from tests.support.processes import python
@@ -29,17 +28,17 @@ from thebase_auth.testing import Sandbox
 @one_client
 def test_others_inherit_the_lock_of_a_process_that_died(client: Client, shared: Shared) -> None:
     with Sandbox() as thebase:
-        call = "get(auth_with(timeout=8))"
+        call = "get(auth_with(timeout=4))"
         with thebase.hold_token_requests(), python(call, thebase.domain, shared.place) as other:
             thebase.wait_for_token_requests(1)
             other.kill()
         url = thebase.domain + "/v2/users"
-        auths = [auth_for(thebase.domain, cache=shared.cache(), timeout=8) for _ in range(3)]
+        auths = [auth_for(thebase.domain, cache=shared.cache(), timeout=4) for _ in range(3)]
         started = time.monotonic()
         with ThreadPoolExecutor(3) as pool:
-            calls = [pool.submit(client.get, auth, url, timeout=8) for auth in auths]
+            calls = [pool.submit(client.get, auth, url, timeout=4) for auth in auths]
             assert [call.result(20).status for call in calls] == [200] * 3
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 4
         assert thebase.token_requests == 2  # that of the dead process, and one of an heir
         wait_until(lambda: is_free(shared.cache(), auths[0]))
 
@@ -50,30 +49,18 @@ def test_lock_that_is_never_released_is_waited_for_half_of_the_timeout(
 ) -> None:
     cache = MemoryCache()
     with api_server() as (server, api):
-        auth = auth_for(server.url, cache=cache, timeout=2)
+        auth = auth_for(server.url, cache=cache, timeout=1)
         cache.lock(key_of(auth), timeout=1)  # another process, for good
         started = time.monotonic()
         for _ in range(2):
-            renew(client, auth, server.url, api, timeout=2)
+            renew(client, auth, server.url, api, timeout=1)
             wait_until(lambda: stored_token(cache, auth) == auth.token)
-        assert 1 < time.monotonic() - started < 4
+        assert 0.5 < time.monotonic() - started < 4
         assert api.token_requests == 2
-    assert max(cache.timeouts) <= 1
+    assert max(cache.timeouts[1:]) <= 0.5
     assert cache.locked == {key_of(auth)}  # it is not ours to release
     [message] = warnings()
-    assert "(another process has held its lock for 0.9 seconds)" in message
-
-
-@one_client
-def test_many_callers_of_a_silent_token_endpoint_time_out_together(client: Client, shared: Shared) -> None:
-    with broken_server("is silent") as (url, _):
-        auths = [auth_for(url, cache=shared.cache(), timeout=0.5) for _ in range(2)]
-        callers = auths * 10
-        started = time.monotonic()
-        results = in_threads(20, lambda: client.get(callers.pop(), url + "/a", timeout=0.5))
-        assert time.monotonic() - started < 20 * 0.5 / 2
-    assert [one for one in results if not isinstance(one, client.error)] == []
-    wait_until(lambda: is_free(shared.cache(), auths[0]))
+    assert "(another process has held its lock for 0.45 seconds)" in message
 
 
 # Leaders that are passed over

@@ -6,7 +6,6 @@ import gc
 import hashlib
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -25,26 +24,13 @@ from tests.support.caches import (
     stored_token,
 )
 from tests.support.callers import wait_until
-from tests.support.clients import CLIENT_SECRET, Client, auth_for, one_time_body
+from tests.support.clients import Client, auth_for, one_time_body
 from tests.support.clock import Clock
 from tests.support.memory_cache import MemoryCache
 from tests.support.servers import Api, api_server
 from thebase_auth.caches import FileTokenCache
-from thebase_auth.testing import Sandbox
 
-# Sharing
-
-
-def test_clients_loops_and_auth_objects_make_one_token_request(shared: Shared) -> None:
-    with Sandbox() as thebase, ThreadPoolExecutor(12) as pool:
-        url = thebase.domain + "/v2/users"
-        one_cache = shared.cache()
-        auths = [auth_for(thebase.domain, cache=cache) for cache in (one_cache, one_cache, shared.cache())]
-        for expiries in range(2):
-            calls = [pool.submit(client.get, auth, url, timeout=20) for client in FEW for auth in auths]
-            assert [call.result(30).status for call in calls] == [200] * 9
-            assert thebase.token_requests == 1 + expiries
-            thebase.revoke_tokens()
+# In the background
 
 
 @few_clients
@@ -61,9 +47,6 @@ def test_token_stored_while_the_lock_is_waited_for_is_used(client: Client) -> No
         assert client.get(auth, server.url + "/a").status == 200
         wait_until(lambda: not cache.locked)
     assert api.token_requests == 0
-
-
-# In the background
 
 
 @few_clients
@@ -170,24 +153,6 @@ def test_only_a_token_request_takes_the_lock_and_stores_a_token(clock: Clock, wa
             calls_of(first, 401)
         cache.records.clear()
         assert calls_of(first, 401) == ["load"]  # it is throttled
-
-
-@few_clients
-def test_token_of_another_process_is_used_in_the_pause_of_the_endpoint(client: Client) -> None:
-    cache = MemoryCache()
-    with Sandbox(client_secret="another") as thebase:
-        url = thebase.domain + "/v2/users"
-        auth = auth_for(thebase.domain, cache=cache)
-        for _ in range(2):
-            with pytest.raises(client.error):
-                client.get(auth, url)
-        assert thebase.token_requests == 1
-        wait_until(lambda: not cache.locked)
-        thebase.client.client_secret = CLIENT_SECRET
-        other = auth_for(thebase.domain, cache=cache)
-        for one in (other, auth):
-            assert client.get(one, url).status == 200
-        assert thebase.token_requests == 2
 
 
 # Tokens that this object has retired

@@ -33,7 +33,7 @@ def test_fork_while_the_cache_is_in_use_leaves_child_and_parent_free(client: Cli
     gate = Gate(method)
     cache = MemoryCache(gate)
     with api_server() as (server, _), ThreadPoolExecutor(1) as pool:
-        auth = auth_for(server.url, cache=cache, timeout=3)
+        auth = auth_for(server.url, cache=cache, timeout=1)
         leader = pool.submit(client.get, auth, server.url + "/a", timeout=20)
         assert gate.reached.wait(20)
 
@@ -41,7 +41,7 @@ def test_fork_while_the_cache_is_in_use_leaves_child_and_parent_free(client: Cli
             cache.before = lambda method: None
             auth.forget()
             before = cache.calls.count("load")
-            status = client.get(auth, server.url + "/child", timeout=3).status
+            status = client.get(auth, server.url + "/child", timeout=1).status
             return status == 200 and cache.calls.count("load") > before
 
         assert in_a_child(call)
@@ -107,7 +107,7 @@ class Hanging:
         threading.Event().wait()
     store = lock = load
 
-print(get(auth_with(Hanging(), timeout=2)), flush=True)
+print(get(auth_with(Hanging(), timeout=1)), flush=True)
 """
     with Sandbox() as thebase, python(source, thebase.domain) as process:
         out, err = process.output()

@@ -41,16 +41,6 @@ def test_record_expires_with_its_token(
     assert seconds - passed - 0.002 <= max(left, 0) <= seconds
 
 
-def test_all_keys_begin_with_the_prefix(cache: RedisTokenCache, database: Database) -> None:
-    one = RedisTokenCache(database.client(), prefix="one/")
-    one.store(KEY, "record", 60.0)
-    release = one.lock(KEY, timeout=5)
-    assert sorted(database.client().keys()) == [f"one/{KEY}".encode(), f"one/{KEY}:lock".encode()]
-    assert cache.load(KEY) is None
-    assert cache.lock(KEY, timeout=0.1) is not None
-    release()  # type: ignore[misc]
-
-
 # The lock
 
 

@@ -1,4 +1,4 @@
-"""Token endpoints that go wrong: pages of HTML, a listener that closes or keeps silent."""
+"""A listener that closes each connection, or keeps silent."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-HTML = b"<!DOCTYPE html><html>".ljust(467_009)
-
-
-HTML_TYPE = {"Content-Type": "text/html; charset=utf-8"}
 
 
 @contextmanager

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 
 import aiohttp
@@ -24,6 +23,13 @@ from thebase_auth import TheBaseAuth
 CLIENT_ID = "LvTJmqtlvEKyuqvz1brRMg.."
 CLIENT_SECRET = "kZ3mY0o7TqWc1uXv9sBf2Q.."
 ASYNC_BODIES = {"none", "bytes", "text", "generator", "iterable that looks repeatable"}
+
+
+def run_asyncio(function: Callable[[], Any]) -> Any:
+    return asyncio.run(function())
+
+
+run_asyncio.__module__ = "asyncio"
 
 
 @dataclass
@@ -54,14 +60,13 @@ class Client:
         pickles_responses: Whether a response can be pickled.
         redirects_rewind_files: Whether a redirect sends a file again.
         redirects_start_history: Whether the history of a call begins at its last redirect.
+        run: Runs an async function, if it is async.
         shows_the_401: Whether a 401 that was replayed is in the history, and its cookies are kept.
         shows_why_waiters_gave_up: Whether the failure of another caller's token request is known.
         streams_files: Whether the files of a form are read while they are sent.
     """
 
-    bodies = ASYNC_BODIES | {
-        *("BytesIO", "file", "list", "tuple", "deque", "iterable", "unseekable file", "pipe")
-    }
+    bodies = ASYNC_BODIES | {"BytesIO", "file", "half of a file", "list", "unseekable file", "pipe"}
     connection_error: type[Exception]
     error: type[Exception]
     follows_token_redirects = False
@@ -70,6 +75,7 @@ class Client:
     pickles_responses = True
     redirects_rewind_files = True
     redirects_start_history = False
+    run: Any = None
     shows_the_401 = True
     shows_why_waiters_gave_up = True
     streams_files = True
@@ -98,7 +104,7 @@ class Client:
 
 
 class Requests(Client):
-    bodies = Client.bodies - {"list", "tuple"}  # it takes them for forms
+    bodies = Client.bodies - {"list"}  # it takes one for a form
     connection_error = requests.ConnectionError
     error = requests.RequestException
     redirects_start_history = True
@@ -133,8 +139,8 @@ class Httpx(Client):
         self.library, self.run = library, run
         self.connection_error, self.error = library.ConnectError, library.HTTPError
         self.is_async = run is not None
-        # httpx takes a pipe for an empty file, and cannot send it.
-        self.bodies = ASYNC_BODIES if self.is_async else Client.bodies - {"pipe"}
+        # httpx announces the length of a file from its beginning, and that of a pipe as 0.
+        self.bodies = ASYNC_BODIES if self.is_async else Client.bodies - {"pipe", "half of a file"}
 
     def send(
         self, auth: Any, method: str, url: str, *, follow_redirects: bool = False, **options: Any
@@ -153,12 +159,13 @@ class Httpx(Client):
 
 
 class Aiohttp(Client):
-    bodies = ASYNC_BODIES | {"BytesIO", "file", "unseekable file", "pipe"}
+    bodies = ASYNC_BODIES | {"BytesIO", "file", "half of a file", "unseekable file", "pipe"}
     connection_error = aiohttp.ClientConnectionError
     error = aiohttp.ClientError
     is_async = True
     is_combined = False
     pickles_responses = False
+    run = staticmethod(run_asyncio)
     shows_the_401 = False
 
     def send(
@@ -207,12 +214,6 @@ def _aiohttp_body(options: dict[str, Any]) -> Any:
     return io.BytesIO(data) if isinstance(data, bytes) and len(data) > 2**20 else data
 
 
-def run_asyncio(function: Callable[[], Any]) -> Any:
-    return asyncio.run(function())
-
-
-run_asyncio.__module__ = "asyncio"
-
 ALL_CLIENTS: list[Client] = [
     Requests("requests"),
     Httpx(httpx),
@@ -242,11 +243,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         traits = [trait for mark in marks for trait in mark.kwargs.items()]
         fitting = [one for one in CLIENTS if all(getattr(one, name) == value for name, value in traits)]
         metafunc.parametrize("client", fitting, ids=str)
-
-
-def each_in_some_client(name: str, values: Iterable[Any]) -> pytest.MarkDecorator:
-    """Parametrize by values whose treatment does not differ between the clients: each with one of them."""
-    return pytest.mark.parametrize((name, "client"), list(zip(values, cycle(CLIENTS))))
 
 
 def auth_for(domain: str, **options: Any) -> TheBaseAuth:

@@ -29,10 +29,6 @@ class Database:
     port: int
     made: list[Any] = field(default_factory=list)
 
-    @property
-    def pid(self) -> int:
-        return int(self.client().info("server")["process_id"])
-
     def client(self, kind: str = "redis-py", **options: Any) -> Any:
         """Make a client; *options* go to its constructor."""
         construct, usual = CLIENT_KINDS[kind]

@@ -13,23 +13,22 @@ from tests.support.servers import Api, Received, Response, Server, api_server
 class ApiWithoutPermission(Api):
     """An API that rejects every token where a path begins with one of ``forbidden``."""
 
-    def __init__(self, *forbidden: str, challenge: str | None = None) -> None:
+    def __init__(self, *forbidden: str) -> None:
         super().__init__()
         self.forbidden = forbidden
-        self.challenge = {} if challenge is None else {"WWW-Authenticate": challenge}
 
     def __call__(self, request: Received) -> Response:
         if self.forbidden and request.path.startswith(self.forbidden):
-            return 401, self.challenge, b"no permission"
+            return 401, {}, b"no permission"
         return super().__call__(request)
 
 
 @contextmanager
 def api_without_permission(
-    client: Client, *forbidden: str, **options: Any
+    client: Client, *forbidden: str
 ) -> Iterator[tuple[Server, ApiWithoutPermission, Any]]:
     """Run such an API, and make an auth object that has a token."""
-    with api_server(ApiWithoutPermission(*forbidden, **options)) as (server, api):
+    with api_server(ApiWithoutPermission(*forbidden)) as (server, api):
         auth = auth_for(server.url)
         assert client.get(auth, server.url + "/warm-up").status == 200
         yield server, api, auth

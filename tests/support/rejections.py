@@ -14,15 +14,10 @@ async def _endless() -> AsyncIterator[bytes]:
         await asyncio.sleep(0.001)
 
 
-async def _of_unknown_length() -> AsyncIterator[bytes]:
-    yield b"rejected"
-
-
 #: What makes a 401, and the content that it has in the history.
 REJECTIONS: dict[str, tuple[Callable[[], Response], bytes]] = {
     "short": (lambda: (401, {}, b"rejected"), b"rejected"),
     "long": (lambda: (401, {}, b"x" * (2**20 + 1)), b""),
-    "of unknown length": (lambda: (401, {}, _of_unknown_length()), b""),
     "endless": (lambda: (401, {}, _endless()), b""),
     "damaged": (lambda: (401, {"Content-Encoding": "gzip"}, b"this is not gzip" * 10_000), b""),
 }

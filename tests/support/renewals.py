@@ -1,12 +1,10 @@
-"""Callers of a `Renewal` whose steps a test takes by hand, and threads that cannot hang a test."""
+"""Callers of a `Renewal` whose steps a test takes by hand."""
 
 from __future__ import annotations
 
 import itertools
-import threading
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from collections.abc import Generator
+from typing import Any
 
 from tests.support.token_responses import CREDENTIALS, DOMAIN
 from thebase_auth._core.errors import TokenRequestError
@@ -21,7 +19,6 @@ USERS, LEADS = "GET /v2/users", "POST /v2/leads"
 LOOP = object()
 _FETCH = object()
 
-Result = TypeVar("Result")
 _threads = itertools.count(-1, -1)  # no thread has these numbers
 
 
@@ -125,17 +122,3 @@ def renew(renewal: Renewal, token: Token | None = None, rejected: Token | None =
     leader.go_on(token)
     assert leader.result is token
     return token
-
-
-def in_another_thread(function: Callable[[], Result]) -> Result:
-    """Return what *function* returns in another thread; one that is stuck is left behind."""
-    result: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(function())
-        except BaseException as error:
-            result.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return result.result(LONG / 3)

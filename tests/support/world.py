@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 from unittest.mock import Mock
 
@@ -23,6 +24,8 @@ from tests.support.clients import Aiohttp, Client, Httpx
 DOMAIN = "acme.thebase.co.il"
 URL = f"https://{DOMAIN}/v2/users"
 LIBRARIES = [httpx, httpx2]
+#: The number of the caller whose request is sent; for `SilentAtFirst`.
+caller_number: ContextVar[int] = ContextVar("caller_number")
 
 
 class World:
@@ -78,22 +81,33 @@ class World:
 
     def get(self, client: Client, auth: Any, url: str = URL) -> int:
         """Make one call in this world, in the library and the form of *client*, and return its status."""
-        if isinstance(client, Httpx) and client.run is not None:
-            return int(client.run(partial(self._get_async, client.library, auth, url)))
-        if isinstance(client, Aiohttp):
-            return asyncio.run(self._get_in_aiohttp(client, auth, url))
+        if client.is_async:
+
+            async def get() -> int:
+                async with self.opened(client, auth) as call:
+                    return await call(url)
+
+            return int(client.run(get))
         opened = self.client(client.library, auth) if isinstance(client, Httpx) else self.session()
         with opened:
             opened.auth = auth
             return int(opened.get(url, timeout=60).status_code)
 
-    async def _get_async(self, library: Any, auth: Any, url: str) -> int:
-        async with self.async_client(library, auth) as opened:
-            return int((await opened.get(url)).status_code)
+    @asynccontextmanager
+    async def opened(self, client: Client, auth: Any) -> AsyncIterator[Callable[..., Awaitable[int]]]:
+        """Open an async session in this world, and yield what makes a call and returns its status."""
+        if isinstance(client, Aiohttp):
+            session: Any = client.session(auth, connector=self.connector())
+        else:
+            library: Any = client.library  # type: ignore[attr-defined]
+            session = library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
 
-    async def _get_in_aiohttp(self, client: Aiohttp, auth: Any, url: str) -> int:
-        async with client.session(auth, connector=self.connector()) as opened, opened.get(url) as response:
-            return response.status
+        async def get(url: str = URL) -> int:
+            response = await session.get(url)
+            return int(response.status if isinstance(client, Aiohttp) else response.status_code)
+
+        async with session:
+            yield get
 
     # What each library is plugged into:
 
@@ -132,8 +146,20 @@ class World:
 
         return FakeConnector(respond)
 
-    def async_client(self, library: Any, auth: Any) -> Any:
-        return library.AsyncClient(auth=auth, transport=self.handle_async(library), timeout=60)
+
+class SilentAtFirst(World):
+    """A world whose first token requests get no response. The `leaders` have sent them."""
+
+    def __init__(self, silent: int) -> None:
+        super().__init__()
+        self.silent = silent
+        self.leaders: list[int] = []  # their numbers
+
+    async def respond_async(self, path: str, authorization: str) -> tuple[int, dict[str, Any]]:
+        if path == "/oauth/token" and len(self.leaders) < self.silent:
+            self.leaders.append(caller_number.get(0))
+            await anyio.sleep_forever()
+        return await super().respond_async(path, authorization)
 
 
 class FakeConnector(aiohttp.BaseConnector):
