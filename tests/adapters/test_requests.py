@@ -241,7 +241,7 @@ def test_reason_of_a_failed_connection_keeps_no_frames() -> None:
     assert inner.reason.__traceback__ is None
 
 
-def test_proxies_of_the_session_carry_the_token_request_to_a_loopback_host() -> None:
+def test_proxies_of_the_session_carry_a_token_request_to_a_loopback_host() -> None:
     adapter = FakeAdapter(lambda request: response_to(request, b'{"access_token": "token-1"}'))
     session = requests.Session()
     session.mount("http://", adapter)
@@ -285,7 +285,7 @@ def test_401_to_a_url_with_user_info_renews_the_token() -> None:
     assert api.token_requests == 2
 
 
-def test_response_of_another_host_whose_request_has_no_hooks_is_left_alone() -> None:
+def test_response_of_another_host_without_hooks_is_left_alone() -> None:
     """requests-cache calls our hook with such a one."""
     prepared = requests.Request("GET", URL).prepare()
     hook = auth_for(DOMAIN)(requests.Request("GET", "https://other.example/").prepare()).hooks["response"][0]

@@ -35,7 +35,7 @@ def reject(throttle: Throttle, *token_numbers: int, now: float = 0.0) -> list[bo
     return [throttle.record_rejection(USERS, number, now) for number in token_numbers]
 
 
-def test_operation_that_rejects_three_tokens_is_throttled_with_one_warning(throttle: Throttle) -> None:
+def test_operation_that_rejects_three_tokens_is_throttled_and_warned_of(throttle: Throttle) -> None:
     assert reject(throttle, 1, 2) == [False, False]
     assert not throttle.is_throttled(USERS, 0.0)
 
