@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import ssl
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from tests.support.callers import HeldTokens, wait_for
 from tests.support.clients import CLIENT_ID, CLIENT_SECRET
@@ -21,6 +23,7 @@ from tests.support.servers import BASIC, Api, Received, Response, Server, api_se
 from tests.support.uploads import CONTENT, AsyncOneShot, opened
 from tests.support.world import DOMAIN, URL, SilentAtFirst
 from thebase_auth.aiohttp import TheBaseAuth
+from thebase_auth.testing import Sandbox
 
 pytestmark = pytest.mark.anyio
 BY_PROXY = "http://127.0.0.1:1"  # where nobody listens
@@ -156,6 +159,27 @@ async def test_token_request_goes_through_the_proxy_of_the_call(
     assert [one.path for one in proxy.received] == [BY_PROXY + "/oauth/token", BY_PROXY + "/a"]
     # Until 3.14, aiohttp sends it once for each connection.
     assert proxy.received[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNzd29yZA=="
+
+
+async def test_token_request_has_the_proxy_headers_of_the_call() -> None:
+    with Server(lambda _: (403, {}, b"")).running() as proxy:
+        options: Any = {"proxy": proxy.url, "proxy_headers": {"X-Gate": "open"}}
+        async with signed_by("acme.invalid") as session:
+            with pytest.raises(aiohttp.ClientHttpProxyError):
+                await session.get("https://acme.invalid/a", **options)
+    [connect] = proxy.received
+    assert (connect.method, connect.headers["x-gate"]) == ("CONNECT", "open")
+
+
+async def test_token_request_expects_the_server_name_of_the_call(tmp_path: Path) -> None:
+    authority, certificate, context = trustme.CA(), tmp_path / "certificate.pem", ssl.create_default_context()
+    authority.issue_cert("crm.example").private_key_and_cert_chain_pem.write_to_path(certificate)
+    authority.configure_trust(context)
+    with Sandbox(ssl_certfile=str(certificate)) as thebase:
+        auth = TheBaseAuth(thebase.domain, thebase.client_id, thebase.client_secret)
+        options: Any = {"ssl": context, "server_hostname": "crm.example"}
+        async with aiohttp.ClientSession(middlewares=(auth,)) as session:
+            assert await status(session.get(thebase.domain + "/v2/users", **options)) == 200
 
 
 class Closing(aiohttp.TCPConnector):
