@@ -209,6 +209,17 @@ def test_pool_of_one_connection_serves_many_rejected_calls_of_requests(rejection
     assert api.token_requests == 2
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("rejection", REJECTIONS)
+def test_pool_of_one_connection_renews_a_rejected_call_of_httpx(library: Any, rejection: str) -> None:
+    with api_server() as (server, api):
+        limits = library.Limits(max_connections=1)
+        with library.Client(auth=auth_for(server.url), limits=limits, timeout=5) as client:
+            client.get(server.url + "/warm-up")
+            server.handler = reject_first_token(api, rejection)
+            assert client.get(server.url + "/a").status_code == 200
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("rejection", REJECTIONS)
