@@ -73,6 +73,14 @@ def test_rejected_token_of_a_one_shot_body_is_dropped_unless_throttled(is_thrott
     assert (renewal.token is not None) == is_throttled
 
 
+def test_401_of_a_throttled_call_is_not_touched_if_nobody_has_a_newer_token() -> None:
+    renewal = a_renewal()
+    renewal.token = Token("rejected")
+    call: Any = SimpleNamespace(renewal=renewal, rewind=lambda: True)
+
+    assert not Call._prepare_replay(call, USERS, renewal.token, is_throttled=True)
+
+
 def fail(*_: object) -> Any:
     raise OSError("on purpose")
 

@@ -105,6 +105,18 @@ def test_caller_in_a_hurry_leads_while_another_waits_for_the_cache() -> None:
     assert gate.was_opened_in_time
 
 
+def test_cache_that_was_not_waited_for_gets_the_token_without_its_lock() -> None:
+    gate = Gate("load")
+    cache = MemoryCache(gate)
+    with api_server() as (server, _):
+        auth = auth_for(server.url, cache=cache, timeout=0.5)
+        assert FEW[0].get(auth, server.url + "/a").status == 200
+        gate.opened.set()
+        wait_until(lambda: not cache_threads())
+    assert cache.calls == ["load", "load", "store"]
+    assert stored_token(cache, auth) == auth.token
+
+
 def test_wait_for_earlier_work_leaves_less_time_for_the_cache() -> None:
     gate = Gate("load")
     shared = SharedCache(MemoryCache(gate), CREDENTIALS)
