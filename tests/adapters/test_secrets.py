@@ -159,6 +159,9 @@ def test_wrong_setting_does_not_show_the_secret(wrong: dict[str, Any]) -> None:
 # What is planted is found: otherwise the sweep would find nothing for ever
 
 
+TOKEN_URL = f"https://{DOMAIN}/oauth/token"
+
+
 class Holder:
     __module__ = "thebase_auth._planted"
 
@@ -188,10 +191,19 @@ def in_a_log(planted: str) -> list[logging.LogRecord]:
     return [logging.LogRecord("any", logging.DEBUG, "", 0, "text", (), (LookupError, error, None))]
 
 
+def in_a_token_request(planted: str) -> requests.Response:
+    headers = {"Authorization": f"Bearer {planted}"}
+    return response_to(requests.Request("GET", TOKEN_URL, headers=headers).prepare())
+
+
+def in_a_header(planted: str) -> requests.Response:
+    return response_to(requests.Request("GET", URL, headers={"X-Sent": planted}).prepare())
+
+
 def in_the_history(planted: str) -> requests.Response:
     rejected, response = (
-        response_to(requests.Request("GET", URL, headers=headers).prepare())
-        for headers in ({"Authorization": f"Bearer {planted}"}, {})
+        response_to(requests.Request("GET", URL, headers={"Authorization": f"Bearer {one}"}).prepare())
+        for one in (planted, "another")
     )
     response.history = [rejected]
     return response
@@ -200,6 +212,8 @@ def in_the_history(planted: str) -> requests.Response:
 SHOWN: dict[str, Callable[[Sight, str], None]] = {
     "an exception behind another": lambda sight, planted: sight.add_error(behind_another(planted)),
     "a note of an exception in a log": lambda sight, planted: sight.add_logs(in_a_log(planted)),
+    "a token request": lambda sight, planted: sight.add_response(in_a_token_request(planted)),
+    "a header of an unsigned request": lambda sight, planted: sight.add_response(in_a_header(planted)),
     "a variable of ours": lambda sight, planted: sight.add_error(raised_in("/thebase_auth/a.py", planted)),
     "the repr of ours": lambda sight, planted: sight.add_object([Holder(None, text=planted)]),
 }

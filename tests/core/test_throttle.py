@@ -84,9 +84,11 @@ def test_accepted_replay_forgets_only_the_rejections_of_older_tokens(
 
 def test_operations_are_not_remembered_without_bound(throttle: Throttle) -> None:
     for number in range(3000):
-        throttle.record_rejection(f"GET /{number}", 1, 0.0)
+        for token_number in (1, 2, 3):
+            throttle.record_rejection(f"GET /{number}", token_number, 0.0)
 
     assert len(throttle._rejections) < 1100
+    assert len(throttle._warned) < 1100
 
 
 # The token endpoint

@@ -15,7 +15,7 @@ class MemoryCache:
     def __init__(self, before: Callable[[str], object] = lambda method: None) -> None:
         self.before = before
         self.records: dict[str, Any] = {}
-        self.lifetimes: list[float | None] = []
+        self.lifetimes: list[float] = []
         self.timeouts: list[float] = []
         self.locked: set[str] = set()
         self.calls: list[str] = []
@@ -26,7 +26,7 @@ class MemoryCache:
         self._called("load")
         return self.records.get(key)
 
-    def store(self, key: str, record: str, lifetime: float | None) -> Any:
+    def store(self, key: str, record: str, lifetime: float) -> Any:
         self._called("store")
         self.lifetimes.append(lifetime)
         self.records[key] = record

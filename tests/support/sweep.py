@@ -78,7 +78,7 @@ class Sight:
                 self._add_request(_request_of(one))
             with suppress(AttributeError):
                 self.add_response(one.response)  # type: ignore[attr-defined]
-            self._add_pickle(one)
+            self._add_pickle(one, getattr(one, "request", None))
             for frame in traceback.TracebackException.from_exception(one, capture_locals=True).stack:
                 if "thebase_auth/" in frame.filename:
                     self.shown.append(("a variable of ours", f"{frame.locals}"))
@@ -91,7 +91,7 @@ class Sight:
             return
         self.shown.append(("a response", f"{response!r} {vars(response).keys()}"))
         self._add_request(_request_of(response))
-        self._add_pickle(response)
+        self._add_pickle(response, _request_of(response))
         for one in response.history:
             self.add_response(one)
 
@@ -99,15 +99,25 @@ class Sight:
         if request is None:
             return
         headers = request.headers
-        self.held.append(("a request", f"{headers!r} {dict(headers)} {getattr(headers, 'raw', '')}"))
+        self._around(request).append(
+            ("a request", f"{headers!r} {dict(headers)} {getattr(headers, 'raw', '')}")
+        )
         rest = (
             f"{request!r} {request.url} {getattr(request, 'hooks', '')} {getattr(request, 'extensions', '')}"
         )
         self.shown.append(("a request", rest))
 
-    def _add_pickle(self, thing: object) -> None:
+    def _add_pickle(self, thing: object, request: Any) -> None:
         with suppress(Exception):  # not all can be pickled
-            self.held.append(("a pickle", pickle.dumps(thing).decode("latin-1")))
+            self._around(request).append(("a pickle", pickle.dumps(thing).decode("latin-1")))
+
+    def _around(self, request: Any) -> list[tuple[str, str]]:
+        """Return where the headers of *request* belong: only the user's own, if signed, may show a token."""
+        if request is None:
+            return self.shown
+        is_signed = request.headers.get("Authorization", "").startswith("Bearer ")
+        is_users = not str(request.url).endswith("/oauth/token")
+        return self.held if is_signed and is_users else self.shown
 
     def add_logs(self, records: Iterable[logging.LogRecord]) -> None:
         """Add log records of anybody but the test server, with the exceptions in them."""
